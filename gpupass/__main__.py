@@ -1,0 +1,6 @@
+"""`python -m gpupass`."""
+
+from gpupass.cli.main import main
+
+if __name__ == "__main__":
+    main()

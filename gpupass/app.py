@@ -1,0 +1,1 @@
+"""The only wiring of observe → plan → apply → verify; one function per verb."""

@@ -1,0 +1,1 @@
+"""Verbs, tables and exit codes."""

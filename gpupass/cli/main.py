@@ -1,0 +1,73 @@
+"""The `gpupass` command: verbs are imported only when called."""
+
+import sys
+from importlib import import_module
+
+import click
+
+from gpupass import __version__
+from gpupass.errors import GpupassError
+
+VERBS = {
+    "list": "inspect:list_",
+    "show": "inspect:show",
+    "groups": "inspect:groups",
+    "record": "inspect:record",
+    "bind": "bind:bind",
+    "unbind": "bind:unbind",
+    "attach": "hotplug:attach",
+    "detach": "hotplug:detach",
+    "move": "hotplug:move",
+    "recover": "recover:recover",
+    "quarantine": "recover:quarantine",
+    "lab": "lab:lab",
+}
+
+
+class LazyVerbs(click.Group):
+    """Looks a verb's module up when it is asked for, so that one verb does not pay for another."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        where = VERBS.get(cmd_name)
+        if where is None:
+            return None
+        module, _, name = where.partition(":")
+        command: click.Command = getattr(import_module(f"gpupass.cli.{module}"), name)
+        return command
+
+
+@click.group(cls=LazyVerbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="gpupass")
+def cli() -> None:
+    """Cut, hand out and take back the GPUs of a KVM host.
+
+    \b
+    Exit status of every verb:
+      0 done, or nothing to do      1 failed, everything rolled back
+      2 usage                       3 differences found
+      4 refused, nothing changed    5 a person is needed
+      6 pending: the guest has not let go yet
+    """
+
+
+def main() -> None:
+    """Entry point: every foreseeable failure ends as one line, a hint and its exit status."""
+    from gpupass.cli.output import show_error
+
+    try:
+        status = cli.main(prog_name="gpupass", standalone_mode=False)
+    except click.exceptions.Abort:
+        status = 130
+    except click.ClickException as error:
+        error.show()
+        status = error.exit_code
+    except GpupassError as error:
+        show_error(error, as_json="--json" in sys.argv[1:])
+        status = error.exit_code
+    except BrokenPipeError:
+        sys.stderr.close()
+        status = 141
+    sys.exit(status if isinstance(status, int) else 0)

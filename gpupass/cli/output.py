@@ -1,0 +1,59 @@
+"""What every verb prints alike: JSON documents, errors with hints, and the options all share."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from gpupass.errors import GpupassError, Refused
+from gpupass.model.codec import SCHEMA, encode
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def json_option(verb: F) -> F:
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")(verb)
+
+
+def host_option(verb: F) -> F:
+    """`--host DIR`: read a recorded host instead of this one."""
+    return click.option(
+        "--host",
+        "host_dir",
+        type=click.Path(exists=True, file_okay=False, path_type=Path),
+        help="Read a host stored by `gpupass record` instead of this machine.",
+    )(verb)
+
+
+def connect_option(verb: F) -> F:
+    return click.option(
+        "--connect", default="qemu:///system", show_default=True, metavar="URI", help="libvirt to talk to."
+    )(verb)
+
+
+def print_json(**content: object) -> None:
+    click.echo(json.dumps({"schema": SCHEMA, **encode(content)}, indent=2))
+
+
+def show_error(error: GpupassError, as_json: bool) -> None:
+    """One line "cannot …: why", the findings if there are several, and a hint to type."""
+    reasons = error.reasons if isinstance(error, Refused) else ()
+    if as_json:
+        print_json(
+            error={
+                "message": error.message,
+                "hint": error.hint,
+                "exit_code": error.exit_code,
+                "reasons": [{"message": message, "remedy": remedy} for message, remedy in reasons],
+            }
+        )
+        return
+    click.echo(error.message, err=True)
+    for message, remedy in reasons:
+        click.echo(f"  - {message}" + (f"\n      {remedy}" if remedy else ""), err=True)
+    if error.hint:
+        click.echo(f"hint: {error.hint}", err=True)
+    sys.stderr.flush()

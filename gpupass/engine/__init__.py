@@ -1,0 +1,1 @@
+"""The write-ahead journal: run, roll back, resume. It knows no GPU."""

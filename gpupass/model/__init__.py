@@ -1,0 +1,1 @@
+"""What is known, wanted and planned: frozen data only."""

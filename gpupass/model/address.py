@@ -1,0 +1,24 @@
+"""PCI addresses: one spelling everywhere, `DDDD:BB:DD.F` in lower case."""
+
+import re
+from typing import NewType
+
+Address = NewType("Address", str)
+
+_ADDRESS = re.compile(r"(?:([0-9a-f]{4,8}):)?([0-9a-f]{1,2}):([0-9a-f]{1,2})\.([0-7])", re.IGNORECASE)
+
+
+def parse_address(text: str) -> Address | None:
+    """The canonical address, or None when the text is not one: `1:0.0`, `01:00.0` and `0000:01:00.0` are."""
+    match = _ADDRESS.fullmatch(text.strip())
+    if match is None:
+        return None
+    domain, bus, slot, function = match.groups()
+    if int(slot, 16) > 0x1F:
+        return None
+    return Address(f"{int(domain or '0', 16):04x}:{int(bus, 16):02x}:{int(slot, 16):02x}.{function}")
+
+
+def same_slot(a: Address, b: Address) -> bool:
+    """Functions of one physical device: they differ only behind the dot."""
+    return a.rpartition(".")[0] == b.rpartition(".")[0]

@@ -1,0 +1,71 @@
+"""One JSON spelling of the model: plain dictionaries, enums as their values, Steps with their kind."""
+
+from dataclasses import fields, is_dataclass
+from enum import Enum
+from types import NoneType, UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+from gpupass.model.plan import Step
+from gpupass.model.record import Record
+
+SCHEMA = 1
+_STEPS: dict[str, type[Step]] = {kind.__name__: kind for kind in get_args(Step)}
+
+
+def encode(value: object) -> Any:
+    """Dataclasses, enums and tuples as JSON-ready data."""
+    if isinstance(value, Enum):
+        return value.value
+    if is_dataclass(value):
+        return {f.name: encode(getattr(value, f.name)) for f in fields(value)}
+    if isinstance(value, tuple | list):
+        return [encode(item) for item in value]
+    if isinstance(value, dict):
+        return {str(key): encode(item) for key, item in value.items()}
+    return value
+
+
+def encode_step(step: Step) -> dict[str, Any]:
+    return {"step": type(step).__name__, **encode(step)}
+
+
+def decode_step(data: dict[str, Any]) -> Step:
+    """ValueError when this is no step of this version."""
+    data = dict(data)
+    kind = _STEPS.get(str(data.pop("step", None)))
+    if kind is None:
+        raise ValueError("unknown kind of step")
+    step: Step = _decode(kind, data)
+    return step
+
+
+def decode_record(data: dict[str, Any]) -> Record:
+    """ValueError when this is no record of this version."""
+    record: Record = _decode(Record, data)
+    return record
+
+
+def _decode(kind: Any, data: Any) -> Any:
+    origin = get_origin(kind)
+    if origin in (Union, UnionType):
+        if data is None and NoneType in get_args(kind):
+            return None
+        return _decode(next(arm for arm in get_args(kind) if arm is not NoneType), data)
+    if origin is tuple:
+        if not isinstance(data, list):
+            raise ValueError(f"expected a list, not {data!r}")
+        return tuple(_decode(get_args(kind)[0], item) for item in data)
+    if is_dataclass(kind) and isinstance(kind, type):
+        if not isinstance(data, dict) or not data.keys() <= {f.name for f in fields(kind)}:
+            raise ValueError(f"expected the fields of {kind.__name__}, not {data!r}")
+        hints = get_type_hints(kind)
+        try:
+            return kind(**{name: _decode(hints[name], item) for name, item in data.items()})
+        except TypeError as error:
+            raise ValueError(str(error)) from None
+    kind = getattr(kind, "__supertype__", kind)
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return kind(data)
+    if not isinstance(data, kind) or (isinstance(data, bool) and kind is not bool):
+        raise ValueError(f"expected {kind.__name__}, not {data!r}")
+    return data

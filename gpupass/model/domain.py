@@ -1,0 +1,60 @@
+"""A libvirt domain as far as handing it a device goes."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from gpupass.model.address import Address
+
+
+class DomainState(StrEnum):
+    """libvirt's virDomainState, the ones that matter here."""
+
+    RUNNING = "running"
+    PAUSED = "paused"
+    SHUT_OFF = "shut off"
+    OTHER = "other"  # shutting down, crashed, suspended by the guest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hostdev:
+    """One `<hostdev type='pci'>`; `guest` is its address inside the guest, None when unassigned."""
+
+    address: Address
+    alias: str | None = None
+    managed: bool = False
+    guest: Address | None = None
+    multifunction: bool = False
+    unassigned: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Port:
+    """One place a PCI device can be plugged into: a pcie-root-port or downstream port."""
+
+    index: int  # the bus it makes
+    hotplug: bool
+    occupied: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Domain:
+    """Memory in KiB, as libvirt counts it."""
+
+    name: str
+    uuid: str
+    state: DomainState
+    autostart: bool = False
+    live: tuple[Hostdev, ...] = ()
+    config: tuple[Hostdev, ...] = ()
+    machine: str = ""
+    memory: int = 0
+    hard_limit: int | None = None
+    locked: bool = False
+    viommu: bool = False
+    ports: tuple[Port, ...] = ()
+    numa_nodes: tuple[int, ...] = ()  # host nodes its memory is bound to
+    job: str | None = None  # "migration", "save", …: a job that forbids device changes
+
+    @property
+    def active(self) -> bool:
+        return self.state in (DomainState.RUNNING, DomainState.PAUSED)

@@ -1,0 +1,212 @@
+"""One look at a host: its PCI functions, its libvirt domains, who uses what, and what could not be seen."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cached_property
+
+from gpupass.model.address import Address
+from gpupass.model.domain import Domain
+from gpupass.model.record import Record
+
+
+class UserKind(StrEnum):
+    """Who can hold a device."""
+
+    DOMAIN = "domain"  # in a domain's live XML
+    DOMAIN_CONFIG = "domain-config"  # in a domain's persistent XML
+    PROCESS = "process"  # a host process with the device's node open or mapped
+    DISK = "disk"  # the host's file systems or swap lie behind it
+    NETWORK = "network"  # a route of the host goes through it
+    BOOT_DISPLAY = "boot-display"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class User:
+    """One user of one device."""
+
+    kind: UserKind
+    name: str  # domain name, process name, mount point, interface
+    detail: str = ""  # "pid 12, /dev/vfio/7", "10.0.0.0/8", …
+    pid: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bar:
+    """One base address register; `sizes` are the bytes a resizable BAR could have."""
+
+    index: int
+    size: int
+    prefetchable: bool
+    is_64bit: bool
+    is_io: bool = False
+    sizes: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """PCIe link, speeds as the kernel words them ("16.0 GT/s PCIe")."""
+
+    speed: str
+    width: int
+    max_speed: str
+    max_width: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sriov:
+    """A physical function's virtual functions (sysfs-bus-pci: sriov_*, virtfn*)."""
+
+    total: int
+    enabled: int
+    autoprobe: bool
+    vfs: tuple[Address, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MdevType:
+    """One entry of mdev_supported_types."""
+
+    id: str
+    name: str
+    available: int
+    device_api: str
+
+
+class Acs(StrEnum):
+    """Does this port or function keep its peers apart (PCI_ACS_SV|RR|CR|UF all enabled)?"""
+
+    ENABLED = "enabled"
+    MISSING = "missing"
+    UNKNOWN = "unknown"  # extended configuration space could not be read
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Nvidia:
+    """What NVML says of a GPU that the nvidia driver runs; memory in MiB."""
+
+    uuid: str
+    serial: str | None = None
+    mig: str | None = None  # "enabled", "disabled", "enabled (pending: disabled)", None: not capable
+    memory_total: int | None = None
+    memory_used: int | None = None
+    persistence: bool | None = None
+    minor: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Detail:
+    """The facts that cost many reads; only functions somebody asked about have them."""
+
+    subsystem: tuple[int, int] | None = None
+    revision: int = 0
+    host_driver: str | None = None  # what the kernel would bind without an override
+    driver_override: str | None = None
+    numa_node: int | None = None
+    boot_display: bool = False
+    link: Link | None = None
+    bars: tuple[Bar, ...] = ()
+    reset_methods: tuple[str, ...] = ()
+    power_state: str | None = None  # D0, D3hot, D3cold, unknown
+    runtime_status: str | None = None  # active, suspended
+    sriov: Sriov | None = None
+    mdev_types: tuple[MdevType, ...] = ()
+    mdevs: tuple[str, ...] = ()  # UUIDs alive on this parent
+    serial: str | None = None  # PCIe Device Serial Number, or the vendor's
+    acs: Acs = Acs.UNKNOWN
+    multifunction: bool = False
+    responds: bool = True  # False: configuration space reads all ones
+    nvidia: Nvidia | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device:
+    """One PCI function."""
+
+    address: Address
+    vendor: int
+    device: int
+    class_code: int  # 24 bit: base, sub, interface
+    driver: str | None = None
+    group: int | None = None  # IOMMU group
+    parent: Address | None = None  # the bridge above
+    physfn: Address | None = None  # the PF, when this is a VF
+    slot: str | None = None  # physical slot name
+    name: str = ""  # hardware database, or vendor:device
+    detail: Detail | None = None
+    users: tuple[User, ...] = ()
+
+    @property
+    def facts(self) -> Detail:
+        """The detail; asking for it where it was not read is a bug of the caller."""
+        if self.detail is None:
+            raise LookupError(f"{self.address} was observed without detail")
+        return self.detail
+
+    @property
+    def is_bridge(self) -> bool:
+        return self.class_code >> 16 == 0x06
+
+    @property
+    def is_gpu(self) -> bool:
+        """PCI classes 03xx (display) and 12xx (processing accelerator)."""
+        return self.class_code >> 16 in (0x03, 0x12)
+
+    @property
+    def ids(self) -> str:
+        return f"{self.vendor:04x}:{self.device:04x}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Iommu:
+    """`remapping` None: the kernel did not let us see."""
+
+    enabled: bool
+    interrupt_remapping: bool | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Host:
+    """Everything one observation saw."""
+
+    devices: tuple[Device, ...]  # sorted by address
+    domains: tuple[Domain, ...] = ()
+    iommu: Iommu = field(default_factory=lambda: Iommu(enabled=False))
+    boot_id: str = ""
+    kernel: str = ""
+    available_memory: int | None = None  # bytes (MemAvailable)
+    records: tuple[Record, ...] = ()  # gpupass's own: claims, quarantine, origins
+    unseen: tuple[str, ...] = ()  # "libvirt: not running", …
+
+    @cached_property
+    def _by_address(self) -> dict[Address, Device]:
+        return {device.address: device for device in self.devices}
+
+    @cached_property
+    def _groups(self) -> dict[int, tuple[Device, ...]]:
+        groups: dict[int, list[Device]] = {}
+        for device in self.devices:
+            if device.group is not None:
+                groups.setdefault(device.group, []).append(device)
+        return {number: tuple(members) for number, members in sorted(groups.items())}
+
+    def device(self, address: Address) -> Device | None:
+        return self._by_address.get(address)
+
+    def devices_at(self, addresses: Iterable[Address]) -> tuple[Device, ...]:
+        """The functions that are there, in the order asked for."""
+        return tuple(found for address in addresses if (found := self.device(address)) is not None)
+
+    @property
+    def groups(self) -> dict[int, tuple[Device, ...]]:
+        return self._groups
+
+    def group_of(self, device: Device) -> tuple[Device, ...]:
+        """All members of the device's IOMMU group, itself included; itself alone without an IOMMU."""
+        return (device,) if device.group is None else self._groups[device.group]
+
+    def domain(self, name_or_uuid: str) -> Domain | None:
+        return next((d for d in self.domains if name_or_uuid in (d.name, d.uuid)), None)
+
+    def record(self, kind: str, address: Address) -> Record | None:
+        return next((r for r in self.records if r.kind == kind and r.address == address), None)

@@ -1,0 +1,123 @@
+"""A Plan is a tuple of Steps; each Step is one write, as data, with the reason for it."""
+
+from dataclasses import dataclass
+
+from gpupass.model.address import Address
+from gpupass.model.record import Record, RecordKind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadModule:
+    """modprobe."""
+
+    module: str
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetPersistence:
+    """NVIDIA persistence mode of one GPU."""
+
+    address: Address
+    uuid: str
+    on: bool
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BindDriver:
+    """`driver` None: no driver at all. `override` None: the kernel chooses by itself again."""
+
+    address: Address
+    driver: str | None
+    override: str | None
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriteRecord:
+    """Remember (`record`) or forget (None) one fact about a device."""
+
+    kind: RecordKind
+    address: Address
+    record: Record | None
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResetDevice:
+    """Reset `addresses`, which share one slot or bus, and read their configuration space back."""
+
+    addresses: tuple[Address, ...]
+    method: str  # "function" (sysfs reset of each) or "bus" (VFIO hot reset of all together)
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttachDevice:
+    """Give one function to a running domain, live only; `exposed` False: owned but not seen by the guest."""
+
+    address: Address
+    domain: str
+    uuid: str
+    alias: str
+    exposed: bool
+    connect: str
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DetachDevice:
+    """Ask a running domain to let go of one function, and wait until it has."""
+
+    address: Address
+    domain: str
+    uuid: str
+    alias: str
+    exposed: bool
+    connect: str
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AwaitRelease:
+    """Until no process holds the VFIO files of these functions."""
+
+    addresses: tuple[Address, ...]
+    group: int
+    why: str = ""
+
+
+Step = (
+    LoadModule
+    | SetPersistence
+    | BindDriver
+    | WriteRecord
+    | ResetDevice
+    | AttachDevice
+    | DetachDevice
+    | AwaitRelease
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One precheck result: a reason to refuse, or only a warning."""
+
+    message: str
+    remedy: str
+    fatal: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a verb would do. Findings that are fatal forbid it; an empty one is already so."""
+
+    title: str  # "bind 0000:01:00.0 to vfio-pci"
+    steps: tuple[Step, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    devices: tuple[Address, ...] = ()  # everything it touches or needs to keep still
+
+    @property
+    def refusals(self) -> tuple[Finding, ...]:
+        return tuple(finding for finding in self.findings if finding.fatal)

@@ -1,0 +1,30 @@
+"""What gpupass itself remembers about a device, one small file each in its state directory."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from gpupass.model.address import Address
+
+
+class RecordKind(StrEnum):
+    """Why a device is remembered."""
+
+    ORIGIN = "origin"  # the driver and override it had before the first bind
+    CLAIM = "claim"  # handed to a domain and not yet verified clean again
+    QUARANTINE = "quarantine"  # nobody gets it until a person says so
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """One remembered fact; `why` is for people, the other fields by kind."""
+
+    kind: RecordKind
+    address: Address
+    why: str = ""
+    driver: str | None = None  # origin
+    override: str | None = None  # origin
+    domain: str | None = None  # claim: name …
+    uuid: str | None = None  # … and UUID of the domain
+    alias: str | None = None  # claim
+    boot_id: str = ""
+    since: str = ""  # ISO 8601, UTC

@@ -1,0 +1,1 @@
+"""One reader per source; `observe(system)` gives a frozen Host."""

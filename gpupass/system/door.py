@@ -1,0 +1,100 @@
+"""System: reads below one root, guarded writes, and the ways to libvirt and NVML."""
+
+import os
+import time
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gpupass.system.guarded import write_guarded
+
+if TYPE_CHECKING:
+    from gpupass.system.libvirt import Hypervisor
+
+STATE = "/var/lib/gpupass"
+
+
+class System:
+    """A machine: the live one (root ""), or a record of one in a directory, which can only be read."""
+
+    def __init__(self, root: str = "", state: Path | None = None) -> None:
+        self.root = root.rstrip("/")
+        self.recorded = bool(self.root)
+        self.state = state if state is not None else Path(self.root + STATE)
+
+    def read(self, path: str) -> str | None:
+        """The stripped text of a file; None when it is not there or not for us to read."""
+        data = self.read_bytes(path)
+        return None if data is None else data.decode(errors="replace").strip()
+
+    def read_bytes(self, path: str, limit: int = 1 << 24) -> bytes | None:
+        try:
+            fd = os.open(self.root + path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return None
+        try:
+            chunks = []
+            while limit > 0 and (chunk := os.read(fd, min(limit, 1 << 16))):
+                chunks.append(chunk)
+                limit -= len(chunk)
+            return b"".join(chunks)
+        except OSError:
+            return None
+        finally:
+            os.close(fd)
+
+    def names(self, path: str) -> tuple[str, ...]:
+        """What a directory holds, sorted; () when it cannot be listed."""
+        try:
+            return tuple(sorted(os.listdir(self.root + path)))  # noqa: PTH208 - hot path, strings wanted
+        except OSError:
+            return ()
+
+    def exists(self, path: str) -> bool:
+        return os.path.exists(self.root + path)  # noqa: PTH110
+
+    def link(self, path: str) -> str | None:
+        """The last part of a symbolic link's target: a driver's name, a group's number."""
+        try:
+            return os.readlink(self.root + path).rpartition("/")[2]  # noqa: PTH115
+        except OSError:
+            return None
+
+    def resolve(self, path: str) -> str | None:
+        """The real path behind a link, again below the root."""
+        try:
+            real = os.path.realpath(self.root + path, strict=True)
+        except OSError:
+            return None
+        root = os.path.realpath(self.root) if self.root else ""
+        return real[len(root) :] if real.startswith(root) else None
+
+    def write(self, path: str, value: str, deadline: float = 10.0) -> None:
+        """Write a kernel attribute from a child; OSError when refused, WriteHung past the deadline."""
+        write_guarded(self.root + path, value, deadline)
+
+    def run(self, *argv: str, timeout: float = 60.0) -> str:
+        from gpupass.system.process import run
+
+        return run(argv, timeout)
+
+    def hypervisor(self, uri: str) -> "Hypervisor":
+        """The libvirt connection of this process; GpupassError when there is none to be had."""
+        return _connection(uri)
+
+    def now(self) -> str:
+        return datetime.now(UTC).isoformat(timespec="seconds")
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def boot_id(self) -> str:
+        return self.read("/proc/sys/kernel/random/boot_id") or ""
+
+
+@cache
+def _connection(uri: str) -> "Hypervisor":
+    from gpupass.system.libvirt import Hypervisor
+
+    return Hypervisor(uri)

@@ -1,0 +1,47 @@
+"""One writer per device: an flock per PCI address, in sorted order, freed by the kernel on any death."""
+
+import fcntl
+import os
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from gpupass.errors import Refused
+from gpupass.model.address import Address
+from gpupass.system.state import ensure_directory
+
+
+@contextmanager
+def hold(state: Path, addresses: Iterable[Address], wait: float = 10.0) -> Iterator[None]:
+    """Hold all of `addresses`; Refused when another gpupass keeps one longer than `wait` seconds."""
+    directory = ensure_directory(state / "locks")
+    held: list[int] = []
+    deadline = time.monotonic() + wait
+    try:
+        for address in sorted(set(addresses)):
+            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+            fd = os.open(directory / address, flags, 0o600)
+            held.append(fd)
+            while not _try(fd):
+                if time.monotonic() > deadline:
+                    owner = os.pread(fd, 200, 0).decode(errors="replace") or "another gpupass"
+                    raise Refused(
+                        f"cannot change {address}: {owner} is at work on it",
+                        "wait for it, or look at it with: gpupass recover --dry-run",
+                    )
+                time.sleep(0.05)
+            os.truncate(fd, 0)
+            os.pwrite(fd, f"gpupass process {os.getpid()}".encode(), 0)
+        yield
+    finally:
+        for fd in held:
+            os.close(fd)
+
+
+def _try(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

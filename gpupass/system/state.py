@@ -1,0 +1,101 @@
+"""gpupass's own files: root-only, replaced atomically, a damaged one set aside and said so."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from gpupass.errors import GpupassError
+from gpupass.model.codec import SCHEMA, decode_record, encode
+from gpupass.model.record import Record, RecordKind
+
+
+def ensure_directory(path: Path) -> Path:
+    """The directory, root-only; GpupassError when it cannot be made."""
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise GpupassError(
+            f"cannot keep state in {path}: {error.strerror}", "run it as root: sudo gpupass …"
+        ) from None
+    return path
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Temporary file, fsync, rename, fsync of the directory: after a crash the old or the new one."""
+    ensure_directory(path.parent)
+    temporary = path.with_name(f".{path.name}.new")
+    try:
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        with os.fdopen(fd, "w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        sync_directory(path.parent)
+    except OSError as error:
+        raise GpupassError(f"cannot write {path}: {error.strerror}") from None
+
+
+def sync_directory(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def remove(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    if path.parent.is_dir():
+        sync_directory(path.parent)
+
+
+def set_aside(path: Path) -> Path:
+    """Keep a damaged file under another name, so that it is neither trusted nor lost."""
+    number = 0
+    while (aside := path.with_name(f"{path.name}.damaged{number or ''}")).exists():
+        number += 1
+    path.rename(aside)
+    return aside
+
+
+def record_path(state: Path, kind: RecordKind, address: str) -> Path:
+    return state / kind.value / f"{address}.json"
+
+
+def read_record(state: Path, kind: RecordKind, address: str) -> Record | None:
+    """None when there is none; a damaged one is set aside (ValueError never leaves this module)."""
+    path = record_path(state, kind, address)
+    try:
+        text = path.read_text()
+    except (FileNotFoundError, PermissionError):
+        return None
+    try:
+        data: Any = json.loads(text)
+        if not isinstance(data, dict) or data.pop("schema", None) != SCHEMA:
+            raise ValueError("not of this version")
+        return decode_record(data)
+    except ValueError:
+        set_aside(path)
+        return None
+
+
+def write_record(state: Path, record: Record) -> None:
+    text = json.dumps({"schema": SCHEMA, **encode(record)}, indent=1) + "\n"
+    write_atomically(record_path(state, record.kind, record.address), text)
+
+
+def read_records(state: Path) -> tuple[Record, ...]:
+    found = []
+    for kind in RecordKind:
+        directory = state / kind.value
+        try:
+            paths = sorted(directory.glob("*.json"))
+        except PermissionError:
+            continue
+        for path in paths:
+            record = read_record(state, kind, path.stem)
+            if record is not None:
+                found.append(record)
+    return tuple(found)
