@@ -29,11 +29,16 @@ class Hostdev:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Port:
-    """One place a PCI device can be plugged into: a pcie-root-port or downstream port."""
+    """One place a PCI device can be plugged into: a pcie-root-port or downstream port.
+
+    The windows (bytes) are what the guest's firmware left room for; None: not known.
+    """
 
     index: int  # the bus it makes
     hotplug: bool
     occupied: bool
+    memory_window: int | None = None
+    prefetchable_window: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,8 +51,11 @@ class Domain:
     autostart: bool = False
     live: tuple[Hostdev, ...] = ()
     config: tuple[Hostdev, ...] = ()
+    live_mdevs: tuple[str, ...] = ()  # UUIDs of mediated devices in the live XML …
+    config_mdevs: tuple[str, ...] = ()  # … and in the persistent one
     machine: str = ""
     memory: int = 0
+    resident: int | None = None  # what of it is in the host's memory now
     hard_limit: int | None = None
     locked: bool = False
     viommu: bool = False

@@ -144,6 +144,11 @@ class Device:
         return self.detail
 
     @property
+    def on_vfio(self) -> bool:
+        """vfio-pci or one of its variant drivers (nvgrace_gpu_vfio_pci, mlx5_vfio_pci, …)."""
+        return self.driver is not None and self.driver.replace("-", "_").endswith("vfio_pci")
+
+    @property
     def is_bridge(self) -> bool:
         return self.class_code >> 16 == 0x06
 

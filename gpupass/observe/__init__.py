@@ -1,1 +1,5 @@
-"""One reader per source; `observe(system)` gives a frozen Host."""
+"""One look at a host: every reader's answer joined into one frozen Host."""
+
+from gpupass.observe.look import everything, observe
+
+__all__ = ["everything", "observe"]

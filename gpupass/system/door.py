@@ -61,6 +61,13 @@ class System:
         except OSError:
             return None
 
+    def target(self, path: str) -> str | None:
+        """A symbolic link's target as it is written."""
+        try:
+            return os.readlink(self.root + path)  # noqa: PTH115
+        except OSError:
+            return None
+
     def resolve(self, path: str) -> str | None:
         """The real path behind a link, again below the root."""
         try:
@@ -88,6 +95,16 @@ class System:
 
     def monotonic(self) -> float:
         return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        """Between two looks at a condition that has a deadline."""
+        time.sleep(seconds)
+
+    def hot_reset(self, group: int, address: str) -> None:
+        """Reset the slot of a VFIO-bound function; OSError when the kernel refuses."""
+        from gpupass.system.vfio import hot_reset
+
+        hot_reset(group, address)
 
     def boot_id(self) -> str:
         return self.read("/proc/sys/kernel/random/boot_id") or ""

@@ -1,0 +1,172 @@
+"""libvirt domain XML as text → the parts of a Domain that matter for handing it a device; pure."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from xml.etree import ElementTree
+from xml.etree.ElementTree import Element
+
+from gpupass.model.address import Address
+from gpupass.model.domain import Domain, DomainState, Hostdev, Port
+
+_KIB = {"b": 1 / 1024, "bytes": 1 / 1024, "kb": 1000 / 1024, "k": 1, "kib": 1, "mb": 1000**2 / 1024}
+_KIB |= {"m": 1 << 10, "mib": 1 << 10, "gb": 1000**3 / 1024, "g": 1 << 20, "gib": 1 << 20}
+_KIB |= {"tb": 1000**4 / 1024, "t": 1 << 30, "tib": 1 << 30}
+_PLUGGABLE = ("pcie-root-port", "pcie-switch-downstream-port")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Definition:
+    """What one XML document, live or persistent, says."""
+
+    hostdevs: tuple[Hostdev, ...] = ()
+    mdevs: tuple[str, ...] = ()  # UUIDs of mediated devices
+    machine: str = ""
+    memory: int = 0  # KiB
+    hard_limit: int | None = None  # KiB
+    locked: bool = False
+    viommu: bool = False
+    ports: tuple[Port, ...] = ()
+    numa_nodes: tuple[int, ...] = ()
+
+
+def parse_definition(xml: str) -> Definition:
+    """ValueError when the text is not the XML of a domain."""
+    try:
+        root = ElementTree.fromstring(xml)
+    except ElementTree.ParseError as error:
+        raise ValueError(f"not well-formed: {error}") from None
+    if root.tag != "domain":
+        raise ValueError(f"expected <domain>, not <{root.tag}>")
+    return Definition(
+        hostdevs=tuple(_hostdevs(root)),
+        mdevs=tuple(_mdevs(root)),
+        machine=_attribute(root.find("os/type"), "machine"),
+        memory=_kib(root.find("memory")) or 0,
+        hard_limit=_kib(root.find("memtune/hard_limit")),
+        locked=root.find("memoryBacking/locked") is not None,
+        viommu=root.find("devices/iommu") is not None,
+        ports=tuple(_ports(root)),
+        numa_nodes=_numa_nodes(root),
+    )
+
+
+def parse_domain(
+    *,
+    name: str,
+    uuid: str,
+    state: DomainState,
+    autostart: bool = False,
+    live: str | None = None,
+    config: str | None = None,
+    job: str | None = None,
+    resident: int | None = None,
+) -> Domain:
+    """One domain from its live and its persistent XML; the live one decides where both say something."""
+    running = parse_definition(live) if live else None
+    persistent = parse_definition(config) if config else None
+    decisive = running or persistent or Definition()
+    return Domain(
+        name=name,
+        uuid=uuid,
+        state=state,
+        autostart=autostart,
+        live=running.hostdevs if running else (),
+        config=persistent.hostdevs if persistent else (),
+        live_mdevs=running.mdevs if running else (),
+        config_mdevs=persistent.mdevs if persistent else (),
+        machine=decisive.machine,
+        memory=decisive.memory,
+        resident=resident,
+        hard_limit=decisive.hard_limit,
+        locked=decisive.locked,
+        viommu=decisive.viommu,
+        ports=decisive.ports,
+        numa_nodes=decisive.numa_nodes,
+        job=job,
+    )
+
+
+def _hostdevs(root: Element) -> Iterator[Hostdev]:
+    """`<hostdev type='pci'>` and the SR-IOV spelling `<interface type='hostdev'>`."""
+    for element in root.iterfind("devices/*"):
+        if (element.tag, element.get("type")) not in (("hostdev", "pci"), ("interface", "hostdev")):
+            continue
+        host = _address(element.find("source/address"))
+        if host is None:
+            continue
+        guest = element.find("address")
+        yield Hostdev(
+            address=host,
+            alias=_attribute(element.find("alias"), "name") or None,
+            managed=element.get("managed") == "yes",
+            guest=_address(guest),
+            multifunction=_attribute(guest, "multifunction") == "on",
+            unassigned=_attribute(guest, "type") == "unassigned",
+        )
+
+
+def _mdevs(root: Element) -> Iterator[str]:
+    for element in root.iterfind("devices/hostdev[@type='mdev']/source/address"):
+        uuid = element.get("uuid")
+        if uuid:
+            yield uuid.lower()
+
+
+def _ports(root: Element) -> Iterator[Port]:
+    used = {_number(address.get("bus")) for address in root.iterfind("devices/*/address[@type='pci']")}
+    for controller in root.iterfind("devices/controller[@type='pci']"):
+        index = _number(controller.get("index"))
+        if controller.get("model") in _PLUGGABLE and index is not None:
+            hotplug = _attribute(controller.find("target"), "hotplug") != "off"
+            yield Port(index=index, hotplug=hotplug, occupied=index in used)
+
+
+def _numa_nodes(root: Element) -> tuple[int, ...]:
+    nodes: set[int] = set()
+    for element in root.iterfind("numatune/*"):
+        nodes |= parse_list(element.get("nodeset") or "")
+    return tuple(sorted(nodes))
+
+
+def parse_list(text: str) -> frozenset[int]:
+    """libvirt's and the kernel's "0-3,^2,8"; what is no number is not counted."""
+    numbers: set[int] = set()
+    for part in text.replace(" ", "").split(","):
+        first, _, last = part.removeprefix("^").partition("-")
+        if not first.isdigit() or not (last or first).isdigit():
+            continue
+        span = range(int(first), int(last or first) + 1)
+        if part.startswith("^"):
+            numbers.difference_update(span)
+        else:
+            numbers.update(span)
+    return frozenset(numbers)
+
+
+def _address(element: Element | None) -> Address | None:
+    """A PCI address element; libvirt leaves parts that are zero out in what people write."""
+    if element is None or element.get("type", "pci") != "pci":
+        return None
+    domain, bus, slot, function = (
+        _number(element.get(name, "0")) for name in ("domain", "bus", "slot", "function")
+    )
+    if domain is None or bus is None or slot is None or function is None or element.get("bus") is None:
+        return None
+    return Address(f"{domain:04x}:{bus:02x}:{slot:02x}.{function:x}")
+
+
+def _attribute(element: Element | None, name: str) -> str:
+    return "" if element is None else element.get(name, "")
+
+
+def _number(text: str | None) -> int | None:
+    try:
+        return int(text or "", 0)
+    except ValueError:
+        return None
+
+
+def _kib(element: Element | None) -> int | None:
+    if element is None or not (element.text or "").strip().isdigit():
+        return None
+    return int(int((element.text or "0").strip()) * _KIB.get(element.get("unit", "KiB").lower(), 1))

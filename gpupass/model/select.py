@@ -1,0 +1,84 @@
+"""DEVICE as people type it → the one device it means."""
+
+from collections.abc import Callable
+
+from gpupass.errors import Usage
+from gpupass.model.address import parse_address
+from gpupass.model.host import Device, Host
+
+
+def resolve(host: Host, text: str) -> Device:
+    """By address, GPU UUID, serial number or physical slot; Usage when that is none or several."""
+    for meaning, find in _WAYS:
+        found = find(host, text.strip())
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise Usage(
+                f"cannot choose {text}: {len(found)} devices have this {meaning}: {_list(found)}",
+                "give the PCI address of one of them",
+            )
+    raise Usage(f"cannot find a device {text}{_known(host)}", "gpupass list --all")
+
+
+def _by_address(host: Host, text: str) -> tuple[Device, ...]:
+    """`0000:01:00.0`, `01:00.0`, and libvirt's `pci_0000_01_00_0`."""
+    if text.startswith("pci_") and text.count("_") == 4:
+        domain, bus, slot, function = text[4:].split("_")
+        text = f"{domain}:{bus}:{slot}.{function}"
+    address = parse_address(text)
+    return host.devices_at((address,)) if address is not None else ()
+
+
+def _by_uuid(host: Host, text: str) -> tuple[Device, ...]:
+    """NVIDIA's `GPU-…`; the beginning of one is enough when it has eight digits."""
+    wanted = text.lower()
+    if len(wanted) < len("gpu-12345678"):
+        return ()
+    return tuple(
+        device
+        for device in host.devices
+        if device.detail is not None
+        and device.detail.nvidia is not None
+        and device.detail.nvidia.uuid.lower().startswith(wanted)
+    )
+
+
+def _by_serial(host: Host, text: str) -> tuple[Device, ...]:
+    wanted = text.lower()
+    return tuple(device for device in host.devices if wanted in _serials(device))
+
+
+def _serials(device: Device) -> tuple[str, ...]:
+    if device.detail is None:
+        return ()
+    nvidia = device.detail.nvidia
+    found = (device.detail.serial, nvidia.serial if nvidia is not None else None)
+    return tuple(serial.lower() for serial in found if serial)
+
+
+def _by_slot(host: Host, text: str) -> tuple[Device, ...]:
+    """All functions of the card in the slot; the GPU among them is meant, else function 0."""
+    name = text.removeprefix("slot:")
+    card = [device for device in host.devices if device.slot == name and device.physfn is None]
+    gpus = [device for device in card if device.is_gpu]
+    first = [device for device in card if device.address.endswith(".0")]
+    return tuple(gpus or first or card)
+
+
+# Names from a profile will be one more way.
+_WAYS: tuple[tuple[str, Callable[[Host, str], tuple[Device, ...]]], ...] = (
+    ("address", _by_address),
+    ("UUID", _by_uuid),
+    ("serial number", _by_serial),
+    ("physical slot", _by_slot),
+)
+
+
+def _list(devices: tuple[Device, ...]) -> str:
+    return ", ".join(f"{device.address} ({device.name or device.ids})" for device in devices)
+
+
+def _known(host: Host) -> str:
+    gpus = tuple(device for device in host.devices if device.is_gpu)
+    return f": this host has {_list(gpus[:8])}" if gpus else ": this host has no GPU"

@@ -1,0 +1,67 @@
+"""What an IOMMU group allows: who would move along, who must stay with the host, and why."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from gpupass.model.address import Address
+
+
+class StayKind(StrEnum):
+    """Why a member must stay with the host; only a boot display may be given away on request."""
+
+    DISK = "disk"
+    NETWORK = "network"
+    BOOT_DISPLAY = "boot-display"
+    BRIDGE = "bridge"
+    DOMAIN = "domain"
+    QUARANTINE = "quarantine"
+
+    @property
+    def overridable(self) -> bool:
+        return self is StayKind.BOOT_DISPLAY
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Staying:
+    """One member that must stay, for one reason; `name` is the mount point, interface or domain."""
+
+    address: Address
+    kind: StayKind
+    name: str
+    reason: str  # "root disk /dev/nvme0n1p2 is on 0000:03:00.0"
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Companion:
+    """One member that a host driver runs and that has to move to vfio-pci with the device."""
+
+    address: Address
+    driver: str
+    same_slot: bool  # another function of the device itself
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResetAbility:
+    """How one member can be reset; no methods: it would go on as its last user left it."""
+
+    address: Address
+    methods: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """`viable`: nobody must stay and the host can isolate the group, so all of it may go to one guest."""
+
+    group: int | None
+    target: Address  # whom the companions accompany
+    members: tuple[Address, ...]
+    viable: bool
+    staying: tuple[Staying, ...] = ()
+    companions: tuple[Companion, ...] = ()
+    idle: tuple[Address, ...] = ()  # endpoints without any driver: they may stay where they are
+    bridges: tuple[Address, ...] = ()  # they stay with the host and do no harm
+    reasons: tuple[str, ...] = ()  # why it is not viable
+    warnings: tuple[str, ...] = ()
+    acs: str | None = None  # why the group is larger than one device
+    resets: tuple[ResetAbility, ...] = ()

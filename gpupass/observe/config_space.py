@@ -1,0 +1,66 @@
+"""Configuration space as bytes → what no sysfs file tells: header, ACS, device serial number; pure."""
+
+import struct
+from dataclasses import dataclass
+
+from gpupass.model.host import Acs
+
+_ACS = 0x000D
+_SERIAL = 0x0003
+_ISOLATING = 0x1D  # PCI_ACS_SV | RR | CR | UF: REQ_ACS_FLAGS of drivers/iommu/iommu.c
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigSpace:
+    """`known_extended` False: only root reads past 64 bytes."""
+
+    responds: bool = True
+    header_type: int = 0
+    multifunction: bool = False
+    known_extended: bool = False
+    acs: Acs = Acs.MISSING
+    serial: str | None = None
+
+
+def read_config_space(data: bytes) -> ConfigSpace:
+    if len(data) < 16:
+        return ConfigSpace()
+    if data[:4] == b"\xff\xff\xff\xff":
+        return ConfigSpace(responds=False)
+    return ConfigSpace(
+        header_type=data[14] & 0x7F,
+        multifunction=bool(data[14] & 0x80),
+        known_extended=len(data) >= 256,
+        acs=_acs(data),
+        serial=_serial(data),
+    )
+
+
+def _extended(data: bytes, wanted: int) -> int | None:
+    """Where the extended capability lies. A list that loops or leaves the space ends the search."""
+    offset, seen = 0x100, set[int]()
+    while 0x100 <= offset <= len(data) - 4 and offset not in seen:
+        seen.add(offset)
+        (header,) = struct.unpack_from("<I", data, offset)
+        if header & 0xFFFF == wanted:
+            return offset
+        offset = header >> 20 & 0xFFC
+    return None
+
+
+def _acs(data: bytes) -> Acs:
+    """Is all isolation that the hardware has switched on (pci_acs_flags_enabled in drivers/pci)?"""
+    offset = _extended(data, _ACS)
+    if offset is None or offset + 8 > len(data):
+        return Acs.MISSING
+    has, on = struct.unpack_from("<HH", data, offset + 4)
+    return Acs.ENABLED if not has & _ISOLATING & ~on else Acs.MISSING
+
+
+def _serial(data: bytes) -> str | None:
+    """As lspci spells it: eight bytes, the most significant first."""
+    offset = _extended(data, _SERIAL)
+    if offset is None or offset + 12 > len(data):
+        return None
+    number = data[offset + 4 : offset + 12][::-1]
+    return "-".join(f"{byte:02x}" for byte in number) if any(number) else None

@@ -1,0 +1,117 @@
+"""libvirt's domains, and which device each of them has or wants."""
+
+import json
+import re
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from gpupass.errors import GpupassError
+from gpupass.model.address import Address, parse_address
+from gpupass.model.domain import Domain, DomainState
+from gpupass.model.host import User, UserKind
+from gpupass.observe import recorded
+from gpupass.system import System
+
+if TYPE_CHECKING:
+    from gpupass.system.libvirt import DomainText
+
+_SOCKETS = tuple(
+    f"{directory}/libvirt/{name}-sock"
+    for directory in ("/run", "/var/run")
+    for name in ("libvirt", "virtqemud")
+)
+
+
+def read_texts(system: System, connect: str) -> tuple[tuple["DomainText", ...], tuple[str, ...]]:
+    """The domains as libvirt spells them, and what could not be seen."""
+    if system.recorded:
+        return _recorded(system)
+    if connect == "qemu:///system" and not any(system.exists(path) for path in _SOCKETS):
+        return (), ("libvirt: not running",)
+    try:
+        return system.hypervisor(connect).domains(), ()
+    except GpupassError as error:
+        hint = f" ({error.hint})" if error.hint else ""
+        return (), (f"libvirt: {error.message}{hint}",)
+
+
+def read_domains(system: System, connect: str) -> tuple[tuple[Domain, ...], tuple[str, ...]]:
+    texts, unseen = read_texts(system, connect)
+    if not texts:
+        return (), unseen
+    from gpupass.hotplug.domain_xml import parse_domain
+
+    domains = []
+    for text in texts:
+        try:
+            domains.append(
+                parse_domain(
+                    name=text.name,
+                    uuid=text.uuid,
+                    state=text.state,
+                    autostart=text.autostart,
+                    live=text.live,
+                    config=text.config,
+                    job=text.job,
+                    resident=text.resident,
+                )
+            )
+        except ValueError as error:
+            unseen = (*unseen, f"domain {text.name}: {error}")
+    return tuple(domains), unseen
+
+
+def users_of(domains: Iterable[Domain], parents: dict[str, Address]) -> dict[Address, tuple[User, ...]]:
+    """Users by address; `parents` says which function a mediated device belongs to."""
+    users: dict[Address, list[User]] = {}
+    for domain in domains:
+        for kind, hostdevs, mdevs in (
+            (UserKind.DOMAIN, domain.live, domain.live_mdevs),
+            (UserKind.DOMAIN_CONFIG, domain.config, domain.config_mdevs),
+        ):
+            for hostdev in hostdevs:
+                user = User(kind=kind, name=domain.name, detail=hostdev.alias or "")
+                users.setdefault(hostdev.address, []).append(user)
+            for mdev in mdevs:
+                if mdev in parents:
+                    user = User(kind=kind, name=domain.name, detail=f"mdev {mdev}")
+                    users.setdefault(parents[mdev], []).append(user)
+    return {address: tuple(found) for address, found in users.items()}
+
+
+def mdev_parents(system: System) -> dict[str, Address]:
+    """UUID of a mediated device → the function that provides it."""
+    parents = {}
+    for uuid in system.names("/sys/bus/mdev/devices"):
+        target = system.target(f"/sys/bus/mdev/devices/{uuid}") or ""
+        address = parse_address(target.rsplit("/", 2)[-2]) if target.count("/") >= 2 else None
+        if address is not None:
+            parents[uuid.lower()] = address
+    return parents
+
+
+def _recorded(system: System) -> tuple[tuple["DomainText", ...], tuple[str, ...]]:
+    from gpupass.system.libvirt import DomainText
+
+    text = system.read(recorded.DOMAINS)
+    data = json.loads(text) if text else {"domains": [], "unseen": []}
+    return tuple(
+        DomainText(
+            name=item["name"],
+            uuid=item["uuid"],
+            state=DomainState(item["state"]),
+            autostart=item["autostart"],
+            live=_xml(system, item["uuid"], "live"),
+            config=_xml(system, item["uuid"], "config"),
+            job=item["job"],
+            resident=item["resident"],
+        )
+        for item in data["domains"]
+    ), tuple(data["unseen"])
+
+
+def _xml(system: System, uuid: str, side: str) -> str | None:
+    """A record may come from a stranger: its UUIDs name files only when they are UUIDs."""
+    if not re.fullmatch(r"[0-9a-f-]{36}", uuid):
+        return None
+    return system.read(f"{recorded.DOMAIN_XML}/{uuid}.{side}.xml")

@@ -1,0 +1,119 @@
+"""observe(): basics of all functions, then detail and users of those asked about."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+
+from gpupass.model.address import Address
+from gpupass.model.domain import Domain
+from gpupass.model.host import Detail, Device, Host, User, UserKind
+from gpupass.observe.iommu import read_iommu
+from gpupass.observe.pci import is_boot_display, read_detail, read_devices
+from gpupass.system import System
+from gpupass.system.state import read_records
+
+Users = Mapping[Address, tuple[User, ...]]
+Wanted = Callable[[Host], Iterable[Address]]
+
+
+def everything(host: Host) -> Iterable[Address]:
+    return (device.address for device in host.devices)
+
+
+def observe(
+    system: System,
+    *,
+    detail: Wanted = everything,
+    connect: str | None = "qemu:///system",
+    processes: bool = True,
+    essentials: bool = True,
+    records: bool = True,
+    names: bool = True,
+) -> Host:
+    """Look once.
+
+    `detail` gets the host with the basics only and says which functions are worth all their facts;
+    `connect` None leaves libvirt out; `essentials` are the host's own disks, networks and boot display.
+    """
+    devices = tuple(read_devices(system))
+    unseen: list[str] = []
+    bare = Host(devices=devices)
+    wanted = frozenset(detail(bare))
+    users: list[Users] = []
+    domains: tuple[Domain, ...] = ()
+    if connect is not None:
+        from gpupass.observe.domains import mdev_parents, read_domains, users_of
+
+        domains, missed = read_domains(system, connect)
+        unseen += missed
+        users.append(users_of(domains, mdev_parents(system)))
+    if processes:
+        from gpupass.observe.processes import read_processes
+
+        found, missed = read_processes(system, devices)
+        unseen += missed
+        users.append(found)
+    if essentials:
+        found, missed = _essentials(system, bare)
+        unseen += missed
+        users.append(found)
+    details = dict(_details(system, bare, wanted))
+    if any(not _sees_extended(system, address) for address in list(details)[:1]):
+        unseen.append("ACS and serial numbers of PCI devices: run as root")
+    return Host(
+        devices=tuple(_completed(device, details, _joined(device, users)) for device in devices),
+        domains=domains,
+        iommu=read_iommu(system),
+        boot_id=system.boot_id(),
+        kernel=(system.read("/proc/sys/kernel/osrelease") or ""),
+        available_memory=_available_memory(system),
+        records=read_records(system.state) if records else (),
+        unseen=tuple(dict.fromkeys(unseen)),
+    )
+
+
+def _completed(device: Device, details: Mapping[Address, Detail], users: tuple[User, ...]) -> Device:
+    detail = details.get(device.address)
+    if detail is None and not users:
+        return device
+    return replace(device, detail=detail, users=users)
+
+
+def _joined(device: Device, sources: Iterable[Users]) -> tuple[User, ...]:
+    return tuple(user for source in sources for user in source.get(device.address, ()))
+
+
+def _details(system: System, host: Host, wanted: frozenset[Address]) -> Iterator[tuple[Address, Detail]]:
+    for device in host.devices:
+        if device.address in wanted:
+            yield device.address, read_detail(system, device, host_driver=None)
+
+
+def _sees_extended(system: System, address: Address) -> bool:
+    """Ordinary users get the first 64 bytes of configuration space only."""
+    return len(system.read_bytes(f"/sys/bus/pci/devices/{address}/config", limit=256) or b"") > 64
+
+
+def _essentials(system: System, host: Host) -> tuple[dict[Address, tuple[User, ...]], tuple[str, ...]]:
+    from gpupass.observe.disks import read_disk_users
+    from gpupass.observe.networks import read_network_users
+
+    disks, unseen = read_disk_users(system, host.devices)
+    networks = read_network_users(system)
+    found: dict[Address, tuple[User, ...]] = {}
+    for device in host.devices:
+        users = (*disks.get(device.address, ()), *networks.get(device.address, ()))
+        if users and not device.is_bridge:
+            found[device.address] = found.get(device.address, ()) + users
+            if device.physfn is not None:
+                found[device.physfn] = found.get(device.physfn, ()) + users
+        if device.class_code >> 16 == 0x03 and is_boot_display(system, device.address):
+            user = User(kind=UserKind.BOOT_DISPLAY, name="console", detail="boot display")
+            found[device.address] = (*found.get(device.address, ()), user)
+    return found, unseen
+
+
+def _available_memory(system: System) -> int | None:
+    for line in (system.read("/proc/meminfo") or "").splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) << 10
+    return None

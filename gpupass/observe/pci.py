@@ -1,0 +1,188 @@
+"""PCI functions: the basics of all of them from one `uevent` each, the details of those asked about."""
+
+from collections.abc import Iterator
+
+from gpupass.model.address import Address, parse_address
+from gpupass.model.host import Acs, Bar, Detail, Device, Link, MdevType, Sriov
+from gpupass.observe.config_space import read_config_space
+from gpupass.system import System
+
+DEVICES = "/sys/bus/pci/devices"
+_IO = 0x100  # IORESOURCE_* of linux/ioport.h
+_PREFETCH = 0x2000
+_MEM_64 = 0x100000
+
+
+def read_devices(system: System) -> Iterator[Device]:
+    """Every function, without detail, names and users."""
+    slots = _slots(system)
+    for name in system.names(DEVICES):
+        address = parse_address(name)
+        if address is not None:
+            device = _basics(system, address, f"{DEVICES}/{name}", slots)
+            if device is not None:
+                yield device
+
+
+def _basics(system: System, address: Address, path: str, slots: dict[str, str]) -> Device | None:
+    event = _uevent(system.read(f"{path}/uevent") or "")
+    vendor, _, model = event.get("PCI_ID", "").partition(":")
+    if not model:
+        return None
+    group = system.link(f"{path}/iommu_group")
+    physfn = system.link(f"{path}/physfn")
+    return Device(
+        address=address,
+        vendor=int(vendor, 16),
+        device=int(model, 16),
+        class_code=int(event.get("PCI_CLASS", "0"), 16),
+        driver=event.get("DRIVER"),
+        group=int(group) if group is not None and group.isdecimal() else None,
+        parent=_parent(system, path),
+        physfn=parse_address(physfn) if physfn else None,
+        slot=slots.get(address.rpartition(".")[0]),
+    )
+
+
+def _uevent(text: str) -> dict[str, str]:
+    return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+
+
+def _parent(system: System, path: str) -> Address | None:
+    """The directory above: a bridge, or the root complex (`pci0000:00`), which is nobody."""
+    target = system.target(path)
+    return parse_address(target.rsplit("/", 2)[-2]) if target and target.count("/") >= 2 else None
+
+
+def _slots(system: System) -> dict[str, str]:
+    """`0000:01:00` → the name of the physical slot it sits in."""
+    slots = {}
+    for name in system.names("/sys/bus/pci/slots"):
+        address = system.read(f"/sys/bus/pci/slots/{name}/address")
+        if address:
+            slots[address.lower()] = name
+    return slots
+
+
+def read_detail(system: System, device: Device, host_driver: str | None) -> Detail:
+    """All else about one function."""
+    path = f"{DEVICES}/{device.address}"
+    config = read_config_space(system.read_bytes(f"{path}/config", limit=4096) or b"")
+    return Detail(
+        subsystem=_subsystem(system, path),
+        revision=_number(system.read(f"{path}/revision")) or 0,
+        host_driver=host_driver,
+        driver_override=_override(system.read(f"{path}/driver_override")),
+        numa_node=_node(system.read(f"{path}/numa_node")),
+        boot_display=is_boot_display(system, device.address),
+        link=_link(system, path),
+        bars=_bars(system, path),
+        reset_methods=tuple((system.read(f"{path}/reset_method") or "").split()),
+        power_state=system.read(f"{path}/power_state"),
+        runtime_status=system.read(f"{path}/power/runtime_status"),
+        sriov=_sriov(system, path),
+        mdev_types=tuple(_mdev_types(system, f"{path}/mdev_supported_types")),
+        mdevs=_mdevs(system, path),
+        serial=config.serial,
+        acs=config.acs if config.known_extended else Acs.UNKNOWN,
+        multifunction=config.multifunction,
+        responds=config.responds,
+    )
+
+
+def is_boot_display(system: System, address: Address) -> bool:
+    """vgaarb's choice; kernels from 6.17 also say `boot_display` for displays that are no VGA."""
+    path = f"{DEVICES}/{address}"
+    return "1" in (system.read(f"{path}/boot_vga"), system.read(f"{path}/boot_display"))
+
+
+def _override(text: str | None) -> str | None:
+    return None if text in (None, "", "(null)") else text
+
+
+def _number(text: str | None) -> int | None:
+    try:
+        return int(text or "", 0)
+    except ValueError:
+        return None
+
+
+def _node(text: str | None) -> int | None:
+    node = _number(text)
+    return node if node is not None and node >= 0 else None
+
+
+def _subsystem(system: System, path: str) -> tuple[int, int] | None:
+    vendor = _number(system.read(f"{path}/subsystem_vendor"))
+    device = _number(system.read(f"{path}/subsystem_device"))
+    return (vendor, device) if vendor and device is not None else None
+
+
+def _link(system: System, path: str) -> Link | None:
+    speed = system.read(f"{path}/current_link_speed")
+    max_speed = system.read(f"{path}/max_link_speed")
+    width = _number(system.read(f"{path}/current_link_width"))
+    max_width = _number(system.read(f"{path}/max_link_width"))
+    if not speed or not max_speed or width is None or not max_width or max_width == 255:
+        return None
+    return Link(speed=speed, width=width, max_speed=max_speed, max_width=max_width)
+
+
+def _bars(system: System, path: str) -> tuple[Bar, ...]:
+    """The first six lines of `resource`: start, end, flags; the others are the ROM and a bridge's windows."""
+    bars = []
+    for index, line in enumerate((system.read(f"{path}/resource") or "").splitlines()[:6]):
+        words = [_number(word) or 0 for word in line.split()]
+        if len(words) != 3 or not words[1]:
+            continue
+        start, end, flags = words
+        bars.append(
+            Bar(
+                index=index,
+                size=end - start + 1,
+                prefetchable=bool(flags & _PREFETCH),
+                is_64bit=bool(flags & _MEM_64),
+                is_io=bool(flags & _IO),
+                sizes=_resizable(system.read(f"{path}/resource{index}_resize")),
+            )
+        )
+    return tuple(bars)
+
+
+def _resizable(text: str | None) -> tuple[int, ...]:
+    """A bit map in which bit 0 means 1 MiB (Documentation/ABI sysfs-bus-pci, resourceN_resize)."""
+    try:
+        bits = int(text or "0", 16)
+    except ValueError:
+        return ()
+    return tuple(1 << (20 + bit) for bit in range(44) if bits >> bit & 1)
+
+
+def _sriov(system: System, path: str) -> Sriov | None:
+    total = _number(system.read(f"{path}/sriov_totalvfs"))
+    if total is None:
+        return None
+    links = [name for name in system.names(path) if name.startswith("virtfn")]
+    links.sort(key=lambda name: _number(name.removeprefix("virtfn")) or 0)
+    vfs = (parse_address(system.link(f"{path}/{name}") or "") for name in links)
+    return Sriov(
+        total=total,
+        enabled=_number(system.read(f"{path}/sriov_numvfs")) or 0,
+        autoprobe=system.read(f"{path}/sriov_drivers_autoprobe") != "0",
+        vfs=tuple(vf for vf in vfs if vf is not None),
+    )
+
+
+def _mdev_types(system: System, path: str) -> Iterator[MdevType]:
+    for name in system.names(path):
+        yield MdevType(
+            id=name,
+            name=system.read(f"{path}/{name}/name") or name,
+            available=_number(system.read(f"{path}/{name}/available_instances")) or 0,
+            device_api=system.read(f"{path}/{name}/device_api") or "",
+        )
+
+
+def _mdevs(system: System, path: str) -> tuple[str, ...]:
+    """mdev devices are directories of their parent, named by their UUID."""
+    return tuple(name for name in system.names(path) if len(name) == 36 and name.count("-") == 4)

@@ -1,0 +1,78 @@
+"""Which host processes hold which device: nodes of the VFIO, DRM, accelerator and NVIDIA drivers."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict
+
+from gpupass.model.address import Address, parse_address
+from gpupass.model.host import Device, User, UserKind
+from gpupass.observe import recorded
+from gpupass.observe.nvidia import minors
+from gpupass.system import System
+from gpupass.system.holders import Holder, holders
+
+NOT_SEEN = "device files held by other users' processes: run as root"
+_NODES = ("/dev/vfio/", "/dev/nvidia", "/dev/dri/", "/dev/accel/")
+
+
+def read_processes(
+    system: System, devices: Iterable[Device]
+) -> tuple[dict[Address, tuple[User, ...]], tuple[str, ...]]:
+    """Users by address, and what could not be seen."""
+    found, unseen = read_holders(system)
+    if not found:
+        return {}, unseen
+    nodes = _nodes(system, devices)
+    users: dict[Address, list[User]] = {}
+    for holder in found:
+        user = User(
+            kind=UserKind.PROCESS,
+            name=holder.name,
+            detail=f"pid {holder.pid}, {holder.node}",
+            pid=holder.pid,
+        )
+        for address in nodes.get(holder.node, ()):
+            users.setdefault(address, []).append(user)
+    return {address: tuple(sorted(found, key=_order)) for address, found in users.items()}, unseen
+
+
+def read_holders(system: System) -> tuple[tuple[Holder, ...], tuple[str, ...]]:
+    if system.recorded:
+        text = system.read(recorded.HOLDERS)
+        data = json.loads(text) if text else {"holders": [], "unseen": []}
+        return tuple(Holder(**item) for item in data["holders"]), tuple(data["unseen"])
+    if not _anything_to_hold(system):
+        return (), ()
+    unseen = () if system.names("/proc/1/fd") else (NOT_SEEN,)
+    return tuple(holders(system, _NODES)), unseen
+
+
+def spell_holders(found: tuple[Holder, ...], unseen: tuple[str, ...]) -> str:
+    return json.dumps({"holders": [asdict(holder) for holder in found], "unseen": list(unseen)}, indent=1)
+
+
+def _anything_to_hold(system: System) -> bool:
+    """Looking through all processes is dear; without a single device node it is in vain."""
+    return any(
+        name == "dri" or name == "accel" or name.startswith("nvidia") for name in system.names("/dev")
+    ) or any(name != "vfio" for name in system.names("/dev/vfio"))
+
+
+def _order(user: User) -> tuple[int, str]:
+    return (user.pid or 0, user.detail)
+
+
+def _nodes(system: System, devices: Iterable[Device]) -> dict[str, list[Address]]:
+    """Device node → the functions it stands for; a VFIO group stands for all its members."""
+    nodes: dict[str, list[Address]] = {}
+    for device in devices:
+        if device.group is not None and device.on_vfio:
+            nodes.setdefault(f"/dev/vfio/{device.group}", []).append(device.address)
+    for kind, prefix in (("vfio-dev", "vfio/devices"), ("drm", "dri"), ("accel", "accel")):
+        for name in system.names(f"/sys/class/{kind}"):
+            address = parse_address(system.link(f"/sys/class/{kind}/{name}/device") or "")
+            if address is not None:
+                nodes.setdefault(f"/dev/{prefix}/{name}", []).append(address)
+    for minor, address in minors(system).items():
+        nodes.setdefault(f"/dev/nvidia{minor}", []).append(address)
+    return nodes
