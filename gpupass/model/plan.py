@@ -49,7 +49,7 @@ class ResetDevice:
     """Reset `addresses`, which share one slot or bus, and read their configuration space back."""
 
     addresses: tuple[Address, ...]
-    method: str  # "function" (sysfs reset of each) or "bus" (VFIO hot reset of all together)
+    method: str  # "function": sysfs reset of each; "bus": VFIO hot reset of all; "none": impossible
     why: str = ""
 
 

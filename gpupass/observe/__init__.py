@@ -1,5 +1,5 @@
 """One look at a host: every reader's answer joined into one frozen Host."""
 
-from gpupass.observe.look import everything, observe
+from gpupass.observe.look import everything, nothing, observe
 
-__all__ = ["everything", "observe"]
+__all__ = ["everything", "nothing", "observe"]

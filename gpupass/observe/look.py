@@ -1,18 +1,23 @@
 """observe(): basics of all functions, then detail and users of those asked about."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from gpupass.model.address import Address
 from gpupass.model.domain import Domain
 from gpupass.model.host import Detail, Device, Host, User, UserKind
 from gpupass.observe.iommu import read_iommu
+from gpupass.observe.naming import read_names
 from gpupass.observe.pci import is_boot_display, read_detail, read_devices
 from gpupass.system import System
 from gpupass.system.state import read_records
 
 Users = Mapping[Address, tuple[User, ...]]
 Wanted = Callable[[Host], Iterable[Address]]
+
+
+def nothing(host: Host) -> Iterable[Address]:
+    return ()
 
 
 def everything(host: Host) -> Iterable[Address]:
@@ -37,7 +42,7 @@ def observe(
     devices = tuple(read_devices(system))
     unseen: list[str] = []
     bare = Host(devices=devices)
-    wanted = frozenset(detail(bare))
+    wanted = tuple(bare.devices_at(sorted(set(detail(bare)))))
     users: list[Users] = []
     domains: tuple[Domain, ...] = ()
     if connect is not None:
@@ -56,11 +61,13 @@ def observe(
         found, missed = _essentials(system, bare)
         unseen += missed
         users.append(found)
-    details = dict(_details(system, bare, wanted))
+    details, missed = _details(system, wanted)
+    unseen += missed
+    labels = read_names(system, wanted) if names and wanted else {}
     if any(not _sees_extended(system, address) for address in list(details)[:1]):
         unseen.append("ACS and serial numbers of PCI devices: run as root")
     return Host(
-        devices=tuple(_completed(device, details, _joined(device, users)) for device in devices),
+        devices=tuple(_completed(device, details, labels, _joined(device, users)) for device in devices),
         domains=domains,
         iommu=read_iommu(system),
         boot_id=system.boot_id(),
@@ -71,21 +78,31 @@ def observe(
     )
 
 
-def _completed(device: Device, details: Mapping[Address, Detail], users: tuple[User, ...]) -> Device:
+def _completed(
+    device: Device, details: Mapping[Address, Detail], labels: Mapping[str, str], users: tuple[User, ...]
+) -> Device:
     detail = details.get(device.address)
     if detail is None and not users:
         return device
-    return replace(device, detail=detail, users=users)
+    return replace(device, detail=detail, users=users, name=labels.get(device.ids, ""))
 
 
 def _joined(device: Device, sources: Iterable[Users]) -> tuple[User, ...]:
     return tuple(user for source in sources for user in source.get(device.address, ()))
 
 
-def _details(system: System, host: Host, wanted: frozenset[Address]) -> Iterator[tuple[Address, Detail]]:
-    for device in host.devices:
-        if device.address in wanted:
-            yield device.address, read_detail(system, device, host_driver=None)
+def _details(system: System, devices: tuple[Device, ...]) -> tuple[dict[Address, Detail], tuple[str, ...]]:
+    if not devices:
+        return {}, ()
+    from gpupass.observe.drivers import host_drivers
+    from gpupass.observe.nvidia import read_nvidia
+
+    drivers = host_drivers(system, devices)
+    nvidia, unseen = read_nvidia(system) if any(d.driver == "nvidia" for d in devices) else ({}, ())
+    return {
+        device.address: read_detail(system, device, drivers.get(device.address), nvidia.get(device.address))
+        for device in devices
+    }, unseen
 
 
 def _sees_extended(system: System, address: Address) -> bool:

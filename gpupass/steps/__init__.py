@@ -1,1 +1,93 @@
-"""One file per kind of step: `current`, `do` and `undo` side by side, idempotent."""
+"""One file per kind of step: what is (`current`), make it so (`do`), put it back (`undo`).
+
+`do` and `undo` are idempotent: after a crash they may run twice. A step holds no policy.
+"""
+
+from typing import Any, assert_never
+
+from gpupass.model.plan import (
+    AttachDevice,
+    AwaitRelease,
+    BindDriver,
+    DetachDevice,
+    LoadModule,
+    ResetDevice,
+    SetPersistence,
+    Step,
+    WriteRecord,
+)
+from gpupass.steps import bind, guest, module, persistence, record, release, reset
+from gpupass.system import System
+
+
+def current(step: Step, system: System) -> Any:
+    """The value the step would change, as JSON data: journalled before `do`, given back to `undo`."""
+    match step:
+        case BindDriver():
+            return bind.current(step, system)
+        case WriteRecord():
+            return record.current(step, system)
+        case AttachDevice() | DetachDevice():
+            return guest.current(step, system)
+        case SetPersistence():
+            return persistence.current(step, system)
+        case LoadModule() | ResetDevice() | AwaitRelease():
+            return None
+        case _:
+            assert_never(step)
+
+
+def do(step: Step, system: System, deadline: float) -> None:
+    """Reach the step's goal; waits for guests and closing files end at `deadline` (system.monotonic)."""
+    match step:
+        case BindDriver():
+            bind.do(step, system)
+        case WriteRecord():
+            record.do(step, system)
+        case AttachDevice():
+            guest.attach(step, system)
+        case DetachDevice():
+            guest.detach(step, system, deadline)
+        case SetPersistence():
+            persistence.do(step, system)
+        case LoadModule():
+            module.do(step, system)
+        case ResetDevice():
+            reset.do(step, system)
+        case AwaitRelease():
+            release.do(step, system, deadline)
+        case _:
+            assert_never(step)
+
+
+def undo(step: Step, before: Any, system: System) -> None:
+    """Put `before` back; GpupassError when somebody else has changed it meanwhile."""
+    match step:
+        case BindDriver():
+            bind.undo(step, before, system)
+        case WriteRecord():
+            record.undo(step, before, system)
+        case AttachDevice():
+            guest.undo_attach(step, before, system)
+        case DetachDevice():
+            guest.undo_detach(step, before, system)
+        case SetPersistence():
+            persistence.undo(step, before, system)
+        case LoadModule() | ResetDevice() | AwaitRelease():
+            pass
+        case _:
+            assert_never(step)
+
+
+def committed(step: Step, system: System) -> bool:
+    """After a crash: has this step's effect reached somebody it cannot be called back from?
+
+    An unplug request cannot be cancelled (QEMU, qapi/qdev.json); a device the guest has, it keeps.
+    """
+    match step:
+        case DetachDevice():
+            return True
+        case AttachDevice():
+            return guest.current(step, system) is True
+        case _:
+            return False

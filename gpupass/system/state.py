@@ -57,6 +57,9 @@ def set_aside(path: Path) -> Path:
     while (aside := path.with_name(f"{path.name}.damaged{number or ''}")).exists():
         number += 1
     path.rename(aside)
+    import logging
+
+    logging.getLogger("gpupass").warning("gpupass: %s is damaged; it is kept as %s", path, aside)
     return aside
 
 

@@ -1,0 +1,50 @@
+"""`gpupass bind` and `gpupass unbind`."""
+
+import click
+
+from gpupass import app
+from gpupass.cli.output import json_option
+from gpupass.cli.report import show_reports
+from gpupass.system import System
+
+
+@click.command()
+@click.argument("device")
+@click.option("--driver", default="vfio-pci", show_default=True, help="The driver that shall have it.")
+@click.option(
+    "--with",
+    "agreed",
+    multiple=True,
+    metavar="ADDRESS",
+    help="A device of another slot in the same IOMMU group that may move along.",
+)
+@click.option("--allow-boot-display", is_flag=True, help="Even if the host's console is on it.")
+@click.option("--dry-run", is_flag=True, help="Show the plan, change nothing.")
+@json_option
+def bind(
+    device: str,
+    driver: str,
+    agreed: tuple[str, ...],
+    allow_boot_display: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> int:
+    """Move DEVICE and its whole IOMMU group to vfio-pci, ready for a guest."""
+    report = app.bind(
+        System(),
+        device,
+        driver=driver,
+        agreed=agreed,
+        allow_boot_display=allow_boot_display,
+        dry_run=dry_run,
+    )
+    return show_reports(report, as_json=as_json)
+
+
+@click.command()
+@click.argument("device")
+@click.option("--dry-run", is_flag=True, help="Show the plan, change nothing.")
+@json_option
+def unbind(device: str, dry_run: bool, as_json: bool) -> int:
+    """Give DEVICE and its IOMMU group back to the drivers they had before."""
+    return show_reports(app.unbind(System(), device, dry_run=dry_run), as_json=as_json)

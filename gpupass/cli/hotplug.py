@@ -1,0 +1,70 @@
+"""`gpupass attach`, `gpupass detach` and `gpupass move`."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from gpupass import app
+from gpupass.cli.output import connect_option, json_option
+from gpupass.cli.report import show_reports
+from gpupass.system import System
+
+
+def _options(verb: Callable[..., Any]) -> Callable[..., Any]:
+    for option in (
+        json_option,
+        connect_option,
+        click.option("--dry-run", is_flag=True, help="Show the plan, change nothing."),
+        click.option("--wait", is_flag=True, help="Stay until the guest has let go, however long it takes."),
+        click.option(
+            "--timeout",
+            default=30.0,
+            show_default=True,
+            type=click.FloatRange(0),
+            metavar="SECONDS",
+            help="How long to wait for a guest.",
+        ),
+    ):
+        verb = option(verb)
+    return verb
+
+
+@click.command()
+@click.argument("domain")
+@click.argument("device")
+@_options
+def attach(
+    domain: str, device: str, timeout: float, wait: bool, dry_run: bool, connect: str, as_json: bool
+) -> int:
+    """Hand DEVICE to the running DOMAIN: bind its group, reset it, plug it in."""
+    seconds = math.inf if wait else timeout
+    report = app.attach(System(), domain, device, connect=connect, timeout=seconds, dry_run=dry_run)
+    return show_reports(report, as_json=as_json)
+
+
+@click.command()
+@click.argument("domain")
+@click.argument("device")
+@_options
+def detach(
+    domain: str, device: str, timeout: float, wait: bool, dry_run: bool, connect: str, as_json: bool
+) -> int:
+    """Ask DOMAIN for DEVICE; done when the guest has let go and a reset is verified."""
+    seconds = math.inf if wait else timeout
+    report = app.detach(System(), domain, device, connect=connect, timeout=seconds, dry_run=dry_run)
+    return show_reports(report, as_json=as_json)
+
+
+@click.command()
+@click.argument("device")
+@click.option("--to", "target", required=True, metavar="DOMAIN", help="The running domain that gets it.")
+@_options
+def move(
+    device: str, target: str, timeout: float, wait: bool, dry_run: bool, connect: str, as_json: bool
+) -> int:
+    """Take DEVICE from the domain that has it and hand it to another."""
+    seconds = math.inf if wait else timeout
+    report = app.move(System(), device, target, connect=connect, timeout=seconds, dry_run=dry_run)
+    return show_reports(report, as_json=as_json)

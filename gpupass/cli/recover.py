@@ -1,0 +1,68 @@
+"""`gpupass recover` and `gpupass quarantine`."""
+
+import click
+
+from gpupass import app
+from gpupass.cli.output import connect_option, json_option, print_json
+from gpupass.cli.report import show_reports
+from gpupass.system import System
+
+
+@click.command()
+@click.option("--wait", is_flag=True, help="Stay until every guest has let go.")
+@click.option("--dry-run", is_flag=True, help="List what is unfinished, change nothing.")
+@connect_option
+@json_option
+def recover(wait: bool, dry_run: bool, connect: str, as_json: bool) -> int:
+    """Finish or take back what a crash, a reboot or an unwilling guest left open."""
+    if dry_run:
+        return _list_unfinished(as_json)
+    reports = app.recover(System(), connect=connect, wait=wait)
+    if not reports and not as_json:
+        click.echo("nothing to do")
+    return show_reports(*reports, as_json=as_json)
+
+
+def _list_unfinished(as_json: bool) -> int:
+    operations = app.unfinished(System())
+    if as_json:
+        print_json(
+            unfinished=[
+                {"title": op.title, "since": op.time, "devices": list(op.devices), "pending": op.pending}
+                for op in operations
+            ]
+        )
+    elif not operations:
+        click.echo("nothing is unfinished")
+    else:
+        for op in operations:
+            click.echo(f"{op.title}, since {op.time}" + (f": {op.pending}" if op.pending else ""))
+    return 0
+
+
+@click.group()
+def quarantine() -> None:
+    """Devices that nobody gets until a person says so."""
+
+
+@quarantine.command("list")
+@json_option
+def list_(as_json: bool) -> int:
+    """Which devices are quarantined, and why."""
+    records = app.quarantined(System())
+    if as_json:
+        print_json(quarantine=records)
+    elif not records:
+        click.echo("no device is quarantined")
+    else:
+        for record in records:
+            click.echo(f"{record.address}  {record.why}  (since {record.since})")
+    return 0
+
+
+@quarantine.command("clear")
+@click.argument("device")
+@json_option
+def clear(device: str, as_json: bool) -> int:
+    """Say that DEVICE is clean and may be handed out again."""
+    return show_reports(app.quarantine_clear(System(), device), as_json=as_json)

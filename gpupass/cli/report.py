@@ -1,0 +1,79 @@
+"""A Report or a Plan as lines for people, or as JSON."""
+
+import click
+
+from gpupass.app import Ending, Report
+from gpupass.cli.output import print_json
+from gpupass.errors import NeedsPerson, NotClean, Pending
+from gpupass.model.codec import encode, encode_step
+from gpupass.model.plan import (
+    AttachDevice,
+    AwaitRelease,
+    BindDriver,
+    DetachDevice,
+    LoadModule,
+    Plan,
+    ResetDevice,
+    SetPersistence,
+    Step,
+    WriteRecord,
+)
+
+_STATUS = {Ending.PENDING: Pending.exit_code, Ending.NEEDS_PERSON: NeedsPerson.exit_code}
+
+
+def show_reports(*reports: Report, as_json: bool) -> int:
+    """Print them; the exit status that tells the worst of them."""
+    if as_json:
+        print_json(results=[report_data(report) for report in reports])
+    else:
+        for report in reports:
+            _show(report)
+    codes = {_STATUS.get(report.ending, 0) for report in reports}
+    return next((code for code in (NotClean.exit_code, Pending.exit_code) if code in codes), 0)
+
+
+def report_data(report: Report) -> dict[str, object]:
+    return {
+        "title": report.title,
+        "result": report.ending.value,
+        "note": report.note,
+        "devices": list(report.plan.devices),
+        "steps": [encode_step(step) for step in report.plan.steps],
+        "warnings": encode(report.warnings),
+    }
+
+
+def _show(report: Report) -> None:
+    click.echo(f"{report.ending.value}: {report.title}" + (f" ({report.note})" if report.note else ""))
+    for finding in report.warnings:
+        click.echo(f"  warning: {finding.message}\n           {finding.remedy}", err=True)
+    if report.ending is Ending.PLANNED:
+        show_plan(report.plan)
+
+
+def show_plan(plan: Plan) -> None:
+    """One numbered line per step; gpupass's own bookkeeping is left to --json."""
+    shown = [step for step in plan.steps if not isinstance(step, WriteRecord)]
+    for number, step in enumerate(shown, 1):
+        click.echo(f"  {number}. {step_text(step)}" + (f" - {step.why}" if step.why else ""))
+
+
+def step_text(step: Step) -> str:
+    match step:
+        case BindDriver():
+            return f"bind {step.address} to {step.driver or 'no driver'}"
+        case LoadModule():
+            return f"load the kernel module {step.module}"
+        case SetPersistence():
+            return f"switch persistence mode {'on' if step.on else 'off'} on {step.address}"
+        case ResetDevice():
+            return f"reset {', '.join(step.addresses)}"
+        case AttachDevice():
+            return f"attach {step.address} to {step.domain}"
+        case DetachDevice():
+            return f"ask {step.domain} to let go of {step.address}"
+        case AwaitRelease():
+            return f"wait until nobody has {', '.join(step.addresses)} open"
+        case WriteRecord():
+            return f"{'remember' if step.record else 'forget'} the {step.kind} of {step.address}"

@@ -1,0 +1,197 @@
+"""The write-ahead journal: one file per operation, one JSON line per event, fsynced before the deed.
+
+Lines: begin (plan, devices, boot id) · intent N (value before) · done N · pending N · undone N · end.
+Only whole lines count; a torn tail is cut before the next line is written.
+"""
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from gpupass.errors import GpupassError
+from gpupass.model.address import Address, parse_address
+from gpupass.model.codec import SCHEMA, decode_step, encode_step
+from gpupass.model.plan import Plan, Step
+from gpupass.system import System
+from gpupass.system.state import ensure_directory, set_aside, sync_directory
+
+CRASH = "GPUPASS_CRASH"  # fault injection: "3" dies after the third line, "3-" just before writing it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """One journal file, read: what was planned, how far it came, how it ended."""
+
+    path: Path
+    title: str
+    steps: tuple[Step, ...]
+    devices: tuple[Address, ...]
+    boot_id: str
+    time: str
+    lines: int = 1
+    before: dict[int, Any] = field(default_factory=dict)  # intents
+    done: frozenset[int] = frozenset()
+    undone: frozenset[int] = frozenset()
+    pending: str | None = None
+    end: str | None = None  # done, rolled-back, needs-person, replaced, reboot
+
+    @property
+    def id(self) -> str:
+        return self.path.stem
+
+
+def begin(system: System, plan: Plan) -> Operation:
+    """A new journal file with the whole plan in it."""
+    directory = ensure_directory(system.state / "journal")
+    time = system.now()
+    number = 0
+    while True:
+        name = f"{time[:19].replace(':', '').replace('-', '')}-{os.getpid()}-{number}"
+        path = directory / f"{name}.jsonl"
+        try:
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+            break
+        except FileExistsError:
+            number += 1
+        except OSError as error:
+            raise GpupassError(f"cannot write the journal {path}: {error.strerror}") from None
+    operation = Operation(
+        path=path,
+        title=plan.title,
+        steps=plan.steps,
+        devices=plan.devices,
+        boot_id=system.boot_id(),
+        time=time,
+        lines=0,
+    )
+    operation = _append(
+        operation,
+        {
+            "schema": SCHEMA,
+            "begin": plan.title,
+            "plan": [encode_step(step) for step in plan.steps],
+            "devices": list(plan.devices),
+            "boot_id": operation.boot_id,
+            "time": time,
+        },
+    )
+    sync_directory(directory)
+    return operation
+
+
+def intent(operation: Operation, number: int, before: Any) -> Operation:
+    return replace(
+        _append(operation, {"intent": number, "before": before}),
+        before={**operation.before, number: before},
+    )
+
+
+def done(operation: Operation, number: int) -> Operation:
+    return replace(_append(operation, {"done": number}), done=operation.done | {number}, pending=None)
+
+
+def pending(operation: Operation, number: int, why: str) -> Operation:
+    return replace(_append(operation, {"pending": number, "why": why}), pending=why)
+
+
+def undone(operation: Operation, number: int) -> Operation:
+    return replace(_append(operation, {"undone": number}), undone=operation.undone | {number})
+
+
+def end(operation: Operation, result: str, why: str = "") -> Operation:
+    """The last line; then the file moves to the history, so that open operations stay few."""
+    return _file(replace(_append(operation, {"end": result, "why": why}), end=result))
+
+
+def open_operations(system: System) -> Iterator[Operation]:
+    """Every operation without an end, oldest first; a damaged journal is set aside under another name."""
+    for path in sorted((system.state / "journal").glob("*.jsonl")):
+        operation = read(path)
+        if operation is not None and operation.end is not None:
+            _file(operation)
+        elif operation is not None:
+            yield operation
+
+
+def _file(operation: Operation) -> Operation:
+    history = ensure_directory(operation.path.parent.parent / "history")
+    path = operation.path.rename(history / operation.path.name)
+    sync_directory(history)
+    return replace(operation, path=path)
+
+
+def read(path: Path) -> Operation | None:
+    """None when the file held no whole first line (the crash came before anything was done)."""
+    data = path.read_bytes()
+    whole = data[: data.rfind(b"\n") + 1]
+    if not whole:
+        path.unlink()
+        return None
+    try:
+        lines = [json.loads(line) for line in whole.splitlines()]
+        operation = _first(path, lines[0])
+        for line in lines[1:]:
+            operation = _apply(operation, line)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        set_aside(path)
+        return None
+    return replace(operation, lines=len(lines))
+
+
+def _first(path: Path, line: dict[str, Any]) -> Operation:
+    if line["schema"] != SCHEMA:
+        raise ValueError("not of this version")
+    devices = tuple(parse_address(text) for text in line["devices"])
+    return Operation(
+        path=path,
+        title=str(line["begin"]),
+        steps=tuple(decode_step(step) for step in line["plan"]),
+        devices=tuple(address for address in devices if address is not None),
+        boot_id=str(line["boot_id"]),
+        time=str(line["time"]),
+    )
+
+
+def _apply(operation: Operation, line: dict[str, Any]) -> Operation:
+    match line:
+        case {"intent": int(number), "before": before}:
+            return replace(operation, before={**operation.before, number: before})
+        case {"done": int(number)}:
+            return replace(operation, done=operation.done | {number}, pending=None)
+        case {"pending": int(), "why": str(why)}:
+            return replace(operation, pending=why)
+        case {"undone": int(number)}:
+            return replace(operation, undone=operation.undone | {number})
+        case {"end": str(result)}:
+            return replace(operation, end=result)
+        case _:
+            raise ValueError("unknown line")
+
+
+def _append(operation: Operation, line: dict[str, Any]) -> Operation:
+    number = operation.lines + 1
+    _crash_at(f"{number}-")
+    try:
+        fd = os.open(operation.path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            data = os.pread(fd, 1 << 24, 0)
+            whole = data.rfind(b"\n") + 1
+            if whole != len(data):
+                os.ftruncate(fd, whole)
+            os.pwrite(fd, json.dumps(line).encode() + b"\n", whole)
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+    except OSError as error:
+        raise GpupassError(f"cannot write the journal {operation.path}: {error.strerror}") from None
+    _crash_at(str(number))
+    return replace(operation, lines=number)
+
+
+def _crash_at(point: str) -> None:
+    if os.environ.get(CRASH) == point:
+        os.kill(os.getpid(), signal.SIGKILL)

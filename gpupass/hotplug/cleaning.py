@@ -1,0 +1,48 @@
+"""How a set of functions can be reset between two owners; pure."""
+
+from itertools import groupby
+
+from gpupass.model.host import Device, Host
+from gpupass.model.plan import Finding, ResetDevice
+
+
+def cleaning(host: Host, members: tuple[Device, ...]) -> tuple[tuple[ResetDevice, ...], tuple[Finding, ...]]:
+    """One reset per slot: of each function where all can, else of the slot's bus.
+
+    A slot without any gets a reset of method "none", which fails and so quarantines it, and a finding.
+    """
+    resets: list[ResetDevice] = []
+    findings: list[Finding] = []
+    for _, slot in groupby(
+        sorted(members, key=lambda d: d.address), key=lambda d: d.address.rpartition(".")[0]
+    ):
+        functions = tuple(slot)
+        addresses = tuple(function.address for function in functions)
+        if all(function.facts.reset_methods for function in functions):
+            methods = ", ".join(sorted({function.facts.reset_methods[0] for function in functions}))
+            resets.append(ResetDevice(addresses=addresses, method="function", why=f"reset by {methods}"))
+        elif _alone_below_a_port(host, functions):
+            resets.append(
+                ResetDevice(
+                    addresses=addresses, method="bus", why="no reset of its own: reset of the whole slot"
+                )
+            )
+        else:
+            resets.append(ResetDevice(addresses=addresses, method="none", why="no reset is known for it"))
+            without = next(f for f in functions if not f.facts.reset_methods)
+            findings.append(
+                Finding(
+                    message=f"{without.address} cannot be reset: the kernel knows no method for it",
+                    remedy=f"cat /sys/bus/pci/devices/{without.address}/reset_method",
+                )
+            )
+    return tuple(resets), tuple(findings)
+
+
+def _alone_below_a_port(host: Host, functions: tuple[Device, ...]) -> bool:
+    """A secondary bus reset hits everything below the port, so nothing else may be there."""
+    parent = functions[0].parent
+    if parent is None:
+        return False
+    below = {device.address for device in host.devices if device.parent == parent}
+    return below == {function.address for function in functions}

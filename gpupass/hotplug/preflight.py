@@ -1,0 +1,199 @@
+"""Everything that would make an attach fail or a guest unhappy, said before anything is touched; pure."""
+
+from collections.abc import Iterator
+
+from gpupass.model.domain import Domain, DomainState
+from gpupass.model.host import Bar, Device, Host, UserKind
+from gpupass.model.plan import Finding
+from gpupass.model.record import RecordKind
+
+_GIB = 1 << 30
+_KIB = 1 << 10
+
+
+def attach_findings(
+    host: Host, device: Device, members: tuple[Device, ...], domain: Domain
+) -> tuple[Finding, ...]:
+    """`device` is what the guest will see, `members` its whole IOMMU group's endpoints."""
+    return (
+        *_readiness(domain),
+        *_claims(members, domain),
+        *_cleanliness(host, members),
+        *_ports(device, domain),
+        *_memory_lock(domain),
+        *_host_memory(host, domain),
+        *_numa(device, domain),
+    )
+
+
+def detach_findings(members: tuple[Device, ...], domain: Domain) -> tuple[Finding, ...]:
+    """What makes a guest slot impossible to unplug live (libvirt qemu_hotplug.c)."""
+    return tuple(_unplug_obstacles(members, domain))
+
+
+def _readiness(domain: Domain) -> Iterator[Finding]:
+    if not domain.active:
+        yield Finding(
+            message=f"{domain.name} is not running ({domain.state})", remedy=f"virsh start {domain.name}"
+        )
+    elif domain.state is DomainState.PAUSED:
+        yield Finding(
+            message=f"{domain.name} is paused: its guest sees the device only when it runs again",
+            remedy=f"virsh resume {domain.name}",
+            fatal=False,
+        )
+    if domain.job is not None:
+        yield Finding(
+            message=f"{domain.name} is busy with {domain.job} (migration, save or snapshot)",
+            remedy=f"virsh domjobinfo {domain.name}",
+        )
+
+
+def _claims(members: tuple[Device, ...], domain: Domain) -> Iterator[Finding]:
+    for member in members:
+        for user in member.users:
+            if user.kind is UserKind.DOMAIN and user.name != domain.name:
+                yield Finding(
+                    message=f"{member.address} is attached to {user.name}",
+                    remedy=f"gpupass move {member.address} --to {domain.name}",
+                )
+            elif user.kind is UserKind.DOMAIN_CONFIG and user.name != domain.name:
+                yield Finding(
+                    message=f"{member.address} is in the persistent definition of {user.name}",
+                    remedy=f"virsh edit {user.name}: take its <hostdev> out",
+                )
+
+
+def _cleanliness(host: Host, members: tuple[Device, ...]) -> Iterator[Finding]:
+    for member in members:
+        quarantine = host.record(RecordKind.QUARANTINE, member.address)
+        if quarantine is not None and member.on_vfio:  # otherwise binding it is refused already
+            yield Finding(
+                message=f"{member.address} is quarantined: {quarantine.why}",
+                remedy=f"gpupass quarantine clear {member.address}",
+            )
+        elif not member.facts.responds:
+            yield Finding(
+                message=f"{member.address} does not answer: its configuration space reads all ones",
+                remedy="power the device or the host off and on",
+            )
+
+
+def _ports(device: Device, domain: Domain) -> Iterator[Finding]:
+    if "q35" not in domain.machine and "virt" not in domain.machine:
+        return  # i440fx plugs into its root bus
+    free = tuple(port for port in domain.ports if port.hotplug and not port.occupied)
+    if not free:
+        off = any(not port.hotplug and not port.occupied for port in domain.ports)
+        yield Finding(
+            message=f"{domain.name} has no free hot-plug port"
+            + (": the empty ones have hotplug='off'" if off else ""),
+            remedy=f"virsh edit {domain.name}: add <controller type='pci' model='pcie-root-port'/>, "
+            "then restart it (ports cannot be added live)",
+        )
+        return
+    port = free[0]  # libvirt takes the first
+    needs = (
+        ("memory", port.memory_window, _room(device, prefetchable=False)),
+        ("prefetchable memory", port.prefetchable_window, _room(device, prefetchable=True)),
+    )
+    if port.prefetchable_window == 0 and port.memory_window == 0:
+        yield Finding(
+            message=f"{domain.name} has not set its PCI ports up yet: it is still starting",
+            remedy="wait until its firmware is through",
+            fatal=False,
+        )
+        return
+    for kind, window, need in needs:
+        if window is not None and need > window:
+            yield Finding(
+                message=f"{device.address} needs {size_text(need)} of {kind}, "
+                f"{domain.name}'s port {port.index} has {size_text(window)}",
+                remedy="give the port a larger window in the domain's XML (memReserve, or pref64-reserve "
+                "by qemu:override) and restart it",
+            )
+
+
+def _room(device: Device, prefetchable: bool) -> int:
+    """Bytes the device's BARs take; prefetchable ones count only when they are 64 bit."""
+    return sum(_rounded(bar) for bar in device.facts.bars if not bar.is_io and _wide(bar) is prefetchable)
+
+
+def _wide(bar: Bar) -> bool:
+    return bar.prefetchable and bar.is_64bit
+
+
+def _rounded(bar: Bar) -> int:
+    return max(bar.size, 4096)
+
+
+def _memory_lock(domain: Domain) -> Iterator[Finding]:
+    """libvirt lets a VFIO guest lock its memory plus 1 GiB unless hard_limit says less (qemu_domain.c)."""
+    need = domain.memory + _GIB // _KIB
+    if domain.hard_limit is not None and domain.hard_limit < need:
+        yield Finding(
+            message=f"{domain.name} may lock {size_text(domain.hard_limit * _KIB)} (memtune hard_limit), "
+            f"VFIO needs {size_text(need * _KIB)}",
+            remedy=f"virsh memtune {domain.name} --hard-limit {need} --live --config",
+        )
+
+
+def _host_memory(host: Host, domain: Domain) -> Iterator[Finding]:
+    """The first VFIO device pins all of the guest's memory at once."""
+    if domain.live or host.available_memory is None:
+        return
+    missing = max(0, domain.memory - (domain.resident or 0)) * _KIB
+    if missing > host.available_memory:
+        yield Finding(
+            message=f"{domain.name} would pin {size_text(missing)} more, "
+            f"the host has {size_text(host.available_memory)} available",
+            remedy="free memory on the host, or give the guest less",
+        )
+
+
+def _numa(device: Device, domain: Domain) -> Iterator[Finding]:
+    node = device.facts.numa_node
+    if node is not None and domain.numa_nodes and node not in domain.numa_nodes:
+        yield Finding(
+            message=f"{device.address} is on NUMA node {node}, {domain.name}'s memory is elsewhere "
+            f"(node {', '.join(map(str, domain.numa_nodes))}): it works, slower",
+            remedy="choose a device of the same node, or change <numatune>",
+            fatal=False,
+        )
+
+
+def _unplug_obstacles(members: tuple[Device, ...], domain: Domain) -> Iterator[Finding]:
+    remedy = f"only shutting {domain.name} down frees it: virsh shutdown {domain.name}"
+    ports = {port.index: port for port in domain.ports}
+    mine = {member.address for member in members}
+    for hostdev in domain.live:
+        if hostdev.address not in mine or hostdev.guest is None:
+            continue
+        bus, slot, function = hostdev.guest.split(":")[1], *hostdev.guest.split(":")[2].split(".")
+        shared = any(
+            other.guest is not None
+            and other.guest != hostdev.guest
+            and other.guest.rpartition(".")[0] == hostdev.guest.rpartition(".")[0]
+            for other in domain.live
+        )
+        if function != "0" or hostdev.multifunction or shared:
+            yield Finding(
+                message=f"{hostdev.address} is function {function} of the multifunction slot {bus}:{slot} "
+                f"in {domain.name}: libvirt unplugs whole slots only",
+                remedy=remedy,
+            )
+        port = ports.get(int(bus, 16))
+        if port is not None and not port.hotplug:
+            yield Finding(
+                message=f"{hostdev.address} sits in a port of {domain.name} with hotplug='off'", remedy=remedy
+            )
+
+
+def size_text(size: int) -> str:
+    """Bytes for people: 16 MiB, 1.5 GiB."""
+    value = float(size)
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
+        if value < 1024 or unit == "TiB":
+            break
+        value /= 1024
+    return f"{value:.4g} {unit}"

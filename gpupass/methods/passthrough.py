@@ -1,0 +1,179 @@
+"""A whole IOMMU group moves to vfio-pci, or back to the drivers it had; pure."""
+
+from collections.abc import Iterator
+
+from gpupass.methods.verdict import NO_IOMMU_REMEDY, device_verdict
+from gpupass.model.address import Address, same_slot
+from gpupass.model.host import Device, Host, UserKind
+from gpupass.model.plan import BindDriver, Finding, LoadModule, Plan, SetPersistence, Step, WriteRecord
+from gpupass.model.record import Record, RecordKind
+from gpupass.model.verdict import StayKind
+
+VFIO = "vfio-pci"
+
+
+def endpoints(host: Host, device: Device) -> tuple[Device, ...]:
+    """The members of the device's group that can be assigned: all but bridges."""
+    return tuple(member for member in host.group_of(device) if not member.is_bridge)
+
+
+def plan_bind(
+    host: Host,
+    device: Device,
+    driver: str = VFIO,
+    agreed: tuple[Address, ...] = (),
+    allow_boot_display: bool = False,
+) -> Plan:
+    """Every endpoint of the group to vfio-pci; any other driver gets the device alone.
+
+    `agreed` are the group's members of other slots whose owner said they may move along.
+    """
+    whole_group = driver.startswith("vfio") or driver.endswith("vfio-pci")
+    members = endpoints(host, device) if whole_group else (device,)
+    moving = tuple(member for member in members if member.driver != driver)
+    if not moving:
+        return Plan(title=f"bind {device.address} to {driver}", devices=_addresses(host, device))
+    steps: list[Step] = []
+    if whole_group:
+        steps.append(LoadModule(module=driver, why="the driver that lends a device to a guest"))
+    for member in moving:
+        steps += _leave(host, member)
+        why = "asked for" if member.address == device.address else f"same IOMMU group as {device.address}"
+        steps.append(BindDriver(address=member.address, driver=driver, override=driver, why=why))
+    findings = (
+        *_group_findings(host, device, moving, allow_boot_display),
+        *_busy_findings(moving),
+        *(_agreement(device, moving, agreed, driver) if whole_group else ()),
+    )
+    return Plan(
+        title=f"bind {device.address} to {driver}",
+        steps=tuple(steps),
+        findings=findings,
+        devices=_addresses(host, device),
+    )
+
+
+def plan_unbind(host: Host, device: Device) -> Plan:
+    """Every endpoint of the group that gpupass or somebody else put on VFIO, back to its host driver."""
+    title = f"give {device.address} back to its host driver"
+    moving = tuple(member for member in endpoints(host, device) if _away_from_home(host, member))
+    steps: list[Step] = []
+    for member in moving:
+        origin = _origin(host, member)
+        driver = origin.driver if origin else member.facts.host_driver
+        why = "the driver it had before" if origin else "the driver the kernel would choose"
+        steps.append(
+            BindDriver(
+                address=member.address, driver=driver, override=origin.override if origin else None, why=why
+            )
+        )
+        steps.append(
+            WriteRecord(kind=RecordKind.ORIGIN, address=member.address, record=None, why="no longer needed")
+        )
+    findings = [
+        Finding(
+            message=f"{member.address} is attached to {user.name}",
+            remedy=f"gpupass detach {user.name} {member.address}",
+        )
+        for member in moving
+        for user in member.users
+        if user.kind is UserKind.DOMAIN
+    ]
+    findings += [] if findings else _busy_findings(moving)
+    return Plan(title=title, steps=tuple(steps), findings=tuple(findings), devices=_addresses(host, device))
+
+
+def _away_from_home(host: Host, member: Device) -> bool:
+    return member.on_vfio or _origin(host, member) is not None
+
+
+def _origin(host: Host, member: Device) -> Record | None:
+    """The driver before our first bind, if that was since the last boot."""
+    record = host.record(RecordKind.ORIGIN, member.address)
+    return record if record is not None and record.boot_id == host.boot_id else None
+
+
+def _leave(host: Host, member: Device) -> Iterator[Step]:
+    nvidia = member.facts.nvidia
+    if nvidia is not None and nvidia.persistence:
+        yield SetPersistence(
+            address=member.address,
+            uuid=nvidia.uuid,
+            on=False,
+            why="persistence mode keeps the device open and an unbind would never return",
+        )
+    if not member.on_vfio and _origin(host, member) is None:
+        yield WriteRecord(
+            kind=RecordKind.ORIGIN,
+            address=member.address,
+            record=Record(
+                kind=RecordKind.ORIGIN,
+                address=member.address,
+                driver=member.driver,
+                override=member.facts.driver_override,
+                boot_id=host.boot_id,
+            ),
+            why=f"so that `gpupass unbind` knows the way back to {member.driver or 'no driver'}",
+        )
+
+
+def _group_findings(
+    host: Host, device: Device, moving: tuple[Device, ...], allow_boot_display: bool
+) -> Iterator[Finding]:
+    verdict = device_verdict(device, host)
+    if device.is_bridge:
+        yield Finding(message=f"{device.address} is a bridge, which cannot be assigned", remedy="")
+    elif verdict.group is None:
+        yield Finding(message=verdict.reasons[0], remedy=NO_IOMMU_REMEDY)
+    if host.iommu.interrupt_remapping is False:
+        yield Finding(
+            message="the host has no interrupt remapping, so VFIO refuses every device",
+            remedy="switch x2APIC and VT-d or AMD-Vi on in the firmware setup",
+        )
+    for stay in verdict.staying:
+        if stay.kind is not StayKind.BOOT_DISPLAY or not allow_boot_display:
+            yield Finding(message=stay.reason, remedy=stay.remedy)
+    for member in moving:
+        sriov = member.facts.sriov
+        if sriov is not None and sriov.enabled:
+            yield Finding(
+                message=f"{member.address} has {sriov.enabled} virtual functions enabled",
+                remedy=f"when nobody uses them: echo 0 > /sys/bus/pci/devices/{member.address}/sriov_numvfs",
+            )
+
+
+def _busy_findings(moving: tuple[Device, ...]) -> list[Finding]:
+    """An unbind under an open device file can block for ever, so it is never tried."""
+    return [
+        Finding(
+            message=f"{member.address} is in use by {user.name} ({user.detail})",
+            remedy=f"stop it: kill {user.pid}",
+        )
+        for member in moving
+        for user in member.users
+        if user.kind is UserKind.PROCESS
+    ]
+
+
+def _agreement(
+    device: Device, moving: tuple[Device, ...], agreed: tuple[Address, ...], driver: str
+) -> Iterator[Finding]:
+    """Other functions of the device's own slot come along; anything else only if its owner says so."""
+    strangers = tuple(
+        member
+        for member in moving
+        if member.driver is not None and not same_slot(member.address, device.address)
+    )
+    for member in strangers:
+        if member.address not in agreed:
+            options = " ".join(f"--with {stranger.address}" for stranger in strangers)
+            yield Finding(
+                message=f"{member.address} ({member.name or member.ids}, driver {member.driver}) "
+                f"is in the same IOMMU group and would have to move along",
+                remedy=f"gpupass bind {device.address} {options}"
+                + ("" if driver == VFIO else f" --driver {driver}"),
+            )
+
+
+def _addresses(host: Host, device: Device) -> tuple[Address, ...]:
+    return tuple(member.address for member in host.group_of(device))

@@ -1,0 +1,171 @@
+"""(Host, what is wanted) → Plan: where binding, cleaning and hot-plug meet; pure."""
+
+from gpupass.hotplug.cleaning import cleaning
+from gpupass.hotplug.hostdev_xml import alias_of
+from gpupass.hotplug.preflight import attach_findings, detach_findings
+from gpupass.methods.passthrough import endpoints, plan_bind, plan_unbind
+from gpupass.model.domain import Domain
+from gpupass.model.host import Device, Host
+from gpupass.model.plan import (
+    AttachDevice,
+    AwaitRelease,
+    DetachDevice,
+    Plan,
+    Step,
+    WriteRecord,
+)
+from gpupass.model.record import Record, RecordKind
+
+
+def holder_of(host: Host, device: Device) -> Domain | None:
+    """The running domain that has any function of the device's group."""
+    members = {member.address for member in host.group_of(device)}
+    return next((d for d in host.domains if any(h.address in members for h in d.live)), None)
+
+
+def attach_plan(host: Host, domain: Domain, device: Device, connect: str) -> Plan:
+    """Bind the group, reset it, hand it over. Empty when the domain has it already."""
+    title = f"attach {device.address} to {domain.name}"
+    members = endpoints(host, device)
+    devices = tuple(member.address for member in host.group_of(device))
+    if any(hostdev.address == device.address for hostdev in domain.live):
+        return Plan(title=title, devices=devices)
+    bind = plan_bind(host, device)
+    resets, unresettable = cleaning(host, members)
+    clean = clean_plan(host, device).steps or resets
+    return Plan(
+        title=title,
+        steps=(*bind.steps, *clean, *_hand_over(host, domain, device, members, connect)),
+        findings=(*bind.findings, *attach_findings(host, device, members, domain), *unresettable),
+        devices=devices,
+    )
+
+
+def detach_plan(host: Host, domain: Domain, device: Device, connect: str) -> Plan:
+    """Ask the guest for all of the group, see it closed, reset it. Empty when nothing is left to do."""
+    members = endpoints(host, device)
+    return Plan(
+        title=f"detach {device.address} from {domain.name}",
+        steps=_take_back(host, domain, device, members, connect),
+        findings=detach_findings(members, domain),
+        devices=tuple(member.address for member in host.group_of(device)),
+    )
+
+
+def move_plan(host: Host, target: Domain, device: Device, connect: str) -> Plan:
+    """Detach from whoever has it, then attach: one plan, so that a failure goes back to the first owner."""
+    owner = holder_of(host, device)
+    if owner is None or owner.uuid == target.uuid:
+        return attach_plan(host, target, device, connect)
+    members = endpoints(host, device)
+    findings = [
+        finding
+        for finding in attach_findings(host, device, members, target)
+        if f"is attached to {owner.name}" not in finding.message
+    ]
+    return Plan(
+        title=f"move {device.address} from {owner.name} to {target.name}",
+        steps=(
+            *_take_back(host, owner, device, members, connect),
+            *_hand_over(host, target, device, members, connect),
+        ),
+        findings=(*detach_findings(members, owner), *findings, *cleaning(host, members)[1]),
+        devices=tuple(member.address for member in host.group_of(device)),
+    )
+
+
+def unbind_plan(host: Host, device: Device) -> Plan:
+    """Back to the host's drivers; what a guest has used is reset first."""
+    back = plan_unbind(host, device)
+    steps = (*clean_plan(host, device).steps, *back.steps) if back.steps else ()
+    return Plan(title=back.title, steps=steps, findings=back.findings, devices=back.devices)
+
+
+def clean_plan(host: Host, device: Device) -> Plan:
+    """After a guest has gone without us: see the group closed, reset it, end the claim."""
+    members = endpoints(host, device)
+    claimed = any(host.record(RecordKind.CLAIM, member.address) for member in members)
+    if not claimed or holder_of(host, device) is not None:
+        steps: tuple[Step, ...] = ()
+    else:
+        steps = _clean(host, members, device)
+    return Plan(
+        title=f"clean {device.address}",
+        steps=steps,
+        devices=tuple(member.address for member in host.group_of(device)),
+    )
+
+
+def _hand_over(
+    host: Host, domain: Domain, device: Device, members: tuple[Device, ...], connect: str
+) -> tuple[Step, ...]:
+    """Claims first; the function the guest sees last, when libvirt owns all of its group."""
+    claims = tuple(
+        WriteRecord(
+            kind=RecordKind.CLAIM,
+            address=member.address,
+            record=Record(
+                kind=RecordKind.CLAIM,
+                address=member.address,
+                domain=domain.name,
+                uuid=domain.uuid,
+                alias=alias_of(member.address),
+                boot_id=host.boot_id,
+            ),
+            why="until it is back and verified clean",
+        )
+        for member in members
+    )
+    companions = tuple(member for member in members if member.address != device.address)
+    return (
+        *claims,
+        *(
+            AttachDevice(
+                address=member.address,
+                domain=domain.name,
+                uuid=domain.uuid,
+                alias=alias_of(member.address),
+                exposed=member.address == device.address,
+                connect=connect,
+                why="asked for" if member.address == device.address else "same group, not shown to the guest",
+            )
+            for member in (*companions, device)
+        ),
+    )
+
+
+def _take_back(
+    host: Host, domain: Domain, device: Device, members: tuple[Device, ...], connect: str
+) -> tuple[Step, ...]:
+    mine = {member.address for member in members}
+    held = sorted((h for h in domain.live if h.address in mine), key=lambda h: (h.unassigned, h.address))
+    detaches = tuple(
+        DetachDevice(
+            address=hostdev.address,
+            domain=domain.name,
+            uuid=domain.uuid,
+            alias=hostdev.alias or alias_of(hostdev.address),
+            exposed=not hostdev.unassigned,
+            connect=connect,
+            why="asked for" if hostdev.address == device.address else "same IOMMU group",
+        )
+        for hostdev in held
+    )
+    claimed = any(host.record(RecordKind.CLAIM, member.address) for member in members)
+    return (*detaches, *_clean(host, members, device)) if detaches or claimed else ()
+
+
+def _clean(host: Host, members: tuple[Device, ...], device: Device) -> tuple[Step, ...]:
+    addresses = tuple(member.address for member in members)
+    resets, _ = cleaning(host, members)
+    claims = tuple(
+        WriteRecord(kind=RecordKind.CLAIM, address=address, record=None, why="clean again")
+        for address in addresses
+        if host.record(RecordKind.CLAIM, address) is not None
+    )
+    waits = (
+        (AwaitRelease(addresses=addresses, group=device.group, why="until the VFIO files are closed"),)
+        if device.group is not None
+        else ()
+    )
+    return (*waits, *resets, *claims)

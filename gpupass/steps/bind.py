@@ -1,0 +1,102 @@
+"""Which driver has a PCI function: driver_override, unbind, drivers_probe; each write verified."""
+
+from typing import Any
+
+from gpupass.errors import GpupassError, NeedsPerson, NotClean
+from gpupass.model.address import Address
+from gpupass.model.plan import BindDriver
+from gpupass.system import System
+from gpupass.system.guarded import WriteHung
+
+_UNBIND_SECONDS = 20.0
+_PROBE_SECONDS = 60.0  # a GPU driver's probe loads firmware
+
+
+def current(step: BindDriver, system: System) -> dict[str, str | None]:
+    device = _device(step.address)
+    override = system.read(f"{device}/driver_override")
+    return {
+        "driver": system.link(f"{device}/driver"),
+        "override": None if override in (None, "", "(null)") else override,
+    }
+
+
+def do(step: BindDriver, system: System) -> None:
+    """GpupassError when the kernel refuses or leaves another driver; NotClean when it does not return."""
+    _reach(system, step.address, step.driver, step.override, current(step, system))
+
+
+def undo(step: BindDriver, before: Any, system: System) -> None:
+    now = current(step, system)
+    if now == before:
+        return
+    if now["driver"] not in (None, step.driver, before["driver"]):
+        raise NeedsPerson(
+            f"cannot give {step.address} back to {before['driver'] or 'no driver'}: "
+            f"somebody else has bound it to {now['driver']} meanwhile",
+            f"gpupass show {step.address}",
+        )
+    _reach(system, step.address, before["driver"], before["override"], now)
+
+
+def _reach(
+    system: System, address: Address, driver: str | None, override: str | None, now: dict[str, str | None]
+) -> None:
+    device = _device(address)
+    if now["override"] != override:
+        _write(
+            system, address, f"{device}/driver_override", (override or "") + "\n", "override the driver of"
+        )
+    if now["driver"] not in (None, driver):
+        _unbind(system, address, str(now["driver"]))
+    if driver is not None and system.link(f"{device}/driver") != driver:
+        try:
+            _write(system, address, "/sys/bus/pci/drivers_probe", address, "probe", _PROBE_SECONDS)
+        except GpupassError:
+            if system.link(f"{device}/driver") is None:
+                raise
+    found = system.link(f"{device}/driver")
+    if found != driver:
+        raise GpupassError(
+            f"cannot bind {address} to {driver or 'no driver'}: "
+            f"the kernel left it with {found or 'no driver'}",
+            f"dmesg | grep {address}",
+        )
+
+
+def _unbind(system: System, address: Address, driver: str) -> None:
+    lock = f"/proc/driver/nvidia/gpus/{address}/unbindLock"
+    if driver == "nvidia" and system.exists(lock):
+        _write(system, address, lock, "1\n", "lock")
+        if system.read(lock) != "1":  # open-gpu-kernel-modules nv-procfs.c: granted at usage count 0 only
+            raise GpupassError(
+                f"cannot unbind {address} from nvidia: something still uses it (unbindLock was not granted)",
+                f"fuser -v /dev/nvidia*; gpupass show {address}",
+            )
+    try:
+        _write(system, address, f"{_device(address)}/driver/unbind", address, "unbind", _UNBIND_SECONDS)
+    except GpupassError:
+        if system.link(f"{_device(address)}/driver") is not None:
+            raise
+
+
+def _write(
+    system: System, address: Address, path: str, value: str, verb: str, deadline: float = 10.0
+) -> None:
+    try:
+        system.write(path, value, deadline)
+    except WriteHung as hung:
+        raise NotClean(
+            address,
+            f"the kernel does not return from {path.rpartition('/')[2]} "
+            f"(process {hung.pid} waits in {hung.where})",
+            "close what uses the device, or reboot; then: gpupass quarantine clear " + address,
+        ) from None
+    except OSError as error:
+        raise GpupassError(
+            f"cannot {verb} {address}: {error.strerror} ({path})", f"dmesg | grep {address}"
+        ) from None
+
+
+def _device(address: Address) -> str:
+    return f"/sys/bus/pci/devices/{address}"

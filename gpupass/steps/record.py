@@ -1,0 +1,28 @@
+"""gpupass's own memory of a device: one file per kind and address."""
+
+from typing import Any
+
+from gpupass.model.codec import decode_record, encode
+from gpupass.model.plan import WriteRecord
+from gpupass.model.record import Record
+from gpupass.system import System
+from gpupass.system.state import read_record, record_path, remove, write_record
+
+
+def current(step: WriteRecord, system: System) -> Any:
+    return encode(read_record(system.state, step.kind, step.address))
+
+
+def do(step: WriteRecord, system: System) -> None:
+    _store(step, step.record, system)
+
+
+def undo(step: WriteRecord, before: Any, system: System) -> None:
+    _store(step, None if before is None else decode_record(before), system)
+
+
+def _store(step: WriteRecord, record: Record | None, system: System) -> None:
+    if record is None:
+        remove(record_path(system.state, step.kind, step.address))
+    else:
+        write_record(system.state, record)

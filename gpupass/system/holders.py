@@ -1,0 +1,54 @@
+"""Which processes have a device node open or mapped, from /proc."""
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from gpupass.system.door import System
+
+_NODES = ("/dev/vfio/", "/dev/nvidia", "/dev/dri/")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holder:
+    """One process and one device node it holds."""
+
+    pid: int
+    name: str
+    node: str
+
+
+def holders(system: System, prefixes: tuple[str, ...] = _NODES) -> Iterator[Holder]:
+    """Every open or mapped node below `prefixes`; processes we may not look into are passed over."""
+    for entry in system.names("/proc"):
+        if entry.isdecimal():
+            nodes = _nodes(system, f"/proc/{entry}", prefixes)
+            if nodes:
+                name = system.read(f"/proc/{entry}/comm") or "?"
+                yield from (Holder(pid=int(entry), name=name, node=node) for node in sorted(nodes))
+
+
+def vfio_holders(system: System, group: int, addresses: tuple[str, ...]) -> tuple[Holder, ...]:
+    """Who has the VFIO group, or the VFIO character device of one of the functions, open."""
+    nodes = {f"/dev/vfio/{group}"}
+    for address in addresses:
+        for name in system.names(f"/sys/bus/pci/devices/{address}/vfio-dev"):
+            nodes.add(f"/dev/vfio/devices/{name}")
+    return tuple(holder for holder in holders(system, ("/dev/vfio/",)) if holder.node in nodes)
+
+
+def _nodes(system: System, process: str, prefixes: tuple[str, ...]) -> set[str]:
+    found = set()
+    directory = f"{system.root}{process}/fd"
+    for fd in system.names(f"{process}/fd"):
+        try:
+            target = os.readlink(f"{directory}/{fd}")  # noqa: PTH115
+        except OSError:
+            continue
+        if target.startswith(prefixes):
+            found.add(target)
+    if not found:  # a mapping can outlive its file descriptor
+        maps = system.read(f"{process}/maps") or ""
+        found.update(re.findall(rf"(?:{'|'.join(prefixes)})\S*", maps))
+    return found
