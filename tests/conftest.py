@@ -1,0 +1,33 @@
+"""Who runs when: lab and GPU tests only where asked for, and then a skip is a failure."""
+
+import os
+
+import pytest
+
+_GATES = {"lab": "GPUPASS_LAB", "gpu": "GPUPASS_GPU"}
+
+
+def pytest_addoption(parser):
+    parser.addoption("--regenerate", action="store_true", help="write golden files anew instead of comparing")
+
+
+@pytest.fixture
+def regenerate(request):
+    return request.config.getoption("--regenerate")
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        for marker, variable in _GATES.items():
+            if marker in item.keywords and os.environ.get(variable) != "1":
+                item.add_marker(pytest.mark.skip(reason=f"set {variable}=1 to run it"))
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Where the lab (or GPU) was promised, a test that skips itself has failed."""
+    report = (yield).get_result()
+    promised = any(marker in item.keywords and os.environ.get(var) == "1" for marker, var in _GATES.items())
+    if report.skipped and promised and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped although promised: {report.longrepr}"
