@@ -150,7 +150,8 @@ class Device:
 
     @property
     def is_bridge(self) -> bool:
-        return self.class_code >> 16 == 0x06
+        """Part of the bus or the chipset. "Other bridge" (0680) is an endpoint: an NVSwitch is one."""
+        return self.class_code >> 16 == 0x06 and self.class_code >> 8 != 0x0680
 
     @property
     def is_gpu(self) -> bool:

@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 
 from gpupass.model.address import Address, parse_address
-from gpupass.model.host import Acs, Bar, Detail, Device, Link, MdevType, Sriov
+from gpupass.model.host import Acs, Bar, Detail, Device, Link, MdevType, Nvidia, Sriov
 from gpupass.observe.config_space import read_config_space
+from gpupass.observe.uevent import parse_uevent
 from gpupass.system import System
 
 DEVICES = "/sys/bus/pci/devices"
@@ -25,7 +26,7 @@ def read_devices(system: System) -> Iterator[Device]:
 
 
 def _basics(system: System, address: Address, path: str, slots: dict[str, str]) -> Device | None:
-    event = _uevent(system.read(f"{path}/uevent") or "")
+    event = parse_uevent(system.read(f"{path}/uevent") or "")
     vendor, _, model = event.get("PCI_ID", "").partition(":")
     if not model:
         return None
@@ -44,10 +45,6 @@ def _basics(system: System, address: Address, path: str, slots: dict[str, str]) 
     )
 
 
-def _uevent(text: str) -> dict[str, str]:
-    return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
-
-
 def _parent(system: System, path: str) -> Address | None:
     """The directory above: a bridge, or the root complex (`pci0000:00`), which is nobody."""
     target = system.target(path)
@@ -64,7 +61,7 @@ def _slots(system: System) -> dict[str, str]:
     return slots
 
 
-def read_detail(system: System, device: Device, host_driver: str | None) -> Detail:
+def read_detail(system: System, device: Device, host_driver: str | None, nvidia: Nvidia | None) -> Detail:
     """All else about one function."""
     path = f"{DEVICES}/{device.address}"
     config = read_config_space(system.read_bytes(f"{path}/config", limit=4096) or b"")
@@ -87,6 +84,7 @@ def read_detail(system: System, device: Device, host_driver: str | None) -> Deta
         acs=config.acs if config.known_extended else Acs.UNKNOWN,
         multifunction=config.multifunction,
         responds=config.responds,
+        nvidia=nvidia,
     )
 
 

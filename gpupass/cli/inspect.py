@@ -1,0 +1,103 @@
+"""list, show, groups, record."""
+
+from pathlib import Path
+
+import click
+
+from gpupass import inspect
+from gpupass.cli.output import connect_option, host_option, json_option, print_json
+from gpupass.system import System
+
+_DEVICE_HELP = "DEVICE: PCI address, GPU UUID, serial number or physical slot."
+
+
+@click.command("list")
+@click.option(
+    "--all", "everything", is_flag=True, help="Every assignable device, not only GPUs and accelerators."
+)
+@json_option
+@host_option
+@connect_option
+def list_(everything: bool, as_json: bool, host_dir: Path | None, connect: str) -> None:
+    """List GPUs and accelerators, their drivers and who uses them."""
+    listing = inspect.list_devices(_system(host_dir), connect, everything)
+    if as_json:
+        from gpupass.cli.documents import device_document, host_document
+
+        devices = [device_document(device, listing.host) for device in listing.devices]
+        print_json(devices=devices, **host_document(listing.host))
+    else:
+        from gpupass.cli.tables import print_list
+
+        print_list(listing)
+
+
+@click.command(epilog=_DEVICE_HELP)
+@click.argument("device")
+@json_option
+@host_option
+@connect_option
+def show(device: str, as_json: bool, host_dir: Path | None, connect: str) -> None:
+    """Show everything about one DEVICE and whether its group can be given away."""
+    shown = inspect.show_device(_system(host_dir), device, connect)
+    if as_json:
+        from gpupass.cli.documents import device_document, host_document, verdict_document
+
+        document = device_document(shown.device, shown.host)
+        print_json(device=document, verdict=verdict_document(shown.verdict), **host_document(shown.host))
+    else:
+        from gpupass.cli.tables import print_device
+
+        print_device(shown)
+
+
+@click.command()
+@click.option("--all", "everything", is_flag=True, help="Groups without a GPU or accelerator, too.")
+@json_option
+@host_option
+@connect_option
+def groups(everything: bool, as_json: bool, host_dir: Path | None, connect: str) -> None:
+    """Say of each IOMMU group whether it can be given to a guest, and why not."""
+    found = inspect.list_groups(_system(host_dir), connect, everything)
+    if as_json:
+        from gpupass.cli.documents import device_document, host_document, verdict_document
+
+        documents = [
+            {
+                **verdict_document(verdict),
+                "members": [
+                    device_document(member, found.host) for member in found.host.devices_at(verdict.members)
+                ],
+            }
+            for verdict in found.verdicts
+        ]
+        print_json(groups=documents, **host_document(found.host))
+    else:
+        from gpupass.cli.tables import print_groups
+
+        print_groups(found)
+
+
+@click.command()
+@click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
+@json_option
+@connect_option
+def record(directory: Path, as_json: bool, connect: str) -> None:
+    """Store this host in DIR: its sysfs tree, NVML answers and domain XML, without secrets.
+
+    Every reading verb works on it with --host DIR; attach it to a bug report.
+    """
+    stored = inspect.record_host(System(), directory, connect)
+    if as_json:
+        print_json(
+            directory=str(directory), files=stored.files, bytes=stored.size, unseen=list(stored.unseen)
+        )
+        return
+    click.echo(f"stored {stored.files} files, {stored.size / 1024:.0f} KiB, in {directory}")
+    for note in stored.unseen:
+        click.echo(f"not seen: {note}")
+    click.echo(f"look at it: gpupass list --host {directory}")
+
+
+def _system(host_dir: Path | None) -> System:
+    return System(root=str(host_dir)) if host_dir is not None else System()

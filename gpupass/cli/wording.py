@@ -1,0 +1,99 @@
+"""Facts in the few words a table has room for; pure."""
+
+import re
+
+from gpupass.model.host import Bar, Device, Link, Sriov, User, UserKind
+from gpupass.model.pci_class import class_words
+from gpupass.model.verdict import Verdict
+
+_VENDORS = re.compile(
+    r"(,? (Corporation|Corp\.|Inc\.|Incorporated|Ltd\.|Limited|Co\.|Electronics|Technology Group Ltd\.))+ "
+)
+_AMD = "Advanced Micro Devices, Inc. [AMD/ATI] "
+
+
+def short_name(device: Device) -> str:
+    """ "NVIDIA GA102 [GeForce RTX 3090]"; class and numbers where the database knows nothing."""
+    if not device.name:
+        return f"{class_words(device.class_code)} {device.ids}"
+    name = device.name.replace(_AMD, "AMD ").replace("Advanced Micro Devices, Inc. [AMD] ", "AMD ")
+    return _VENDORS.sub(" ", name, count=1)
+
+
+def users_text(users: tuple[User, ...], detailed: bool = False) -> str:
+    """A domain first: it says more than the QEMU process that belongs to it."""
+    if detailed:
+        return "; ".join(_user(user, detailed) for user in users)
+    running = {user.name for user in users if user.kind is UserKind.DOMAIN}
+    words = dict.fromkeys(
+        _user(user)
+        for user in users
+        if not (user.kind is UserKind.DOMAIN_CONFIG and user.name in running)
+        and not (running and user.kind is UserKind.PROCESS and user.name.startswith("qemu"))
+    )
+    return ", ".join(words) or "-"
+
+
+def _user(user: User, detailed: bool = False) -> str:
+    detail = f" ({user.detail})" if detailed and user.detail else ""
+    match user.kind:
+        case UserKind.DOMAIN:
+            return f"domain {user.name}{detail}"
+        case UserKind.DOMAIN_CONFIG:
+            return f"domain {user.name}, persistent XML{detail}" if detailed else f"({user.name})"
+        case UserKind.PROCESS:
+            return f"process {user.name}{detail}" if detailed else f"{user.name}[{user.pid}]"
+        case UserKind.DISK:
+            return f"disk {user.name}{detail}"
+        case UserKind.NETWORK:
+            return f"network {user.name}{detail}"
+        case UserKind.BOOT_DISPLAY:
+            return "boot display"
+
+
+def verdict_line(verdict: Verdict) -> str:
+    """ "ok", "ok, moves 0000:01:00.1 along", "no: root disk /dev/nvme0n1p1 on 0000:03:00.0"."""
+    if not verdict.viable:
+        return "no: " + "; ".join(verdict.reasons)
+    if not verdict.companions:
+        return "ok"
+    return "ok, moves " + ", ".join(companion.address for companion in verdict.companions) + " along"
+
+
+def link_text(link: Link | None) -> str:
+    if link is None:
+        return ""
+    now = f"{_speed(link.speed)} x{link.width}"
+    most = f"{_speed(link.max_speed)} x{link.max_width}"
+    return now if now == most else f"{now} (can do {most})"
+
+
+def _speed(text: str) -> str:
+    return text.removesuffix(" PCIe")
+
+
+def bars_text(bars: tuple[Bar, ...]) -> tuple[str, ...]:
+    return tuple(_bar(bar) for bar in bars)
+
+
+def _bar(bar: Bar) -> str:
+    kind = "I/O" if bar.is_io else "64-bit" if bar.is_64bit else "32-bit"
+    words = f"{bar.index}: {size_text(bar.size)} {kind}{', prefetchable' if bar.prefetchable else ''}"
+    if bar.sizes:
+        words += f", resizable {size_text(min(bar.sizes))} to {size_text(max(bar.sizes))}"
+    return words
+
+
+def size_text(size: int) -> str:
+    for unit in ("bytes", "KiB", "MiB", "GiB"):
+        if size < 1024 or size % 1024:
+            return f"{size} {unit}"
+        size //= 1024
+    return f"{size} TiB"
+
+
+def sriov_text(sriov: Sriov | None) -> str:
+    if sriov is None:
+        return ""
+    words = f"{sriov.enabled} of {sriov.total} virtual functions on"
+    return f"{words}: {', '.join(sriov.vfs)}" if sriov.vfs else words

@@ -1,0 +1,101 @@
+"""The reading verbs: one look each, as data. They change nothing."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gpupass.methods.verdict import device_verdict, group_verdict
+from gpupass.model.address import Address, parse_address
+from gpupass.model.host import Device, Host
+from gpupass.model.select import resolve
+from gpupass.model.verdict import Verdict
+from gpupass.observe import observe
+from gpupass.system import System
+
+if TYPE_CHECKING:
+    from gpupass.observe.record import Stored
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """The functions to show, and the host they were seen on."""
+
+    host: Host
+    devices: tuple[Device, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """One device with the verdict on its group."""
+
+    host: Host
+    device: Device
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Groups:
+    """IOMMU groups with their verdicts."""
+
+    host: Host
+    verdicts: tuple[Verdict, ...]
+
+
+def list_devices(system: System, connect: str, all_endpoints: bool) -> Listing:
+    wanted = _assignable if all_endpoints else _is_gpu
+    host = observe(system, detail=_those(wanted), connect=connect, essentials=True)
+    return Listing(host=host, devices=tuple(device for device in host.devices if wanted(device)))
+
+
+def show_device(system: System, text: str, connect: str) -> Shown:
+    """An address tells what to look at; any other name is looked for among all devices."""
+    host = observe(system, detail=_around(text), connect=connect)
+    device = resolve(host, text)
+    return Shown(host=host, device=device, verdict=device_verdict(device, host))
+
+
+def list_groups(system: System, connect: str, all_groups: bool) -> Groups:
+    """Groups that hold a GPU, or all of them."""
+    host = observe(system, detail=_groups_of(_anything if all_groups else _is_gpu), connect=connect)
+    numbers = [
+        number
+        for number, members in host.groups.items()
+        if all_groups or any(member.is_gpu for member in members)
+    ]
+    return Groups(host=host, verdicts=tuple(group_verdict(number, host) for number in numbers))
+
+
+def record_host(system: System, directory: Path, connect: str) -> "Stored":
+    from gpupass.observe.record import record_host
+
+    return record_host(system, directory, connect)
+
+
+def _anything(device: Device) -> bool:
+    return True
+
+
+def _is_gpu(device: Device) -> bool:
+    return device.is_gpu
+
+
+def _assignable(device: Device) -> bool:
+    return not device.is_bridge
+
+
+def _those(wanted: Callable[[Device], bool]) -> Callable[[Host], Iterable[Address]]:
+    return lambda host: (device.address for device in host.devices if wanted(device))
+
+
+def _groups_of(wanted: Callable[[Device], bool]) -> Callable[[Host], Iterable[Address]]:
+    return lambda host: (
+        member.address for device in host.devices if wanted(device) for member in host.group_of(device)
+    )
+
+
+def _around(text: str) -> Callable[[Host], Iterable[Address]]:
+    address = parse_address(text)
+    if address is None:
+        return lambda host: (device.address for device in host.devices)
+    return _groups_of(lambda device: device.address == address)

@@ -1,0 +1,82 @@
+"""The driver that the kernel would bind by itself: modalias against modules.alias, as udev and kmod do it."""
+
+import re
+from collections.abc import Iterable, Iterator
+from fnmatch import fnmatchcase
+
+from gpupass.model.address import Address
+from gpupass.model.host import Device
+from gpupass.observe.uevent import parse_uevent
+from gpupass.system import System
+
+DRIVERS = "/sys/bus/pci/drivers"
+MODPROBE = ("/etc/modprobe.d", "/run/modprobe.d", "/usr/lib/modprobe.d", "/lib/modprobe.d")
+_NEVER = ("vfio_pci", "pci_stub", "pciback", "xen_pciback")  # they take a device only on request
+
+
+def host_drivers(system: System, devices: Iterable[Device]) -> dict[Address, str]:
+    """A host driver that has a device is the answer; the tables are read for the others only."""
+    found: dict[Address, str] = {}
+    open_questions = []
+    for device in devices:
+        if device.driver is not None and not device.on_vfio and device.driver.replace("-", "_") not in _NEVER:
+            found[device.address] = device.driver
+        else:
+            open_questions.append(device)
+    if open_questions:
+        found.update(_by_alias(system, open_questions))
+    return found
+
+
+def _by_alias(system: System, devices: list[Device]) -> Iterator[tuple[Address, str]]:
+    aliases = {device.address: read_modalias(system, device.address) for device in devices}
+    table = tuple(pci_aliases(system, {alias[:13] for alias in aliases.values()}))
+    blacklist = read_blacklist(system)
+    registered = _registered(system)
+    for device in devices:
+        modules = [module for pattern, module in table if fnmatchcase(aliases[device.address], pattern)]
+        allowed = [m for m in dict.fromkeys(modules) if m not in blacklist and m not in _NEVER]
+        allowed.sort(key=lambda module: module not in registered)
+        if allowed:
+            yield device.address, registered.get(allowed[0], allowed[0])
+
+
+def read_modalias(system: System, address: Address) -> str:
+    return parse_uevent(system.read(f"/sys/bus/pci/devices/{address}/uevent") or "").get("MODALIAS", "")
+
+
+def pci_aliases(system: System, beginnings: set[str]) -> Iterator[tuple[str, str]]:
+    """(pattern, module) of modules.alias and of what is built in, for `pci:v0000VVVV` or any vendor."""
+    release = system.read("/proc/sys/kernel/osrelease")
+    directory = f"/lib/modules/{release}"
+    for line in (system.read(f"{directory}/modules.alias") or "").splitlines():
+        if line.startswith("alias pci:v"):
+            _, pattern, module = line.split(" ", 2)
+            if pattern[:13] in beginnings or "*" in pattern[:13]:
+                yield pattern, module.strip()
+    for entry in (system.read(f"{directory}/modules.builtin.modinfo") or "").split("\0"):
+        module, _, pattern = entry.partition(".alias=")
+        if pattern.startswith("pci:v") and (pattern[:13] in beginnings or "*" in pattern[:13]):
+            yield pattern, module
+
+
+def read_blacklist(system: System) -> frozenset[str]:
+    found = set()
+    for directory in MODPROBE:
+        for name in system.names(directory):
+            if name.endswith(".conf"):
+                text = system.read(f"{directory}/{name}") or ""
+                found.update(re.findall(r"^\s*blacklist\s+(\S+)", text, re.MULTILINE))
+    words = re.findall(r"\b(?:modprobe|module)[._]blacklist=(\S+)", system.read("/proc/cmdline") or "")
+    for word in words:
+        found.update(word.split(","))
+    return frozenset(name.replace("-", "_") for name in found)
+
+
+def _registered(system: System) -> dict[str, str]:
+    """Module → PCI driver, for drivers that are loaded: `i2c_nvidia_gpu` registers `nvidia-gpu`."""
+    found: dict[str, str] = {}
+    for driver in system.names(DRIVERS):
+        module = system.link(f"{DRIVERS}/{driver}/module") or driver.replace("-", "_")
+        found.setdefault(module, driver)
+    return found

@@ -1,0 +1,208 @@
+"""Store a host in a directory: the kernel files that observing reads, and the answers that are no files.
+
+The directory is a root again: `System(root=DIR)` reads it, and so does `lspci -O sysfs.path=DIR/sys/bus/pci`.
+"""
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from gpupass import __version__
+from gpupass.errors import Usage
+from gpupass.model.codec import SCHEMA, encode
+from gpupass.observe import recorded
+from gpupass.observe.drivers import DRIVERS, MODPROBE, pci_aliases, read_blacklist, read_modalias
+from gpupass.observe.naming import read_names
+from gpupass.observe.nvidia import read_answers, spell_answers
+from gpupass.observe.pci import DEVICES, read_devices
+from gpupass.observe.processes import read_holders, spell_holders
+from gpupass.observe.secrets import without_secrets
+from gpupass.system import System
+from gpupass.system.door import STATE
+from gpupass.system.state import read_records
+from gpupass.system.store import Store
+
+_FUNCTION_FILES = (
+    *("uevent", "config", "resource", "vendor", "device", "class", "revision", "irq", "modalias"),
+    *("subsystem_vendor", "subsystem_device", "numa_node", "boot_vga", "boot_display"),
+    *("current_link_speed", "current_link_width", "max_link_speed", "max_link_width"),
+    *("driver_override", "reset_method", "power_state", "power/control", "power/runtime_status"),
+    *("sriov_totalvfs", "sriov_numvfs", "sriov_drivers_autoprobe"),
+    *("sriov_offset", "sriov_stride", "sriov_vf_device"),
+)
+_SYSTEM_FILES = (
+    *("/proc/swaps", "/proc/net/route", "/proc/net/ipv6_route", "/proc/meminfo"),
+    *("/proc/sys/kernel/osrelease", "/proc/sys/kernel/random/boot_id"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """What a record came to."""
+
+    files: int
+    size: int
+    unseen: tuple[str, ...]
+
+
+def record_host(system: System, directory: Path, connect: str) -> Stored:
+    """Usage when the directory holds something already."""
+    store = Store(system, directory)
+    if not store.is_empty():
+        raise Usage(f"cannot record into {directory}: it is not empty", f"gpupass record {directory}-2")
+    _functions(store, system)
+    _groups(store, system)
+    _blocks(store, system)
+    _networks(store, system)
+    for kind in ("vfio-dev", "drm", "accel"):
+        for name in system.names(f"/sys/class/{kind}"):
+            store.link(f"/sys/class/{kind}/{name}")
+            store.link(f"/sys/class/{kind}/{name}/device")
+    for path in _SYSTEM_FILES:
+        store.file(path)
+    _mounts(store, system)
+    _interrupts(store, system)
+    _drivers(store, system)
+    for name in system.names("/proc/driver/nvidia/gpus"):
+        store.file(f"/proc/driver/nvidia/gpus/{name}/information")
+    unseen = (*_answers(store, system), *_domains(store, system, connect))
+    about = {"schema": SCHEMA, "gpupass": __version__, "recorded": system.now(), "unseen": list(unseen)}
+    store.text(recorded.ABOUT, json.dumps(about, indent=1) + "\n")
+    return Stored(files=store.files, size=store.size, unseen=unseen)
+
+
+def _functions(store: Store, system: System) -> None:
+    for device in read_devices(system):
+        path = f"{DEVICES}/{device.address}"
+        store.link(path)
+        for name in _FUNCTION_FILES:
+            store.file(f"{path}/{name}", limit=4096)
+        for name in system.names(path):
+            if name in ("driver", "iommu_group", "physfn", "subsystem") or name.startswith("virtfn"):
+                store.link(f"{path}/{name}")
+            elif re.fullmatch(r"resource\d_resize", name):
+                store.file(f"{path}/{name}", limit=4096)
+        for kind in system.names(f"{path}/mdev_supported_types"):
+            for name in ("name", "available_instances", "device_api", "description"):
+                store.file(f"{path}/mdev_supported_types/{kind}/{name}", limit=4096)
+    for uuid in system.names("/sys/bus/mdev/devices"):
+        store.link(f"/sys/bus/mdev/devices/{uuid}")
+    for slot in system.names("/sys/bus/pci/slots"):
+        store.file(f"/sys/bus/pci/slots/{slot}/address")
+
+
+def _groups(store: Store, system: System) -> None:
+    for number in system.names("/sys/kernel/iommu_groups"):
+        for name in ("type", "name"):
+            store.file(f"/sys/kernel/iommu_groups/{number}/{name}")
+        for address in system.names(f"/sys/kernel/iommu_groups/{number}/devices"):
+            store.link(f"/sys/kernel/iommu_groups/{number}/devices/{address}")
+    for name in system.names("/sys/class/iommu"):
+        store.directory(f"/sys/class/iommu/{name}")
+
+
+def _blocks(store: Store, system: System) -> None:
+    for name in system.names("/sys/class/block"):
+        if re.match(r"loop|ram", name):
+            continue
+        path = f"/sys/class/block/{name}"
+        store.link(path)
+        for file in ("dev", "partition", "dm/name"):
+            store.file(f"{path}/{file}")
+        number = system.read(f"{path}/dev")
+        if number:
+            store.link(f"/sys/dev/block/{number}")
+        for slave in system.names(f"{path}/slaves"):
+            store.link(f"{path}/slaves/{slave}")
+        subsystem = re.match(r"/sys/devices/virtual/nvme-subsystem/[^/]+", system.resolve(path) or "")
+        for controller in system.names(subsystem[0]) if subsystem else ():
+            if subsystem and re.fullmatch(r"nvme\d+", controller):
+                store.link(f"{subsystem[0]}/{controller}")
+    for uuid in system.names("/sys/fs/btrfs"):
+        for name in system.names(f"/sys/fs/btrfs/{uuid}/devices"):
+            store.link(f"/sys/fs/btrfs/{uuid}/devices/{name}")
+
+
+def _networks(store: Store, system: System) -> None:
+    for interface in system.names("/sys/class/net"):
+        path = f"/sys/class/net/{interface}"
+        store.link(path)
+        store.link(f"{path}/device")
+        for name in system.names(path):
+            if name.startswith("lower_"):
+                store.link(f"{path}/{name}")
+        if system.exists(f"{path}/brport"):
+            store.directory(f"{system.resolve(path)}/brport")
+            store.link(f"{path}/brport/bridge")
+
+
+def _mounts(store: Store, system: System) -> None:
+    """Local file systems only: a network mount tells of other machines and people."""
+    for process in ("self", "1"):
+        lines = (system.read(f"/proc/{process}/mountinfo") or "").splitlines()
+        kept = [line for line in lines if re.search(r" - (zfs|btrfs|bcachefs) | - \S+ /dev/", line)]
+        store.text(f"/proc/{process}/mountinfo", "".join(f"{line}\n" for line in kept))
+
+
+def _interrupts(store: Store, system: System) -> None:
+    """Only the names of the controllers: the counts are as wide as the machine has processors."""
+    text = system.read("/proc/interrupts")
+    if text is not None:
+        names = sorted(set(re.findall(r"\b(?:IR-|ITS-)?(?:PCI-MSIX?|IO-APIC|MSI)\b\S*", text)))
+        store.text("/proc/interrupts", "".join(f"{name}\n" for name in names))
+
+
+def _drivers(store: Store, system: System) -> None:
+    """The lines of the module tables that concern this host, and the PCI drivers that are registered."""
+    for driver in system.names(DRIVERS):
+        store.directory(f"{DRIVERS}/{driver}")
+        store.link(f"{DRIVERS}/{driver}/module")
+    aliases = {read_modalias(system, device.address)[:13] for device in read_devices(system)}
+    lines = sorted({f"alias {pattern} {module}\n" for pattern, module in pci_aliases(system, aliases)})
+    release = system.read("/proc/sys/kernel/osrelease")
+    store.text(f"/lib/modules/{release}/modules.alias", "".join(lines))
+    blacklist = "".join(f"blacklist {module}\n" for module in sorted(read_blacklist(system)))
+    store.text(f"{MODPROBE[0]}/recorded.conf", blacklist)
+
+
+def _answers(store: Store, system: System) -> tuple[str, ...]:
+    """NVML's, the hardware database's and /proc's."""
+    devices = tuple(read_devices(system))
+    names = read_names(system, devices)
+    store.text(recorded.NAMES, json.dumps(names, indent=1, ensure_ascii=False, sort_keys=True) + "\n")
+    found, blind = read_holders(system)
+    store.text(recorded.HOLDERS, spell_holders(found, blind) + "\n")
+    unseen = blind
+    if system.names("/proc/driver/nvidia/gpus"):
+        answers, missed = read_answers(system)
+        store.text(recorded.NVML, spell_answers(answers, missed) + "\n")
+        unseen = (*unseen, *missed)
+    for record in read_records(system.state):
+        text = json.dumps({"schema": SCHEMA, **encode(record)}, indent=1)
+        store.text(f"{STATE}/{record.kind.value}/{record.address}.json", text + "\n")
+    return unseen
+
+
+def _domains(store: Store, system: System, connect: str) -> tuple[str, ...]:
+    from gpupass.observe.domains import read_texts
+
+    texts, unseen = read_texts(system, connect)
+    index = []
+    for text in texts:
+        index.append(
+            {
+                "name": text.name,
+                "uuid": text.uuid,
+                "state": text.state.value,
+                "autostart": text.autostart,
+                "job": text.job,
+                "resident": text.resident,
+            }
+        )
+        for side, xml in (("live", text.live), ("config", text.config)):
+            if xml:
+                store.text(f"{recorded.DOMAIN_XML}/{text.uuid}.{side}.xml", without_secrets(xml))
+    document = {"domains": index, "unseen": list(unseen)}
+    store.text(recorded.DOMAINS, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+    return unseen
