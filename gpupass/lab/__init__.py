@@ -1,0 +1,1 @@
+"""An emulated GPU host for rehearsing and testing; stands beside the layers and imports only `errors`."""
