@@ -18,10 +18,10 @@ _BOOT_SECONDS = 1500.0
 def build(progress: Progress, topology: str = "simple") -> None:
     """Boot a lab with one Linux guest and save it; nothing to do when the snapshot is there."""
     lab = Lab(_LAB, progress)
-    if SNAPSHOT in lab.snapshots(topology):
+    if SNAPSHOT in lab.snapshot_names(topology):
         return
     lab.down()
-    lab.up(topology, from_snapshot=True, plug_late=False)
+    lab.up(topology, from_snapshot=True)
     try:
         _boot_guest(lab, progress)
         lab.snapshot(SNAPSHOT)

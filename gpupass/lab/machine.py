@@ -29,6 +29,14 @@ _SETTLED = (
     # libvirt asks QEMU what it can do before the first domain: make that part of the boot and the snapshot.
     "virsh -q domcapabilities --virttype qemu --machine q35 >/dev/null; sync"
 )
+# The command register, which switches the device on, comes after the addresses it is to answer at.
+_READ_REGISTERS = "base64 -w0 /sys/bus/pci/devices/$1/0000:*/config"
+_WRITE_REGISTERS = (
+    "cd /sys/bus/pci/devices/$1/0000:* && echo $2 | base64 -d >/run/registers && "
+    "dd if=/run/registers of=config bs=1 skip=16 seek=16 count=48 conv=notrunc status=none && "
+    "dd if=/run/registers of=config bs=1 skip=4 seek=4 count=2 conv=notrunc status=none"
+)
+_PUT = 'to=$1; [ ! -d "$to" ] || to=$to/$2; cat >"$to.part" && chmod "$3" "$to.part" && mv "$to.part" "$to"'
 
 Progress = Callable[[str], None]
 
@@ -110,7 +118,7 @@ class Lab:
             self._start(wanted, None, follow)
             if refusal is None and base is None:
                 self.progress("saving the booted machine for `up --from-snapshot`")
-                self._save(wanted, snapshots.BOOTED, late=False)
+                self._save(wanted, snapshots.BOOTED)
             self._plug_late(wanted)
 
     def down(self) -> bool:
@@ -138,7 +146,7 @@ class Lab:
         if refusal is not None:
             raise Refused(f"cannot save snapshot {name}: {refusal}", "gpupass lab power-cycle")
         with self._exclusive():
-            self._save(wanted, name, late=True)
+            self._save(wanted, name)
 
     def restore(self, name: str, topology_name: str | None = None) -> None:
         """Replace the machine by a saved one; it need not be running."""
@@ -215,12 +223,12 @@ class Lab:
             ) from None
 
     def put(self, local: Path, remote: str) -> None:
-        """Copy a file into the machine, with its mode."""
+        """Copy a file into the machine, with its mode; a folder as REMOTE keeps the name."""
         try:
             with local.open("rb") as file:
                 mode = os.fstat(file.fileno()).st_mode & 0o777
                 self._copy(
-                    ("sh", "-c", f'cat > "$1" && chmod {mode:o} "$1"', "put", remote),
+                    ("sh", "-c", _PUT, "put", remote, local.name, f"{mode:o}"),
                     file.fileno(),
                     None,
                     remote,
@@ -239,6 +247,10 @@ class Lab:
             raise GpupassError(f"cannot write {local}: {error.strerror}") from error
         finally:
             part.unlink(missing_ok=True)
+
+    def snapshot_names(self, topology_name: str) -> tuple[str, ...]:
+        """Names of the snapshots that fit this topology on this machine."""
+        return self._store(topology.load(topology_name)).names()
 
     def _copy(
         self, argv: tuple[str, ...], stdin: int | None, sink: Callable[[bytes], object] | None, remote: str
@@ -358,8 +370,9 @@ class Lab:
             self.instance.stop(signal.SIGUSR1)
             raise
         self._arrive(30.0)
-        if not saved.late:
-            self._plug_late(wanted)
+        for port, registers in saved.registers().items():
+            self._must(("sh", "-c", _WRITE_REGISTERS, "registers", port, registers))
+        self._plug_late(wanted)
 
     def _wait_booted(self) -> None:
         self._arrive(BOOT_SECONDS)
@@ -381,11 +394,13 @@ class Lab:
             raise GpupassError(f"cannot prepare the lab: {why}", f"less {self.instance.console}")
         return out.decode(errors="replace")
 
-    def _save(self, wanted: Topology, name: str, *, late: bool) -> None:
+    def _save(self, wanted: Topology, name: str) -> None:
         # QEMU cannot save a machine that has the working copy mounted.
         self._must(("sh", "-c", f"udevadm settle --timeout=60; umount {_MOUNT} || umount -l {_MOUNT}; sync"))
+        ports = [qemu.port_address(number) for number, _ in wanted.stateless]
+        registers = {port: self._must(("sh", "-c", _READ_REGISTERS, "registers", port)) for port in ports}
         try:
-            self._store(wanted).save(self.instance, image.require(), name, late=late)
+            self._store(wanted).save(self.instance, image.require(), name, registers)
         finally:
             self._arrive(30.0)
 

@@ -83,6 +83,11 @@ def port_name(number: int) -> str:
     return f"port{number}"
 
 
+def port_address(number: int) -> str:
+    """Where the machine sees a root port."""
+    return f"0000:00:{_FIRST_SLOT + number:02x}.0"
+
+
 def _accelerator(name: str) -> list[str]:
     if name == "kvm":
         return ["-accel", "kvm", "-cpu", "host"]

@@ -33,10 +33,10 @@ class Snapshot:
     def memory(self) -> Path:
         return self.folder / "memory"
 
-    @property
-    def late(self) -> bool:
-        """Whether the devices that are plugged in after a restore are already part of it."""
-        return bool(json.loads((self.folder / "about.json").read_text(encoding="utf-8"))["late"])
+    def registers(self) -> dict[str, str]:
+        """PCI registers of the devices QEMU saves nothing of: root port address → bytes in base64."""
+        about = json.loads((self.folder / "about.json").read_text(encoding="utf-8"))
+        return {str(port): str(value) for port, value in about["registers"].items()}
 
 
 class Store:
@@ -63,7 +63,7 @@ class Store:
             )
         return found
 
-    def save(self, instance: Instance, image: Image, name: str, *, late: bool) -> Snapshot:
+    def save(self, instance: Instance, image: Image, name: str, registers: dict[str, str]) -> Snapshot:
         """Save the running machine; it stands still meanwhile and then goes on."""
         host.checked_name(name, "the name of a snapshot")
         self.root.mkdir(parents=True, exist_ok=True)
@@ -80,7 +80,7 @@ class Store:
                     )  # fmt: skip
                 finally:
                     qmp.execute("cont")
-            about = {"late": late, "when": time.time()}
+            about = {"registers": registers, "when": time.time()}
             (work / "about.json").write_text(json.dumps(about), encoding="utf-8")
             self._replace(work, self.root / name)
         finally:

@@ -21,6 +21,7 @@ class Device:
     model: str
     options: tuple[str, ...] = ()
     late: bool = False
+    stateless: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +58,11 @@ class Topology:
     def late(self) -> tuple[tuple[int, Device], ...]:
         """Devices plugged in after boot or restore, each with the number of its port."""
         return tuple((n, d) for n, port in enumerate(self.ports) for d in port.devices if d.late)
+
+    @property
+    def stateless(self) -> tuple[tuple[int, Device], ...]:
+        """Devices QEMU saves nothing of, each with the number of its port."""
+        return tuple((n, d) for n, port in enumerate(self.ports) for d in port.devices if d.stateless)
 
     def why_no_snapshot(self, *, with_late: bool) -> str | None:
         """None when the machine can be saved, else the reason."""
@@ -153,6 +159,7 @@ def _device(reader: _Reader) -> Device:
         model=reader.text("model"),
         options=reader.texts("options"),
         late=reader.flag("late", False),
+        stateless=reader.flag("stateless", False),
     )
     reader.end()
     return device
@@ -171,8 +178,9 @@ def _check(topology: Topology, where: str) -> None:
         raise GpupassError(f"cannot read {where}: memory must look like '3G' or '512M'")
     seen: set[str] = set()
     for port in topology.ports:
-        if any(device.late for device in port.devices) and (len(port.devices) > 1 or port.switch):
-            raise GpupassError(f"cannot read {where}: a late device needs a port of its own")
+        special = any(device.late or device.stateless for device in port.devices)
+        if special and (len(port.devices) > 1 or port.switch):
+            raise GpupassError(f"cannot read {where}: a late or stateless device needs a port of its own")
         for device in port.devices:
             if not re.fullmatch(r"[a-z][a-z0-9-]*", device.id) or device.id in seen:
                 raise GpupassError(f"cannot read {where}: {device.id!r} is no id of its own")
