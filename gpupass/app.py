@@ -197,23 +197,27 @@ def _change(
     dry_run: bool = False,
 ) -> Report:
     """Lock the group, settle what an earlier gpupass left, look, plan, check, do, look again."""
+    group = _group_addresses(system, device)
+
+    def look() -> Host:
+        return observe(system, connect=connect, detail=lambda host: _with_bridges_above(host, group))
+
     if dry_run:
-        plan = make_plan(observe(system, connect=connect))
+        plan = make_plan(look())
         _refuse(plan)
         ending = Ending.PLANNED if plan.steps else Ending.NOTHING
         return Report(title=plan.title, ending=ending, plan=plan)
     _require_root()
-    group = _group_addresses(system, device)
     with hold(system.state, group):
         pending = _settle(system, group)
-        plan = make_plan(observe(system, connect=connect))
+        plan = make_plan(look())
         _refuse(plan)
         for operation in pending:
             journal.end(operation, "replaced", f"by: {plan.title}")
         if not plan.steps:
             return Report(title=plan.title, ending=Ending.NOTHING, plan=plan)
         _require_success(system, execute(plan, system, system.monotonic() + timeout))
-        left = make_plan(observe(system, connect=connect)).steps
+        left = make_plan(look()).steps
         if left:
             raise NeedsPerson(
                 f"cannot verify: {plan.title}: a fresh look still wants {type(left[0]).__name__}",
@@ -229,6 +233,18 @@ def _group_addresses(system: System, device: str) -> tuple[Address, ...]:
     chosen = resolve(host, device)
     others = (member.address for member in host.group_of(chosen) if member.address != chosen.address)
     return (chosen.address, *others)
+
+
+def _with_bridges_above(host: Host, addresses: tuple[Address, ...]) -> set[Address]:
+    """What a plan for one group asks about: its members and the ports they hang from."""
+    wanted: set[Address] = set()
+    todo = list(addresses)
+    while todo:
+        device = host.device(todo.pop())
+        if device is not None and device.address not in wanted:
+            wanted.add(device.address)
+            todo += [device.parent] if device.parent else []
+    return wanted
 
 
 def _settle(system: System, devices: tuple[Address, ...]) -> tuple[Operation, ...]:

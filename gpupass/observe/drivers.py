@@ -30,7 +30,7 @@ def host_drivers(system: System, devices: Iterable[Device]) -> dict[Address, str
 
 def _by_alias(system: System, devices: list[Device]) -> Iterator[tuple[Address, str]]:
     aliases = {device.address: read_modalias(system, device.address) for device in devices}
-    table = tuple(pci_aliases(system, {alias[:13] for alias in aliases.values()}))
+    table = tuple(pci_aliases(system, aliases.values()))
     blacklist = read_blacklist(system)
     registered = _registered(system)
     for device in devices:
@@ -45,19 +45,23 @@ def read_modalias(system: System, address: Address) -> str:
     return parse_uevent(system.read(f"/sys/bus/pci/devices/{address}/uevent") or "").get("MODALIAS", "")
 
 
-def pci_aliases(system: System, beginnings: set[str]) -> Iterator[tuple[str, str]]:
-    """(pattern, module) of modules.alias and of what is built in, for `pci:v0000VVVV` or any vendor."""
-    release = system.read("/proc/sys/kernel/osrelease")
-    directory = f"/lib/modules/{release}"
-    for line in (system.read(f"{directory}/modules.alias") or "").splitlines():
-        if line.startswith("alias pci:v"):
-            _, pattern, module = line.split(" ", 2)
-            if pattern[:13] in beginnings or "*" in pattern[:13]:
-                yield pattern, module.strip()
-    for entry in (system.read(f"{directory}/modules.builtin.modinfo") or "").split("\0"):
-        module, _, pattern = entry.partition(".alias=")
-        if pattern.startswith("pci:v") and (pattern[:13] in beginnings or "*" in pattern[:13]):
-            yield pattern, module
+def pci_aliases(system: System, aliases: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """(pattern, module) of modules.alias and of what is built in, where vendor and device could fit.
+
+    The tables have tens of thousands of lines: one regular expression picks the few that matter.
+    """
+    wanted = "|".join(
+        rf"{re.escape(alias[:13])}(?:{re.escape(alias[13:22])}|d\*)"
+        for alias in sorted(set(aliases))
+        if alias
+    )
+    pattern = rf"(?:{wanted}|pci:v\*)[^ \0\n]*" if wanted else r"pci:v\*[^ \0\n]*"
+    directory = f"/lib/modules/{system.read('/proc/sys/kernel/osrelease')}"
+    loadable = system.read(f"{directory}/modules.alias") or ""
+    yield from re.findall(rf"^alias ({pattern}) (\S+)$", loadable, re.MULTILINE)
+    builtin = system.read(f"{directory}/modules.builtin.modinfo") or ""
+    for module, alias in re.findall(rf"([^\0=]+)\.alias=({pattern})", builtin):
+        yield alias, module
 
 
 def read_blacklist(system: System) -> frozenset[str]:
