@@ -19,7 +19,7 @@ def regenerate(request):
 def pytest_collection_modifyitems(items):
     for item in items:
         for marker, variable in _GATES.items():
-            if marker in item.keywords and os.environ.get(variable) != "1":
+            if item.get_closest_marker(marker) is not None and os.environ.get(variable) != "1":
                 item.add_marker(pytest.mark.skip(reason=f"set {variable}=1 to run it"))
 
 
@@ -27,7 +27,10 @@ def pytest_collection_modifyitems(items):
 def pytest_runtest_makereport(item, call):
     """Where the lab (or GPU) was promised, a test that skips itself has failed."""
     report = (yield).get_result()
-    promised = any(marker in item.keywords and os.environ.get(var) == "1" for marker, var in _GATES.items())
+    promised = any(
+        item.get_closest_marker(marker) is not None and os.environ.get(variable) == "1"
+        for marker, variable in _GATES.items()
+    )
     if report.skipped and promised and not hasattr(report, "wasxfail"):
         report.outcome = "failed"
         report.longrepr = f"skipped although promised: {report.longrepr}"
