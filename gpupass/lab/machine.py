@@ -20,19 +20,19 @@ BOOT_SECONDS = 240.0
 _MOUNT = "/opt/gpupass"
 # Clock and working copy: both are stale after a restore, both harmless to repeat.
 _ARRIVE = (
-    "date -qs @{now} >/dev/null; mountpoint -q {mount} || "
+    "date -s @{now} >/dev/null; mountpoint -q {mount} || "
     "mount -t 9p -o trans=virtio,version=9p2000.L,ro,msize=262144 {tag} {mount}"
 )
 _SETTLED = (
     "for try in $(seq 240); do case $(systemctl is-system-running) in running|degraded) break;; esac; "
-    "sleep 0.5; done; udevadm settle --timeout=60; "
-    # libvirt asks QEMU what it can do before the first domain: make that part of the boot and the snapshot.
-    "virsh -q domcapabilities --virttype qemu --machine q35 >/dev/null; sync"
+    "sleep 0.5; done; udevadm settle --timeout=60; virsh -q list >/dev/null; sync"
 )
+# Before its first domain libvirt asks QEMU at length what it can do: let a snapshot have that behind it.
+_ASK_QEMU = "virsh -q domcapabilities --virttype qemu --machine q35 >/dev/null"
 # The command register, which switches the device on, comes after the addresses it is to answer at.
 _READ_REGISTERS = "base64 -w0 /sys/bus/pci/devices/$1/0000:*/config"
 _WRITE_REGISTERS = (
-    "cd /sys/bus/pci/devices/$1/0000:* && echo $2 | base64 -d >/run/registers && "
+    "cd $(dirname /sys/bus/pci/devices/$1/0000:*/config) && echo $2 | base64 -d >/run/registers && "
     "dd if=/run/registers of=config bs=1 skip=16 seek=16 count=48 conv=notrunc status=none && "
     "dd if=/run/registers of=config bs=1 skip=4 seek=4 count=2 conv=notrunc status=none"
 )
@@ -144,7 +144,7 @@ class Lab:
         wanted = self._topology()
         refusal = wanted.why_no_snapshot(with_late=True)
         if refusal is not None:
-            raise Refused(f"cannot save snapshot {name}: {refusal}", "gpupass lab power-cycle")
+            raise Refused(f"cannot save snapshot {name}: {refusal}", "gpupass lab topologies")
         with self._exclusive():
             self._save(wanted, name)
 
@@ -358,7 +358,11 @@ class Lab:
             self.instance.fresh_disk(built.disk, "raw")
             self.progress("booting")
             self._launch(wanted, follow, incoming=False, started_from="boot")
-            self._wait_booted()
+            try:
+                self._wait_booted()
+            except KeyboardInterrupt:
+                self.instance.stop(signal.SIGUSR1)
+                raise
             return
         self.instance.fresh_disk(saved.disk, "qcow2")
         self.progress(f"restoring {saved.name}")
@@ -366,9 +370,13 @@ class Lab:
         try:
             with self.instance.qmp() as monitor:
                 snapshots.load(monitor, saved.memory)
-        except GpupassError:
+            self._revive(wanted, saved)
+        except BaseException:
             self.instance.stop(signal.SIGUSR1)
             raise
+
+    def _revive(self, wanted: Topology, saved: snapshots.Snapshot) -> None:
+        """Everything a restored machine needs that its snapshot could not hold."""
         self._arrive(30.0)
         for port, registers in saved.registers().items():
             self._must(("sh", "-c", _WRITE_REGISTERS, "registers", port, registers))
@@ -378,6 +386,7 @@ class Lab:
         self._arrive(BOOT_SECONDS)
         self.progress("waiting for the services to settle")
         self._must(("sh", "-c", _SETTLED))
+        self._must(("sh", "-c", f"{_ASK_QEMU} 2>&1 &"))
 
     def _arrive(self, timeout: float) -> None:
         script = _ARRIVE.format(now=f"{time.time():.3f}", mount=_MOUNT, tag=qemu.SHARE_TAG)
@@ -395,6 +404,7 @@ class Lab:
         return out.decode(errors="replace")
 
     def _save(self, wanted: Topology, name: str) -> None:
+        self._must(("sh", "-c", _ASK_QEMU))
         # QEMU cannot save a machine that has the working copy mounted.
         self._must(("sh", "-c", f"udevadm settle --timeout=60; umount {_MOUNT} || umount -l {_MOUNT}; sync"))
         ports = [qemu.port_address(number) for number, _ in wanted.stateless]
