@@ -1,14 +1,23 @@
 """The reading verbs for people: tables of 80 to 100 columns, colours on a terminal only."""
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import click
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from gpupass.cli.wording import bars_text, link_text, short_name, sriov_text, users_text, verdict_line
+from gpupass.cli.wording import (
+    bars_text,
+    full_name,
+    link_text,
+    short_name,
+    sriov_text,
+    users_text,
+    verdict_line,
+)
 from gpupass.inspect import Groups, Listing, Shown
 from gpupass.methods.verdict import NO_IOMMU, NO_IOMMU_REMEDY
 from gpupass.model.host import Device, Host
@@ -31,17 +40,20 @@ def print_groups(groups: Groups) -> None:
 
 
 def _list(console: Console, listing: Listing) -> None:
-    table = _table("ADDRESS", "NAME", "DRIVER", "GROUP", "USED BY", ellipsis=("NAME", "USED BY"))
-    for device in listing.devices:
-        table.add_row(
+    rows = [
+        (
             device.address,
-            escape(short_name(device)),
+            short_name(device),
             device.driver or "-",
             "-" if device.group is None else str(device.group),
-            escape(users_text(device.users)),
+            users_text(device.users),
         )
-    if listing.devices:
-        console.print(table)
+        for device in listing.devices
+    ]
+    if rows:
+        console.print(
+            _table(console, rows, ("ADDRESS", "NAME", "DRIVER", "GROUP", "USED BY"), elastic={1: 16, 4: 22})
+        )
     else:
         console.print("no GPU or accelerator here; all devices: gpupass list --all")
     _print_footer(console, listing.host)
@@ -49,7 +61,7 @@ def _list(console: Console, listing: Listing) -> None:
 
 def _device(console: Console, shown: Shown) -> None:
     device, verdict = shown.device, shown.verdict
-    console.print(f"[bold]{device.address}[/]  {escape(short_name(device))}", soft_wrap=True)
+    console.print(f"[bold]{device.address}[/]  {escape(full_name(device))}", soft_wrap=True)
     grid = Table.grid(padding=(0, 2))
     grid.add_column(no_wrap=True, style="dim")
     grid.add_column(overflow="fold")
@@ -70,15 +82,11 @@ def _groups(console: Console, groups: Groups) -> None:
         console.print(
             f"[bold]group {verdict.group}[/]: [{style}]{escape(verdict_line(verdict))}[/]", soft_wrap=True
         )
-        table = _table("", "", "", "", header=False, ellipsis=(1, 3))
-        for member in groups.host.devices_at(verdict.members):
-            table.add_row(
-                f"  {member.address}",
-                escape(short_name(member)),
-                member.driver or "-",
-                escape(users_text(member.users)),
-            )
-        console.print(table)
+        rows = [
+            (f"  {member.address}", short_name(member), member.driver or "-", users_text(member.users))
+            for member in groups.host.devices_at(verdict.members)
+        ]
+        console.print(_table(console, rows, elastic={1: 16, 3: 22}))
         if verdict.acs and len(verdict.members) > 1:
             console.print(f"  [dim]why together: {escape(verdict.acs)}[/]", soft_wrap=True)
         for warning in verdict.warnings:
@@ -158,9 +166,25 @@ def _print(draw: Callable[[Console], None]) -> None:
     click.echo("\n".join(line.rstrip() for line in capture.get().splitlines()))
 
 
-def _table(*columns: str, header: bool = True, ellipsis: tuple[object, ...] = ()) -> Table:
-    table = Table(box=None, show_header=header, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
-    for number, column in enumerate(columns):
-        elastic = column in ellipsis or number in ellipsis
-        table.add_column(column, no_wrap=True, overflow="ellipsis", min_width=None if elastic else 1)
+def _table(
+    console: Console, rows: Sequence[tuple[str, ...]], head: tuple[str, ...] = (), *, elastic: dict[int, int]
+) -> Table:
+    """Elastic columns may shrink to a width when the line is too long; the others are never cut."""
+    table = Table(box=None, show_header=bool(head), header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+    lines = [*rows, head] if head else rows
+    for index, width in enumerate(_widths(lines, console.width, elastic)):
+        title = head[index] if head else ""
+        table.add_column(title, no_wrap=True, overflow="ellipsis", width=width)
+    for row in rows:
+        table.add_row(*(escape(cell) for cell in row))
     return table
+
+
+def _widths(lines: Sequence[tuple[str, ...]], room: int, elastic: dict[int, int]) -> list[int]:
+    widths = [max(cell_len(line[index]) for line in lines) for index in range(len(lines[0]))]
+    excess = sum(widths) + 2 * (len(widths) - 1) - room
+    for index, least in elastic.items():
+        give = max(0, min(excess, widths[index] - least))
+        widths[index] -= give
+        excess -= give
+    return widths

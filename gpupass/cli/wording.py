@@ -6,18 +6,25 @@ from gpupass.model.host import Bar, Device, Link, Sriov, User, UserKind
 from gpupass.model.pci_class import class_words
 from gpupass.model.verdict import Verdict
 
-_VENDORS = re.compile(
-    r"(,? (Corporation|Corp\.|Inc\.|Incorporated|Ltd\.|Limited|Co\.|Electronics|Technology Group Ltd\.))+ "
+_COMPANY = re.compile(
+    r"(,? (Corporation|Corp\.|Inc\.|Incorporated|Ltd\.?|Limited|Co\.?|Electronics|Technology Group Ltd\.))+ "
 )
-_AMD = "Advanced Micro Devices, Inc. [AMD/ATI] "
+_AMD = re.compile(r"Advanced Micro Devices, Inc\. \[AMD(/ATI)?\] ")
+_SOLD_AS = re.compile(r"(\S+) .*\[(.+)\]$")
 
 
-def short_name(device: Device) -> str:
+def full_name(device: Device) -> str:
     """ "NVIDIA GA102 [GeForce RTX 3090]"; class and numbers where the database knows nothing."""
     if not device.name:
         return f"{class_words(device.class_code)} {device.ids}"
-    name = device.name.replace(_AMD, "AMD ").replace("Advanced Micro Devices, Inc. [AMD] ", "AMD ")
-    return _VENDORS.sub(" ", name, count=1)
+    return _COMPANY.sub(" ", _AMD.sub("AMD ", device.name), count=1)
+
+
+def short_name(device: Device) -> str:
+    """ "NVIDIA GeForce RTX 3090": a card under the name it was sold by."""
+    name = full_name(device)
+    sold_as = _SOLD_AS.match(name) if device.is_gpu else None
+    return f"{sold_as[1]} {sold_as[2]}" if sold_as else name
 
 
 def users_text(users: tuple[User, ...], detailed: bool = False) -> str:

@@ -99,7 +99,7 @@ def _groups(store: Store, system: System) -> None:
         for address in system.names(f"/sys/kernel/iommu_groups/{number}/devices"):
             store.link(f"/sys/kernel/iommu_groups/{number}/devices/{address}")
     for name in system.names("/sys/class/iommu"):
-        store.directory(f"/sys/class/iommu/{name}")
+        store.link(f"/sys/class/iommu/{name}")
 
 
 def _blocks(store: Store, system: System) -> None:
@@ -119,6 +119,7 @@ def _blocks(store: Store, system: System) -> None:
         for controller in system.names(subsystem[0]) if subsystem else ():
             if subsystem and re.fullmatch(r"nvme\d+", controller):
                 store.link(f"{subsystem[0]}/{controller}")
+                store.file(f"{subsystem[0]}/{controller}/uevent")
     for uuid in system.names("/sys/fs/btrfs"):
         for name in system.names(f"/sys/fs/btrfs/{uuid}/devices"):
             store.link(f"/sys/fs/btrfs/{uuid}/devices/{name}")
@@ -156,10 +157,10 @@ def _interrupts(store: Store, system: System) -> None:
 def _drivers(store: Store, system: System) -> None:
     """The lines of the module tables that concern this host, and the PCI drivers that are registered."""
     for driver in system.names(DRIVERS):
-        store.directory(f"{DRIVERS}/{driver}")
+        store.text(f"{DRIVERS}/{driver}/bind", "")  # git keeps no empty directory
         store.link(f"{DRIVERS}/{driver}/module")
-    aliases = {read_modalias(system, device.address)[:13] for device in read_devices(system)}
-    lines = sorted({f"alias {pattern} {module}\n" for pattern, module in pci_aliases(system, aliases)})
+    aliases = [read_modalias(system, device.address) for device in read_devices(system)]
+    lines = dict.fromkeys(f"alias {pattern} {module}\n" for pattern, module in pci_aliases(system, aliases))
     release = system.read("/proc/sys/kernel/osrelease")
     store.text(f"/lib/modules/{release}/modules.alias", "".join(lines))
     blacklist = "".join(f"blacklist {module}\n" for module in sorted(read_blacklist(system)))
