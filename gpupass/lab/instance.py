@@ -142,15 +142,23 @@ class Instance:
 
     def why_ended(self) -> str:
         """Why the machine is gone, in words, with the last lines it said."""
-        why = self.read(keeper.ENDED).get("why")
-        lines = [str(why) if why else "its keeper was killed"]
-        for log, what in ((self.folder / "qemu.log", "QEMU"), (self.console, "the console")):
-            with contextlib.suppress(OSError):
-                text = log.read_text(encoding="utf-8", errors="replace").replace("\r", "")
-                last = [line for line in text.splitlines() if line.strip()][-_CONSOLE_LINES:]
-                if last:
-                    lines += [f"last lines of {what}:", *(f"  {line}" for line in last)]
-        return "\n".join(lines)
+        why = str(self.read(keeper.ENDED).get("why") or "its keeper was killed")
+        console = _lines(self.console)
+        panics = [line for line in console if "Kernel panic" in line]
+        said = [line for line in _lines(self.folder / "qemu.log") if "warning:" not in line]
+        parts = [why if not panics else f"{why} ({panics[-1].strip()})"]
+        for what, lines in (("QEMU", said), ("the console", console)):
+            if lines:
+                parts += [f"last lines of {what}:", *(f"  {line}" for line in lines[-_CONSOLE_LINES:])]
+        return "\n".join(parts)
+
+
+def _lines(log: Path) -> list[str]:
+    try:
+        text = log.read_text(encoding="utf-8", errors="replace").replace("\r", "")
+    except OSError:
+        return []
+    return [line for line in text.splitlines() if line.strip()]
 
 
 def link_or_copy(source: Path, target: Path) -> None:
