@@ -5,15 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gpupass.methods.verdict import device_verdict, group_verdict
 from gpupass.model.address import Address, parse_address
 from gpupass.model.host import Device, Host
-from gpupass.model.select import resolve
-from gpupass.model.verdict import Verdict
 from gpupass.observe import observe
 from gpupass.system import System
 
 if TYPE_CHECKING:
+    from gpupass.model.verdict import Verdict
     from gpupass.observe.record import Stored
 
 
@@ -31,7 +29,7 @@ class Shown:
 
     host: Host
     device: Device
-    verdict: Verdict
+    verdict: "Verdict"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,17 +37,20 @@ class Groups:
     """IOMMU groups with their verdicts."""
 
     host: Host
-    verdicts: tuple[Verdict, ...]
+    verdicts: tuple["Verdict", ...]
 
 
 def list_devices(system: System, connect: str, all_endpoints: bool) -> Listing:
     wanted = _assignable if all_endpoints else _is_gpu
-    host = observe(system, detail=_those(wanted), connect=connect, essentials=True)
+    host = observe(system, detail=_those(wanted), connect=connect, essentials=all_endpoints)
     return Listing(host=host, devices=tuple(device for device in host.devices if wanted(device)))
 
 
 def show_device(system: System, text: str, connect: str) -> Shown:
     """An address tells what to look at; any other name is looked for among all devices."""
+    from gpupass.methods.verdict import device_verdict
+    from gpupass.model.select import resolve
+
     host = observe(system, detail=_around(text), connect=connect)
     device = resolve(host, text)
     return Shown(host=host, device=device, verdict=device_verdict(device, host))
@@ -57,6 +58,8 @@ def show_device(system: System, text: str, connect: str) -> Shown:
 
 def list_groups(system: System, connect: str, all_groups: bool) -> Groups:
     """Groups that hold a GPU, or all of them."""
+    from gpupass.methods.verdict import group_verdict
+
     host = observe(system, detail=_groups_of(_anything if all_groups else _is_gpu), connect=connect)
     numbers = [
         number

@@ -1,11 +1,13 @@
 """Devices and verdicts as JSON documents: what programs read; numbers of PCI as people write them."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from gpupass.model.codec import encode
+from gpupass.model.encode import encode
 from gpupass.model.host import Detail, Device, Host
 from gpupass.model.pci_class import class_words
-from gpupass.model.verdict import Verdict
+
+if TYPE_CHECKING:
+    from gpupass.model.verdict import Verdict
 
 
 def device_document(device: Device, host: Host) -> dict[str, Any]:
@@ -39,7 +41,7 @@ def _detail(detail: Detail) -> dict[str, Any]:
     return document
 
 
-def verdict_document(verdict: Verdict) -> dict[str, Any]:
+def verdict_document(verdict: "Verdict") -> dict[str, Any]:
     document: dict[str, Any] = encode(verdict)
     return document
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from gpupass.errors import GpupassError, Refused
-from gpupass.model.codec import SCHEMA, encode
+from gpupass.model.encode import SCHEMA, encode
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -1,28 +1,16 @@
-"""One JSON spelling of the model: plain dictionaries, enums as their values, Steps with their kind."""
+"""One JSON spelling of the model: what is written down is read back; Steps carry their kind."""
 
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
+from gpupass.model.encode import SCHEMA, encode
 from gpupass.model.plan import Step
 from gpupass.model.record import Record
 
-SCHEMA = 1
+__all__ = ["SCHEMA", "decode_record", "decode_step", "encode", "encode_step"]
 _STEPS: dict[str, type[Step]] = {kind.__name__: kind for kind in get_args(Step)}
-
-
-def encode(value: object) -> Any:
-    """Dataclasses, enums and tuples as JSON-ready data."""
-    if isinstance(value, Enum):
-        return value.value
-    if is_dataclass(value):
-        return {f.name: encode(getattr(value, f.name)) for f in fields(value)}
-    if isinstance(value, tuple | list):
-        return [encode(item) for item in value]
-    if isinstance(value, dict):
-        return {str(key): encode(item) for key, item in value.items()}
-    return value
 
 
 def encode_step(step: Step) -> dict[str, Any]:

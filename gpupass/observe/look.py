@@ -6,11 +6,11 @@ from dataclasses import replace
 from gpupass.model.address import Address
 from gpupass.model.domain import Domain
 from gpupass.model.host import Detail, Device, Host, User, UserKind
+from gpupass.model.record import Record
 from gpupass.observe.iommu import read_iommu
 from gpupass.observe.naming import read_names
 from gpupass.observe.pci import is_boot_display, read_detail, read_devices
 from gpupass.system import System
-from gpupass.system.state import read_records
 
 Users = Mapping[Address, tuple[User, ...]]
 Wanted = Callable[[Host], Iterable[Address]]
@@ -37,7 +37,7 @@ def observe(
     """Look once.
 
     `detail` gets the host with the basics only and says which functions are worth all their facts;
-    `connect` None leaves libvirt out; `essentials` are the host's own disks, networks and boot display.
+    `connect` None leaves libvirt out; `essentials` are the host's own disks and networks.
     """
     devices = tuple(read_devices(system))
     unseen: list[str] = []
@@ -61,6 +61,7 @@ def observe(
         found, missed = _essentials(system, bare)
         unseen += missed
         users.append(found)
+    users.append(_boot_displays(system, devices))
     details, missed = _details(system, wanted)
     unseen += missed
     labels = read_names(system, wanted) if names and wanted else {}
@@ -73,7 +74,7 @@ def observe(
         boot_id=system.boot_id(),
         kernel=(system.read("/proc/sys/kernel/osrelease") or ""),
         available_memory=_available_memory(system),
-        records=read_records(system.state) if records else (),
+        records=_records(system) if records else (),
         unseen=tuple(dict.fromkeys(unseen)),
     )
 
@@ -123,10 +124,21 @@ def _essentials(system: System, host: Host) -> tuple[dict[Address, tuple[User, .
             found[device.address] = found.get(device.address, ()) + users
             if device.physfn is not None:
                 found[device.physfn] = found.get(device.physfn, ()) + users
-        if device.class_code >> 16 == 0x03 and is_boot_display(system, device.address):
-            user = User(kind=UserKind.BOOT_DISPLAY, name="console", detail="boot display")
-            found[device.address] = (*found.get(device.address, ()), user)
     return found, unseen
+
+
+def _boot_displays(system: System, devices: tuple[Device, ...]) -> Users:
+    user = User(kind=UserKind.BOOT_DISPLAY, name="console", detail="boot display")
+    displays = (device.address for device in devices if device.class_code >> 16 == 0x03)
+    return {address: (user,) for address in displays if is_boot_display(system, address)}
+
+
+def _records(system: System) -> tuple[Record, ...]:
+    if not system.state.is_dir():
+        return ()
+    from gpupass.system.state import read_records
+
+    return read_records(system.state)
 
 
 def _available_memory(system: System) -> int | None:

@@ -3,13 +3,15 @@
 import json
 from collections.abc import Iterable
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from gpupass.model.address import Address, parse_address
 from gpupass.model.host import Device, User, UserKind
 from gpupass.observe import recorded
-from gpupass.observe.nvidia import minors
 from gpupass.system import System
-from gpupass.system.holders import Holder, holders
+
+if TYPE_CHECKING:
+    from gpupass.system.holders import Holder
 
 NOT_SEEN = "device files held by other users' processes: run as root"
 _NODES = ("/dev/vfio/", "/dev/nvidia", "/dev/dri/", "/dev/accel/")
@@ -36,18 +38,20 @@ def read_processes(
     return {address: tuple(sorted(found, key=_order)) for address, found in users.items()}, unseen
 
 
-def read_holders(system: System) -> tuple[tuple[Holder, ...], tuple[str, ...]]:
+def read_holders(system: System) -> tuple[tuple["Holder", ...], tuple[str, ...]]:
+    if not system.recorded and not _anything_to_hold(system):
+        return (), ()
+    from gpupass.system.holders import Holder, holders
+
     if system.recorded:
         text = system.read(recorded.HOLDERS)
         data = json.loads(text) if text else {"holders": [], "unseen": []}
         return tuple(Holder(**item) for item in data["holders"]), tuple(data["unseen"])
-    if not _anything_to_hold(system):
-        return (), ()
     unseen = () if system.names("/proc/1/fd") else (NOT_SEEN,)
     return tuple(holders(system, _NODES)), unseen
 
 
-def spell_holders(found: tuple[Holder, ...], unseen: tuple[str, ...]) -> str:
+def spell_holders(found: tuple["Holder", ...], unseen: tuple[str, ...]) -> str:
     return json.dumps({"holders": [asdict(holder) for holder in found], "unseen": list(unseen)}, indent=1)
 
 
@@ -73,6 +77,8 @@ def _nodes(system: System, devices: Iterable[Device]) -> dict[str, list[Address]
             address = parse_address(system.link(f"/sys/class/{kind}/{name}/device") or "")
             if address is not None:
                 nodes.setdefault(f"/dev/{prefix}/{name}", []).append(address)
+    from gpupass.observe.nvidia import minors
+
     for minor, address in minors(system).items():
         nodes.setdefault(f"/dev/nvidia{minor}", []).append(address)
     return nodes

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from gpupass import __version__
 from gpupass.errors import Usage
-from gpupass.model.codec import SCHEMA, encode
+from gpupass.model.encode import SCHEMA, encode
 from gpupass.observe import recorded
 from gpupass.observe.drivers import DRIVERS, MODPROBE, pci_aliases, read_blacklist, read_modalias
 from gpupass.observe.naming import read_names
