@@ -1,9 +1,8 @@
 """libvirt's domains, and which device each of them has or wants."""
 
-import json
 import re
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gpupass.errors import GpupassError
 from gpupass.model.address import Address, parse_address
@@ -93,21 +92,22 @@ def mdev_parents(system: System) -> dict[str, Address]:
 def _recorded(system: System) -> tuple[tuple["DomainText", ...], tuple[str, ...]]:
     from gpupass.system.libvirt import DomainText
 
-    text = system.read(recorded.DOMAINS)
-    data = json.loads(text) if text else {"domains": [], "unseen": []}
-    return tuple(
-        DomainText(
-            name=item["name"],
-            uuid=item["uuid"],
-            state=DomainState(item["state"]),
-            autostart=item["autostart"],
-            live=_xml(system, item["uuid"], "live"),
-            config=_xml(system, item["uuid"], "config"),
-            job=item["job"],
-            resident=item["resident"],
-        )
-        for item in data["domains"]
-    ), tuple(data["unseen"])
+    def shape(data: Any) -> tuple[tuple[DomainText, ...], tuple[str, ...]]:
+        return tuple(
+            DomainText(
+                name=item["name"],
+                uuid=item["uuid"],
+                state=DomainState(item["state"]),
+                autostart=item["autostart"],
+                live=_xml(system, item["uuid"], "live"),
+                config=_xml(system, item["uuid"], "config"),
+                job=item["job"],
+                resident=item["resident"],
+            )
+            for item in data["domains"]
+        ), tuple(data["unseen"])
+
+    return recorded.load(system, recorded.DOMAINS, shape, {"domains": [], "unseen": []})
 
 
 def _xml(system: System, uuid: str, side: str) -> str | None:

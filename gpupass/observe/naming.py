@@ -1,6 +1,5 @@
 """The hardware database's names: from libudev on a live host, from the record on a recorded one."""
 
-import json
 from collections.abc import Iterable
 
 from gpupass.model.host import Device
@@ -11,8 +10,12 @@ from gpupass.system import System
 def read_names(system: System, devices: Iterable[Device]) -> dict[str, str]:
     """`vvvv:dddd` → name, for the devices the database knows."""
     if system.recorded:
-        text = system.read(recorded.NAMES)
-        return {str(ids): str(name) for ids, name in json.loads(text).items()} if text else {}
+        return recorded.load(
+            system,
+            recorded.NAMES,
+            lambda data: {str(ids): str(name) for ids, name in data.items()},
+            {},
+        )
     from gpupass.system.names import pci_names
 
     pairs = {(device.vendor, device.device) for device in devices}

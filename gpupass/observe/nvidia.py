@@ -34,9 +34,12 @@ def read_nvidia(system: System) -> tuple[dict[Address, Nvidia], tuple[str, ...]]
 
 def read_answers(system: System) -> tuple[tuple[GpuAnswer, ...], tuple[str, ...]]:
     if system.recorded:
-        text = system.read(recorded.NVML)
-        data = json.loads(text) if text else {"gpus": [], "unseen": []}
-        return tuple(GpuAnswer(**gpu) for gpu in data["gpus"]), tuple(data["unseen"])
+        return recorded.load(
+            system,
+            recorded.NVML,
+            lambda data: (tuple(GpuAnswer(**gpu) for gpu in data["gpus"]), tuple(data["unseen"])),
+            {"gpus": [], "unseen": []},
+        )
     try:
         return read_gpus(), ()
     except GpupassError as error:

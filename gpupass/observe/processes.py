@@ -44,9 +44,12 @@ def read_holders(system: System) -> tuple[tuple["Holder", ...], tuple[str, ...]]
     from gpupass.system.holders import Holder, holders
 
     if system.recorded:
-        text = system.read(recorded.HOLDERS)
-        data = json.loads(text) if text else {"holders": [], "unseen": []}
-        return tuple(Holder(**item) for item in data["holders"]), tuple(data["unseen"])
+        return recorded.load(
+            system,
+            recorded.HOLDERS,
+            lambda data: (tuple(Holder(**item) for item in data["holders"]), tuple(data["unseen"])),
+            {"holders": [], "unseen": []},
+        )
     unseen = () if system.names("/proc/1/fd") else (NOT_SEEN,)
     return tuple(holders(system, _NODES)), unseen
 

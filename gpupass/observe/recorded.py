@@ -1,4 +1,11 @@
-"""Where a recorded host keeps what is no file of the kernel."""
+"""Where a recorded host keeps what is no file of the kernel, and how to read it."""
+
+import json
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from gpupass.errors import GpupassError
+from gpupass.system import System
 
 DIRECTORY = "/gpupass"
 ABOUT = f"{DIRECTORY}/about.json"
@@ -7,3 +14,17 @@ NAMES = f"{DIRECTORY}/names.json"
 NVML = f"{DIRECTORY}/nvml.json"
 DOMAINS = f"{DIRECTORY}/domains.json"
 DOMAIN_XML = f"{DIRECTORY}/domains"
+
+T = TypeVar("T")
+
+
+def load(system: System, path: str, shape: Callable[[Any], T], missing: Any) -> T:
+    """The file's JSON, or `missing`, put into `shape`; GpupassError when it is not what a record holds."""
+    text = system.read(path)
+    try:
+        return shape(missing if text is None else json.loads(text))
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise GpupassError(
+            f"cannot read the recorded host: {system.root}{path} is damaged ({error})",
+            "record it again: gpupass record DIR",
+        ) from None

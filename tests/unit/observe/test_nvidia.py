@@ -1,0 +1,116 @@
+"""NVML's answers → Nvidia, with a double in pynvml's place."""
+
+import sys
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from gpupass.errors import GpupassError
+from gpupass.observe import observe
+from gpupass.system import System
+from gpupass.system.nvml import read_gpus
+from tests.host_tree import Function, HostTree
+
+
+class NVMLError(Exception):
+    pass
+
+
+def _double(**answers: Any) -> SimpleNamespace:
+    """Every question a lambda of the index; what is left out is not supported."""
+
+    def unsupported(_: int) -> Any:
+        raise NVMLError("Not Supported")
+
+    questions = {
+        "GetPciInfo": lambda index: SimpleNamespace(busId=f"00000000:0{index + 1}:00.0"),
+        "GetUUID": lambda index: f"GPU-{index}",
+        "GetHandleByIndex": lambda index: index,
+        **{
+            name: unsupported
+            for name in ("GetSerial", "GetMinorNumber", "GetMigMode", "GetMemoryInfo", "GetPersistenceMode")
+        },
+        **answers,
+    }
+    calls: list[str] = []
+    return SimpleNamespace(
+        NVMLError=NVMLError,
+        nvmlInit=lambda: calls.append("init"),
+        nvmlShutdown=lambda: calls.append("shutdown"),
+        nvmlDeviceGetCount=lambda: 2,
+        calls=calls,
+        **{f"nvmlDevice{name}": question for name, question in questions.items()},
+    )
+
+
+def test_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    double = _double(
+        GetSerial=lambda index: b"165012",
+        GetMinorNumber=lambda index: index,
+        GetMigMode=lambda index: [0, 1],
+        GetMemoryInfo=lambda index: SimpleNamespace(total=80 << 30, used=3 << 20),
+        GetPersistenceMode=lambda index: 1,
+    )
+    monkeypatch.setitem(sys.modules, "pynvml", double)
+    first, _ = read_gpus()
+    assert (first.bus_id, first.uuid, first.serial, first.minor) == ("00000000:01:00.0", "GPU-0", "165012", 0)
+    assert (first.mig, first.mig_pending, first.persistence) == (False, True, True)
+    assert (first.memory_total, first.memory_used) == (81920, 3)
+    assert double.calls == ["init", "shutdown"]
+
+
+def test_what_a_gpu_does_not_support_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", _double())
+    first, _ = read_gpus()
+    assert (first.serial, first.mig, first.memory_total, first.persistence) == (None, None, None, None)
+
+
+def test_one_lost_gpu_does_not_hide_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    def handle(index: int) -> int:
+        if index == 0:
+            raise NVMLError("GPU is lost")
+        return index
+
+    monkeypatch.setitem(sys.modules, "pynvml", _double(GetHandleByIndex=handle))
+    assert [gpu.uuid for gpu in read_gpus()] == ["GPU-1"]
+
+
+def test_without_the_module_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+    with pytest.raises(GpupassError, match="pynvml") as refusal:
+        read_gpus()
+    assert refusal.value.hint == "pip install nvidia-ml-py"
+
+
+@pytest.mark.parametrize(
+    ("now", "pending", "words"),
+    [
+        (None, None, None),
+        (True, True, "enabled"),
+        (False, False, "disabled"),
+        (True, False, "enabled (pending: disabled)"),
+    ],
+)
+def test_mig_in_words(tmp_path: Any, now: bool | None, pending: bool | None, words: str | None) -> None:
+    tree = HostTree(tmp_path)
+    tree.function(Function(address="0000:01:00.0", ids="10de:2330", class_code=0x030200, driver="nvidia"))
+    tree.file("/proc/driver/nvidia/gpus/0000:01:00.0/information", "GPU UUID: \t GPU-0\n")
+    answer = {"bus_id": "00000000:01:00.0", "uuid": "GPU-0", "mig": now, "mig_pending": pending}
+    tree.answers("nvml", {"gpus": [answer], "unseen": []})
+    (device,) = observe(System(str(tmp_path)), connect=None).devices
+    assert device.facts.nvidia is not None
+    assert device.facts.nvidia.mig == words
+
+
+def test_the_driver_tells_the_uuid_where_nvml_is_silent(tmp_path: Any) -> None:
+    tree = HostTree(tmp_path)
+    tree.function(Function(address="0000:01:00.0", ids="10de:2330", class_code=0x030200, driver="nvidia"))
+    text = "GPU UUID: \t GPU-7\nDevice Minor: \t 2\n"
+    tree.file("/proc/driver/nvidia/gpus/0000:01:00.0/information", text)
+    tree.answers("nvml", {"gpus": [], "unseen": ["NVML: cannot ask"]})
+    host = observe(System(str(tmp_path)), connect=None)
+    nvidia = host.devices[0].facts.nvidia
+    assert nvidia is not None
+    assert (nvidia.uuid, nvidia.minor) == ("GPU-7", 2)
+    assert "NVML: cannot ask" in host.unseen
