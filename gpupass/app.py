@@ -2,7 +2,8 @@
 
 import math
 import os
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -10,21 +11,22 @@ from gpupass import planner
 from gpupass.engine import journal
 from gpupass.engine.journal import Operation
 from gpupass.engine.run import Outcome, Result, execute, resume
-from gpupass.errors import NeedsPerson, NotClean, Pending, Refused, Usage
+from gpupass.errors import Busy, GpupassError, NeedsPerson, Pending, Refused, Usage
 from gpupass.hotplug.windows import with_windows
-from gpupass.methods.passthrough import VFIO, plan_bind
+from gpupass.methods.passthrough import VFIO, lends, plan_bind
 from gpupass.model.address import Address, parse_address
-from gpupass.model.domain import Domain
-from gpupass.model.host import Host
+from gpupass.model.domain import Domain, DomainState
+from gpupass.model.host import Device, Host
 from gpupass.model.plan import Finding, Plan
 from gpupass.model.record import Record, RecordKind
 from gpupass.model.select import resolve
 from gpupass.observe import everything, nothing, observe
 from gpupass.system import System
 from gpupass.system.locks import hold
-from gpupass.system.state import read_record, read_records, record_path, remove, write_record
+from gpupass.system.state import read_record, read_records, record_path, remove, require_readable
 
 QEMU = "qemu:///system"
+_SETTLE_SECONDS = 10.0  # for a guest that a crashed gpupass was waiting for
 
 
 class Ending(StrEnum):
@@ -37,6 +39,7 @@ class Ending(StrEnum):
     PENDING = "pending"
     NEEDS_PERSON = "needs a person"
     BUSY = "at work"
+    FAILED = "failed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +70,8 @@ def bind(
 ) -> Report:
     """Move the device's IOMMU group to a VFIO driver, or the device alone to any other driver."""
 
+    _require_driver(system, driver)
+
     def plan(host: Host) -> Plan:
         chosen = resolve(host, device)
         group = {member.address for member in host.group_of(chosen)}
@@ -79,13 +84,17 @@ def bind(
                 )
         return plan_bind(host, chosen, driver, others, allow_boot_display)
 
-    return _change(system, device, plan, dry_run=dry_run)
+    return _change(system, device, plan, dry_run=dry_run, replaces=False)
 
 
 def unbind(system: System, device: str, *, dry_run: bool = False) -> Report:
     """Give the device's IOMMU group back to the drivers it had."""
     return _change(
-        system, device, lambda host: planner.unbind_plan(host, resolve(host, device)), dry_run=dry_run
+        system,
+        device,
+        lambda host: planner.unbind_plan(host, resolve(host, device)),
+        dry_run=dry_run,
+        replaces=False,
     )
 
 
@@ -123,10 +132,18 @@ def detach(
 ) -> Report:
     """Ask the guest for the device, and see it closed and reset."""
     system.hypervisor(connect)
+    known: list[Domain] = []
+
+    def plan(host: Host) -> Plan:
+        chosen = resolve(host, device)
+        found = host.domain(domain) or (_vanished(host, domain, chosen, known))
+        known.append(found or _domain(host, domain))
+        return planner.detach_plan(host, known[-1], chosen, connect)
+
     return _change(
         system,
         device,
-        lambda host: planner.detach_plan(host, _domain(host, domain), resolve(host, device), connect),
+        plan,
         connect=connect,
         timeout=timeout,
         dry_run=dry_run,
@@ -165,14 +182,16 @@ def recover(system: System, *, connect: str = QEMU, wait: bool = False) -> tuple
     """Take every crashed or pending operation to its end, then clean what guests left behind without us."""
     _require_root()
     deadline = math.inf if wait else system.monotonic()
-    reports = [_recover_one(system, operation, deadline) for operation in journal.open_operations(system)]
+    reports = [_recover_one(system, operation, deadline) for operation in unfinished(system)]
     return (*reports, *_clean_leftovers(system, connect, deadline))
 
 
 def quarantine_clear(system: System, device: str) -> Report:
     """A person says the device may be used again."""
     _require_root()
-    address = _group_addresses(system, device)[0]
+    typed = parse_address(device)
+    known = {record.address for record in quarantined(system)}  # it may have fallen off the bus since
+    address = typed if typed is not None and typed in known else _group_addresses(system, device)[0]
     record = read_record(system.state, RecordKind.QUARANTINE, address)
     plan = Plan(title=f"clear the quarantine of {address}")
     if record is None:
@@ -184,6 +203,7 @@ def quarantine_clear(system: System, device: str) -> Report:
 
 def quarantined(system: System) -> tuple[Record, ...]:
     """Every device nobody gets at present."""
+    require_readable(system.state)
     return tuple(record for record in read_records(system.state) if record.kind is RecordKind.QUARANTINE)
 
 
@@ -195,6 +215,7 @@ def _change(
     connect: str | None = QEMU,
     timeout: float = 30.0,
     dry_run: bool = False,
+    replaces: bool = True,
 ) -> Report:
     """Lock the group, settle what an earlier gpupass left, look, plan, check, do, look again."""
     group = _group_addresses(system, device)
@@ -209,20 +230,14 @@ def _change(
         return Report(title=plan.title, ending=ending, plan=plan)
     _require_root()
     with hold(system.state, group):
-        pending = _settle(system, group)
+        pending = _settle(system, group, timeout)
         plan = make_plan(look())
         _refuse(plan)
-        for operation in pending:
-            journal.end(operation, "replaced", f"by: {plan.title}")
         if not plan.steps:
-            return Report(title=plan.title, ending=Ending.NOTHING, plan=plan)
-        _require_success(system, execute(plan, system, system.monotonic() + timeout))
-        left = make_plan(look()).steps
-        if left:
-            raise NeedsPerson(
-                f"cannot verify: {plan.title}: a fresh look still wants {type(left[0]).__name__}",
-                f"gpupass show {device}",
-            )
+            note = _withdraw(pending, plan) if replaces else ""
+            return Report(title=plan.title, ending=Ending.NOTHING, plan=plan, note=note)
+        _require_success(execute(plan, system, system.monotonic() + timeout, pending))
+        _verify(make_plan, look, plan, device)
     return Report(title=plan.title, ending=Ending.DONE, plan=plan)
 
 
@@ -247,7 +262,30 @@ def _with_bridges_above(host: Host, addresses: tuple[Address, ...]) -> set[Addre
     return wanted
 
 
-def _settle(system: System, devices: tuple[Address, ...]) -> tuple[Operation, ...]:
+def _verify(make_plan: Planner, look: Callable[[], Host], plan: Plan, device: str) -> None:
+    try:
+        left = make_plan(look()).steps
+    except GpupassError as error:
+        raise NeedsPerson(
+            f"cannot verify: {plan.title}: done, but then: {error.message}", error.hint
+        ) from None
+    if left:
+        raise NeedsPerson(
+            f"cannot verify: {plan.title}: a fresh look still wants {type(left[0]).__name__}",
+            f"gpupass show {device}",
+        )
+
+
+def _withdraw(pending: tuple[Operation, ...], plan: Plan) -> str:
+    """The new order is what is so already; what the guest was asked for before cannot be unsaid."""
+    for operation in pending:
+        journal.end(operation, "replaced", f"by: {plan.title}")
+    if not pending:
+        return ""
+    return f"no longer wanted: {pending[-1].title}; but its guest has been asked and may still let go"
+
+
+def _settle(system: System, devices: tuple[Address, ...], timeout: float) -> tuple[Operation, ...]:
     """End crashed operations on `devices`; the pending ones are returned: a new order replaces them."""
     pending = []
     for operation in journal.open_operations(system):
@@ -258,81 +296,93 @@ def _settle(system: System, devices: tuple[Address, ...]) -> tuple[Operation, ..
         elif operation.pending is not None:
             pending.append(operation)
         else:
-            outcome = resume(operation, system, system.monotonic() + 30.0)
-            if outcome.result in (Result.PENDING, Result.NEEDS_PERSON):
-                _require_success(system, outcome)
+            outcome = resume(operation, system, system.monotonic() + min(timeout, _SETTLE_SECONDS))
+            if outcome.result is Result.PENDING:
+                pending.append(outcome.operation)
+            elif outcome.result is Result.NEEDS_PERSON:
+                _require_success(outcome)
     return tuple(pending)
 
 
 def _recover_one(system: System, operation: Operation, deadline: float) -> Report:
+    """One that cannot be ended now must not keep the others from it."""
     plan = Plan(title=operation.title, steps=operation.steps, devices=operation.devices)
     report = Report(title=operation.title, ending=Ending.DONE, plan=plan)
-    if operation.boot_id != system.boot_id():
-        journal.end(operation, "reboot")
-        return replace(report, ending=Ending.ROLLED_BACK, note="the host has been rebooted since")
     try:
         with hold(system.state, operation.devices, wait=0.0):
-            fresh = journal.read(operation.path) if operation.path.exists() else None
+            fresh = journal.read(operation.path)
             if fresh is None:
                 return replace(report, note="ended by another gpupass")
-            return _told(report, _quarantined_if_unclean(system, resume(fresh, system, deadline)))
-    except Refused as busy:
+            if fresh.boot_id != system.boot_id():
+                journal.end(fresh, "reboot")
+                return replace(report, ending=Ending.ROLLED_BACK, note="the host has been rebooted since")
+            patience = 0.0 if fresh.pending is not None else _SETTLE_SECONDS
+            return _told(report, resume(fresh, system, max(deadline, system.monotonic() + patience)))
+    except Busy as busy:
         return replace(report, ending=Ending.BUSY, note=busy.message)
+    except GpupassError as error:
+        return replace(report, ending=Ending.FAILED, note=error.message)
 
 
-def _clean_leftovers(system: System, connect: str, deadline: float) -> tuple[Report, ...]:
+def _clean_leftovers(system: System, connect: str, deadline: float) -> Iterator[Report]:
     """Devices claimed by a domain that no longer has them: stopped, crashed, or detached by somebody else."""
-    reports = []
-    host = observe(system, connect=connect)
+    claims = [record for record in read_records(system.state) if record.kind is RecordKind.CLAIM]
+    if not claims:
+        return
+    host = observe(system, detail=nothing, connect=None, processes=False, essentials=False)
     seen: set[Address] = set()
-    for record in host.records:
+    for record in claims:
         device = host.device(record.address)
-        if record.kind is not RecordKind.CLAIM or record.address in seen or device is None:
+        if device is None or record.address in seen:
             continue
-        seen.update(member.address for member in host.group_of(device))
-        plan = planner.clean_plan(host, device)
-        if not plan.steps or any(set(op.devices) & seen for op in journal.open_operations(system)):
-            continue
-        with hold(system.state, plan.devices):
-            outcome = _quarantined_if_unclean(system, execute(plan, system, deadline))
-        report = Report(title=f"{plan.title} (was {record.domain}'s)", ending=Ending.DONE, plan=plan)
-        reports.append(_told(report, outcome))
-    return tuple(reports)
+        group = tuple(member.address for member in host.group_of(device))
+        seen.update(group)
+        report = Report(
+            title=f"clean {record.address} (was {record.domain}'s)",
+            ending=Ending.DONE,
+            plan=Plan(title=f"clean {record.address}", devices=group),
+        )
+        try:
+            with hold(system.state, group, wait=0.0):
+                cleaned = _clean_leftover(system, report, connect, deadline)
+        except Busy as busy:
+            cleaned = replace(report, ending=Ending.BUSY, note=busy.message)
+        except GpupassError as error:
+            cleaned = replace(report, ending=Ending.FAILED, note=error.message)
+        if cleaned is not None:
+            yield cleaned
+
+
+def _clean_leftover(system: System, report: Report, connect: str, deadline: float) -> Report | None:
+    """Under the lock. None when there is nothing to clean, or an open operation says more."""
+    group = report.plan.devices
+    if any(set(operation.devices) & set(group) for operation in journal.open_operations(system)):
+        return None
+    system.hypervisor(connect)  # its guests live on while libvirt is away: nobody knows then who has what
+    host = observe(system, connect=connect, detail=lambda host: _with_bridges_above(host, group))
+    _require_libvirt(host)
+    plan = planner.clean_plan(host, host.devices_at(group)[0])
+    if not plan.steps:
+        return None
+    return _told(replace(report, plan=plan), execute(plan, system, deadline))
 
 
 def _told(report: Report, outcome: Outcome) -> Report:
     ending = {
         Result.DONE: Ending.DONE,
         Result.PENDING: Ending.PENDING,
-        Result.ROLLED_BACK: Ending.ROLLED_BACK,
+        Result.ROLLED_BACK: Ending.FAILED if outcome.error else Ending.ROLLED_BACK,
         Result.NEEDS_PERSON: Ending.NEEDS_PERSON,
     }[outcome.result]
     return replace(report, ending=ending, note=outcome.error.message if outcome.error else report.note)
 
 
-def _require_success(system: System, outcome: Outcome) -> None:
-    _quarantined_if_unclean(system, outcome)
+def _require_success(outcome: Outcome) -> None:
     if outcome.error is None:
         return
     if isinstance(outcome.error, Pending):
         raise Pending(f"pending: {outcome.operation.title}: {outcome.error.message}", outcome.error.hint)
     raise outcome.error
-
-
-def _quarantined_if_unclean(system: System, outcome: Outcome) -> Outcome:
-    error = outcome.error
-    if isinstance(error, NotClean):
-        write_record(
-            system.state,
-            Record(
-                kind=RecordKind.QUARANTINE,
-                address=Address(error.address),
-                why=error.why,
-                boot_id=system.boot_id(),
-                since=system.now(),
-            ),
-        )
-    return outcome
 
 
 def _refuse(plan: Plan) -> None:
@@ -351,9 +401,37 @@ def _require_root() -> None:
         )
 
 
+def _require_driver(system: System, driver: str) -> None:
+    """Before the device leaves the driver it has. A VFIO driver is loaded by the plan's first step."""
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", driver):
+        raise Usage(f"cannot bind to {driver!r}: that is no name of a driver", "gpupass bind --help")
+    if not lends(driver) and not system.exists(f"/sys/bus/pci/drivers/{driver}"):
+        raise Usage(f"cannot bind to {driver}: no PCI driver of that name is loaded", f"modprobe {driver}")
+
+
+def _require_libvirt(host: Host) -> None:
+    for unseen in host.unseen:
+        if unseen.startswith("libvirt:"):
+            raise Refused(
+                f"cannot tell which domain has what: {unseen.partition(': ')[2]}", "virsh list --all"
+            )
+
+
+def _vanished(host: Host, name: str, device: Device, known: list[Domain]) -> Domain | None:
+    """A transient domain that is gone: what it left behind can still be taken back in its name."""
+    _require_libvirt(host)
+    if known:
+        return replace(known[-1], state=DomainState.SHUT_OFF, live=(), config=())
+    claim = host.record(RecordKind.CLAIM, device.address)
+    if claim is None or name not in (claim.domain, claim.uuid):
+        return None
+    return Domain(name=str(claim.domain), uuid=str(claim.uuid), state=DomainState.SHUT_OFF)
+
+
 def _domain(host: Host, name: str) -> Domain:
     found = host.domain(name)
     if found is None:
+        _require_libvirt(host)
         known = ", ".join(domain.name for domain in host.domains) or "none"
         raise Usage(f"cannot find the domain {name}: libvirt knows {known}", "virsh list --all")
     return found

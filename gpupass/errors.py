@@ -30,6 +30,10 @@ class Refused(GpupassError):
         self.reasons = reasons
 
 
+class Busy(Refused):
+    """Another gpupass is at work on the device."""
+
+
 class NeedsPerson(GpupassError):
     """A rollback is incomplete or a device is quarantined."""
 

@@ -3,18 +3,34 @@
 from gpupass.hotplug.cleaning import cleaning
 from gpupass.hotplug.hostdev_xml import alias_of
 from gpupass.hotplug.preflight import attach_findings, detach_findings
-from gpupass.methods.passthrough import endpoints, plan_bind, plan_unbind
+from gpupass.methods.passthrough import (
+    VFIO,
+    endpoints,
+    held_findings,
+    plan_bind,
+    plan_unbind,
+    quarantine_findings,
+)
 from gpupass.model.domain import Domain
 from gpupass.model.host import Device, Host
 from gpupass.model.plan import (
     AttachDevice,
     AwaitRelease,
     DetachDevice,
+    Finding,
     Plan,
     Step,
     WriteRecord,
 )
 from gpupass.model.record import Record, RecordKind
+
+
+def _claimed(host: Host, members: tuple[Device, ...]) -> bool:
+    return any(host.record(RecordKind.CLAIM, member.address) for member in members)
+
+
+def _has(domain: Domain, device: Device) -> bool:
+    return any(hostdev.address == device.address for hostdev in domain.live)
 
 
 def holder_of(host: Host, device: Device) -> Domain | None:
@@ -28,15 +44,19 @@ def attach_plan(host: Host, domain: Domain, device: Device, connect: str) -> Pla
     title = f"attach {device.address} to {domain.name}"
     members = endpoints(host, device)
     devices = tuple(member.address for member in host.group_of(device))
-    if any(hostdev.address == device.address for hostdev in domain.live):
+    if _has(domain, device):
         return Plan(title=title, devices=devices)
-    bind = plan_bind(host, device)
-    resets, unresettable = cleaning(host, members)
-    clean = clean_plan(host, device).steps or resets
+    bind = plan_bind(host, device, str(device.driver) if device.on_vfio else VFIO)
+    free = tuple(member for member in members if not _has(domain, member))
+    unresettable = cleaning(host, free)[1]
+    clean = (
+        _clean(host, free, device, will_be_bound=True) if _claimed(host, members) else cleaning(host, free)[0]
+    )
+    held = () if _claimed(host, members) or free != members else held_findings(members)
     return Plan(
         title=title,
         steps=(*bind.steps, *clean, *_hand_over(host, domain, device, members, connect)),
-        findings=(*bind.findings, *attach_findings(host, device, members, domain), *unresettable),
+        findings=(*bind.findings, *held, *attach_findings(host, device, members, domain), *unresettable),
         devices=devices,
     )
 
@@ -44,11 +64,20 @@ def attach_plan(host: Host, domain: Domain, device: Device, connect: str) -> Pla
 def detach_plan(host: Host, domain: Domain, device: Device, connect: str) -> Plan:
     """Ask the guest for all of the group, see it closed, reset it. Empty when nothing is left to do."""
     members = endpoints(host, device)
+    title = f"detach {device.address} from {domain.name}"
+    devices = tuple(member.address for member in host.group_of(device))
+    owner = holder_of(host, device)
+    if owner is not None and owner.uuid != domain.uuid:
+        elsewhere = Finding(
+            message=f"{device.address} is not with {domain.name}, but with {owner.name}",
+            remedy=f"gpupass detach {owner.name} {device.address}",
+            fatal=False,
+        )
+        return Plan(title=title, findings=(elsewhere,), devices=devices)
+    steps = _take_back(host, domain, device, members, connect)
+    untouchable = quarantine_findings(host, members) if steps and owner is None else ()
     return Plan(
-        title=f"detach {device.address} from {domain.name}",
-        steps=_take_back(host, domain, device, members, connect),
-        findings=detach_findings(members, domain),
-        devices=tuple(member.address for member in host.group_of(device)),
+        title=title, steps=steps, findings=(*detach_findings(members, domain), *untouchable), devices=devices
     )
 
 
@@ -84,9 +113,10 @@ def unbind_plan(host: Host, device: Device) -> Plan:
 def clean_plan(host: Host, device: Device) -> Plan:
     """After a guest has gone without us: see the group closed, reset it, end the claim."""
     members = endpoints(host, device)
-    claimed = any(host.record(RecordKind.CLAIM, member.address) for member in members)
-    if not claimed or holder_of(host, device) is not None:
+    if not _claimed(host, members) or holder_of(host, device) is not None:
         steps: tuple[Step, ...] = ()
+    elif quarantine_findings(host, members):
+        steps = ()  # not to be touched until a person says so
     else:
         steps = _clean(host, members, device)
     return Plan(
@@ -151,13 +181,16 @@ def _take_back(
         )
         for hostdev in held
     )
-    claimed = any(host.record(RecordKind.CLAIM, member.address) for member in members)
-    return (*detaches, *_clean(host, members, device)) if detaches or claimed else ()
+    return (*detaches, *_clean(host, members, device)) if detaches or _claimed(host, members) else ()
 
 
-def _clean(host: Host, members: tuple[Device, ...], device: Device) -> tuple[Step, ...]:
+def _clean(
+    host: Host, members: tuple[Device, ...], device: Device, will_be_bound: bool = False
+) -> tuple[Step, ...]:
+    """No reset under a host driver: after a reboot the host may have the device at work, and clean."""
     addresses = tuple(member.address for member in members)
-    resets, _ = cleaning(host, members)
+    on_vfio = {member.address for member in members if member.on_vfio or will_be_bound}
+    resets = (reset for reset in cleaning(host, members)[0] if on_vfio.issuperset(reset.addresses))
     claims = tuple(
         WriteRecord(kind=RecordKind.CLAIM, address=address, record=None, why="clean again")
         for address in addresses

@@ -4,7 +4,7 @@ import click
 
 from gpupass.app import Ending, Report
 from gpupass.cli.output import print_json
-from gpupass.errors import NeedsPerson, NotClean, Pending
+from gpupass.errors import GpupassError, NeedsPerson, Pending
 from gpupass.model.codec import encode, encode_step
 from gpupass.model.plan import (
     AttachDevice,
@@ -19,7 +19,12 @@ from gpupass.model.plan import (
     WriteRecord,
 )
 
-_STATUS = {Ending.PENDING: Pending.exit_code, Ending.NEEDS_PERSON: NeedsPerson.exit_code}
+_STATUS = {
+    Ending.PENDING: Pending.exit_code,
+    Ending.BUSY: Pending.exit_code,
+    Ending.NEEDS_PERSON: NeedsPerson.exit_code,
+    Ending.FAILED: GpupassError.exit_code,
+}
 
 
 def show_reports(*reports: Report, as_json: bool) -> int:
@@ -30,7 +35,8 @@ def show_reports(*reports: Report, as_json: bool) -> int:
         for report in reports:
             _show(report)
     codes = {_STATUS.get(report.ending, 0) for report in reports}
-    return next((code for code in (NotClean.exit_code, Pending.exit_code) if code in codes), 0)
+    worst_first = (NeedsPerson.exit_code, GpupassError.exit_code, Pending.exit_code)
+    return next((code for code in worst_first if code in codes), 0)
 
 
 def report_data(report: Report) -> dict[str, object]:

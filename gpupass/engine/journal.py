@@ -1,18 +1,21 @@
 """The write-ahead journal: one file per operation, one JSON line per event, fsynced before the deed.
 
-Lines: begin (plan, devices, boot id) · intent N (value before) · done N · pending N · undone N · end.
+Lines: begin (plan, devices, boot id) · intent N (value before) · done N · pending N · rolling-back ·
+undone N · end.
 Only whole lines count; a torn tail is cut before the next line is written.
 """
 
+import errno
 import json
 import os
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
-from gpupass.errors import GpupassError
+from gpupass.errors import GpupassError, Refused
 from gpupass.model.address import Address, parse_address
 from gpupass.model.codec import SCHEMA, decode_step, encode_step
 from gpupass.model.plan import Plan, Step
@@ -35,6 +38,7 @@ class Operation:
     lines: int = 1
     before: dict[int, Any] = field(default_factory=dict)  # intents
     done: frozenset[int] = frozenset()
+    rolling_back: bool = False
     undone: frozenset[int] = frozenset()
     pending: str | None = None
     end: str | None = None  # done, rolled-back, needs-person, replaced, reboot
@@ -45,42 +49,59 @@ class Operation:
 
 
 def begin(system: System, plan: Plan) -> Operation:
-    """A new journal file with the whole plan in it."""
-    directory = ensure_directory(system.state / "journal")
-    time = system.now()
-    number = 0
-    while True:
-        name = f"{time[:19].replace(':', '').replace('-', '')}-{os.getpid()}-{number}"
-        path = directory / f"{name}.jsonl"
-        try:
-            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
-            break
-        except FileExistsError:
-            number += 1
-        except OSError as error:
-            raise GpupassError(f"cannot write the journal {path}: {error.strerror}") from None
+    """A new journal file with the whole plan in it; nobody ever sees it without its first line."""
     operation = Operation(
-        path=path,
+        path=system.state / "journal",
         title=plan.title,
         steps=plan.steps,
         devices=plan.devices,
         boot_id=system.boot_id(),
-        time=time,
-        lines=0,
+        time=system.now(),
     )
-    operation = _append(
-        operation,
-        {
-            "schema": SCHEMA,
-            "begin": plan.title,
-            "plan": [encode_step(step) for step in plan.steps],
-            "devices": list(plan.devices),
-            "boot_id": operation.boot_id,
-            "time": time,
-        },
-    )
+    line = {
+        "schema": SCHEMA,
+        "begin": plan.title,
+        "plan": [encode_step(step) for step in plan.steps],
+        "devices": list(plan.devices),
+        "boot_id": operation.boot_id,
+        "time": operation.time,
+    }
+    _crash_at("1-")
+    directory = ensure_directory(operation.path)
+    try:
+        path = _create(directory, operation.time, json.dumps(line).encode() + b"\n")
+    except OSError as error:
+        raise GpupassError(f"cannot write the journal in {directory}: {error.strerror}") from None
+    _crash_at("1")
+    return replace(operation, path=path)
+
+
+def _create(directory: Path, time: str, data: bytes) -> Path:
+    """Written under another name first: who looks for unfinished operations must not find half a line."""
+    temporary = directory / f".{os.getpid()}.new"
+    try:
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            _write_whole(fd, data, 0)
+        finally:
+            os.close(fd)
+        for number in count():
+            path = directory / f"{time[:19].replace(':', '').replace('-', '')}-{os.getpid()}-{number}.jsonl"
+            if (_history(directory) / path.name).exists():
+                continue
+            try:
+                path.hardlink_to(temporary)
+                break
+            except FileExistsError:
+                continue
+    finally:
+        temporary.unlink(missing_ok=True)
     sync_directory(directory)
-    return operation
+    return path
+
+
+def _history(directory: Path) -> Path:
+    return directory.parent / "history"
 
 
 def intent(operation: Operation, number: int, before: Any) -> Operation:
@@ -98,6 +119,11 @@ def pending(operation: Operation, number: int, why: str) -> Operation:
     return replace(_append(operation, {"pending": number, "why": why}), pending=why)
 
 
+def rolling_back(operation: Operation, why: str) -> Operation:
+    """Before the first undo: from here on there is no way forward, whatever was done."""
+    return replace(_append(operation, {"rolling-back": why}), rolling_back=True, pending=None)
+
+
 def undone(operation: Operation, number: int) -> Operation:
     return replace(_append(operation, {"undone": number}), undone=operation.undone | {number})
 
@@ -109,7 +135,16 @@ def end(operation: Operation, result: str, why: str = "") -> Operation:
 
 def open_operations(system: System) -> Iterator[Operation]:
     """Every operation without an end, oldest first; a damaged journal is set aside under another name."""
-    for path in sorted((system.state / "journal").glob("*.jsonl")):
+    directory = system.state / "journal"
+    try:
+        names = sorted(os.listdir(directory))  # noqa: PTH208 - glob hides that we may not look
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise Refused(
+            f"cannot read the journal in {directory}: {error.strerror}", "run it with sudo"
+        ) from None
+    for path in (directory / name for name in names if name.endswith(".jsonl")):
         operation = read(path)
         if operation is not None and operation.end is not None:
             _file(operation)
@@ -118,25 +153,36 @@ def open_operations(system: System) -> Iterator[Operation]:
 
 
 def _file(operation: Operation) -> Operation:
-    history = ensure_directory(operation.path.parent.parent / "history")
-    path = operation.path.rename(history / operation.path.name)
-    sync_directory(history)
+    """Into the history; another gpupass may have put it there already."""
+    history = ensure_directory(_history(operation.path.parent))
+    path = history / operation.path.name
+    try:
+        operation.path.rename(path)
+        sync_directory(history)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise GpupassError(f"cannot keep {path}: {error.strerror}") from None
     return replace(operation, path=path)
 
 
 def read(path: Path) -> Operation | None:
-    """None when the file held no whole first line (the crash came before anything was done)."""
-    data = path.read_bytes()
-    whole = data[: data.rfind(b"\n") + 1]
-    if not whole:
-        path.unlink()
+    """None when another gpupass has ended it meanwhile, or when it is no journal and was set aside."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
         return None
+    except OSError:
+        data = b""
+    whole = data[: data.rfind(b"\n") + 1]
     try:
         lines = [json.loads(line) for line in whole.splitlines()]
         operation = _first(path, lines[0])
         for line in lines[1:]:
             operation = _apply(operation, line)
-    except (ValueError, KeyError, TypeError, AttributeError):
+        if not all(0 <= number < len(operation.steps) for number in operation.before):
+            raise ValueError("a step that was never planned")
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError):
         set_aside(path)
         return None
     return replace(operation, lines=len(lines))
@@ -164,6 +210,8 @@ def _apply(operation: Operation, line: dict[str, Any]) -> Operation:
             return replace(operation, done=operation.done | {number}, pending=None)
         case {"pending": int(), "why": str(why)}:
             return replace(operation, pending=why)
+        case {"rolling-back": str()}:
+            return replace(operation, rolling_back=True, pending=None)
         case {"undone": int(number)}:
             return replace(operation, undone=operation.undone | {number})
         case {"end": str(result)}:
@@ -182,14 +230,20 @@ def _append(operation: Operation, line: dict[str, Any]) -> Operation:
             whole = data.rfind(b"\n") + 1
             if whole != len(data):
                 os.ftruncate(fd, whole)
-            os.pwrite(fd, json.dumps(line).encode() + b"\n", whole)
-            os.fsync(fd)
+            _write_whole(fd, json.dumps(line).encode() + b"\n", whole)
         finally:
             os.close(fd)
     except OSError as error:
         raise GpupassError(f"cannot write the journal {operation.path}: {error.strerror}") from None
     _crash_at(str(number))
     return replace(operation, lines=number)
+
+
+def _write_whole(fd: int, data: bytes, offset: int) -> None:
+    """A disk that fills up takes a part of the line without complaint."""
+    if os.pwrite(fd, data, offset) != len(data):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    os.fsync(fd)
 
 
 def _crash_at(point: str) -> None:

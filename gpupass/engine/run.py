@@ -7,9 +7,12 @@ from enum import StrEnum
 from gpupass import steps
 from gpupass.engine import journal
 from gpupass.engine.journal import Operation
-from gpupass.errors import GpupassError, NeedsPerson, Pending
-from gpupass.model.plan import Plan
+from gpupass.errors import GpupassError, NeedsPerson, NotClean, Pending
+from gpupass.model.address import Address
+from gpupass.model.plan import Plan, Step, addresses_of
+from gpupass.model.record import Record, RecordKind
 from gpupass.system import System
+from gpupass.system.state import write_record
 
 
 class Result(StrEnum):
@@ -30,23 +33,33 @@ class Outcome:
     error: GpupassError | None = None
 
 
-def execute(plan: Plan, system: System, deadline: float) -> Outcome:
-    """All steps in order. A failing step takes everything back; Pending keeps the rest for later."""
-    return proceed(journal.begin(system, plan), system, deadline)
+def execute(plan: Plan, system: System, deadline: float, replaces: tuple[Operation, ...] = ()) -> Outcome:
+    """All steps in order. A failing step takes everything back; Pending keeps the rest for later.
+
+    Pending operations that this one replaces end only when it is in the journal.
+    """
+    operation = journal.begin(system, plan)
+    for old in replaces:
+        journal.end(old, "replaced", f"by: {plan.title}")
+    return proceed(operation, system, deadline)
 
 
 def resume(operation: Operation, system: System, deadline: float) -> Outcome:
     """After a crash or while pending: complete what has reached a guest, take back everything else."""
-    if operation.undone:
-        return roll_back(operation, system, None)
-    started = [step for number, step in enumerate(operation.steps) if number in operation.before]
-    complete = len(operation.done) == len(operation.steps)
-    if complete or operation.pending is not None or any(steps.committed(s, system) for s in started):
+    if not operation.rolling_back and not operation.undone and _must_go_on(operation, system):
         return proceed(operation, system, deadline)
     return roll_back(operation, system, None)
 
 
+def _must_go_on(operation: Operation, system: System) -> bool:
+    """GpupassError when libvirt cannot be asked: then nobody may decide."""
+    started = [step for number, step in enumerate(operation.steps) if number in operation.before]
+    reached = [steps.committed(step, system) for step in started]
+    return len(operation.done) == len(operation.steps) or operation.pending is not None or any(reached)
+
+
 def proceed(operation: Operation, system: System, deadline: float) -> Outcome:
+    number = 0
     try:
         for number, step in enumerate(operation.steps):
             if number in operation.done:
@@ -55,35 +68,93 @@ def proceed(operation: Operation, system: System, deadline: float) -> Outcome:
                 operation = journal.intent(operation, number, steps.current(step, system))
             steps.do(step, system, deadline)
             operation = journal.done(operation, number)
-        return Outcome(operation=journal.end(operation, Result.DONE), result=Result.DONE)
     except Pending as error:
-        operation = journal.pending(operation, number, error.message)
+        with suppress(GpupassError):  # the journal's disk is full: the intent alone says as much
+            operation = journal.pending(operation, number, error.message)
         return Outcome(operation=operation, result=Result.PENDING, error=error)
     except NeedsPerson as error:
-        operation = journal.end(operation, Result.NEEDS_PERSON, error.message)
-        return Outcome(operation=operation, result=Result.NEEDS_PERSON, error=error)
+        return _give_up(operation, system, (error,), error)
     except GpupassError as error:
         return roll_back(operation, system, error)
+    with suppress(GpupassError):  # likewise: the next gpupass finds every step done
+        operation = journal.end(operation, Result.DONE)
+    return Outcome(operation=operation, result=Result.DONE)
 
 
 def roll_back(operation: Operation, system: System, cause: GpupassError | None) -> Outcome:
-    """Undo every step that was begun, last first; one that cannot be undone does not stop the others."""
+    """Undo every step that was begun, last first.
+
+    One that cannot be undone does not stop the others, but what it stands on stays: no driver is taken from
+    a device that its guest still has, no way back forgotten that has not been gone.
+    """
+    why = cause.message if cause else "after a crash"
+    try:
+        operation = operation if operation.rolling_back else journal.rolling_back(operation, why)
+    except GpupassError as full:
+        if _reached_a_guest(operation, system):  # recover would go forward from a journal that ends here
+            stuck = NeedsPerson(
+                f"{why}; and cannot roll back: {full.message}", "free space there, then: gpupass recover"
+            )
+            return Outcome(operation=operation, result=Result.NEEDS_PERSON, error=stuck)
     failures: list[GpupassError] = []
+    kept: set[str] = set()
     for number in sorted(operation.before.keys() - operation.undone, reverse=True):
+        step = operation.steps[number]
+        if kept.intersection(addresses_of(step)):
+            continue
         try:
-            steps.undo(operation.steps[number], operation.before[number], system)
-            operation = journal.undone(operation, number)
+            steps.undo(step, operation.before[number], system)
         except GpupassError as failure:
             failures.append(failure)
+            kept.update(operation.devices if _committed(step, system) else addresses_of(step))
+            continue
+        with suppress(GpupassError):  # undoing it once more changes nothing
+            operation = journal.undone(operation, number)
     if failures:
-        error: GpupassError | None = NeedsPerson(
+        person = NeedsPerson(
             f"{cause.message if cause else operation.title}; and cannot roll back: "
             + "; ".join(failure.message for failure in failures),
             failures[0].hint,
         )
-        result = Result.NEEDS_PERSON
-    else:
-        error, result = cause, Result.ROLLED_BACK
-    with suppress(GpupassError):  # the journal's disk is full: the next recover finds everything undone
-        operation = journal.end(operation, result, error.message if error else "after a crash")
-    return Outcome(operation=operation, result=result, error=error)
+        return _give_up(operation, system, tuple(failures), person)
+    with suppress(GpupassError):
+        operation = journal.end(operation, Result.ROLLED_BACK, why)
+    return Outcome(operation=operation, result=Result.ROLLED_BACK, error=cause)
+
+
+def _give_up(
+    operation: Operation, system: System, failures: tuple[GpupassError, ...], error: NeedsPerson
+) -> Outcome:
+    """Quarantine first: once the journal is closed nobody else would remember."""
+    try:
+        for failure in failures:
+            if isinstance(failure, NotClean):
+                quarantine(system, failure)
+        operation = journal.end(operation, Result.NEEDS_PERSON, error.message)
+    except GpupassError as full:
+        error = NeedsPerson(f"{error.message}; and {full.message}", error.hint)
+    return Outcome(operation=operation, result=Result.NEEDS_PERSON, error=error)
+
+
+def quarantine(system: System, error: NotClean) -> None:
+    """Nobody gets the device until a person says so."""
+    record = Record(
+        kind=RecordKind.QUARANTINE,
+        address=Address(error.address),
+        why=error.why,
+        boot_id=system.boot_id(),
+        since=system.now(),
+    )
+    write_record(system.state, record)
+
+
+def _reached_a_guest(operation: Operation, system: System) -> bool:
+    started = [step for number, step in enumerate(operation.steps) if number in operation.before]
+    return operation.pending is not None or any(_committed(step, system) for step in started)
+
+
+def _committed(step: Step, system: System) -> bool:
+    try:
+        return steps.committed(step, system)
+    except GpupassError:
+        return True

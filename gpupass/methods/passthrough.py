@@ -4,12 +4,17 @@ from collections.abc import Iterator
 
 from gpupass.methods.verdict import NO_IOMMU_REMEDY, device_verdict
 from gpupass.model.address import Address, same_slot
-from gpupass.model.host import Device, Host, UserKind
+from gpupass.model.host import Device, Host, User, UserKind
 from gpupass.model.plan import BindDriver, Finding, LoadModule, Plan, SetPersistence, Step, WriteRecord
 from gpupass.model.record import Record, RecordKind
 from gpupass.model.verdict import StayKind
 
 VFIO = "vfio-pci"
+
+
+def lends(driver: str) -> bool:
+    """vfio-pci or a variant of it (mlx5_vfio_pci, nvgrace-gpu-vfio-pci, …): such a driver wants the group."""
+    return driver.replace("-", "_").endswith("vfio_pci")
 
 
 def endpoints(host: Host, device: Device) -> tuple[Device, ...]:
@@ -28,9 +33,13 @@ def plan_bind(
 
     `agreed` are the group's members of other slots whose owner said they may move along.
     """
-    whole_group = driver.startswith("vfio") or driver.endswith("vfio-pci")
+    whole_group = lends(driver)
     members = endpoints(host, device) if whole_group else (device,)
-    moving = tuple(member for member in members if member.driver != driver)
+    moving = tuple(
+        member
+        for member in members
+        if member.driver != driver and not (member.on_vfio and whole_group and member != device)
+    )
     if not moving:
         return Plan(title=f"bind {device.address} to {driver}", devices=_addresses(host, device))
     steps: list[Step] = []
@@ -41,7 +50,7 @@ def plan_bind(
         why = "asked for" if member.address == device.address else f"same IOMMU group as {device.address}"
         steps.append(BindDriver(address=member.address, driver=driver, override=driver, why=why))
     findings = (
-        *_group_findings(host, device, moving, allow_boot_display),
+        *_group_findings(host, device, moving, allow_boot_display, whole_group),
         *_busy_findings(moving),
         *(_agreement(device, moving, agreed, driver) if whole_group else ()),
     )
@@ -80,6 +89,7 @@ def plan_unbind(host: Host, device: Device) -> Plan:
         if user.kind is UserKind.DOMAIN
     ]
     findings += [] if findings else _busy_findings(moving)
+    findings += quarantine_findings(host, moving)
     return Plan(title=title, steps=tuple(steps), findings=tuple(findings), devices=_addresses(host, device))
 
 
@@ -118,14 +128,14 @@ def _leave(host: Host, member: Device) -> Iterator[Step]:
 
 
 def _group_findings(
-    host: Host, device: Device, moving: tuple[Device, ...], allow_boot_display: bool
+    host: Host, device: Device, moving: tuple[Device, ...], allow_boot_display: bool, whole_group: bool
 ) -> Iterator[Finding]:
     verdict = device_verdict(device, host)
     if device.is_bridge:
         yield Finding(message=f"{device.address} is a bridge, which cannot be assigned", remedy="")
-    elif verdict.group is None:
+    elif whole_group and verdict.group is None:
         yield Finding(message=verdict.reasons[0], remedy=NO_IOMMU_REMEDY)
-    if host.iommu.interrupt_remapping is False:
+    elif whole_group and host.iommu.interrupt_remapping is False:
         yield Finding(
             message="the host has no interrupt remapping, so VFIO refuses every device",
             remedy="switch x2APIC and VT-d or AMD-Vi on in the firmware setup",
@@ -142,6 +152,32 @@ def _group_findings(
             )
 
 
+def held_findings(members: tuple[Device, ...]) -> tuple[Finding, ...]:
+    """Somebody drives the group without libvirt (QEMU by hand, SPDK, DPDK); one line per process."""
+    found: dict[int | None, Finding] = {}
+    for member in members:
+        for finding, user in zip(_busy_findings((member,)), _processes(member), strict=True):
+            if member.on_vfio:
+                found.setdefault(user.pid, finding)
+    return tuple(found.values())
+
+
+def quarantine_findings(host: Host, members: tuple[Device, ...]) -> tuple[Finding, ...]:
+    records = (host.record(RecordKind.QUARANTINE, member.address) for member in members)
+    return tuple(
+        Finding(
+            message=f"{record.address} is in quarantine: {record.why}",
+            remedy=f"gpupass quarantine clear {record.address}",
+        )
+        for record in records
+        if record is not None
+    )
+
+
+def _processes(member: Device) -> tuple[User, ...]:
+    return tuple(user for user in member.users if user.kind is UserKind.PROCESS)
+
+
 def _busy_findings(moving: tuple[Device, ...]) -> list[Finding]:
     """An unbind under an open device file can block for ever, so it is never tried."""
     return [
@@ -150,8 +186,7 @@ def _busy_findings(moving: tuple[Device, ...]) -> list[Finding]:
             remedy=f"stop it: kill {user.pid}",
         )
         for member in moving
-        for user in member.users
-        if user.kind is UserKind.PROCESS
+        for user in _processes(member)
     ]
 
 

@@ -100,6 +100,17 @@ Step = (
 )
 
 
+def addresses_of(step: Step) -> tuple[Address, ...]:
+    """The functions a step is about; none for a kernel module."""
+    match step:
+        case LoadModule():
+            return ()
+        case ResetDevice() | AwaitRelease():
+            return step.addresses
+        case _:
+            return (step.address,)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """One precheck result: a reason to refuse, or only a warning."""

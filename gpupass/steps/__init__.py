@@ -86,6 +86,7 @@ def committed(step: Step, system: System) -> bool:
     """
     match step:
         case DetachDevice():
+            guest.current(step, system)  # while libvirt cannot be asked, nobody may go on or back
             return True
         case AttachDevice():
             return guest.current(step, system) is True

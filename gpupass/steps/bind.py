@@ -52,6 +52,8 @@ def _reach(
     if driver is not None and system.link(f"{device}/driver") != driver:
         try:
             _write(system, address, "/sys/bus/pci/drivers_probe", address, "probe", _PROBE_SECONDS)
+        except NotClean:  # the link is made before the driver's probe runs, which hangs
+            raise
         except GpupassError:
             if system.link(f"{device}/driver") is None:
                 raise
@@ -75,6 +77,8 @@ def _unbind(system: System, address: Address, driver: str) -> None:
             )
     try:
         _write(system, address, f"{_device(address)}/driver/unbind", address, "unbind", _UNBIND_SECONDS)
+    except NotClean:  # the link goes before the driver's remove runs, which hangs (__device_release_driver)
+        raise
     except GpupassError:
         if system.link(f"{_device(address)}/driver") is not None:
             raise

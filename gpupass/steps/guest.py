@@ -14,6 +14,7 @@ _BUSY = 6.0  # the 5 s button window of native PCIe hot-plug (QEMU pcie.c)
 _LOOK_AGAIN = 1.0
 _UNDO_SECONDS = 30.0
 
+_FORBIDDEN = (3, 29, 45, 88)  # VIR_ERR_NO_SUPPORT, OPERATION_DENIED, AUTH_FAILED, ACCESS_DENIED
 _PERMANENT = (
     "multifunction PCI guest address",
     "unsupported by the port device",
@@ -25,9 +26,12 @@ _PERMANENT = (
 def current(step: AttachDevice | DetachDevice, system: System) -> Any:
     """Does the running domain have it?"""
     xml = system.hypervisor(step.connect).live_xml(step.uuid)
-    return xml is not None and any(
-        hostdev.address == step.address for hostdev in parse_definition(xml).hostdevs
-    )
+    if xml is None:
+        return False
+    try:
+        return any(hostdev.address == step.address for hostdev in parse_definition(xml).hostdevs)
+    except ValueError as error:
+        raise GpupassError(f"cannot read the live XML of {step.domain}: {error}") from None
 
 
 def attach(step: AttachDevice, system: System) -> None:
@@ -49,40 +53,46 @@ def detach(step: DetachDevice, system: System, deadline: float) -> None:
     """Ask, wait, ask again; Pending at the deadline, GpupassError when it can never work."""
     hypervisor = system.hypervisor(step.connect)
     ask_at = system.monotonic()
+    trouble = ""
     while True:
         seen = hypervisor.events()
-        if not current(step, system):
-            return
         now = system.monotonic()
-        if now >= ask_at:
-            ask_at = now + _ask(step, system)
+        try:
             if not current(step, system):
                 return
+            if now >= ask_at:
+                ask_at = now + _BUSY  # where asking fails
+                wait, trouble = _ask(step, system)
+                ask_at = now + wait
+                if not current(step, system):
+                    return
+        except LibvirtFailure as failure:  # libvirt is away; the guest may have been asked already
+            trouble = f" ({failure.message})"
         if now >= deadline:
             raise Pending(
-                f"{step.domain} has not let go of {step.address} yet",
+                f"{step.domain} has not let go of {step.address} yet{trouble}",
                 "gpupass recover --wait, or shut the guest down: nothing else can force it",
             )
         hypervisor.wait_event(seen, min(_LOOK_AGAIN, max(0.05, deadline - now)))
 
 
-def _ask(step: DetachDevice, system: System) -> float:
-    """Send the request; how many seconds until it may be sent again."""
+def _ask(step: DetachDevice, system: System) -> tuple[float, str]:
+    """Send the request; how many seconds until it may be sent again, and what was wrong with it."""
     try:
         system.hypervisor(step.connect).detach(step.uuid, step.alias)
     except LibvirtFailure as error:
         if error.code in (NO_DOMAIN, DEVICE_MISSING, OPERATION_INVALID) and not current(step, system):
-            return 0.0
+            return 0.0, ""
+        if error.code in _FORBIDDEN:
+            raise GpupassError(f"cannot detach {step.address} from {step.domain}: {error.message}") from None
         if any(text in error.message for text in _PERMANENT):
             raise GpupassError(
                 f"cannot detach {step.address} from {step.domain}: {error.message}",
                 f"only shutting {step.domain} down frees it",
             ) from None
-        if "guest is busy" in error.message or "power indicator" in error.message:
-            return _BUSY
-        if "not found" not in error.message and "in the process of unplug" not in error.message:
-            return _BUSY
-    return _ASK_AGAIN
+        if "in the process of unplug" not in error.message:
+            return _BUSY, f" ({error.message})"
+    return _ASK_AGAIN, ""
 
 
 def undo_attach(step: AttachDevice, before: Any, system: System) -> None:
@@ -104,6 +114,8 @@ def undo_attach(step: AttachDevice, before: Any, system: System) -> None:
 
 def undo_detach(step: DetachDevice, before: Any, system: System) -> None:
     if not before or current(step, system):
+        return
+    if system.hypervisor(step.connect).live_xml(step.uuid) is None:  # it stopped: it cannot have it back
         return
     attach(
         AttachDevice(

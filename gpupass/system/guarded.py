@@ -46,7 +46,7 @@ def _child(path: str, value: str, answer_to: int) -> None:
     """Only system calls from here: the parent may have threads. Its locks must not live on in us."""
     error = 0
     try:
-        os.closerange(3, answer_to)
+        os.closerange(0, answer_to)  # a reader of our output must not wait for a child that never ends
         os.closerange(answer_to + 1, 4096)
         os.setsid()
         fd = os.open(path, os.O_WRONLY)

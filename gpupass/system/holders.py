@@ -1,6 +1,5 @@
 """Which processes have a device node open or mapped, from /proc."""
 
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -39,16 +38,9 @@ def vfio_holders(system: System, group: int, addresses: tuple[str, ...]) -> tupl
 
 
 def _nodes(system: System, process: str, prefixes: tuple[str, ...]) -> set[str]:
-    found = set()
-    directory = f"{system.root}{process}/fd"
-    for fd in system.names(f"{process}/fd"):
-        try:
-            target = os.readlink(f"{directory}/{fd}")  # noqa: PTH115
-        except OSError:
-            continue
-        if target.startswith(prefixes):
-            found.add(target)
-    if not found:  # a mapping can outlive its file descriptor
-        maps = system.read(f"{process}/maps") or ""
-        found.update(re.findall(rf"(?:{'|'.join(prefixes)})\S*", maps))
+    directory = f"{process}/fd"
+    targets = (system.target(f"{directory}/{fd}") for fd in system.names(directory))
+    found = {target for target in targets if target is not None and target.startswith(prefixes)}
+    maps = system.read(f"{process}/maps") or ""  # a mapping can outlive its file descriptor
+    found.update(re.findall(rf"(?:{'|'.join(prefixes)})\S*", maps))
     return found

@@ -4,10 +4,10 @@ import fcntl
 import os
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from gpupass.errors import Refused
+from gpupass.errors import Busy, GpupassError
 from gpupass.model.address import Address
 from gpupass.system.state import ensure_directory
 
@@ -20,23 +20,30 @@ def hold(state: Path, addresses: Iterable[Address], wait: float = 10.0) -> Itera
     deadline = time.monotonic() + wait
     try:
         for address in sorted(set(addresses)):
-            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-            fd = os.open(directory / address, flags, 0o600)
+            fd = _open(directory / address)
             held.append(fd)
             while not _try(fd):
                 if time.monotonic() > deadline:
                     owner = os.pread(fd, 200, 0).decode(errors="replace") or "another gpupass"
-                    raise Refused(
+                    raise Busy(
                         f"cannot change {address}: {owner} is at work on it",
                         "wait for it, or look at it with: gpupass recover --dry-run",
                     )
                 time.sleep(0.05)
-            os.truncate(fd, 0)
-            os.pwrite(fd, f"gpupass process {os.getpid()}".encode(), 0)
+            with suppress(OSError):  # a full disk: only the message to others suffers
+                os.truncate(fd, 0)
+                os.pwrite(fd, f"gpupass process {os.getpid()}".encode(), 0)
         yield
     finally:
         for fd in held:
             os.close(fd)
+
+
+def _open(path: Path) -> int:
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise GpupassError(f"cannot lock {path}: {error.strerror}") from None
 
 
 def _try(fd: int) -> bool:

@@ -11,10 +11,18 @@ def run(argv: tuple[str, ...], timeout: float = 60.0) -> str:
     line = shlex.join(argv)
     try:
         done = subprocess.run(
-            argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout, check=False
+            argv,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=timeout,
+            check=False,
         )
     except FileNotFoundError:
         raise GpupassError(f"cannot run {argv[0]}: it is not installed", f"command -v {argv[0]}") from None
+    except OSError as error:
+        raise GpupassError(f"cannot run {argv[0]}: {error.strerror}", line) from None
     except subprocess.TimeoutExpired:
         raise GpupassError(f"cannot run {argv[0]}: no end within {timeout:g} s", line) from None
     if done.returncode != 0:

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from gpupass.errors import GpupassError
+from gpupass.errors import GpupassError, Refused
 from gpupass.model.codec import SCHEMA, decode_record, encode
 from gpupass.model.record import Record, RecordKind
 
@@ -46,9 +46,12 @@ def sync_directory(path: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    path.unlink(missing_ok=True)
-    if path.parent.is_dir():
-        sync_directory(path.parent)
+    try:
+        path.unlink(missing_ok=True)
+        if path.parent.is_dir():
+            sync_directory(path.parent)
+    except OSError as error:
+        raise GpupassError(f"cannot remove {path}: {error.strerror}") from None
 
 
 def set_aside(path: Path) -> Path:
@@ -56,11 +59,26 @@ def set_aside(path: Path) -> Path:
     number = 0
     while (aside := path.with_name(f"{path.name}.damaged{number or ''}")).exists():
         number += 1
-    path.rename(aside)
     import logging
 
+    try:
+        path.rename(aside)
+    except OSError as error:  # not ours to move: it stays, and stays untrusted
+        logging.getLogger("gpupass").warning("gpupass: %s is damaged (%s)", path, error.strerror)
+        return path
     logging.getLogger("gpupass").warning("gpupass: %s is damaged; it is kept as %s", path, aside)
     return aside
+
+
+def require_readable(state: Path) -> None:
+    """Refused where an ordinary user would otherwise be told that there is nothing."""
+    for kind in RecordKind:
+        try:
+            os.listdir(state / kind.value)  # noqa: PTH208 - Path.glob hides a directory that is closed to us
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise Refused(f"cannot read {state / kind.value}: {error.strerror}", "run it with sudo") from None
 
 
 def record_path(state: Path, kind: RecordKind, address: str) -> Path:
@@ -71,14 +89,19 @@ def read_record(state: Path, kind: RecordKind, address: str) -> Record | None:
     """None when there is none; a damaged one is set aside (ValueError never leaves this module)."""
     path = record_path(state, kind, address)
     try:
-        text = path.read_text()
+        text = path.read_bytes()
     except (FileNotFoundError, PermissionError):
         return None
+    except OSError as error:
+        raise GpupassError(f"cannot read {path}: {error.strerror}") from None
     try:
         data: Any = json.loads(text)
         if not isinstance(data, dict) or data.pop("schema", None) != SCHEMA:
             raise ValueError("not of this version")
-        return decode_record(data)
+        record = decode_record(data)
+        if (record.kind, record.address) != (kind, address):
+            raise ValueError("about something else")
+        return record
     except ValueError:
         set_aside(path)
         return None

@@ -1,0 +1,434 @@
+"""A simulated machine in memory: reads see its files, writes behave as the kernel's do.
+
+Nothing sleeps: time is `clock`, and every wait moves it on to the next thing that happens.
+"""
+
+import errno
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from gpupass.errors import GpupassError, Refused
+from gpupass.system import System
+from gpupass.system.guarded import WriteHung
+from tests.host_tree import MEM32, MEM64_PREFETCH, MIB, Function
+from tests.memory_tree import Link, MemoryTree
+from tests.simulated_libvirt import SimulatedLibvirt
+
+GPU, GPU_AUDIO = "0000:01:00.0", "0000:01:00.1"  # a card of two functions, one group
+LONE = "0000:02:00.0"  # a display by itself
+ACCEL, USB, SPARE = "0000:03:00.0", "0000:03:01.0", "0000:03:02.0"  # one group, three slots
+DISK = "0000:04:00.0"  # the root disk
+PF, VF0, VF1 = "0000:05:00.0", "0000:05:10.0", "0000:05:10.2"
+CONSOLE = "0000:06:00.0"  # the boot display
+BUS_GPU, BUS_AUDIO = "0000:07:00.0", "0000:07:00.1"  # no reset of their own: their slot's
+STUBBORN = "0000:00:08.0"  # in the root complex, no reset at all
+NVIDIA = "0000:09:00.0"  # run by the nvidia driver, persistence mode on
+DOMAINS = ("vm1", "vm2")
+
+_CARD = ((16 * MIB, MEM32), (256 * MIB, MEM64_PREFETCH))
+
+
+def _port(slot: int, group: int) -> Function:
+    return Function(
+        address=f"0000:00:{slot:02x}.0",
+        ids="8086:1901",
+        class_code=0x060400,
+        driver="pcieport",
+        group=group,
+        reset=None,
+    )
+
+
+FUNCTIONS = (
+    _port(1, 10),
+    Function(
+        address=GPU,
+        ids="10de:2204",
+        class_code=0x030000,
+        driver="nouveau",
+        group=11,
+        parent="0000:00:01.0",
+        numa=0,
+        bars=_CARD,
+        reset="flr bus",
+        serial="00-01-02-03-04-05-06-07",
+    ),
+    Function(
+        address=GPU_AUDIO,
+        ids="10de:1aef",
+        class_code=0x040300,
+        driver="snd_hda_intel",
+        group=11,
+        parent="0000:00:01.0",
+        bars=((16 * 1024, MEM32),),
+        reset="flr",
+    ),
+    _port(2, 12),
+    Function(
+        address=LONE,
+        ids="1234:1111",
+        class_code=0x038000,
+        driver="bochs-drm",
+        group=13,
+        parent="0000:00:02.0",
+        bars=((16 * MIB, MEM64_PREFETCH),),
+        reset="pm",
+    ),
+    _port(3, 14),
+    Function(
+        address=ACCEL, ids="1da3:1020", class_code=0x120000, driver=None, group=14, parent="0000:00:03.0"
+    ),
+    Function(
+        address=USB,
+        ids="1b36:000d",
+        class_code=0x0C0330,
+        driver="xhci_hcd",
+        group=14,
+        parent="0000:00:03.0",
+    ),
+    Function(
+        address=SPARE, ids="1b36:0005", class_code=0xFF0000, driver=None, group=14, parent="0000:00:03.0"
+    ),
+    _port(4, 15),
+    Function(
+        address=DISK, ids="144d:a808", class_code=0x010802, driver="nvme", group=16, parent="0000:00:04.0"
+    ),
+    _port(5, 17),
+    Function(
+        address=PF,
+        ids="8086:10c9",
+        class_code=0x020000,
+        driver="igb",
+        group=18,
+        parent="0000:00:05.0",
+        sriov=(7, 2),
+    ),
+    Function(
+        address=VF0,
+        ids="8086:10ca",
+        class_code=0x020000,
+        driver="igbvf",
+        group=19,
+        parent="0000:00:05.0",
+        physfn=PF,
+        reset="flr",
+    ),
+    Function(
+        address=VF1,
+        ids="8086:10ca",
+        class_code=0x020000,
+        driver="igbvf",
+        group=20,
+        parent="0000:00:05.0",
+        physfn=PF,
+        reset="flr",
+    ),
+    _port(6, 21),
+    Function(
+        address=CONSOLE,
+        ids="1a03:2000",
+        class_code=0x030000,
+        driver="ast",
+        group=22,
+        parent="0000:00:06.0",
+        boot_vga=True,
+    ),
+    _port(7, 23),
+    Function(
+        address=BUS_GPU,
+        ids="1002:687f",
+        class_code=0x030000,
+        driver="amdgpu",
+        group=24,
+        parent="0000:00:07.0",
+        bars=_CARD,
+        reset="",
+    ),
+    Function(
+        address=BUS_AUDIO,
+        ids="1002:aaf8",
+        class_code=0x040300,
+        driver="snd_hda_intel",
+        group=24,
+        parent="0000:00:07.0",
+        reset="",
+    ),
+    Function(address=STUBBORN, ids="1234:11e8", class_code=0x120000, driver=None, group=25, reset=""),
+    _port(9, 26),
+    Function(
+        address=NVIDIA,
+        ids="10de:20b5",
+        class_code=0x030200,
+        driver="nvidia",
+        group=27,
+        parent="0000:00:09.0",
+        bars=_CARD,
+        reset="flr",
+    ),
+)
+
+
+def _tree() -> MemoryTree:
+    tree = MemoryTree()
+    tree.kernel()
+    tree.iommu()
+    for function in FUNCTIONS:
+        tree.function(function)
+    aliases = {f.ids: f.driver for f in FUNCTIONS if f.driver and f.driver != "pcieport"}
+    lines = "".join(
+        f"alias pci:v0000{ids[:4].upper()}d0000{ids[5:].upper()}sv*sd*bc*sc*i* {driver.replace('-', '_')}\n"
+        for ids, driver in aliases.items()
+    )
+    tree.file("/lib/modules/6.12.0/modules.alias", lines)
+    tree.disk("nvme0n1", tree.path(DISK), "259:0", ("nvme0n1p1",))
+    tree.mounts((("259:1", "/", "ext4", "/dev/nvme0n1p1"),))
+    tree.file(
+        f"/proc/driver/nvidia/gpus/{NVIDIA}/information",
+        "GPU UUID: \t GPU-11111111-2222-3333-4444-555555555555\nDevice Minor: \t 0\n",
+    )
+    for path in ("/proc/1/fd/0", "/run/libvirt/libvirt-sock", "/dev/vfio/vfio"):
+        tree.file(path, "")
+    return tree
+
+
+_TREE = _tree()
+
+
+class Machine(System):
+    """`log` holds every write and command; `faults` what goes wrong, by (file name, address).
+
+    Only gpupass's own state lies on a disk, in `state`.
+    """
+
+    def __init__(self, state: Path) -> None:
+        super().__init__("/nonexistent", state=state)
+        self.recorded = False
+        self.functions = {function.address: function for function in FUNCTIONS}
+        self.files = _TREE.files.copy()
+        self.log: list[tuple[str, str]] = []
+        self.faults: dict[tuple[str, str], object] = {}
+        self.resets: list[str] = []
+        self.clock = 1000.0
+        self.persistence = True
+        self.libvirt_runs = True
+        self._events: list[tuple[float, int, Callable[[], None]]] = []
+        self._number = 0
+        self._processes = 4000
+        self.libvirt = SimulatedLibvirt(self, DOMAINS)
+
+    # what happens to the machine from outside
+
+    def put(self, path: str, text: str | bytes) -> None:
+        self.files.put(path, text.encode() if isinstance(text, str) else text)
+
+    def register_driver(self, driver: str) -> None:
+        self.put(f"/sys/bus/pci/drivers/{driver}/bind", "")
+
+    def process(self, name: str, node: str, pid: int | None = None) -> int:
+        """A process that has `node` open."""
+        if pid is None:
+            self._processes += 1
+            pid = self._processes
+        self._number += 1
+        self.put(f"/proc/{pid}/comm", f"{name}\n")
+        self.put(node, "")
+        self.files.put(f"/proc/{pid}/fd/{self._number}", Link(node))
+        return pid
+
+    def close(self, pid: int, node: str | None = None) -> None:
+        for fd in self.names(f"/proc/{pid}/fd"):
+            if node in (None, self.target(f"/proc/{pid}/fd/{fd}")):
+                self.files.remove(f"/proc/{pid}/fd/{fd}")
+
+    def open_by(self, node: str) -> list[int]:
+        """Who has it open."""
+        return [
+            int(pid)
+            for pid in self.names("/proc")
+            if pid.isdecimal()
+            and any(self.target(f"/proc/{pid}/fd/{fd}") == node for fd in self.names(f"/proc/{pid}/fd"))
+        ]
+
+    def break_config(self, address: str) -> None:
+        self.put(f"{_TREE.path(address)}/config", b"\xff" * 256)
+
+    def reboot(self) -> None:
+        """Everything that lives in memory only is gone."""
+        self.libvirt.stop_all()
+        self.put("/proc/sys/kernel/random/boot_id", "0d1e2f30-0000-4000-8000-000000000002\n")
+        for address, function in self.functions.items():
+            self.put(f"{_TREE.path(address)}/driver_override", "(null)\n")
+            self._set_driver(address, function.driver)
+
+    def at(self, seconds: float, event: Callable[[], None]) -> None:
+        """Let something happen `seconds` from now."""
+        self._number += 1
+        self._events.append((self.clock + seconds, self._number, event))
+
+    def driver(self, address: str) -> str | None:
+        return self.link(f"/sys/bus/pci/devices/{address}/driver")
+
+    def override(self, address: str) -> str | None:
+        text = self.read(f"/sys/bus/pci/devices/{address}/driver_override")
+        return None if text == "(null)" else text
+
+    def snapshot(self) -> dict[str, object]:
+        """All that gpupass may change, to compare hosts with."""
+        return {
+            "drivers": {address: self.driver(address) for address in self.functions},
+            "overrides": {a: o for a in self.functions if (o := self.override(a)) is not None},
+            "live": {guest.name: sorted(guest.live) for guest in self.libvirt.guests.values()},
+            "records": self.records(),
+        }
+
+    def records(self) -> dict[str, dict[str, object]]:
+        found = {}
+        for kind in ("origin", "claim", "quarantine"):
+            for path in sorted((self.state / kind).glob("*.json")):
+                data = json.loads(path.read_text())
+                found[f"{kind} {path.stem}"] = {key: data[key] for key in ("driver", "override", "domain")}
+        return found
+
+    def open_journals(self) -> list[str]:
+        return sorted(path.name for path in (self.state / "journal").glob("*.jsonl"))
+
+    def touched(self) -> set[str]:
+        """The PCI functions that any write was about."""
+        return {a for path, value in self.log for a in self.functions if a in path or a in value}
+
+    # the door, as the code under test sees it
+
+    def read_bytes(self, path: str, limit: int = 1 << 24) -> bytes | None:
+        node = self.files.get(path)
+        return node[:limit] if isinstance(node, bytes) else None
+
+    def names(self, path: str) -> tuple[str, ...]:
+        node = self.files.get(path)
+        return tuple(sorted(node)) if isinstance(node, set) else ()
+
+    def exists(self, path: str) -> bool:
+        return self.files.get(path) is not None
+
+    def target(self, path: str) -> str | None:
+        return self.files.target(path)
+
+    def link(self, path: str) -> str | None:
+        target = self.target(path)
+        return None if target is None else target.rpartition("/")[2]
+
+    def resolve(self, path: str) -> str | None:
+        real = self.files.real(path)
+        return real if self.files.get(real) is not None else None
+
+    def monotonic(self) -> float:
+        return self.clock
+
+    def now(self) -> str:
+        return f"2026-01-01T00:00:{int(self.clock) % 60:02d}+00:00"
+
+    def sleep(self, seconds: float) -> None:
+        self.advance(seconds)
+
+    def advance(self, seconds: float, until: Callable[[], bool] = lambda: False) -> None:
+        """Let time pass; stop early once `until` holds."""
+        end = self.clock + seconds
+        while not until():
+            due = min((event for event in self._events if event[0] <= end), default=None)
+            if due is None:
+                self.clock = end
+                return
+            self._events.remove(due)
+            self.clock = max(self.clock, due[0])
+            due[2]()
+
+    def hypervisor(self, uri: str) -> SimulatedLibvirt:
+        if not self.libvirt_runs:
+            raise Refused(f"cannot connect to libvirt at {uri}: no such file", "systemctl start libvirtd")
+        return self.libvirt
+
+    def run(self, *argv: str, timeout: float = 60.0) -> str:
+        self.log.append((" ".join(argv), ""))
+        if argv[0] == "modprobe":
+            if "vfio" not in argv[-1]:
+                raise GpupassError(f"cannot run modprobe: FATAL: Module {argv[-1]} not found")
+            self.register_driver(argv[-1])
+            self.put(f"/sys/module/{argv[-1].replace('-', '_')}/refcnt", "0\n")
+            return ""
+        if argv[0] == "nvidia-smi":
+            if "-pm" in argv:
+                self.persistence = argv[-1] == "1"
+                return ""
+            return "Enabled\n" if self.persistence else "Disabled\n"
+        raise GpupassError(f"cannot run {argv[0]}: it is not installed")
+
+    def hot_reset(self, group: int, address: str) -> None:
+        self.log.append((f"hot reset of group {group}", address))
+        self._fault("hot_reset", address)
+        members = [f.address for f in self.functions.values() if f.group == group]
+        if self.open_by(f"/dev/vfio/{group}") or any(self.driver(m) != "vfio-pci" for m in members):
+            raise OSError(errno.EBUSY, "Device or resource busy")
+        self.resets += members
+
+    def write(self, path: str, value: str, deadline: float = 10.0) -> None:
+        self.log.append((path, value))
+        where, _, name = path.rpartition("/")
+        address = value if name in ("unbind", "drivers_probe") else where.rpartition("/")[2]
+        self._fault(name, address)
+        if address not in self.functions:
+            raise OSError(errno.ENODEV, "No such device", path)
+        match name:
+            case "driver_override":
+                self.put(path, f"{value.strip() or '(null)'}\n")
+            case "unbind":
+                self._unbind(address, path)
+            case "drivers_probe":
+                self._probe(address)
+            case "reset":
+                if not self.functions[address].reset:
+                    raise OSError(errno.ENOTTY, "Inappropriate ioctl for device", path)
+                self.resets.append(address)
+            case "unbindLock":
+                self.put(path, "0\n" if self.open_by("/dev/nvidia0") else "1\n")
+            case _:
+                raise AssertionError(f"gpupass wrote {value!r} to {path}")
+        self._fault(f"after {name}", address)
+
+    def _fault(self, name: str, address: str) -> None:
+        """An errno, "hang", or something to call; each strikes once, or every time under "always …"."""
+        fault = self.faults.pop((name, address), None) or self.faults.get((f"always {name}", address))
+        if fault == "hang":
+            raise WriteHung(name, 4242, "vfio_unregister_group_dev")
+        if isinstance(fault, int):
+            raise OSError(fault, f"errno {fault}", name)
+        if callable(fault):
+            fault()
+
+    def _unbind(self, address: str, path: str) -> None:
+        if self.driver(address) is None or path.split("/")[-3] not in (address, "drivers"):
+            raise OSError(errno.ENODEV, "No such device", path)
+        group = self.functions[address].group
+        users = self.open_by(f"/dev/vfio/{group}") if self.driver(address) == "vfio-pci" else []
+        self._set_driver(address, None)  # the link goes first (__device_release_driver), then .remove runs
+        if users:
+            raise WriteHung(path, 4242, "vfio_unregister_group_dev")
+
+    def _probe(self, address: str) -> None:
+        if self.driver(address) is not None:
+            return
+        wanted = self.override(address) or self.functions[address].driver
+        group = self.functions[address].group
+        owned = self.open_by(f"/dev/vfio/{group}") and wanted != "vfio-pci"
+        if wanted and not owned and self.exists(f"/sys/bus/pci/drivers/{wanted}"):
+            self._set_driver(address, wanted)
+
+    def _set_driver(self, address: str, driver: str | None) -> None:
+        path = _TREE.path(address)
+        self.files.remove(f"{path}/driver")
+        lines = [line for line in (self.read(f"{path}/uevent") or "").splitlines() if "DRIVER=" not in line]
+        if driver is not None:
+            self.files.put(f"{path}/driver", Link(f"/sys/bus/pci/drivers/{driver}"))
+            lines.insert(0, f"DRIVER={driver}")
+        self.put(f"{path}/uevent", "\n".join(lines) + "\n")
+        if driver == "vfio-pci":
+            self.put(f"/dev/vfio/{self.functions[address].group}", "")

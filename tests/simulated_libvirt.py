@@ -1,0 +1,306 @@
+"""libvirt with domains whose guests let go at once, late or never: system.libvirt.Hypervisor simulated."""
+
+import xml.etree.ElementTree as ElementTree
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from gpupass.model.domain import DomainState
+from gpupass.system.libvirt import (
+    DEVICE_MISSING,
+    NO_DOMAIN,
+    OPERATION_INVALID,
+    DomainText,
+    LibvirtFailure,
+)
+
+if TYPE_CHECKING:
+    from tests.simulated import Machine
+
+ACKS, REFUSES = 0.2, float("inf")  # seconds until the guest lets go
+INTERNAL_ERROR, OPERATION_FAILED = 1, 9  # virErrorNumber
+GIB_IN_KIB = 1 << 20
+
+
+@dataclass
+class Plugged:
+    """One hostdev of a running guest."""
+
+    address: str
+    alias: str
+    bus: int | None = None  # None: unassigned
+    asked: bool = False
+    function: str = "0"
+    multifunction: bool = False
+
+
+@dataclass
+class Guest:
+    """One domain; `lets_go` seconds after the request its guest has ejected the device."""
+
+    name: str
+    uuid: str
+    pid: int
+    state: DomainState = DomainState.RUNNING
+    lets_go: float = ACKS
+    closes: float = 0.0  # seconds from the ejection until QEMU has closed VFIO
+    transient: bool = False
+    autostart: bool = False
+    job: str | None = None
+    memory: int = 4 * GIB_IN_KIB
+    resident: int | None = GIB_IN_KIB
+    hard_limit: int | None = None
+    numa: str | None = None
+    machine: str = "pc-q35-9.2"
+    ports: int = 4
+    hotplug_off: tuple[int, ...] = ()
+    window: tuple[int, int] | None = (64 << 20, 1 << 40)  # what its firmware left: memory, prefetchable
+    live: dict[str, Plugged] = field(default_factory=dict)
+    config: tuple[str, ...] = ()
+    asks: int = 0
+
+    @property
+    def active(self) -> bool:
+        return self.state in (DomainState.RUNNING, DomainState.PAUSED)
+
+
+class SimulatedLibvirt:
+    """`faults` by call name: each is popped once and called; it may raise or change what happens."""
+
+    def __init__(self, machine: "Machine", names: tuple[str, ...]) -> None:
+        self.machine = machine
+        self.guests = {
+            name: Guest(name=name, uuid=f"00000000-0000-0000-0000-00000000000{number}", pid=7000 + number)
+            for number, name in enumerate(names, 1)
+        }
+        self.faults: dict[str, list[object]] = {}
+        self.answers_failure: LibvirtFailure | None = None
+        self._count = 0
+
+    # what happens to the domains from outside
+
+    def plug(self, name: str, address: str, *, alias: str | None = None, function: str = "0") -> None:
+        """As `virsh attach-device` or a cold plug would."""
+        guest = self.guests[name]
+        alias = alias or f"hostdev{len(guest.live)}"
+        bus = self._free_port(guest)
+        if function != "0":
+            bus = max((p.bus for p in guest.live.values() if p.bus is not None), default=1)
+        guest.live[address] = Plugged(address, alias, bus, function=function, multifunction=function != "0")
+        self._open(guest, address)
+
+    def stop(self, name: str) -> None:
+        """Destroyed, shut down or crashed: QEMU is gone with all its files."""
+        guest = self.guests[name]
+        guest.state = DomainState.SHUT_OFF
+        guest.live.clear()
+        if self.machine.exists(f"/proc/{guest.pid}/fd"):
+            self.machine.close(guest.pid)
+        if guest.transient:
+            del self.guests[name]
+        self._count += 1
+
+    def stop_all(self) -> None:
+        for name in list(self.guests):
+            self.stop(name)
+
+    def reboot(self, name: str) -> None:
+        """A guest's reset completes what its guest was asked for (QEMU pcihp.c)."""
+        for plugged in list(self.guests[name].live.values()):
+            if plugged.asked:
+                self._eject(self.guests[name], plugged)
+
+    # the interface of Hypervisor
+
+    def events(self) -> int:
+        return self._count
+
+    def wait_event(self, seen: int, seconds: float) -> None:
+        assert seconds > 0, "a busy loop"
+        self.machine.advance(seconds, until=lambda: self._count > seen)
+
+    def domains(self) -> tuple[DomainText, ...]:
+        self._fault("domains")
+        return tuple(
+            DomainText(
+                name=guest.name,
+                uuid=guest.uuid,
+                state=guest.state,
+                autostart=guest.autostart,
+                live=self._xml(guest, live=True) if guest.active else None,
+                config=None if guest.transient else self._xml(guest, live=False),
+                job=guest.job if guest.active else None,
+                resident=guest.resident if guest.active else None,
+            )
+            for guest in sorted(self.guests.values(), key=lambda guest: guest.name)
+        )
+
+    def live_xml(self, uuid: str) -> str | None:
+        self._fault("live_xml")
+        guest = self._find(uuid)
+        return self._xml(guest, live=True) if guest is not None and guest.active else None
+
+    def query_pci(self, uuid: str) -> object:
+        guest = self._find(uuid)
+        if guest is None or guest.window is None:
+            return None
+        spans = [{"base": 1 << 32, "limit": (1 << 32) + size - 1} for size in guest.window]
+        return [
+            {
+                "devices": [
+                    {
+                        "qdev_id": f"pci.{index}",
+                        "pci_bridge": {"bus": {"memory_range": spans[0], "prefetchable_range": spans[1]}},
+                    }
+                    for index in range(1, guest.ports + 1)
+                ]
+            }
+        ]
+
+    def attach(self, uuid: str, xml: str) -> None:
+        guest = self._running(uuid)
+        root = ElementTree.fromstring(xml)
+        assert root.get("managed") == "no"
+        source = root.find("source/address")
+        address = "{}:{}:{}.{}".format(
+            *(source.get(n).removeprefix("0x") for n in ("domain", "bus", "slot", "function"))
+        )
+        alias = root.find("alias").get("name")
+        self.machine.log.append((f"attach to {guest.name}", address))
+        if self._fault("attach") == "lies":
+            return
+        self._may_attach(guest, address, alias)
+        unassigned = root.find("address[@type='unassigned']") is not None
+        bus = None if unassigned else self._free_port(guest)
+        if bus is None and not unassigned:
+            raise LibvirtFailure("internal error: No more available PCI slots", INTERNAL_ERROR)
+        guest.live[address] = Plugged(address, alias, bus)
+        if not unassigned:
+            self._open(guest, address)
+        self._count += 1
+        self._fault("after attach")
+
+    def detach(self, uuid: str, alias: str) -> None:
+        guest = self._running(uuid)
+        plugged = next((p for p in guest.live.values() if p.alias == alias), None)
+        self.machine.log.append((f"detach from {guest.name}", plugged.address if plugged else alias))
+        self._fault("detach")
+        if plugged is None:
+            raise LibvirtFailure(f"device not found: no device with alias {alias}", DEVICE_MISSING)
+        guest.asks += 1
+        if plugged.bus is None:
+            self._eject(guest, plugged)
+            return
+        if plugged.function != "0" or plugged.multifunction:
+            text = "cannot hot unplug multifunction PCI guest address"
+            raise LibvirtFailure(f"operation failed: {text}", OPERATION_FAILED)
+        if plugged.bus in guest.hotplug_off:
+            raise LibvirtFailure("Hot-unplug failed: unsupported by the port device", INTERNAL_ERROR)
+        if plugged.asked and guest.lets_go != REFUSES:
+            raise LibvirtFailure(
+                "internal error: Device hostdev0 is already in the process of unplug", INTERNAL_ERROR
+            )
+        plugged.asked = True
+        if guest.lets_go != REFUSES and guest.state is DomainState.RUNNING:
+            self.machine.at(guest.lets_go, lambda: self._eject(guest, plugged))
+
+    # inside
+
+    def _find(self, uuid: str) -> Guest | None:
+        return next((guest for guest in self.guests.values() if guest.uuid == uuid), None)
+
+    def _running(self, uuid: str) -> Guest:
+        guest = self._find(uuid)
+        if guest is None:
+            raise LibvirtFailure(f"Domain not found: no domain with matching uuid '{uuid}'", NO_DOMAIN)
+        if not guest.active:
+            raise LibvirtFailure("Requested operation is not valid: domain is not running", OPERATION_INVALID)
+        return guest
+
+    def _may_attach(self, guest: Guest, address: str, alias: str) -> None:
+        machine = self.machine
+        group = machine.functions[address].group
+        if any(plugged.alias == alias for plugged in guest.live.values()):
+            raise LibvirtFailure("XML error: non unique alias detected: " + alias, INTERNAL_ERROR)
+        for member in (f.address for f in machine.functions.values() if f.group == group):
+            if machine.driver(member) not in (None, "vfio-pci", "pcieport"):
+                raise LibvirtFailure(f"group {group} is not viable: {member}", INTERNAL_ERROR)
+            for other in self.guests.values():
+                if other is not guest and member in other.live:
+                    raise LibvirtFailure(
+                        f"PCI device {member} is in use by driver QEMU, domain {other.name}",
+                        OPERATION_INVALID,
+                    )
+
+    def _free_port(self, guest: Guest) -> int | None:
+        used = {plugged.bus for plugged in guest.live.values()}
+        ports = (i for i in range(1, guest.ports + 1) if i not in used and i not in guest.hotplug_off)
+        return next(ports, None)
+
+    def _open(self, guest: Guest, address: str) -> None:
+        node = f"/dev/vfio/{self.machine.functions[address].group}"
+        if guest.pid not in self.machine.open_by(node):
+            self.machine.process("qemu-system-x86", node, guest.pid)
+
+    def _eject(self, guest: Guest, plugged: Plugged) -> None:
+        if guest.live.get(plugged.address) is not plugged:
+            return
+        del guest.live[plugged.address]
+        self._count += 1
+        group = self.machine.functions[plugged.address].group
+        if not any(
+            self.machine.functions[p.address].group == group and p.bus is not None
+            for p in guest.live.values()
+        ) and self.machine.exists(f"/proc/{guest.pid}/fd"):
+            node = f"/dev/vfio/{group}"
+            if guest.closes:
+                self.machine.at(guest.closes, lambda: self.machine.close(guest.pid, node))
+            else:
+                self.machine.close(guest.pid, node)
+
+    def _fault(self, call: str) -> object:
+        waiting = self.faults.get(call)
+        if not waiting:
+            return None
+        fault = waiting.pop(0)
+        if isinstance(fault, Exception):
+            raise fault
+        return fault() if callable(fault) else fault
+
+    def _xml(self, guest: Guest, live: bool) -> str:
+        ports = "".join(
+            f"<controller type='pci' index='{i}' model='pcie-root-port'>"
+            f"<target hotplug='{'off' if i in guest.hotplug_off else 'on'}'/></controller>"
+            for i in range(1, guest.ports + 1)
+        )
+        devices = "".join(_hostdev(p) for p in guest.live.values()) if live else ""
+        if not live:
+            devices = "".join(_hostdev(Plugged(address, "", None), live=False) for address in guest.config)
+        limit = f"<memtune><hard_limit unit='KiB'>{guest.hard_limit}</hard_limit></memtune>"
+        numa = f"<numatune><memory mode='strict' nodeset='{guest.numa}'/></numatune>"
+        return (
+            f"<domain type='kvm'><name>{guest.name}</name><uuid>{guest.uuid}</uuid>"
+            f"<memory unit='KiB'>{guest.memory}</memory>{limit if guest.hard_limit else ''}"
+            f"{numa if guest.numa else ''}"
+            f"<os><type arch='x86_64' machine='{guest.machine}'>hvm</type></os>"
+            f"<devices><controller type='pci' index='0' model='pcie-root'/>{ports}{devices}</devices>"
+            "</domain>"
+        )
+
+
+def _hostdev(plugged: Plugged, live: bool = True) -> str:
+    domain, bus, rest = plugged.address.split(":")
+    slot, _, function = rest.partition(".")
+    if plugged.bus is None:
+        guest = "<address type='unassigned'/>"
+    else:
+        multi = " multifunction='on'" if plugged.multifunction else ""
+        guest = (
+            f"<address type='pci' domain='0x0000' bus='0x{plugged.bus:02x}' slot='0x00' "
+            f"function='0x{plugged.function}'{multi}/>"
+        )
+    return (
+        "<hostdev mode='subsystem' type='pci' managed='no'><source>"
+        f"<address domain='0x{domain}' bus='0x{bus}' slot='0x{slot}' function='0x{function}'/></source>"
+        + (f"<alias name='{plugged.alias}'/>{guest}" if live else "")
+        + "</hostdev>"
+    )
