@@ -60,6 +60,8 @@ def _user(user: User, detailed: bool = False) -> str:
 
 def verdict_line(verdict: Verdict) -> str:
     """ "ok", "ok, moves 0000:01:00.1 along", "no: root disk /dev/nvme0n1p1 on 0000:03:00.0"."""
+    if verdict.bridges == verdict.members:
+        return "no: bridges stay with the host"
     if not verdict.viable:
         return "no: " + "; ".join(verdict.reasons)
     if not verdict.companions:
