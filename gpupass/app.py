@@ -56,7 +56,7 @@ class Report:
         return tuple(finding for finding in self.plan.findings if not finding.fatal)
 
 
-Planner = Callable[[Host], Plan]
+Planner = Callable[[Host, Device], Plan]
 
 
 def bind(
@@ -72,8 +72,7 @@ def bind(
 
     _require_driver(system, driver)
 
-    def plan(host: Host) -> Plan:
-        chosen = resolve(host, device)
+    def plan(host: Host, chosen: Device) -> Plan:
         group = {member.address for member in host.group_of(chosen)}
         others = tuple(resolve(host, text).address for text in agreed)
         for address in others:
@@ -92,7 +91,7 @@ def unbind(system: System, device: str, *, dry_run: bool = False) -> Report:
     return _change(
         system,
         device,
-        lambda host: planner.unbind_plan(host, resolve(host, device)),
+        planner.unbind_plan,
         dry_run=dry_run,
         replaces=False,
     )
@@ -112,8 +111,8 @@ def attach(
     return _change(
         system,
         device,
-        lambda host: planner.attach_plan(
-            host, _receiver(system, host, domain, connect), resolve(host, device), connect
+        lambda host, chosen: planner.attach_plan(
+            host, _receiver(system, host, domain, connect), chosen, connect
         ),
         connect=connect,
         timeout=timeout,
@@ -134,8 +133,7 @@ def detach(
     system.hypervisor(connect)
     known: list[Domain] = []
 
-    def plan(host: Host) -> Plan:
-        chosen = resolve(host, device)
+    def plan(host: Host, chosen: Device) -> Plan:
         found = host.domain(domain) or (_vanished(host, domain, chosen, known))
         known.append(found or _domain(host, domain))
         return planner.detach_plan(host, known[-1], chosen, connect)
@@ -164,8 +162,8 @@ def move(
     return _change(
         system,
         device,
-        lambda host: planner.move_plan(
-            host, _receiver(system, host, target, connect), resolve(host, device), connect
+        lambda host, chosen: planner.move_plan(
+            host, _receiver(system, host, target, connect), chosen, connect
         ),
         connect=connect,
         timeout=timeout,
@@ -220,24 +218,29 @@ def _change(
     """Lock the group, settle what an earlier gpupass left, look, plan, check, do, look again."""
     group = _group_addresses(system, device)
 
-    def look() -> Host:
-        return observe(system, connect=connect, detail=lambda host: _with_bridges_above(host, group))
+    def plan_now() -> Plan:
+        """By address: what `device` named it by may be known only while the host's driver has it."""
+        host = observe(system, connect=connect, detail=lambda host: _with_bridges_above(host, group))
+        chosen = host.device(group[0])
+        if chosen is None:
+            raise GpupassError(f"cannot find {group[0]} any more: it has left the host", "gpupass list --all")
+        return make_plan(host, chosen)
 
     if dry_run:
-        plan = make_plan(look())
+        plan = plan_now()
         _refuse(plan)
         ending = Ending.PLANNED if plan.steps else Ending.NOTHING
         return Report(title=plan.title, ending=ending, plan=plan)
     _require_root()
     with hold(system.state, group):
         pending = _settle(system, group, timeout)
-        plan = make_plan(look())
+        plan = plan_now()
         _refuse(plan)
         if not plan.steps:
             note = _withdraw(pending, plan) if replaces else ""
             return Report(title=plan.title, ending=Ending.NOTHING, plan=plan, note=note)
         _require_success(execute(plan, system, system.monotonic() + timeout, pending))
-        _verify(make_plan, look, plan, device)
+        _verify(plan, plan_now)
     return Report(title=plan.title, ending=Ending.DONE, plan=plan)
 
 
@@ -262,9 +265,9 @@ def _with_bridges_above(host: Host, addresses: tuple[Address, ...]) -> set[Addre
     return wanted
 
 
-def _verify(make_plan: Planner, look: Callable[[], Host], plan: Plan, device: str) -> None:
+def _verify(plan: Plan, plan_now: Callable[[], Plan]) -> None:
     try:
-        left = make_plan(look()).steps
+        left = plan_now().steps
     except GpupassError as error:
         raise NeedsPerson(
             f"cannot verify: {plan.title}: done, but then: {error.message}", error.hint
@@ -272,7 +275,7 @@ def _verify(make_plan: Planner, look: Callable[[], Host], plan: Plan, device: st
     if left:
         raise NeedsPerson(
             f"cannot verify: {plan.title}: a fresh look still wants {type(left[0]).__name__}",
-            f"gpupass show {device}",
+            f"gpupass show {plan.devices[0]}",
         )
 
 

@@ -1,25 +1,19 @@
 """Fixtures around the simulated machine: nothing of the real one can be seen, no root is needed."""
 
 import os
-import signal
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 
-from tests.simulated import Machine
-
-
-class Killed(BaseException):
-    """What SIGKILL is to a process: nothing catches it."""
+from gpupass.engine import journal
+from gpupass.system.nvml import GpuAnswer
+from tests.simulated import NVIDIA, Machine
 
 
 @pytest.fixture
 def hidden(monkeypatch):
     """The real machine's names, NVML, user and disks are out of reach."""
-    from gpupass.system.nvml import GpuAnswer
-    from tests.simulated import NVIDIA
-
     answer = GpuAnswer(bus_id=NVIDIA, uuid="GPU-11111111-2222-3333-4444-555555555555", persistence=True)
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setattr(os, "fsync", lambda fd: None)
@@ -28,9 +22,9 @@ def hidden(monkeypatch):
     monkeypatch.delenv("GPUPASS_CRASH", raising=False)
 
 
-@pytest.fixture
-def new_machine(hidden):
-    """As many fresh machines as a test wants; their state in memory where the system has a place for it."""
+@pytest.fixture(scope="session")
+def new_state():
+    """A new place for gpupass's state, in memory where the system has a place for it."""
     count = 0
     memory = Path("/dev/shm")
     where = memory if os.access(memory, os.W_OK) else None
@@ -39,31 +33,32 @@ def new_machine(hidden):
         def make():
             nonlocal count
             count += 1
-            return Machine(Path(directory) / str(count))
+            return Path(directory) / str(count)
 
         yield make
 
 
 @pytest.fixture
-def machine(new_machine):
-    return new_machine()
+def machine(hidden, new_state):
+    return Machine(new_state())
 
 
 @pytest.fixture
-def crash_at(monkeypatch):
-    """Die at a point of the journal: "3-" before line 3 is written, "3" after; None: never."""
+def killed_at_every_line(monkeypatch, new_state):
+    """Run a verb once; what a kill -9 at each point of its journal would have left, by point.
 
-    def kill(pid, number):
-        assert (pid, number) == (os.getpid(), signal.SIGKILL)
-        monkeypatch.delenv("GPUPASS_CRASH")
-        raise Killed
+    "3-" is just before line 3 of the journal is written, "3" just after.
+    """
 
-    monkeypatch.setattr(os, "kill", kill)
+    def run(machine, verb):
+        left = {}
 
-    def choose(point):
-        if point is None:
-            monkeypatch.delenv("GPUPASS_CRASH", raising=False)
-        else:
-            monkeypatch.setenv("GPUPASS_CRASH", point)
+        def remember(point):
+            left.setdefault(point, machine.clone(new_state()))
 
-    return choose
+        with monkeypatch.context() as patch:
+            patch.setattr(journal, "_crash_at", remember)
+            verb(machine)
+        return left
+
+    return run

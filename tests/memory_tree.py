@@ -16,6 +16,10 @@ class Files:
 
     def __init__(self, nodes: dict[str, bytes | Link | set[str]] | None = None) -> None:
         self._nodes = nodes if nodes is not None else {"": set()}
+        self._real: dict[str, str] = {}
+
+    def __deepcopy__(self, memo: dict[int, object]) -> "Files":
+        return self.copy()
 
     def copy(self) -> "Files":
         return Files({path: set(node) if type(node) is set else node for path, node in self._nodes.items()})
@@ -28,16 +32,27 @@ class Files:
         names = self._nodes[parent]
         assert isinstance(names, set), f"{parent} is no directory"
         names.add(name)
+        if isinstance(node, Link):
+            self._real.clear()
         self._nodes[f"{parent}/{name}"] = node
 
     def remove(self, path: str) -> None:
         parent, _, name = path.rpartition("/")
         parent = self.real(parent)
-        if self._nodes.pop(f"{parent}/{name}", None) is not None:
+        node = self._nodes.pop(f"{parent}/{name}", None)
+        if node is not None:
             self._nodes[parent].discard(name)
+        if isinstance(node, Link):
+            self._real.clear()
 
     def real(self, path: str) -> str:
         """The path behind all links; it need not exist."""
+        known = self._real.get(path)
+        if known is None:
+            known = self._real[path] = self._walk(path)
+        return known
+
+    def _walk(self, path: str) -> str:
         here = ""
         for part in path.split("/")[1:]:
             node = self._nodes.get(f"{here}/{part}")

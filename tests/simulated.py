@@ -5,7 +5,10 @@ Nothing sleeps: time is `clock`, and every wait moves it on to the next thing th
 
 import errno
 import json
+import shutil
 from collections.abc import Callable
+from copy import deepcopy
+from functools import cache
 from pathlib import Path
 
 from gpupass.errors import GpupassError, Refused
@@ -169,13 +172,14 @@ FUNCTIONS = (
 )
 
 
-def _tree() -> MemoryTree:
+@cache
+def _tree(functions: tuple[Function, ...]) -> MemoryTree:
     tree = MemoryTree()
     tree.kernel()
     tree.iommu()
-    for function in FUNCTIONS:
+    for function in functions:
         tree.function(function)
-    aliases = {f.ids: f.driver for f in FUNCTIONS if f.driver and f.driver != "pcieport"}
+    aliases = {f.ids: f.driver for f in functions if f.driver and f.driver != "pcieport"}
     lines = "".join(
         f"alias pci:v0000{ids[:4].upper()}d0000{ids[5:].upper()}sv*sd*bc*sc*i* {driver.replace('-', '_')}\n"
         for ids, driver in aliases.items()
@@ -192,32 +196,39 @@ def _tree() -> MemoryTree:
     return tree
 
 
-_TREE = _tree()
-
-
 class Machine(System):
     """`log` holds every write and command; `faults` what goes wrong, by (file name, address).
 
     Only gpupass's own state lies on a disk, in `state`.
     """
 
-    def __init__(self, state: Path) -> None:
+    def __init__(self, state: Path, functions: tuple[Function, ...] = FUNCTIONS) -> None:
         super().__init__("/nonexistent", state=state)
         self.recorded = False
-        self.functions = {function.address: function for function in FUNCTIONS}
-        self.files = _TREE.files.copy()
+        self.functions = {function.address: function for function in functions}
+        self.tree = _tree(functions)
+        self.files = self.tree.files.copy()
         self.log: list[tuple[str, str]] = []
         self.faults: dict[tuple[str, str], object] = {}
         self.resets: list[str] = []
         self.clock = 1000.0
         self.persistence = True
         self.libvirt_runs = True
-        self._events: list[tuple[float, int, Callable[[], None]]] = []
+        self._events: list[tuple[float, int, Callable[..., None], tuple[object, ...]]] = []
         self._number = 0
         self._processes = 4000
         self.libvirt = SimulatedLibvirt(self, DOMAINS)
 
     # what happens to the machine from outside
+
+    def clone(self, state: Path) -> "Machine":
+        """The same machine at the same moment, with a life of its own from here on."""
+        shared = {id(shared): shared for shared in (self.functions, self.tree)}
+        twin = deepcopy(self, shared)
+        if self.state.exists():
+            shutil.copytree(self.state, state)
+        twin.state = state
+        return twin
 
     def put(self, path: str, text: str | bytes) -> None:
         self.files.put(path, text.encode() if isinstance(text, str) else text)
@@ -251,20 +262,20 @@ class Machine(System):
         ]
 
     def break_config(self, address: str) -> None:
-        self.put(f"{_TREE.path(address)}/config", b"\xff" * 256)
+        self.put(f"{self.tree.path(address)}/config", b"\xff" * 256)
 
     def reboot(self) -> None:
         """Everything that lives in memory only is gone."""
         self.libvirt.stop_all()
         self.put("/proc/sys/kernel/random/boot_id", "0d1e2f30-0000-4000-8000-000000000002\n")
         for address, function in self.functions.items():
-            self.put(f"{_TREE.path(address)}/driver_override", "(null)\n")
+            self.put(f"{self.tree.path(address)}/driver_override", "(null)\n")
             self._set_driver(address, function.driver)
 
-    def at(self, seconds: float, event: Callable[[], None]) -> None:
-        """Let something happen `seconds` from now."""
+    def at(self, seconds: float, event: Callable[..., None], *arguments: object) -> None:
+        """Let something happen `seconds` from now; a bound method, so that a clone gets its own."""
         self._number += 1
-        self._events.append((self.clock + seconds, self._number, event))
+        self._events.append((self.clock + seconds, self._number, event, arguments))
 
     def driver(self, address: str) -> str | None:
         return self.link(f"/sys/bus/pci/devices/{address}/driver")
@@ -340,7 +351,7 @@ class Machine(System):
                 return
             self._events.remove(due)
             self.clock = max(self.clock, due[0])
-            due[2]()
+            due[2](*due[3])
 
     def hypervisor(self, uri: str) -> SimulatedLibvirt:
         if not self.libvirt_runs:
@@ -423,7 +434,7 @@ class Machine(System):
             self._set_driver(address, wanted)
 
     def _set_driver(self, address: str, driver: str | None) -> None:
-        path = _TREE.path(address)
+        path = self.tree.path(address)
         self.files.remove(f"{path}/driver")
         lines = [line for line in (self.read(f"{path}/uevent") or "").splitlines() if "DRIVER=" not in line]
         if driver is not None:

@@ -201,7 +201,7 @@ class SimulatedLibvirt:
             )
         plugged.asked = True
         if guest.lets_go != REFUSES and guest.state is DomainState.RUNNING:
-            self.machine.at(guest.lets_go, lambda: self._eject(guest, plugged))
+            self.machine.at(guest.lets_go, self._eject, guest, plugged)
 
     # inside
 
@@ -253,7 +253,7 @@ class SimulatedLibvirt:
         ) and self.machine.exists(f"/proc/{guest.pid}/fd"):
             node = f"/dev/vfio/{group}"
             if guest.closes:
-                self.machine.at(guest.closes, lambda: self.machine.close(guest.pid, node))
+                self.machine.at(guest.closes, self.machine.close, guest.pid, node)
             else:
                 self.machine.close(guest.pid, node)
 

@@ -40,6 +40,9 @@ def plan_bind(
         for member in members
         if member.driver != driver and not (member.on_vfio and whole_group and member != device)
     )
+    if device.is_bridge:
+        bridge = Finding(message=f"{device.address} is a bridge, which cannot be assigned", remedy="")
+        return Plan(title=f"bind {device.address} to {driver}", findings=(bridge,))
     if not moving:
         return Plan(title=f"bind {device.address} to {driver}", devices=_addresses(host, device))
     steps: list[Step] = []
@@ -131,9 +134,7 @@ def _group_findings(
     host: Host, device: Device, moving: tuple[Device, ...], allow_boot_display: bool, whole_group: bool
 ) -> Iterator[Finding]:
     verdict = device_verdict(device, host)
-    if device.is_bridge:
-        yield Finding(message=f"{device.address} is a bridge, which cannot be assigned", remedy="")
-    elif whole_group and verdict.group is None:
+    if whole_group and verdict.group is None:
         yield Finding(message=verdict.reasons[0], remedy=NO_IOMMU_REMEDY)
     elif whole_group and host.iommu.interrupt_remapping is False:
         yield Finding(

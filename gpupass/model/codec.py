@@ -2,6 +2,7 @@
 
 from dataclasses import fields, is_dataclass
 from enum import Enum
+from functools import cache
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
@@ -33,6 +34,9 @@ def decode_record(data: dict[str, Any]) -> Record:
     return record
 
 
+_hints = cache(get_type_hints)
+
+
 def _decode(kind: Any, data: Any) -> Any:
     origin = get_origin(kind)
     if origin in (Union, UnionType):
@@ -46,7 +50,7 @@ def _decode(kind: Any, data: Any) -> Any:
     if is_dataclass(kind) and isinstance(kind, type):
         if not isinstance(data, dict) or not data.keys() <= {f.name for f in fields(kind)}:
             raise ValueError(f"expected the fields of {kind.__name__}, not {data!r}")
-        hints = get_type_hints(kind)
+        hints = _hints(kind)
         try:
             return kind(**{name: _decode(hints[name], item) for name, item in data.items()})
         except TypeError as error:

@@ -1,3 +1,3 @@
-from tests.machines import crash_at, hidden, machine, new_machine
+from tests.machines import hidden, killed_at_every_line, machine, new_state
 
-__all__ = ["crash_at", "hidden", "machine", "new_machine"]
+__all__ = ["hidden", "killed_at_every_line", "machine", "new_state"]

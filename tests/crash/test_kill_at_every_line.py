@@ -3,19 +3,21 @@
 import pytest
 
 from gpupass import app
-from gpupass.errors import GpupassError
+from gpupass.errors import Pending
 from gpupass.system.locks import hold
-from tests.machines import Killed
 from tests.simulated import (
     ACCEL,
     BUS_AUDIO,
     BUS_GPU,
+    DISK,
+    FUNCTIONS,
     GPU,
     GPU_AUDIO,
     LONE,
     NVIDIA,
     SPARE,
     USB,
+    Machine,
 )
 from tests.simulated_libvirt import REFUSES
 
@@ -48,6 +50,11 @@ SCENARIOS = {
         lambda m: app.move(m, BUS_GPU, "vm2"),
         BUS_CARD,
     ),
+    "move the lone display": (
+        [lambda m: app.attach(m, "vm1", LONE)],
+        lambda m: app.move(m, LONE, "vm2"),
+        (LONE,),
+    ),
     "unbind what a crashed guest had": (
         [lambda m: app.attach(m, "vm1", GPU), lambda m: m.libvirt.stop("vm1")],
         lambda m: app.unbind(m, GPU),
@@ -56,30 +63,20 @@ SCENARIOS = {
 }
 
 
-def points():
-    for line in range(1, 100):
-        yield f"{line}-"
-        yield str(line)
+_USED = tuple(f for f in FUNCTIONS if f.address in {*CARD, *BUS_CARD, *SEVERAL, LONE, NVIDIA, DISK})
+SMALL = tuple(f for f in FUNCTIONS if f in _USED or f.address in {used.parent for used in _USED})
 
 
-def prepared(new_machine, before):
-    machine = new_machine()
-    for step in before:
-        step(machine)
-    machine.log.clear()
-    return machine
+@pytest.fixture
+def prepared(hidden, new_state):
+    def make(before):
+        machine = Machine(new_state(), SMALL)
+        for step in before:
+            step(machine)
+        machine.log.clear()
+        return machine
 
-
-def crashed(machine, verb, point, crash_at):
-    """True when the verb died at the point, False when it never came there."""
-    crash_at(point)
-    try:
-        verb(machine)
-    except Killed:
-        return True
-    finally:
-        crash_at(None)
-    return False
+    return make
 
 
 def settled(machine, touchable):
@@ -91,107 +88,94 @@ def settled(machine, touchable):
     assert not list((machine.state / "journal").glob("*"))
 
 
-@pytest.mark.parametrize("way", ["recover", "again", "recover, then again", "torn, then recover"])
+def tear(machine):
+    """The last line was being written."""
+    for path in (machine.state / "journal").glob("*.jsonl"):
+        with path.open("ab") as file:
+            file.write(b'{"intent": 1, "bef')
+
+
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_the_host_is_as_before_or_as_wanted(name, way, new_machine, crash_at):
+def test_the_host_is_as_before_or_as_wanted(name, prepared, new_state, killed_at_every_line):
     before, verb, touchable = SCENARIOS[name]
-    untouched = prepared(new_machine, before)
-    old = untouched.snapshot()
-    verb(untouched)
-    new = untouched.snapshot()
-    assert old != new
-    settled(untouched, touchable)
-    # an unfinished claim is ended by recover even where the verb itself was taken back
-    cleaned = prepared(new_machine, before)
+    machine = prepared(before)
+    old = machine.snapshot()
+    cleaned = machine.clone(new_state())  # recover also ends what a crashed guest left before the verb
     app.recover(cleaned)
-    allowed = [old, new, cleaned.snapshot()]
-    count = 0
-    for point in points():
-        machine = prepared(new_machine, before)
-        if not crashed(machine, verb, point, crash_at):
-            break
-        count += 1
-        if way.startswith("torn"):
-            for path in (machine.state / "journal").glob("*.jsonl"):
-                with path.open("ab") as file:
-                    file.write(b'{"intent": 1, "bef')
-        if "recover" in way:
-            app.recover(machine)
-            assert machine.snapshot() in allowed, f"killed at {point}"
-            settled(machine, touchable)
-        if "again" in way:
-            verb(machine)
-            assert machine.snapshot() == new, f"killed at {point}"
-            settled(machine, touchable)
-    assert count >= 8, "the verb was killed at no line at all"
+    left = killed_at_every_line(machine, verb)
+    new = machine.snapshot()
+    assert old != new
+    settled(machine, touchable)
+    assert len(left) >= 8, "there were no lines to be killed at"
+    for number, (point, killed) in enumerate(left.items()):
+        again = killed.clone(new_state())
+        verb(again)
+        assert again.snapshot() == new, f"killed at {point}, same verb again"
+        settled(again, touchable)
+        if number % 2:
+            tear(killed)
+        app.recover(killed)
+        assert killed.snapshot() in (old, new, cleaned.snapshot()), f"killed at {point}, recover"
+        settled(killed, touchable)
+        if number % 3 == 0:
+            verb(killed)
+            assert killed.snapshot() == new, f"killed at {point}, recover, same verb again"
+            settled(killed, touchable)
 
 
-def test_a_second_kill_during_recover(new_machine, crash_at):
+@pytest.mark.parametrize("name", ["attach what is bound", "move the lone display"])
+def test_a_second_kill_during_recover(name, prepared, killed_at_every_line):
     """Recover itself dies at every line of the journal it goes on with."""
-    before, verb, touchable = SCENARIOS["move"]
-    wanted = prepared(new_machine, before)
-    old = wanted.snapshot()
-    verb(wanted)
-    new = wanted.snapshot()
-    for first in points():
-        for second in (str(int(first.rstrip("-")) + ahead) + dash for ahead in (1, 2) for dash in ("-", "")):
-            machine = prepared(new_machine, before)
-            if not crashed(machine, verb, first, crash_at):
-                return
-            if crashed(machine, app.recover, second, crash_at):
-                app.recover(machine)
-            assert machine.snapshot() in (old, new), f"killed at {first}, then at {second}"
-            settled(machine, touchable)
+    before, verb, touchable = SCENARIOS[name]
+    machine = prepared(before)
+    old = machine.snapshot()
+    left = killed_at_every_line(machine, verb)
+    new = machine.snapshot()
+    for first, killed in list(left.items())[::2]:
+        for second, twice in killed_at_every_line(killed, app.recover).items():
+            app.recover(twice)
+            assert twice.snapshot() in (old, new), f"killed at {first}, then at {second}"
+            settled(twice, touchable)
 
 
 @pytest.mark.parametrize("verb", ["detach", "move"])
-def test_a_guest_that_will_not_let_go(verb, new_machine, crash_at):
+def test_a_guest_that_will_not_let_go(verb, prepared, killed_at_every_line):
     """The order survives kill -9: it is pending after recover, and finished once the guest has let go."""
 
     def run(machine):
-        if verb == "detach":
-            return app.detach(machine, "vm1", GPU, timeout=5)
-        return app.move(machine, GPU, "vm2", timeout=5)
+        with pytest.raises(Pending):
+            if verb == "detach":
+                app.detach(machine, "vm1", LONE, timeout=5)
+            else:
+                app.move(machine, LONE, "vm2", timeout=5)
 
-    def refusing():
-        machine = prepared(new_machine, [lambda m: app.attach(m, "vm1", GPU)])
-        machine.libvirt.guests["vm1"].lets_go = REFUSES
-        return machine
-
-    old = refusing().snapshot()
-    for point in points():
-        machine = refusing()
-        try:
-            assert crashed(machine, run, point, crash_at)
-        except GpupassError as pending:
-            assert pending.exit_code == 6
-            assert len(machine.open_journals()) == 1
-            break
-        app.recover(machine)
-        assert machine.snapshot() == old, f"killed at {point}: the guest still has it"
-        asked = machine.libvirt.guests["vm1"].asks > 0
-        assert len(machine.open_journals()) == (1 if asked else 0), f"killed at {point}"
-        if not asked:
-            continue
-        machine.libvirt.reboot("vm1")
-        app.recover(machine)
-        assert GPU not in machine.libvirt.guests["vm1"].live
-        assert (GPU in machine.libvirt.guests["vm2"].live) == (verb == "move"), f"killed at {point}"
-        settled(machine, CARD)
+    machine = prepared([lambda m: app.attach(m, "vm1", LONE)])
+    machine.libvirt.guests["vm1"].lets_go = REFUSES
+    old = machine.snapshot()
+    for point, killed in killed_at_every_line(machine, run).items():
+        ordered = bool(killed.open_journals()) and killed.libvirt.guests["vm1"].asks > 0
+        app.recover(killed)
+        assert killed.snapshot() == old, f"killed at {point}: the guest still has it"
+        asked = killed.libvirt.guests["vm1"].asks > 0
+        assert len(killed.open_journals()) == asked >= ordered, f"killed at {point}"
+        if asked:
+            killed.libvirt.reboot("vm1")
+            app.recover(killed)
+            assert LONE not in killed.libvirt.guests["vm1"].live
+            assert (LONE in killed.libvirt.guests["vm2"].live) == (verb == "move"), f"killed at {point}"
+            settled(killed, (LONE,))
 
 
-@pytest.mark.parametrize("name", SCENARIOS)
-def test_a_crash_and_then_a_reboot(name, new_machine, crash_at):
+@pytest.mark.parametrize("name", ["bind a card", "unbind", "attach from the host", "move, reset by slot"])
+def test_a_crash_and_then_a_reboot(name, prepared, killed_at_every_line):
     """The journal of another boot is closed; no device of the freshly booted host is touched for it."""
     before, verb, _ = SCENARIOS[name]
-    for point in points():
-        machine = prepared(new_machine, before)
-        if not crashed(machine, verb, point, crash_at):
-            return
-        machine.reboot()
-        machine.log.clear()
-        app.recover(machine)
-        assert machine.open_journals() == []
-        assert machine.snapshot()["drivers"] == new_machine().snapshot()["drivers"]
-        assert machine.log == [], f"killed at {point}, rebooted, then written to {machine.log}"
-        assert not [record for record in machine.records() if record.startswith("claim")]
+    fresh = prepared([]).snapshot()["drivers"]
+    for point, killed in killed_at_every_line(prepared(before), verb).items():
+        killed.reboot()
+        killed.log.clear()
+        app.recover(killed)
+        assert killed.open_journals() == []
+        assert killed.snapshot()["drivers"] == fresh
+        assert killed.log == [], f"killed at {point}, rebooted, then written to {killed.log}"
+        assert not [record for record in killed.records() if record.startswith("claim")]
