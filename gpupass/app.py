@@ -340,6 +340,8 @@ def _clean_leftovers(system: System, connect: str, deadline: float) -> Iterator[
             continue
         group = tuple(member.address for member in host.group_of(device))
         seen.update(group)
+        if _is_open(system, group):  # that operation's report says more
+            continue
         report = Report(
             title=f"clean {record.address} (was {record.domain}'s)",
             ending=Ending.DONE,
@@ -357,9 +359,9 @@ def _clean_leftovers(system: System, connect: str, deadline: float) -> Iterator[
 
 
 def _clean_leftover(system: System, report: Report, connect: str, deadline: float) -> Report | None:
-    """Under the lock. None when there is nothing to clean, or an open operation says more."""
+    """Under the lock. None when there is nothing to clean."""
     group = report.plan.devices
-    if any(set(operation.devices) & set(group) for operation in journal.open_operations(system)):
+    if _is_open(system, group):
         return None
     system.hypervisor(connect)  # its guests live on while libvirt is away: nobody knows then who has what
     host = observe(system, connect=connect, detail=lambda host: _with_bridges_above(host, group))
@@ -368,6 +370,10 @@ def _clean_leftover(system: System, report: Report, connect: str, deadline: floa
     if not plan.steps:
         return None
     return _told(replace(report, plan=plan), execute(plan, system, deadline))
+
+
+def _is_open(system: System, devices: tuple[Address, ...]) -> bool:
+    return any(set(operation.devices) & set(devices) for operation in journal.open_operations(system))
 
 
 def _told(report: Report, outcome: Outcome) -> Report:

@@ -29,6 +29,7 @@ class Plugged:
     alias: str
     bus: int | None = None  # None: unassigned
     asked: bool = False
+    going: bool = False
     function: str = "0"
     multifunction: bool = False
 
@@ -195,12 +196,13 @@ class SimulatedLibvirt:
             raise LibvirtFailure(f"operation failed: {text}", OPERATION_FAILED)
         if plugged.bus in guest.hotplug_off:
             raise LibvirtFailure("Hot-unplug failed: unsupported by the port device", INTERNAL_ERROR)
-        if plugged.asked and guest.lets_go != REFUSES:
+        if plugged.going:
             raise LibvirtFailure(
                 "internal error: Device hostdev0 is already in the process of unplug", INTERNAL_ERROR
             )
         plugged.asked = True
         if guest.lets_go != REFUSES and guest.state is DomainState.RUNNING:
+            plugged.going = True
             self.machine.at(guest.lets_go, self._eject, guest, plugged)
 
     # inside

@@ -91,7 +91,7 @@ def plan_unbind(host: Host, device: Device) -> Plan:
         for user in member.users
         if user.kind is UserKind.DOMAIN
     ]
-    findings += [] if findings else _busy_findings(moving)
+    findings += _busy_findings(moving)
     findings += quarantine_findings(host, moving)
     return Plan(title=title, steps=tuple(steps), findings=tuple(findings), devices=_addresses(host, device))
 
@@ -157,7 +157,7 @@ def held_findings(members: tuple[Device, ...]) -> tuple[Finding, ...]:
     """Somebody drives the group without libvirt (QEMU by hand, SPDK, DPDK); one line per process."""
     found: dict[int | None, Finding] = {}
     for member in members:
-        for finding, user in zip(_busy_findings((member,)), _processes(member), strict=True):
+        for finding, user in zip(_busy_findings((member,)), _processes(member), strict=False):
             if member.on_vfio:
                 found.setdefault(user.pid, finding)
     return tuple(found.values())
@@ -180,13 +180,17 @@ def _processes(member: Device) -> tuple[User, ...]:
 
 
 def _busy_findings(moving: tuple[Device, ...]) -> list[Finding]:
-    """An unbind under an open device file can block for ever, so it is never tried."""
+    """An unbind under an open device file can block for ever, so it is never tried.
+
+    Where a domain has the device the process is its QEMU, and killing that is no remedy.
+    """
     return [
         Finding(
             message=f"{member.address} is in use by {user.name} ({user.detail})",
             remedy=f"stop it: kill {user.pid}",
         )
         for member in moving
+        if not any(user.kind is UserKind.DOMAIN for user in member.users)
         for user in _processes(member)
     ]
 

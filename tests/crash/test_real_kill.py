@@ -1,0 +1,36 @@
+"""GPUPASS_CRASH really is kill -9: a process of its own dies at the line, another one recovers."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gpupass import app
+from tests.simulated import LONE, Machine
+
+ROOT = Path(__file__).parent.parent.parent
+DIE = """
+import os, sys
+from pathlib import Path
+os.geteuid = lambda: 0
+from gpupass import app
+from tests.simulated import LONE, Machine
+app.bind(Machine(Path(sys.argv[1])), LONE)
+"""
+
+
+@pytest.mark.parametrize(("point", "open_ones", "lines"), [("1-", 0, 0), ("1", 1, 1), ("4-", 1, 3)])
+def test_killed(point, open_ones, lines, hidden, new_state):
+    state = new_state()
+    environment = {**os.environ, "GPUPASS_CRASH": point, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", DIE, str(state)], env=environment, timeout=30, check=False)
+    assert done.returncode == -signal.SIGKILL
+    journals = list((state / "journal").glob("*.jsonl"))
+    assert len(journals) == open_ones
+    assert sum(len(path.read_bytes().splitlines()) for path in journals) == lines
+    machine = Machine(state)
+    assert [report.ending for report in app.recover(machine)] == ["rolled back"] * open_ones
+    assert machine.driver(LONE) == "bochs-drm" and machine.records() == {}
