@@ -182,7 +182,7 @@ def read(path: Path) -> Operation | None:
             operation = _apply(operation, line)
         if not all(0 <= number < len(operation.steps) for number in operation.before):
             raise ValueError("a step that was never planned")
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError):
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
         set_aside(path)
         return None
     return replace(operation, lines=len(lines))

@@ -3,6 +3,7 @@
 import json
 import os
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +33,7 @@ class LibvirtFailure(GpupassError):
         self.code = code
 
 
+NO_CONNECTION = 38  # VIR_ERR_SYSTEM_ERROR, as for a socket that nobody serves
 NO_DOMAIN = 42  # VIR_ERR_NO_DOMAIN
 OPERATION_INVALID = 55  # VIR_ERR_OPERATION_INVALID: among others, the domain is not running
 DEVICE_MISSING = 99  # VIR_ERR_DEVICE_MISSING
@@ -56,15 +58,20 @@ class Hypervisor:
         libvirt.registerErrorHandler(_ignore, None)
         libvirt.virEventRegisterDefaultImpl()
         threading.Thread(target=self._loop, name="libvirt-events", daemon=True).start()
-        opener = libvirt.open if os.geteuid() == 0 else libvirt.openReadOnly
+        self._uri = uri
+        self._connect()
+
+    def _connect(self) -> None:
+        opener = self._libvirt.open if os.geteuid() == 0 else self._libvirt.openReadOnly
         try:
-            self._connection = opener(uri)
-            self._connection.setKeepAlive(5, 3)
-        except libvirt.libvirtError as error:
+            self._connection = opener(self._uri)
+            with suppress(self._libvirt.libvirtError):  # the test driver has none
+                self._connection.setKeepAlive(5, 3)
+            self._register()
+        except self._libvirt.libvirtError as error:
             raise Refused(
-                f"cannot connect to libvirt at {uri}: {_text(error)}", "systemctl start libvirtd"
+                f"cannot connect to libvirt at {self._uri}: {_text(error)}", "systemctl start libvirtd"
             ) from None
-        self._register()
 
     def _loop(self) -> None:
         while True:
@@ -91,49 +98,65 @@ class Hypervisor:
             self._changed.wait_for(lambda: self._count > seen, timeout=seconds)
 
     def domains(self) -> tuple[DomainText, ...]:
-        """Every domain, sorted by name; one that vanishes while being read is left out."""
+        """Every domain, sorted by name; one that vanishes while being read is left out.
+
+        Any other failure is told: a domain left out because libvirt went away could have the device.
+        """
         found = []
-        for domain in self._call(self._connection.listAllDomains):
+        for domain in self._call(self._alive().listAllDomains):
             try:
-                found.append(self._describe(domain))
-            except self._libvirt.libvirtError:
-                continue
+                found.append(self._call(self._describe, domain))
+            except LibvirtFailure as failure:
+                if failure.code != NO_DOMAIN:
+                    raise
         return tuple(sorted(found, key=lambda text: text.name))
 
     def _describe(self, domain: Any) -> DomainText:
+        active = bool(domain.isActive())
+        try:
+            live = domain.XMLDesc(0) if active else None
+            job = _JOBS.get(domain.jobInfo()[0]) if active else None
+        except self._libvirt.libvirtError as error:
+            if error.get_error_code() != OPERATION_INVALID:
+                raise
+            active, live, job = False, None, None  # it has stopped just now
+        resident = None
+        if active:
+            with suppress(self._libvirt.libvirtError):  # a monitor that hangs does not hide the domain
+                resident = domain.memoryStats().get("rss")
         state = {1: DomainState.RUNNING, 3: DomainState.PAUSED, 5: DomainState.SHUT_OFF}.get(
             domain.state()[0], DomainState.OTHER
         )
-        active = bool(domain.isActive())
         return DomainText(
             name=domain.name(),
             uuid=domain.UUIDString(),
             state=state,
             autostart=bool(domain.isPersistent() and domain.autostart()),
-            live=domain.XMLDesc(0) if active else None,
+            live=None if state is DomainState.SHUT_OFF else live,
             config=domain.XMLDesc(self._libvirt.VIR_DOMAIN_XML_INACTIVE) if domain.isPersistent() else None,
-            job=_JOBS.get(domain.jobInfo()[0]) if active else None,
-            resident=domain.memoryStats().get("rss") if active else None,
+            job=job,
+            resident=resident,
         )
 
     def live_xml(self, uuid: str) -> str | None:
         """The running domain's XML; None when it does not run or no longer exists."""
         try:
-            domain = self._connection.lookupByUUIDString(uuid)
-            return str(domain.XMLDesc(0)) if domain.isActive() else None
+            domain = self._alive().lookupByUUIDString(uuid)
+            xml = str(domain.XMLDesc(0))
+            return xml if domain.isActive() else None  # asked last: a stopped one tells its persistent XML
         except self._libvirt.libvirtError as error:
-            if error.get_error_code() == NO_DOMAIN:
+            if error.get_error_code() in (NO_DOMAIN, OPERATION_INVALID):  # gone, or stopped just now
                 return None
             raise LibvirtFailure(_text(error), error.get_error_code()) from None
 
     def attach(self, uuid: str, xml: str) -> None:
         """attachDeviceFlags, live only. An error does not prove that nothing was attached: look again."""
-        domain = self._call(self._connection.lookupByUUIDString, uuid)
+        domain = self._call(self._alive().lookupByUUIDString, uuid)
         self._call(domain.attachDeviceFlags, xml, self._libvirt.VIR_DOMAIN_AFFECT_LIVE)
 
     def detach(self, uuid: str, alias: str) -> None:
         """detachDeviceAlias, live only: sends the request and does not wait for the guest."""
-        domain = self._call(self._connection.lookupByUUIDString, uuid)
+        domain = self._call(self._alive().lookupByUUIDString, uuid)
         self._call(domain.detachDeviceAlias, alias, self._libvirt.VIR_DOMAIN_AFFECT_LIVE)
 
     def query_pci(self, uuid: str) -> Any:
@@ -146,6 +169,15 @@ class Hypervisor:
         except (ImportError, self._libvirt.libvirtError):
             return None
         return json.loads(answer).get("return")
+
+    def _alive(self) -> Any:
+        """The connection; a new one where libvirtd has been restarted. LibvirtFailure while it is away."""
+        if not self._connection.isAlive():
+            try:
+                self._connect()
+            except Refused as refused:
+                raise LibvirtFailure(refused.message, NO_CONNECTION) from None
+        return self._connection
 
     def _call(self, function: Any, *arguments: object) -> Any:
         try:

@@ -102,7 +102,7 @@ def read_record(state: Path, kind: RecordKind, address: str) -> Record | None:
         if (record.kind, record.address) != (kind, address):
             raise ValueError("about something else")
         return record
-    except ValueError:
+    except (ValueError, RecursionError):
         set_aside(path)
         return None
 

@@ -1,0 +1,74 @@
+"""Writes from a child: what the kernel answers comes back, what hangs is left behind."""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from gpupass.system.guarded import WriteHung, write_guarded
+
+
+def test_it_writes(tmp_path):
+    target = tmp_path / "override"
+    target.write_text("")
+    write_guarded(str(target), "vfio-pci\n", 5)
+    assert target.read_text() == "vfio-pci\n"
+
+
+@pytest.mark.parametrize(
+    ("path", "number"),
+    [("/nonexistent/unbind", errno.ENOENT), ("/proc/self", errno.EISDIR), ("/dev/full", errno.ENOSPC)],
+)
+def test_the_kernels_refusal_comes_back(path, number):
+    with pytest.raises(OSError) as refused:
+        write_guarded(path, "x", 5)
+    assert refused.value.errno == number
+
+
+@pytest.fixture
+def fifo(tmp_path):
+    """Opening it for writing blocks until somebody reads."""
+    path = tmp_path / "fifo"
+    os.mkfifo(path)
+    return str(path)
+
+
+def test_a_write_that_hangs_is_left_behind(fifo):
+    start = time.monotonic()
+    with pytest.raises(WriteHung) as hung:
+        write_guarded(fifo, "x", 0.1)
+    assert time.monotonic() - start < 2
+    assert hung.value.path == fifo and hung.value.where
+    assert os.waitpid(hung.value.pid, 0)[1] == signal.SIGKILL
+
+
+def test_the_child_keeps_neither_our_locks_nor_our_output(fifo, tmp_path):
+    """An unbind that hangs for ever cannot be killed: nobody may wait for the child's files to close."""
+    lock = tmp_path / "lock"
+    program = f"""
+import fcntl, os, sys
+from gpupass.system import guarded
+lock = os.open({str(lock)!r}, os.O_CREAT | os.O_RDWR)
+fcntl.flock(lock, fcntl.LOCK_EX)
+os.kill = lambda *_: None  # as if it were uninterruptible
+try:
+    guarded.write_guarded({fifo!r}, "x", 0.1)
+except guarded.WriteHung as hung:
+    print(hung.pid, flush=True)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=10, check=True
+    )
+    pid = int(done.stdout)
+    try:
+        import fcntl
+
+        with lock.open("r+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.kill(pid, 0)  # it is alive
+    finally:
+        os.kill(pid, signal.SIGKILL)

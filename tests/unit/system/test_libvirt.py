@@ -1,0 +1,212 @@
+"""The libvirt calls against a stand-in for its Python module: what goes wrong there is told in our words."""
+
+import sys
+import threading
+from types import SimpleNamespace
+
+import pytest
+
+from gpupass.errors import GpupassError, Refused
+from gpupass.model.domain import DomainState
+from gpupass.system.libvirt import NO_DOMAIN, OPERATION_INVALID, Hypervisor, LibvirtFailure
+
+
+class LibvirtError(Exception):
+    def __init__(self, code, text="it failed"):
+        super().__init__(text)
+        self.code, self.text = code, text
+
+    def get_error_code(self):
+        return self.code
+
+    def get_error_message(self):
+        return self.text
+
+
+class Domain:
+    """`fails` maps a call's name to the error it ends with."""
+
+    def __init__(self, name, state=1, fails=None, job=0):
+        self._name, self._state, self.fails, self._job = name, state, fails or {}, job
+        self.calls = []
+
+    def _may(self, call, value):
+        if call in self.fails:
+            raise LibvirtError(self.fails[call])
+        return value
+
+    def name(self):
+        return self._name
+
+    def UUIDString(self):
+        return f"uuid-{self._name}"
+
+    def state(self):
+        return self._may("state", [self._state, 0])
+
+    def isActive(self):
+        return self._may("isActive", self._state != 5)
+
+    def isPersistent(self):
+        return True
+
+    def autostart(self):
+        return 0
+
+    def XMLDesc(self, flags):
+        return self._may("XMLDesc", f"<domain>{flags}</domain>")
+
+    def jobInfo(self):
+        return self._may("jobInfo", [self._job])
+
+    def memoryStats(self):
+        return self._may("memoryStats", {"rss": 5})
+
+    def attachDeviceFlags(self, xml, flags):
+        self.calls.append(("attach", xml, flags))
+        self._may("attachDeviceFlags", None)
+
+    def detachDeviceAlias(self, alias, flags):
+        self.calls.append(("detach", alias, flags))
+        self._may("detachDeviceAlias", None)
+
+
+class Connection:
+    def __init__(self, domains):
+        self.domains, self.alive, self.callbacks = domains, True, []
+
+    def setKeepAlive(self, *_):
+        raise LibvirtError(3, "not supported")
+
+    def isAlive(self):
+        return self.alive
+
+    def domainEventRegisterAny(self, domain, event, callback, opaque):
+        self.callbacks.append(callback)
+
+    def listAllDomains(self):
+        if not self.alive:
+            raise LibvirtError(38, "broken pipe")
+        return self.domains
+
+    def lookupByUUIDString(self, uuid):
+        for domain in self.domains:
+            if domain.UUIDString() == uuid:
+                return domain
+        raise LibvirtError(NO_DOMAIN, "no domain")
+
+
+@pytest.fixture
+def libvirt(monkeypatch):
+    """`module.domains` is what a new connection sees; `module.fails` keeps it from being made."""
+    never = threading.Event()
+    module = SimpleNamespace(
+        libvirtError=LibvirtError,
+        registerErrorHandler=lambda *_: None,
+        virEventRegisterDefaultImpl=lambda: None,
+        virEventRunDefaultImpl=never.wait,
+        VIR_DOMAIN_AFFECT_LIVE=1,
+        VIR_DOMAIN_XML_INACTIVE=2,
+        domains=[],
+        fails=None,
+        connections=[],
+    )
+    for number, name in enumerate(("LIFECYCLE", "DEVICE_ADDED", "DEVICE_REMOVED", "REBOOT")):
+        setattr(module, f"VIR_DOMAIN_EVENT_ID_{name}", number)
+    module.VIR_DOMAIN_EVENT_ID_DEVICE_REMOVAL_FAILED = 9
+
+    def connect(uri):
+        if module.fails:
+            raise LibvirtError(38, module.fails)
+        module.connections.append(Connection(module.domains))
+        return module.connections[-1]
+
+    module.open = module.openReadOnly = connect
+    monkeypatch.setitem(sys.modules, "libvirt", module)
+    return module
+
+
+def test_without_the_module(monkeypatch):
+    monkeypatch.setitem(sys.modules, "libvirt", None)
+    with pytest.raises(Refused, match="not installed") as refused:
+        Hypervisor("qemu:///system")
+    assert "python3-libvirt" in refused.value.hint
+
+
+def test_without_a_daemon(libvirt):
+    libvirt.fails = "no such file"
+    with pytest.raises(Refused, match="qemu:///system: no such file"):
+        Hypervisor("qemu:///system")
+
+
+def test_domains_sorted_with_what_matters(libvirt):
+    libvirt.domains += [Domain("b", state=3, job=2), Domain("a", state=5)]
+    a, b = Hypervisor("x").domains()
+    assert (a.name, a.state, a.live, a.job, a.resident) == ("a", DomainState.SHUT_OFF, None, None, None)
+    assert (b.state, b.live, b.config) == (DomainState.PAUSED, "<domain>0</domain>", "<domain>2</domain>")
+    assert (b.job, b.resident) == ("a running job", 5)
+
+
+@pytest.mark.parametrize(
+    ("fails", "live"),
+    [
+        ({"memoryStats": 68}, True),
+        ({"jobInfo": OPERATION_INVALID}, False),
+    ],
+)
+def test_a_domain_that_answers_half_is_not_hidden(fails, live, libvirt):
+    libvirt.domains.append(Domain("a", fails=fails))
+    (domain,) = Hypervisor("x").domains()
+    assert (domain.live is not None) is live
+
+
+def test_a_domain_that_vanishes_is_left_out_but_a_lost_connection_is_told(libvirt):
+    libvirt.domains += [Domain("a", fails={"state": NO_DOMAIN}), Domain("b")]
+    hypervisor = Hypervisor("x")
+    assert [domain.name for domain in hypervisor.domains()] == ["b"]
+    libvirt.domains[1].fails["XMLDesc"] = 38
+    with pytest.raises(LibvirtFailure):
+        hypervisor.domains()
+
+
+def test_a_restarted_daemon_is_found_again_with_its_events(libvirt):
+    libvirt.domains.append(Domain("a"))
+    hypervisor = Hypervisor("x")
+    libvirt.connections[0].alive = False
+    libvirt.fails = "no such file"
+    with pytest.raises(GpupassError, match="no such file"):
+        hypervisor.live_xml("uuid-a")
+    libvirt.fails = None
+    assert hypervisor.live_xml("uuid-a") == "<domain>0</domain>"
+    seen = hypervisor.events()
+    for callback in libvirt.connections[1].callbacks:
+        callback(None, None, None)
+    assert hypervisor.events() - seen == 5
+    hypervisor.wait_event(seen, 10)  # at once: it came already
+
+
+@pytest.mark.parametrize(
+    ("state", "fails", "xml"),
+    [(1, {}, "<domain>0</domain>"), (5, {}, None), (1, {"XMLDesc": NO_DOMAIN}, None)],
+)
+def test_live_xml(state, fails, xml, libvirt):
+    libvirt.domains.append(Domain("a", state=state, fails=fails))
+    assert Hypervisor("x").live_xml("uuid-a") == xml
+    assert Hypervisor("x").live_xml("uuid-b") is None
+
+
+def test_attach_and_detach_are_live_only_and_their_errors_keep_the_code(libvirt):
+    domain = Domain("a")
+    libvirt.domains.append(domain)
+    hypervisor = Hypervisor("x")
+    hypervisor.attach("uuid-a", "<hostdev/>")
+    hypervisor.detach("uuid-a", "ua-1")
+    assert domain.calls == [("attach", "<hostdev/>", 1), ("detach", "ua-1", 1)]
+    domain.fails = {"attachDeviceFlags": 1, "detachDeviceAlias": 99}
+    for call, code in ((hypervisor.attach, 1), (hypervisor.detach, 99)):
+        with pytest.raises(LibvirtFailure) as failed:
+            call("uuid-a", "x")
+        assert failed.value.code == code
+    with pytest.raises(LibvirtFailure) as failed:
+        hypervisor.detach("uuid-b", "x")
+    assert failed.value.code == NO_DOMAIN
