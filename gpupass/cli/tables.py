@@ -182,7 +182,7 @@ def _table(
 
 def _widths(lines: Sequence[tuple[str, ...]], room: int, elastic: dict[int, int]) -> list[int]:
     widths = [max(cell_len(line[index]) for line in lines) for index in range(len(lines[0]))]
-    excess = sum(widths) + 2 * (len(widths) - 1) - room
+    excess = sum(widths) + 2 * len(widths) - room  # older rich pads the last column, too
     for index, least in elastic.items():
         give = max(0, min(excess, widths[index] - least))
         widths[index] -= give

@@ -46,12 +46,15 @@ def plan_bind(
     if not moving:
         return Plan(title=f"bind {device.address} to {driver}", devices=_addresses(host, device))
     steps: list[Step] = []
+    wanted = {m.address: driver if m == device else VFIO for m in moving}  # a variant drives its device only
     if whole_group:
-        steps.append(LoadModule(module=driver, why="the driver that lends a device to a guest"))
+        why = "the driver that lends a device to a guest"
+        steps += [LoadModule(module=name, why=why) for name in dict.fromkeys(wanted.values())]
     for member in moving:
         steps += _leave(host, member)
         why = "asked for" if member.address == device.address else f"same IOMMU group as {device.address}"
-        steps.append(BindDriver(address=member.address, driver=driver, override=driver, why=why))
+        goal = wanted[member.address]
+        steps.append(BindDriver(address=member.address, driver=goal, override=goal, why=why))
     findings = (
         *_group_findings(host, device, moving, allow_boot_display, whole_group),
         *_busy_findings(moving),
@@ -144,13 +147,6 @@ def _group_findings(
     for stay in verdict.staying:
         if stay.kind is not StayKind.BOOT_DISPLAY or not allow_boot_display:
             yield Finding(message=stay.reason, remedy=stay.remedy)
-    for member in moving:
-        sriov = member.facts.sriov
-        if sriov is not None and sriov.enabled:
-            yield Finding(
-                message=f"{member.address} has {sriov.enabled} virtual functions enabled",
-                remedy=f"when nobody uses them: echo 0 > /sys/bus/pci/devices/{member.address}/sriov_numvfs",
-            )
 
 
 def held_findings(members: tuple[Device, ...]) -> tuple[Finding, ...]:

@@ -91,6 +91,9 @@ def _staying(member: Device, host: Host) -> tuple[Staying, ...]:
                 f"echo {member.address} > /sys/bus/pci/drivers/{member.driver}/unbind",
             )
         )
+    vfs = tuple(device for device in host.devices if device.physfn == member.address)
+    if vfs:
+        found.append(_functions_stay(member, vfs))
     quarantine = host.record(RecordKind.QUARANTINE, member.address)
     if quarantine is not None:
         found.append(
@@ -103,6 +106,24 @@ def _staying(member: Device, host: Host) -> tuple[Staying, ...]:
             )
         )
     return tuple(found)
+
+
+def _functions_stay(member: Device, vfs: tuple[Device, ...]) -> Staying:
+    """A physical function that loses its driver takes its virtual functions away from whoever has them."""
+    taken = [
+        f"{vf.address} belongs to domain {user.name}"
+        for vf in vfs
+        for user in vf.users
+        if user.kind is UserKind.DOMAIN
+    ]
+    use = f": {', '.join(taken)}" if taken else ""
+    return Staying(
+        address=member.address,
+        kind=StayKind.SRIOV,
+        name=str(len(vfs)),
+        reason=f"{member.address} has {len(vfs)} virtual functions enabled{use}",
+        remedy=f"when nobody uses them: echo 0 > /sys/bus/pci/devices/{member.address}/sriov_numvfs",
+    )
 
 
 def _user_stays(member: Device, user: User) -> Staying:
@@ -147,8 +168,6 @@ def _warnings(endpoints: tuple[Device, ...], host: Host) -> tuple[str, ...]:
             found.append(f"{member.address} has no reset of its own")
         if member.detail is not None and not member.detail.responds:
             found.append(f"{member.address} does not answer: its configuration space reads all ones")
-        if member.detail is not None and member.detail.sriov is not None and member.detail.sriov.enabled:
-            found.append(f"{member.address} has {member.detail.sriov.enabled} virtual functions switched on")
         found.extend(
             f"domain {user.name} names {member.address} in its persistent XML"
             for user in member.users

@@ -14,6 +14,7 @@ class StayKind(StrEnum):
     BOOT_DISPLAY = "boot-display"
     BRIDGE = "bridge"
     DOMAIN = "domain"
+    SRIOV = "sr-iov"  # it has virtual functions, which would vanish
     QUARANTINE = "quarantine"
 
     @property

@@ -25,7 +25,7 @@ class ConfigSpace:
 def read_config_space(data: bytes) -> ConfigSpace:
     if len(data) < 16:
         return ConfigSpace()
-    if data[:4] == b"\xff\xff\xff\xff":
+    if not data[:64].strip(b"\xff"):  # a virtual function has no vendor ID either (SR-IOV 1.1, 3.4.1.1)
         return ConfigSpace(responds=False)
     return ConfigSpace(
         header_type=data[14] & 0x7F,

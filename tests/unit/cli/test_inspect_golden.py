@@ -19,6 +19,7 @@ SHOWN = {
     "no-iommu": "0000:01:00.0",
     "lab-simple": "04:00.0",
     "lab-groups": "01:00.0",
+    "lab-sriov": "03:00.0",
 }
 CASES = [(name, verb, words) for name in NAMES for verb, words in VERBS.items()]
 CASES += [(name, "show", ["show", device]) for name, device in SHOWN.items()]

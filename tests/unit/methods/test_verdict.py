@@ -154,3 +154,13 @@ def test_an_nvswitch_is_no_bridge() -> None:
 def test_unknown_detail_is_no_reset_warning() -> None:
     host = _host(replace(_device(GPU), detail=None))
     assert group_verdict(1, host).warnings == ()
+
+
+def test_virtual_functions_keep_their_physical_function() -> None:
+    user = User(kind=UserKind.DOMAIN, name="vm1")
+    vf = _device(OTHER, 0x020000, "vfio-pci", group=2, physfn=GPU, users=(user,))
+    host = _host(_device(GPU), vf)
+    (staying,) = group_verdict(1, host).staying
+    assert staying.kind is StayKind.SRIOV
+    assert f"{OTHER} belongs to domain vm1" in staying.reason
+    assert [staying.kind for staying in group_verdict(2, host).staying] == [StayKind.DOMAIN]

@@ -42,6 +42,13 @@ def test_a_silent_device() -> None:
     assert not read_config_space(b"\xff" * 4096).responds
 
 
+def test_a_virtual_function_answers_without_a_vendor() -> None:
+    data = _space((0x000D, b"\x1d\x00\x1d\x00"))
+    data[:4] = b"\xff\xff\xff\xff"
+    space = read_config_space(bytes(data))
+    assert (space.responds, space.acs) == (True, Acs.ENABLED)
+
+
 def test_multifunction_and_header_type() -> None:
     space = read_config_space(bytes(_space(header_type=0x81)))
     assert (space.header_type, space.multifunction) == (1, True)
