@@ -102,7 +102,7 @@ def _staying(member: Device, host: Host) -> tuple[Staying, ...]:
                 kind=StayKind.QUARANTINE,
                 name="",
                 reason=f"{member.address} is in quarantine: {quarantine.why}",
-                remedy=f"gpupass quarantine release {member.address}",
+                remedy=f"gpupass quarantine clear {member.address}",
             )
         )
     return tuple(found)
