@@ -410,7 +410,7 @@ class Lab:
         ports = [qemu.port_address(number) for number, _ in wanted.stateless]
         registers = {port: self._must(("sh", "-c", _READ_REGISTERS, "registers", port)) for port in ports}
         try:
-            self._store(wanted).save(self.instance, image.require(), name, registers)
+            self._store(wanted).save(self.instance, name, registers)
         finally:
             self._arrive(30.0)
 

@@ -63,7 +63,7 @@ class Store:
             )
         return found
 
-    def save(self, instance: Instance, image: Image, name: str, registers: dict[str, str]) -> Snapshot:
+    def save(self, instance: Instance, name: str, registers: dict[str, str]) -> Snapshot:
         """Save the running machine; it stands still meanwhile and then goes on."""
         host.checked_name(name, "the name of a snapshot")
         self.root.mkdir(parents=True, exist_ok=True)
@@ -74,10 +74,7 @@ class Store:
                     qmp.execute("stop")
                     _migrate(qmp, work / "memory")
                     # After a completed migration QEMU has flushed the disk and let go of it.
-                    host.run_tool(
-                        ["qemu-img", "convert", "-O", "qcow2", "-B", str(image.disk), "-F", "raw",
-                         str(instance.disk), str(work / "disk.qcow2")]
-                    )  # fmt: skip
+                    _copy_disk(instance, work)
                 finally:
                     qmp.execute("cont")
             about = {"registers": registers, "when": time.time()}
@@ -96,6 +93,21 @@ class Store:
             shutil.rmtree(old, ignore_errors=True)
         else:
             work.rename(target)
+
+
+def _copy_disk(instance: Instance, work: Path) -> None:
+    """One overlay of the image that holds all a lab's disk has: its own writes over those of its snapshot."""
+    disk = work / "disk.qcow2"
+    if not instance.base.exists():
+        shutil.copyfile(instance.disk, disk)
+        return
+    # Not `qemu-img convert -B`: it looks at the uppermost layer only and so forgets what lies between.
+    own = work / "own.qcow2"
+    shutil.copyfile(instance.base, disk)
+    shutil.copyfile(instance.disk, own)
+    host.run_tool(["qemu-img", "rebase", "-u", "-b", str(disk), "-F", "qcow2", str(own)])
+    host.run_tool(["qemu-img", "commit", "-q", str(own)])
+    own.unlink()
 
 
 def _migrate(qmp: Qmp, target: Path) -> None:
