@@ -1,0 +1,171 @@
+"""Emulated hosts for the lab tests: one at a time, booted once per topology, restored per test."""
+
+import json
+import os
+import shlex
+
+import pytest
+
+from gpupass.lab.machine import Lab
+
+GUEST_SECONDS = 120
+
+
+class EmulatedHost:
+    """A lab with the verbs a test needs; every command's exit status is checked."""
+
+    def __init__(self, topology: str) -> None:
+        self.topology = topology
+        self.lab = Lab(f"test-{topology}")
+        self.lab.up(topology, from_snapshot=True, follow=os.getpid())
+
+    def sh(self, script: str, code: int | None = 0, timeout: float = GUEST_SECONDS) -> str:
+        done = self.lab.run(["bash", "-c", script], timeout=timeout)
+        if code is not None:
+            assert done.returncode == code, f"{script}\n{done.text}\n{done.stderr.decode()}"
+        return done.text
+
+    def gpupass(self, *argv: str, code: int = 0, timeout: float = GUEST_SECONDS) -> dict:
+        """One verb with --json; its document. No verb may ever print a traceback."""
+        done = self.lab.run(["gpupass", *argv, "--json"], timeout=timeout)
+        said = f"gpupass {shlex.join(argv)}: exit {done.returncode}\n{done.text}\n{done.stderr.decode()}"
+        assert b"Traceback" not in done.stderr, said
+        assert done.returncode == code, said
+        document = json.loads(done.text)
+        assert document["schema"] == 1
+        return document
+
+    def refused(self, *argv: str, code: int = 4) -> str:
+        """All that the error says, in one text."""
+        error = self.gpupass(*argv, code=code)["error"]
+        assert error["message"].startswith("cannot "), error
+        return "\n".join([error["message"], *(reason["message"] for reason in error["reasons"])])
+
+    def refused_pending(self, *argv: str) -> str:
+        """The guest has not let go: exit 6."""
+        error = self.gpupass(*argv, code=6)["error"]
+        assert error["message"].startswith("pending"), error
+        return error["message"]
+
+    def start(self, *names: str, guest: str = "ack", options: str = "") -> None:
+        """Define and start nested domains and wait until their guests run."""
+        for name in names:
+            self.sh(f"lab-domain {name} --guest {guest} {options} --start")
+        self.running(*names)
+
+    def running(self, *names: str) -> None:
+        for name in names:
+            log = f"/var/log/libvirt/qemu/{name}-serial.log"
+            self.sh(f"for i in $(seq 400); do grep -qs R {log} && exit 0; sleep 0.1; done; exit 1")
+
+    def hostdevs(self, domain: str) -> set[str]:
+        """Host addresses in the domain's live XML, as libvirt itself keeps it."""
+        xml = self.sh(
+            f"virsh dumpxml {domain} | grep -A4 '<hostdev' | grep -o \"domain='0x[^/]*\" || true", code=None
+        )
+        found = set()
+        for line in xml.splitlines():
+            parts = [word.split("'")[1].removeprefix("0x") for word in line.split()]
+            found.add("{}:{}:{}.{}".format(*parts))
+        return found
+
+    def driver(self, address: str) -> str:
+        return self.sh(
+            f"basename $(readlink /sys/bus/pci/devices/{address}/driver) 2>/dev/null || true"
+        ).strip()
+
+    def functions(self) -> dict[str, dict]:
+        return {item["address"]: item for item in self.gpupass("list", "--all")["devices"]}
+
+    def find(self, ids: str, number: int = 0) -> str:
+        """The address of the n-th function with these vendor:device numbers."""
+        out = self.sh(f"lspci -Dnd {ids}")
+        return out.splitlines()[number].split()[0]
+
+    def forget_everything(self) -> None:
+        """Back to an idle host, for topologies that cannot be restored from a snapshot."""
+        self.sh(
+            "for d in $(virsh list --all --name); do virsh -q destroy $d; virsh -q undefine $d; done 2>&1; true"
+        )
+        self.sh(
+            "gpupass recover >/dev/null; for f in /var/lib/gpupass/quarantine/*.json; do "
+            "[ -e $f ] && gpupass quarantine clear $(basename $f .json); done; "
+            "for f in /var/lib/gpupass/origin/*.json; do [ -e $f ] && gpupass unbind $(basename $f .json); done; true",
+            code=None,
+        )
+
+
+class Hosts:
+    """At most one emulated host runs: two cores carry no more."""
+
+    def __init__(self) -> None:
+        self.current: EmulatedHost | None = None
+
+    def get(self, topology: str) -> EmulatedHost:
+        if self.current is not None and self.current.topology == topology:
+            return self.current
+        self.close()
+        self.current = EmulatedHost(topology)
+        return self.current
+
+    def close(self) -> None:
+        if self.current is not None:
+            self.current.lab.down()
+            self.current = None
+
+
+def pytest_collection_modifyitems(items):
+    """All tests of one topology together, so that each is booted once."""
+    order = ("simple", "sriov", "groups")
+
+    def rank(item):
+        return next(
+            (n for n, name in enumerate(order) if name in getattr(item, "fixturenames", ())), len(order)
+        )
+
+    items.sort(key=rank)
+
+
+@pytest.fixture(scope="session")
+def hosts():
+    found = Hosts()
+    yield found
+    found.close()
+
+
+@pytest.fixture(scope="session")
+def simple_saved(hosts):
+    """Topology simple with vm1 and vm2 running acknowledging guests, saved once."""
+    host = hosts.get("simple")
+    host.start("vm1", "vm2")
+    host.gpupass("list")
+    host.lab.snapshot("two-guests")
+    return host
+
+
+@pytest.fixture
+def simple(simple_saved):
+    simple_saved.lab.restore("two-guests")
+    return simple_saved
+
+
+@pytest.fixture(scope="session")
+def groups_booted(hosts):
+    return hosts.get("groups")
+
+
+@pytest.fixture
+def groups(groups_booted):
+    yield groups_booted
+    groups_booted.forget_everything()
+
+
+@pytest.fixture(scope="session")
+def sriov_booted(hosts):
+    return hosts.get("sriov")
+
+
+@pytest.fixture
+def sriov(sriov_booted):
+    yield sriov_booted
+    sriov_booted.forget_everything()
