@@ -336,6 +336,8 @@ def _clean_leftovers(system: System, connect: str, deadline: float) -> Iterator[
     seen: set[Address] = set()
     for record in claims:
         device = host.device(record.address)
+        if device is None:
+            yield _forget_vanished(system, record)
         if device is None or record.address in seen:
             continue
         group = tuple(member.address for member in host.group_of(device))
@@ -356,6 +358,16 @@ def _clean_leftovers(system: System, connect: str, deadline: float) -> Iterator[
             cleaned = replace(report, ending=Ending.FAILED, note=error.message)
         if cleaned is not None:
             yield cleaned
+
+
+def _forget_vanished(system: System, record: Record) -> Report:
+    """Pulled out or dead: when the slot has a device again, it is another one."""
+    title = f"forget {record.address} (was {record.domain}'s)"
+    with hold(system.state, (record.address,)):
+        for kind in (RecordKind.CLAIM, RecordKind.ORIGIN):
+            remove(record_path(system.state, kind, record.address))
+    plan = Plan(title=title, devices=(record.address,))
+    return Report(title=title, ending=Ending.DONE, plan=plan, note="it is gone from the host")
 
 
 def _clean_leftover(system: System, report: Report, connect: str, deadline: float) -> Report | None:
