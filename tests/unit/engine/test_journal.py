@@ -1,0 +1,156 @@
+"""The journal: what is appended is read back, a torn tail is cut, every kind of step survives the trip."""
+
+import json
+import string
+from dataclasses import fields, is_dataclass
+from types import NoneType, UnionType
+from typing import Union, get_args, get_origin, get_type_hints
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from gpupass.engine import journal
+from gpupass.errors import Refused
+from gpupass.model.codec import decode_record, decode_step, encode_step
+from gpupass.model.encode import encode
+from gpupass.model.plan import BindDriver, Plan, Step, addresses_of
+from gpupass.model.record import Record
+from tests.simulated import GPU, LONE
+
+TEXT = st.text(string.printable + "äß\u2028\0", max_size=8)
+STEP_KINDS = get_args(Step)
+
+
+def values(kind):
+    """Any value of a type that a step or a record has."""
+    kind = getattr(kind, "__supertype__", kind)
+    if get_origin(kind) in (Union, UnionType):
+        return st.one_of(values(arm) for arm in get_args(kind))
+    if get_origin(kind) is tuple:
+        return st.lists(values(get_args(kind)[0]), max_size=3).map(tuple)
+    if is_dataclass(kind):
+        hints = get_type_hints(kind)
+        return st.builds(kind, **{field.name: values(hints[field.name]) for field in fields(kind)})
+    if kind is NoneType:
+        return st.none()
+    basics = {str: TEXT, int: st.integers(), bool: st.booleans()}
+    return basics[kind] if kind in basics else st.sampled_from(list(kind))
+
+
+@pytest.mark.parametrize("kind", STEP_KINDS, ids=lambda kind: kind.__name__)
+@given(data=st.data())
+@settings(max_examples=25, deadline=None)
+def test_every_kind_of_step_survives_json(kind, data):
+    step = data.draw(values(kind))
+    assert decode_step(json.loads(json.dumps(encode_step(step)))) == step
+
+
+@given(values(Record))
+@settings(max_examples=25, deadline=None)
+def test_records_survive_json(record):
+    assert decode_record(json.loads(json.dumps(encode(record)))) == record
+
+
+@pytest.mark.parametrize("kind", STEP_KINDS, ids=lambda kind: kind.__name__)
+def test_a_step_without_a_field_or_with_a_strange_one_is_refused(kind):
+    for data in ({"step": kind.__name__}, {"step": kind.__name__, "colour": "red"}, {"step": "Explode"}, {}):
+        with pytest.raises(ValueError):
+            decode_step(data)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(line=JSON, second=JSON)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_no_content_of_a_journal_is_a_traceback(line, second, machine):
+    directory = machine.state / "journal"
+    directory.mkdir(parents=True, exist_ok=True)
+    good = {"schema": 1, "begin": "x", "plan": [], "devices": [], "boot_id": "", "time": ""}
+    for number, first in enumerate((line, good)):
+        path = directory / f"{number}.jsonl"
+        path.write_text(f"{json.dumps(first)}\n{json.dumps(second)}\n")
+        operation = journal.read(path)
+        assert operation is None or (operation.title, operation.steps) == ("x", ())
+
+
+STEPS = tuple(BindDriver(address=a, driver="vfio-pci", override="vfio-pci") for a in (GPU, LONE))
+
+
+def begun(machine):
+    return journal.begin(machine, Plan(title="a plan", steps=STEPS, devices=(GPU, LONE)))
+
+
+def test_what_is_appended_is_read_back(machine):
+    operation = begun(machine)
+    assert journal.read(operation.path) == operation
+    for append in (
+        lambda o: journal.intent(o, 0, {"driver": None}),
+        lambda o: journal.pending(o, 0, "not yet"),
+        lambda o: journal.done(o, 0),
+        lambda o: journal.intent(o, 1, None),
+        lambda o: journal.rolling_back(o, "why"),
+        lambda o: journal.undone(o, 0),
+    ):
+        operation = append(operation)
+        assert journal.read(operation.path) == operation
+    assert (operation.lines, operation.pending, operation.rolling_back) == (7, None, True)
+    ended = journal.end(operation, "rolled-back", "why")
+    assert list(journal.open_operations(machine)) == []
+    assert journal.read(ended.path).end == "rolled-back"
+
+
+def test_a_torn_tail_is_cut_before_the_next_line(machine):
+    operation = begun(machine)
+    with operation.path.open("ab") as file:
+        file.write(b'{"intent": 0, "befo')
+    (found,) = journal.open_operations(machine)
+    assert (found.lines, found.before) == (1, {})
+    journal.intent(found, 0, "x")
+    assert len(operation.path.read_text().splitlines()) == 2
+    (found,) = journal.open_operations(machine)
+    assert found.before == {0: "x"}
+
+
+def test_oldest_first_and_only_for_root_to_read(machine):
+    first, second = begun(machine), begun(machine)
+    assert [o.path for o in journal.open_operations(machine)] == [first.path, second.path]
+    assert first.path.stat().st_mode & 0o777 == 0o600
+    assert first.path.parent.stat().st_mode & 0o777 == 0o700
+
+
+def test_an_ordinary_user_is_told_to_use_sudo(machine, monkeypatch):
+    def closed(path):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("os.listdir", closed)
+    with pytest.raises(Refused, match="Permission denied") as refused:
+        list(journal.open_operations(machine))
+    assert "sudo" in refused.value.hint
+
+
+def test_two_processes_cannot_begin_under_one_name(machine):
+    """Nothing that another gpupass looking for open operations could take for damaged is ever seen."""
+    seen = []
+    operation = begun(machine)
+    for path in operation.path.parent.iterdir():
+        seen.append(path.suffix)
+    assert seen == [".jsonl"]
+
+
+def test_addresses_of_every_step():
+    assert addresses_of(STEPS[0]) == (GPU,)
+    assert {len(addresses_of(decode_step(sample))) for sample in SAMPLES} == {0, 1, 2}
+
+
+SAMPLES = (
+    {"step": "LoadModule", "module": "vfio-pci"},
+    {"step": "ResetDevice", "addresses": [GPU, LONE], "method": "bus"},
+    {"step": "AwaitRelease", "addresses": [GPU], "group": 1},
+    {"step": "SetPersistence", "address": GPU, "uuid": "u", "on": True},
+)

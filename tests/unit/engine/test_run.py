@@ -1,0 +1,76 @@
+"""Order, rollback and resume, with steps on the simulated machine."""
+
+import errno
+
+import pytest
+
+from gpupass.engine import journal
+from gpupass.engine.run import Result, execute, resume
+from gpupass.errors import NeedsPerson
+from gpupass.model.plan import BindDriver, LoadModule, Plan
+from tests.simulated import GPU, GPU_AUDIO, LONE
+
+
+def bind(address, driver="vfio-pci"):
+    return BindDriver(address=address, driver=driver, override=driver)
+
+
+PLAN = Plan(
+    title="bind three",
+    steps=(LoadModule(module="vfio-pci"), bind(GPU), bind(GPU_AUDIO), bind(LONE)),
+    devices=(GPU, GPU_AUDIO, LONE),
+)
+
+
+def drivers(machine):
+    return [machine.driver(address) for address in (GPU, GPU_AUDIO, LONE)]
+
+
+HOME = ["nouveau", "snd_hda_intel", "bochs-drm"]
+
+
+def test_all_or_nothing(machine):
+    machine.faults["unbind", LONE] = errno.EBUSY
+    outcome = execute(PLAN, machine, 0)
+    assert (outcome.result, drivers(machine)) == (Result.ROLLED_BACK, HOME)
+    assert machine.snapshot()["overrides"] == {}
+    assert execute(PLAN, machine, 0).result is Result.DONE
+    assert drivers(machine) == ["vfio-pci"] * 3
+
+
+def test_one_that_cannot_be_undone_does_not_stop_the_others(machine):
+    """Somebody else takes the second device while the third one fails."""
+
+    def stolen():
+        machine.register_driver("pci-stub")
+        machine._set_driver(GPU_AUDIO, "pci-stub")
+        raise OSError(errno.EBUSY, "busy")
+
+    machine.faults["unbind", LONE] = stolen
+    outcome = execute(PLAN, machine, 0)
+    assert outcome.result is Result.NEEDS_PERSON
+    assert isinstance(outcome.error, NeedsPerson)
+    assert "somebody else has bound it to pci-stub" in outcome.error.message
+    assert drivers(machine) == ["nouveau", "pci-stub", "bochs-drm"]
+    assert machine.open_journals() == []
+
+
+def test_resume_of_an_ended_rollback_changes_nothing(machine):
+    operation = journal.begin(machine, PLAN)
+    operation = journal.intent(operation, 1, {"driver": "nouveau", "override": None})
+    assert resume(operation, machine, 0).result is Result.ROLLED_BACK
+    assert [entry for entry in machine.log if "unbind" in entry[0] or "probe" in entry[0]] == []
+
+
+@pytest.mark.parametrize("done", [True, False])
+def test_resume_once_everything_was_done_only_ends(done, machine):
+    execute(PLAN, machine, 0)
+    operation = journal.begin(machine, PLAN)
+    for number in range(len(PLAN.steps)):
+        operation = journal.intent(operation, number, {"driver": HOME[number - 1], "override": None})
+        if done:
+            operation = journal.done(operation, number)
+    machine.log.clear()
+    outcome = resume(operation, machine, 0)
+    assert outcome.result is (Result.DONE if done else Result.ROLLED_BACK)
+    assert drivers(machine) == (["vfio-pci"] * 3 if done else HOME)

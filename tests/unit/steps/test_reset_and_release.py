@@ -1,0 +1,78 @@
+"""Between two owners: nobody has the group open, the reset worked, and the device answers."""
+
+import errno
+
+import pytest
+
+from gpupass import steps
+from gpupass.errors import NotClean, Pending
+from gpupass.model.plan import AwaitRelease, ResetDevice
+from tests.simulated import BUS_AUDIO, BUS_GPU, GPU, GPU_AUDIO, LONE
+
+CARD = ResetDevice(addresses=(GPU, GPU_AUDIO), method="function")
+SLOT = ResetDevice(addresses=(BUS_GPU, BUS_AUDIO), method="bus")
+
+
+def test_function_resets(machine):
+    steps.do(CARD, machine, 0)
+    assert machine.resets == [GPU, GPU_AUDIO]
+    steps.undo(CARD, steps.current(CARD, machine), machine)
+
+
+def test_slot_reset(machine):
+    for address in SLOT.addresses:
+        machine._set_driver(address, "vfio-pci")
+    steps.do(SLOT, machine, 0)
+    assert machine.resets == [BUS_GPU, BUS_AUDIO]
+
+
+@pytest.mark.parametrize(
+    ("step", "before", "words"),
+    [
+        (CARD, lambda m: m.break_config(GPU_AUDIO), "does not answer before the reset"),
+        (
+            CARD,
+            lambda m: m.put(f"{m.tree.path(GPU)}/config", b"\x00" * 14 + b"\x7f" + b"\x00" * 49),
+            "before",
+        ),
+        (CARD, lambda m: m.put(f"{m.tree.path(GPU)}/config", b""), "does not answer before"),
+        (
+            CARD,
+            lambda m: m.faults.__setitem__(("after reset", GPU), lambda: m.break_config(GPU)),
+            "does not answer after the reset",
+        ),
+        (CARD, lambda m: m.faults.__setitem__(("reset", GPU_AUDIO), errno.EIO), "its reset failed"),
+        (CARD, lambda m: m.faults.__setitem__(("reset", GPU), "hang"), "its reset does not return"),
+        (SLOT, lambda m: None, "the reset of its slot failed"),  # a host driver has it
+        (ResetDevice(addresses=(LONE,), method="none"), lambda m: None, "knows no way to reset it"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_not_clean(step, before, words, machine):
+    before(machine)
+    with pytest.raises(NotClean, match=words) as unclean:
+        steps.do(step, machine, 0)
+    assert unclean.value.address in step.addresses and unclean.value.exit_code == 5
+
+
+WAIT = AwaitRelease(addresses=(LONE,), group=13)
+
+
+def test_released_when_the_last_file_is_closed(machine):
+    pid = machine.process("qemu", "/dev/vfio/13")
+    machine.process("other", "/dev/vfio/99")
+    machine.at(5, machine.close, pid)
+    steps.do(WAIT, machine, machine.monotonic() + 30)
+    assert 5 <= machine.clock - 1000 < 6
+
+
+@pytest.mark.parametrize(("closes", "wait", "released"), [(1.5, 0, True), (60, 0, False), (60, 30, False)])
+def test_even_at_the_deadline_qemu_has_a_moment_to_close(closes, wait, released, machine):
+    pid = machine.process("qemu", "/dev/vfio/13")
+    machine.at(closes, machine.close, pid)
+    if released:
+        steps.do(WAIT, machine, machine.monotonic() + wait)
+        return
+    with pytest.raises(Pending, match=f"qemu .process {pid}. still has /dev/vfio/13 open"):
+        steps.do(WAIT, machine, machine.monotonic() + wait)
+    assert machine.clock - 1000 == pytest.approx(max(wait, 2), abs=0.2)
