@@ -130,6 +130,11 @@ class Instance:
         for path in (self.disk, self.base):
             path.unlink(missing_ok=True)
 
+    def forget(self) -> None:
+        """Leave only logs and records behind."""
+        self.remove_disks()
+        shutil.rmtree(self.sockets, ignore_errors=True)
+
     def fresh_disk(self, backing: Path, kind: str) -> None:
         """An empty overlay; a snapshot's disk is linked here first, so that replacing it does no harm."""
         self.remove_disks()

@@ -125,7 +125,7 @@ class Lab:
         """End the machine and forget its disk; False when it was not running."""
         with self._exclusive():
             was = self.instance.stop(signal.SIGTERM)
-            self.instance.remove_disks()
+            self.instance.forget()
             return was
 
     def power_cycle(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -25,7 +26,7 @@ def shared() -> Iterator[Lab]:
     lab.up("simple", from_snapshot=True, follow=os.getpid())
     lab.snapshot("test-machine")
     yield lab
-    lab.down()
+    _remove(lab)
 
 
 @pytest.fixture
@@ -34,6 +35,11 @@ def lab(shared: Lab) -> Lab:
     if shared.status().state != "running":
         shared.restore("test-machine")
     return shared
+
+
+def _remove(lab: Lab) -> None:
+    lab.down()
+    shutil.rmtree(lab.instance.folder)
 
 
 def _cli(*words: str, **options: object) -> subprocess.CompletedProcess[str]:
@@ -204,7 +210,7 @@ def test_the_lab_ends_with_the_process_it_follows() -> None:
             follower.run(["true"])
     finally:
         child.kill()
-        follower.down()
+        _remove(follower)
 
 
 def test_qemu_dies_with_its_keeper() -> None:
@@ -221,7 +227,7 @@ def test_qemu_dies_with_its_keeper() -> None:
             time.sleep(0.05)
         assert not Path(f"/proc/{pid}").exists()
     finally:
-        lab.down()
+        _remove(lab)
 
 
 def test_an_nvme_root_is_never_saved() -> None:
@@ -231,4 +237,4 @@ def test_an_nvme_root_is_never_saved() -> None:
         with pytest.raises(Refused, match="root disk on NVMe"):
             lab.snapshot("groups")
     finally:
-        lab.down()
+        _remove(lab)
