@@ -8,76 +8,22 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from gpupass.errors import GpupassError, Refused
-from gpupass.lab import channel, host, image, keeper, qemu, snapshots, topology
+from gpupass.lab import channel, host, image, inside, keeper, qemu, snapshots, topology
 from gpupass.lab.instance import Instance, Record
+from gpupass.lab.outcome import Completed, LabLost, Status
 from gpupass.lab.topology import Topology
 
-BOOT_SECONDS = 240.0
-_MOUNT = "/opt/gpupass"
-# Clock and working copy: both are stale after a restore, both harmless to repeat.
-_ARRIVE = (
-    "date -s @{now} >/dev/null; mountpoint -q {mount} || "
-    "mount -t 9p -o trans=virtio,version=9p2000.L,ro,msize=262144 {tag} {mount}"
-)
-_SETTLED = (
-    "for try in $(seq 240); do case $(systemctl is-system-running) in running|degraded) break;; esac; "
-    "sleep 0.5; done; udevadm settle --timeout=60; virsh -q list >/dev/null; sync"
-)
-# Before its first domain libvirt asks QEMU at length what it can do: let a snapshot have that behind it.
-_ASK_QEMU = "virsh -q domcapabilities --virttype qemu --machine q35 >/dev/null"
-# The command register, which switches the device on, comes after the addresses it is to answer at.
-_READ_REGISTERS = "base64 -w0 /sys/bus/pci/devices/$1/0000:*/config"
-_WRITE_REGISTERS = (
-    "cd $(dirname /sys/bus/pci/devices/$1/0000:*/config) && echo $2 | base64 -d >/run/registers && "
-    "dd if=/run/registers of=config bs=1 skip=16 seek=16 count=48 conv=notrunc status=none && "
-    "dd if=/run/registers of=config bs=1 skip=4 seek=4 count=2 conv=notrunc status=none"
-)
-_PUT = 'to=$1; [ ! -d "$to" ] || to=$to/$2; cat >"$to.part" && chmod "$3" "$to.part" && mv "$to.part" "$to"'
+__all__ = ["Completed", "Lab", "LabLost", "Status"]
 
+BOOT_SECONDS = 240.0
 Progress = Callable[[str], None]
 
 
 def quiet(_: str) -> None:
     """Progress nobody watches."""
-
-
-class LabLost(GpupassError):
-    """The machine itself is gone or silent; says nothing about the command that ran."""
-
-    exit_code = 255
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Completed:
-    returncode: int
-    stdout: bytes
-    stderr: bytes
-
-    @property
-    def text(self) -> str:
-        return self.stdout.decode(errors="replace")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Status:
-    """`state` is running, lost, down or never-started."""
-
-    name: str
-    state: str
-    topology: str = ""
-    started_from: str = ""
-    accelerator: str = ""
-    qemu: str = ""
-    image: str = ""
-    pid: int | None = None
-    qmp: str = ""
-    console: str = ""
-    why: str = ""
-    snapshots: tuple[str, ...] = ()
 
 
 class Lab:
@@ -228,7 +174,7 @@ class Lab:
             with local.open("rb") as file:
                 mode = os.fstat(file.fileno()).st_mode & 0o777
                 self._copy(
-                    ("sh", "-c", _PUT, "put", remote, local.name, f"{mode:o}"),
+                    ("sh", "-c", inside.PUT, "put", remote, local.name, f"{mode:o}"),
                     file.fileno(),
                     None,
                     remote,
@@ -379,17 +325,17 @@ class Lab:
         """Everything a restored machine needs that its snapshot could not hold."""
         self._arrive(30.0)
         for port, registers in saved.registers().items():
-            self._must(("sh", "-c", _WRITE_REGISTERS, "registers", port, registers))
+            self._must(("sh", "-c", inside.WRITE_REGISTERS, "registers", port, registers))
         self._plug_late(wanted)
 
     def _wait_booted(self) -> None:
         self._arrive(BOOT_SECONDS)
         self.progress("waiting for the services to settle")
-        self._must(("sh", "-c", _SETTLED))
-        self._must(("sh", "-c", f"{_ASK_QEMU} 2>&1 &"))
+        self._must(("sh", "-c", inside.SETTLED))
+        self._must(("sh", "-c", f"{inside.ASK_QEMU} 2>&1 &"))
 
     def _arrive(self, timeout: float) -> None:
-        script = _ARRIVE.format(now=f"{time.time():.3f}", mount=_MOUNT, tag=qemu.SHARE_TAG)
+        script = inside.ARRIVE.format(now=f"{time.time():.3f}", mount=inside.MOUNT, tag=qemu.SHARE_TAG)
         deadline = time.monotonic() + timeout
         self._must(("sh", "-c", script), agent_timeout=max(1.0, deadline - time.monotonic()))
 
@@ -404,11 +350,19 @@ class Lab:
         return out.decode(errors="replace")
 
     def _save(self, wanted: Topology, name: str) -> None:
-        self._must(("sh", "-c", _ASK_QEMU))
+        self._must(("sh", "-c", inside.ASK_QEMU))
         # QEMU cannot save a machine that has the working copy mounted.
-        self._must(("sh", "-c", f"udevadm settle --timeout=60; umount {_MOUNT} || umount -l {_MOUNT}; sync"))
+        self._must(
+            (
+                "sh",
+                "-c",
+                f"udevadm settle --timeout=60; umount {inside.MOUNT} || umount -l {inside.MOUNT}; sync",
+            )
+        )
         ports = [qemu.port_address(number) for number, _ in wanted.stateless]
-        registers = {port: self._must(("sh", "-c", _READ_REGISTERS, "registers", port)) for port in ports}
+        registers = {
+            port: self._must(("sh", "-c", inside.READ_REGISTERS, "registers", port)) for port in ports
+        }
         try:
             self._store(wanted).save(self.instance, name, registers)
         finally:
