@@ -82,7 +82,7 @@ def prepared(hidden, new_state):
 def settled(machine, touchable):
     """Nothing open, nothing locked, nobody else's device touched."""
     assert machine.open_journals() == []
-    with hold(machine.state, machine.functions, wait=0.0):
+    with hold(machine.state, touchable, wait=0.0):
         pass
     assert machine.touched() <= set(touchable)
     assert not list((machine.state / "journal").glob("*"))
