@@ -9,6 +9,7 @@ import pytest
 from gpupass import app
 from gpupass.engine import journal
 from gpupass.errors import Busy, GpupassError, NeedsPerson, Pending, Refused
+from gpupass.system.libvirt import LibvirtFailure
 from gpupass.system.locks import hold
 from tests.simulated import BUS_GPU, GPU, GPU_AUDIO, LONE
 from tests.simulated_libvirt import REFUSES
@@ -109,6 +110,21 @@ def test_a_pending_move_that_fails_in_the_end_goes_back(machine):
     assert machine.open_journals() == []
 
 
+def test_a_failed_move_gives_nothing_back_to_a_domain_that_has_died(machine):
+    app.attach(machine, "vm1", LONE)
+
+    def refuse():
+        machine.libvirt.stop("vm1")
+        raise LibvirtFailure("no", 1)
+
+    machine.libvirt.faults["attach"] = [refuse]
+    with pytest.raises(GpupassError, match="cannot attach") as failed:
+        app.move(machine, LONE, "vm2")
+    assert failed.value.exit_code == 1
+    assert endings(app.recover(machine)) == ["done"], "what vm1 had is cleaned"
+    assert machine.records().keys() == {f"origin {LONE}"}
+
+
 @pytest.mark.parametrize("device", [GPU, BUS_GPU])
 def test_a_crashed_guest_leaves_a_claim_that_recover_cleans(device, machine):
     app.attach(machine, "vm1", device)
@@ -145,8 +161,6 @@ def test_recover_does_nothing_blind_while_libvirt_is_away(away, machine):
     if away == "connection":
         machine.libvirt_runs = False
     else:
-        from gpupass.system.libvirt import LibvirtFailure
-
         machine.libvirt.faults = {
             name: [LibvirtFailure("no answer", 38)] * 50 for name in ("live_xml", "domains")
         }

@@ -1,6 +1,7 @@
 """The journal: what is appended is read back, a torn tail is cut, every kind of step survives the trip."""
 
 import json
+import os
 import string
 from dataclasses import fields, is_dataclass
 from types import NoneType, UnionType
@@ -11,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gpupass.engine import journal
-from gpupass.errors import Refused
+from gpupass.errors import GpupassError, Refused
 from gpupass.model.codec import decode_record, decode_step, encode_step
 from gpupass.model.encode import encode
 from gpupass.model.plan import BindDriver, Plan, Step, addresses_of
@@ -108,7 +109,7 @@ def test_what_is_appended_is_read_back(machine):
 def test_a_torn_tail_is_cut_before_the_next_line(machine):
     operation = begun(machine)
     with operation.path.open("ab") as file:
-        file.write(b'{"intent": 0, "befo')
+        file.write(b'{"intent": 0, "before": {"driver": "nouveau", "override": null, "and so o')
     (found,) = journal.open_operations(machine)
     assert (found.lines, found.before) == (1, {})
     journal.intent(found, 0, "x")
@@ -154,3 +155,17 @@ SAMPLES = (
     {"step": "AwaitRelease", "addresses": [GPU], "group": 1},
     {"step": "SetPersistence", "address": GPU, "uuid": "u", "on": True},
 )
+
+
+def test_half_a_line_is_not_taken_for_a_whole_one(machine, monkeypatch):
+    """A disk that fills up takes what fits and reports no error."""
+    operation = begun(machine)
+    real = os.pwrite
+    monkeypatch.setattr(os, "pwrite", lambda fd, data, offset: real(fd, data[:5], offset))
+    with pytest.raises(GpupassError, match="No space left"):
+        journal.intent(operation, 0, None)
+    with pytest.raises(GpupassError, match="No space left"):
+        begun(machine)
+    monkeypatch.setattr(os, "pwrite", real)
+    assert [found.before for found in journal.open_operations(machine)] == [{}]
+    assert len(list(operation.path.parent.iterdir())) == 1

@@ -4,10 +4,11 @@ import errno
 
 import pytest
 
+from gpupass import app
 from gpupass.engine import journal
 from gpupass.engine.run import Result, execute, resume
 from gpupass.errors import NeedsPerson
-from gpupass.model.plan import BindDriver, LoadModule, Plan
+from gpupass.model.plan import BindDriver, DetachDevice, LoadModule, Plan
 from tests.simulated import GPU, GPU_AUDIO, LONE
 
 
@@ -60,6 +61,21 @@ def test_resume_of_an_ended_rollback_changes_nothing(machine):
     operation = journal.intent(operation, 1, {"driver": "nouveau", "override": None})
     assert resume(operation, machine, 0).result is Result.ROLLED_BACK
     assert [entry for entry in machine.log if "unbind" in entry[0] or "probe" in entry[0]] == []
+
+
+def test_a_rollback_that_was_begun_never_turns_forward(machine):
+    """Killed after the decision, before the first undo: the detach was done, but the order has failed."""
+    app.attach(machine, "vm1", LONE)
+    app.detach(machine, "vm1", LONE)
+    uuid = machine.libvirt.guests["vm1"].uuid
+    detach = DetachDevice(address=LONE, domain="vm1", uuid=uuid, alias="ua-x", exposed=True, connect="")
+    plan = Plan(title="move", steps=(detach, LoadModule(module="vfio-other")), devices=(LONE,))
+    operation = journal.done(journal.intent(journal.begin(machine, plan), 0, True), 0)
+    journal.rolling_back(operation, "the second domain refused")
+    (operation,) = journal.open_operations(machine)
+    assert resume(operation, machine, 0).result is Result.ROLLED_BACK
+    assert LONE in machine.libvirt.guests["vm1"].live
+    assert ("modprobe -- vfio-other", "") not in machine.log
 
 
 @pytest.mark.parametrize("done", [True, False])
