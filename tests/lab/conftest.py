@@ -18,6 +18,8 @@ class EmulatedHost:
         self.topology = topology
         self.lab = Lab(f"test-{topology}")
         self.lab.up(topology, from_snapshot=True, follow=os.getpid())
+        compiled = "PYTHONPYCACHEPREFIX=/var/cache/gpupass-pyc python3 -m compileall -q /opt/gpupass/gpupass"
+        self.sh(f"{compiled}; gpupass list >/dev/null; python3 -c 'import libvirt, rich.table'")
 
     def sh(self, script: str, code: int | None = 0, timeout: float = GUEST_SECONDS) -> str:
         done = self.lab.run(["bash", "-c", script], timeout=timeout)
@@ -138,7 +140,6 @@ def simple_saved(hosts):
     """Topology simple with vm1 and vm2 running acknowledging guests, saved once."""
     host = hosts.get("simple")
     host.start("vm1", "vm2")
-    host.gpupass("list")
     host.lab.snapshot("two-guests")
     return host
 
