@@ -37,7 +37,7 @@ class Store:
         self._write(path, text.encode())
 
     def directory(self, path: str) -> None:
-        self._below(path).mkdir(parents=True, exist_ok=True)
+        self._present(self._below(path))
 
     def link(self, path: str) -> None:
         """The symbolic link as it is written, with the directory it points to; only within the root."""
@@ -51,8 +51,14 @@ class Store:
         if not link.is_symlink() and not link.exists():
             link.symlink_to(target)
             self.files += 1
-        if self._source.names(real) and not aim.exists():
-            aim.mkdir(parents=True, exist_ok=True)
+        if self._source.names(real):
+            self._present(aim)
+
+    def _present(self, directory: Path) -> None:
+        """With a file in it, as every directory of sysfs has: git and some archives keep no empty one."""
+        directory.mkdir(parents=True, exist_ok=True)
+        if not (directory / "uevent").exists():
+            (directory / "uevent").touch()
 
     def _write(self, path: str, data: bytes) -> None:
         where = self._below(path)

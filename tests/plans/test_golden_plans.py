@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from gpupass import app
+from gpupass.app import change
 from gpupass.errors import GpupassError
 from gpupass.model.codec import encode_step
 from gpupass.model.domain import DomainState
@@ -86,7 +87,7 @@ def test_plan(case, machine, monkeypatch, regenerate):
         options = arguments.pop() if arguments and isinstance(arguments[-1], dict) else {}
         getattr(Before(machine), what)(*arguments, **options)
     plans = []
-    monkeypatch.setattr(app, "_refuse", plans.append)
+    monkeypatch.setattr(change, "_refuse", plans.append)
     verb, *arguments = text["request"]
     options = arguments.pop() if isinstance(arguments[-1], dict) else {}
     getattr(app, verb)(machine, *arguments, dry_run=True, **options)

@@ -1,0 +1,185 @@
+"""One trip of every change: lock, settle what an earlier gpupass left, look, plan, check, do, look again."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from gpupass.engine import journal
+from gpupass.engine.journal import Operation
+from gpupass.engine.run import Outcome, Result, execute, resume
+from gpupass.errors import GpupassError, NeedsPerson, Pending, Refused
+from gpupass.model.address import Address, parse_address
+from gpupass.model.host import Device, Host
+from gpupass.model.plan import Finding, Plan
+from gpupass.model.select import resolve
+from gpupass.observe import everything, nothing, observe
+from gpupass.system import System
+from gpupass.system.locks import hold
+
+QEMU = "qemu:///system"
+SETTLE_SECONDS = 10.0  # for a guest that a crashed gpupass was waiting for
+
+
+class Ending(StrEnum):
+    """What a verb that did not fail came to."""
+
+    DONE = "done"
+    NOTHING = "nothing to do"
+    PLANNED = "planned"
+    ROLLED_BACK = "rolled back"
+    PENDING = "pending"
+    NEEDS_PERSON = "needs a person"
+    BUSY = "at work"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """One change, as told to the operator."""
+
+    title: str
+    ending: Ending
+    plan: Plan
+    note: str = ""
+
+    @property
+    def warnings(self) -> tuple[Finding, ...]:
+        return tuple(finding for finding in self.plan.findings if not finding.fatal)
+
+
+Planner = Callable[[Host, Device], Plan]
+
+
+def change(
+    system: System,
+    device: str,
+    make_plan: Planner,
+    *,
+    connect: str | None = QEMU,
+    timeout: float = 30.0,
+    dry_run: bool = False,
+    replaces: bool = True,
+) -> Report:
+    """Lock the group, settle what an earlier gpupass left, look, plan, check, do, look again."""
+    group = group_addresses(system, device)
+
+    def plan_now() -> Plan:
+        """By address: what `device` named it by may be known only while the host's driver has it."""
+        host = observe(system, connect=connect, detail=lambda host: with_bridges_above(host, group))
+        chosen = host.device(group[0])
+        if chosen is None:
+            raise GpupassError(f"cannot find {group[0]} any more: it has left the host", "gpupass list --all")
+        return make_plan(host, chosen)
+
+    if dry_run:
+        plan = plan_now()
+        _refuse(plan)
+        ending = Ending.PLANNED if plan.steps else Ending.NOTHING
+        return Report(title=plan.title, ending=ending, plan=plan)
+    require_root()
+    with hold(system.state, group):
+        pending = _settle(system, group, timeout)
+        plan = plan_now()
+        _refuse(plan)
+        if not plan.steps:
+            note = _withdraw(pending, plan) if replaces else ""
+            return Report(title=plan.title, ending=Ending.NOTHING, plan=plan, note=note)
+        _require_success(execute(plan, system, system.monotonic() + timeout, pending))
+        _verify(plan, plan_now)
+    return Report(title=plan.title, ending=Ending.DONE, plan=plan)
+
+
+def group_addresses(system: System, device: str) -> tuple[Address, ...]:
+    """The device first, then the rest of its group; an address needs fewer reads than a name."""
+    detail = nothing if parse_address(device) else everything
+    host = observe(system, detail=detail, connect=None, processes=False, essentials=False)
+    chosen = resolve(host, device)
+    others = (member.address for member in host.group_of(chosen) if member.address != chosen.address)
+    return (chosen.address, *others)
+
+
+def with_bridges_above(host: Host, addresses: tuple[Address, ...]) -> set[Address]:
+    """What a plan for one group asks about: its members and the ports they hang from."""
+    wanted: set[Address] = set()
+    todo = list(addresses)
+    while todo:
+        device = host.device(todo.pop())
+        if device is not None and device.address not in wanted:
+            wanted.add(device.address)
+            todo += [device.parent] if device.parent else []
+    return wanted
+
+
+def _verify(plan: Plan, plan_now: Callable[[], Plan]) -> None:
+    try:
+        left = plan_now().steps
+    except GpupassError as error:
+        raise NeedsPerson(
+            f"cannot verify: {plan.title}: done, but then: {error.message}", error.hint
+        ) from None
+    if left:
+        raise NeedsPerson(
+            f"cannot verify: {plan.title}: a fresh look still wants {type(left[0]).__name__}",
+            f"gpupass show {plan.devices[0]}",
+        )
+
+
+def _withdraw(pending: tuple[Operation, ...], plan: Plan) -> str:
+    """The new order is what is so already; what the guest was asked for before cannot be unsaid."""
+    for operation in pending:
+        journal.end(operation, "replaced", f"by: {plan.title}")
+    if not pending:
+        return ""
+    return f"no longer wanted: {pending[-1].title}; but its guest has been asked and may still let go"
+
+
+def _settle(system: System, devices: tuple[Address, ...], timeout: float) -> tuple[Operation, ...]:
+    """End crashed operations on `devices`; the pending ones are returned: a new order replaces them."""
+    pending = []
+    for operation in journal.open_operations(system):
+        if not set(operation.devices) & set(devices):
+            continue
+        if operation.boot_id != system.boot_id():
+            journal.end(operation, "reboot")
+        elif operation.pending is not None:
+            pending.append(operation)
+        else:
+            outcome = resume(operation, system, system.monotonic() + min(timeout, SETTLE_SECONDS))
+            if outcome.result is Result.PENDING:
+                pending.append(outcome.operation)
+            elif outcome.result is Result.NEEDS_PERSON:
+                _require_success(outcome)
+    return tuple(pending)
+
+
+def _require_success(outcome: Outcome) -> None:
+    if outcome.error is None:
+        return
+    if isinstance(outcome.error, Pending):
+        raise Pending(f"pending: {outcome.operation.title}: {outcome.error.message}", outcome.error.hint)
+    raise outcome.error
+
+
+def _refuse(plan: Plan) -> None:
+    refusals = plan.refusals
+    if len(refusals) == 1:
+        raise Refused(f"cannot {plan.title}: {refusals[0].message}", refusals[0].remedy or None)
+    if refusals:
+        reasons = tuple((finding.message, finding.remedy) for finding in refusals)
+        raise Refused(f"cannot {plan.title}: {len(refusals)} reasons", reasons=reasons)
+
+
+def require_root() -> None:
+    if os.geteuid() != 0:
+        raise Refused(
+            "cannot change this host: you are not root", "run it with sudo; --dry-run needs no root"
+        )
+
+
+def require_libvirt(host: Host) -> None:
+    for unseen in host.unseen:
+        if unseen.startswith("libvirt:"):
+            raise Refused(
+                f"cannot tell which domain has what: {unseen.partition(': ')[2]}", "virsh list --all"
+            )

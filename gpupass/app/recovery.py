@@ -1,0 +1,153 @@
+"""What a crash, a reboot or an unwilling guest left open; and the quarantine, which only a person ends."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+
+from gpupass import planner
+from gpupass.app.change import (
+    QEMU,
+    SETTLE_SECONDS,
+    Ending,
+    Report,
+    group_addresses,
+    require_libvirt,
+    require_root,
+    with_bridges_above,
+)
+from gpupass.engine import journal
+from gpupass.engine.journal import Operation
+from gpupass.engine.run import Outcome, Result, execute, resume
+from gpupass.errors import Busy, GpupassError
+from gpupass.model.address import Address, parse_address
+from gpupass.model.plan import Plan
+from gpupass.model.record import Record, RecordKind
+from gpupass.observe import nothing, observe
+from gpupass.system import System
+from gpupass.system.locks import hold
+from gpupass.system.state import read_record, read_records, record_path, remove, require_readable
+
+
+def unfinished(system: System) -> tuple[Operation, ...]:
+    """What `recover` would take to its end."""
+    return tuple(journal.open_operations(system))
+
+
+def recover(system: System, *, connect: str = QEMU, wait: bool = False) -> tuple[Report, ...]:
+    """Take every crashed or pending operation to its end, then clean what guests left behind without us."""
+    require_root()
+    deadline = math.inf if wait else system.monotonic()
+    reports = [_recover_one(system, operation, deadline) for operation in unfinished(system)]
+    return (*reports, *_clean_leftovers(system, connect, deadline))
+
+
+def quarantine_clear(system: System, device: str) -> Report:
+    """A person says the device may be used again."""
+    require_root()
+    typed = parse_address(device)
+    known = {record.address for record in quarantined(system)}  # it may have fallen off the bus since
+    address = typed if typed is not None and typed in known else group_addresses(system, device)[0]
+    record = read_record(system.state, RecordKind.QUARANTINE, address)
+    plan = Plan(title=f"clear the quarantine of {address}")
+    if record is None:
+        return Report(title=plan.title, ending=Ending.NOTHING, plan=plan)
+    with hold(system.state, (address,)):
+        remove(record_path(system.state, RecordKind.QUARANTINE, address))
+    return Report(title=plan.title, ending=Ending.DONE, plan=plan, note=f"it was: {record.why}")
+
+
+def quarantined(system: System) -> tuple[Record, ...]:
+    """Every device nobody gets at present."""
+    require_readable(system.state)
+    return tuple(record for record in read_records(system.state) if record.kind is RecordKind.QUARANTINE)
+
+
+def _recover_one(system: System, operation: Operation, deadline: float) -> Report:
+    """One that cannot be ended now must not keep the others from it."""
+    plan = Plan(title=operation.title, steps=operation.steps, devices=operation.devices)
+    report = Report(title=operation.title, ending=Ending.DONE, plan=plan)
+    try:
+        with hold(system.state, operation.devices, wait=0.0):
+            fresh = journal.read(operation.path)
+            if fresh is None:
+                return replace(report, note="ended by another gpupass")
+            if fresh.boot_id != system.boot_id():
+                journal.end(fresh, "reboot")
+                return replace(report, ending=Ending.ROLLED_BACK, note="the host has been rebooted since")
+            patience = 0.0 if fresh.pending is not None else SETTLE_SECONDS
+            return _told(report, resume(fresh, system, max(deadline, system.monotonic() + patience)))
+    except Busy as busy:
+        return replace(report, ending=Ending.BUSY, note=busy.message)
+    except GpupassError as error:
+        return replace(report, ending=Ending.FAILED, note=error.message)
+
+
+def _clean_leftovers(system: System, connect: str, deadline: float) -> Iterator[Report]:
+    """Devices claimed by a domain that no longer has them: stopped, crashed, or detached by somebody else."""
+    claims = [record for record in read_records(system.state) if record.kind is RecordKind.CLAIM]
+    if not claims:
+        return
+    host = observe(system, detail=nothing, connect=None, processes=False, essentials=False)
+    seen: set[Address] = set()
+    for record in claims:
+        device = host.device(record.address)
+        if device is None:
+            yield _forget_vanished(system, record)
+        if device is None or record.address in seen:
+            continue
+        group = tuple(member.address for member in host.group_of(device))
+        seen.update(group)
+        if _is_open(system, group):  # that operation's report says more
+            continue
+        report = Report(
+            title=f"clean {record.address} (was {record.domain}'s)",
+            ending=Ending.DONE,
+            plan=Plan(title=f"clean {record.address}", devices=group),
+        )
+        try:
+            with hold(system.state, group, wait=0.0):
+                cleaned = _clean_leftover(system, report, connect, deadline)
+        except Busy as busy:
+            cleaned = replace(report, ending=Ending.BUSY, note=busy.message)
+        except GpupassError as error:
+            cleaned = replace(report, ending=Ending.FAILED, note=error.message)
+        if cleaned is not None:
+            yield cleaned
+
+
+def _forget_vanished(system: System, record: Record) -> Report:
+    """Pulled out or dead: when the slot has a device again, it is another one."""
+    title = f"forget {record.address} (was {record.domain}'s)"
+    with hold(system.state, (record.address,)):
+        for kind in (RecordKind.CLAIM, RecordKind.ORIGIN):
+            remove(record_path(system.state, kind, record.address))
+    plan = Plan(title=title, devices=(record.address,))
+    return Report(title=title, ending=Ending.DONE, plan=plan, note="it is gone from the host")
+
+
+def _clean_leftover(system: System, report: Report, connect: str, deadline: float) -> Report | None:
+    """Under the lock. None when there is nothing to clean."""
+    group = report.plan.devices
+    if _is_open(system, group):
+        return None
+    system.hypervisor(connect)  # its guests live on while libvirt is away: nobody knows then who has what
+    host = observe(system, connect=connect, detail=lambda host: with_bridges_above(host, group))
+    require_libvirt(host)
+    plan = planner.clean_plan(host, host.devices_at(group)[0])
+    if not plan.steps:
+        return None
+    return _told(replace(report, plan=plan), execute(plan, system, deadline))
+
+
+def _is_open(system: System, devices: tuple[Address, ...]) -> bool:
+    return any(set(operation.devices) & set(devices) for operation in journal.open_operations(system))
+
+
+def _told(report: Report, outcome: Outcome) -> Report:
+    ending = {
+        Result.DONE: Ending.DONE,
+        Result.PENDING: Ending.PENDING,
+        Result.ROLLED_BACK: Ending.FAILED if outcome.error else Ending.ROLLED_BACK,
+        Result.NEEDS_PERSON: Ending.NEEDS_PERSON,
+    }[outcome.result]
+    return replace(report, ending=ending, note=outcome.error.message if outcome.error else report.note)
