@@ -50,7 +50,7 @@ class Hypervisor:
         except ImportError:
             raise Refused(
                 "cannot talk to libvirt: its Python module is not installed",
-                "apt install python3-libvirt, or pip install 'gpupass[libvirt]'",
+                "apt install python3-libvirt, or libvirt-dev and pip install libvirt-python",
             ) from None
         self._libvirt: Any = libvirt
         self._changed = threading.Condition()
