@@ -127,6 +127,8 @@ def _leave(host: Host, member: Device) -> Iterator[Step]:
                 address=member.address,
                 driver=member.driver,
                 override=member.facts.driver_override,
+                gpu_uuid=nvidia.uuid if nvidia is not None else None,
+                gpu_serial=nvidia.serial if nvidia is not None else None,
                 boot_id=host.boot_id,
             ),
             why=f"so that `gpupass unbind` knows the way back to {member.driver or 'no driver'}",

@@ -22,7 +22,9 @@ class Record:
     address: Address
     why: str = ""
     driver: str | None = None  # origin
-    override: str | None = None  # origin
+    override: str | None = None  # origin …
+    gpu_uuid: str | None = None  # … and the names that only its host driver knows
+    gpu_serial: str | None = None
     domain: str | None = None  # claim: name …
     uuid: str | None = None  # … and UUID of the domain
     alias: str | None = None  # claim

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from gpupass.errors import Usage
 from gpupass.model.address import parse_address
 from gpupass.model.host import Device, Host
+from gpupass.model.record import Record, RecordKind
 
 
 def resolve(host: Host, text: str) -> Device:
@@ -35,26 +36,36 @@ def _by_uuid(host: Host, text: str) -> tuple[Device, ...]:
     wanted = text.lower()
     if len(wanted) < len("gpu-12345678"):
         return ()
-    return tuple(
-        device
-        for device in host.devices
-        if device.detail is not None
-        and device.detail.nvidia is not None
-        and device.detail.nvidia.uuid.lower().startswith(wanted)
-    )
+    return tuple(device for device in host.devices if (_uuid(device, host) or "").lower().startswith(wanted))
+
+
+def _uuid(device: Device, host: Host) -> str | None:
+    """NVML knows a GPU only while the nvidia driver has it; gpupass noted the name when it took it away."""
+    if device.detail is not None and device.detail.nvidia is not None:
+        return device.detail.nvidia.uuid
+    origin = _origin(device, host)
+    return origin.gpu_uuid if origin is not None else None
 
 
 def _by_serial(host: Host, text: str) -> tuple[Device, ...]:
     wanted = text.lower()
-    return tuple(device for device in host.devices if wanted in _serials(device))
+    return tuple(device for device in host.devices if wanted in _serials(device, host))
 
 
-def _serials(device: Device) -> tuple[str, ...]:
-    if device.detail is None:
-        return ()
-    nvidia = device.detail.nvidia
-    found = (device.detail.serial, nvidia.serial if nvidia is not None else None)
+def _serials(device: Device, host: Host) -> tuple[str, ...]:
+    detail, origin = device.detail, _origin(device, host)
+    nvidia = detail.nvidia if detail is not None else None
+    found = (
+        detail.serial if detail is not None else None,
+        nvidia.serial if nvidia is not None else None,
+        origin.gpu_serial if origin is not None else None,
+    )
     return tuple(serial.lower() for serial in found if serial)
+
+
+def _origin(device: Device, host: Host) -> Record | None:
+    record = host.record(RecordKind.ORIGIN, device.address)
+    return record if record is not None and record.boot_id == host.boot_id else None
 
 
 def _by_slot(host: Host, text: str) -> tuple[Device, ...]:

@@ -137,16 +137,21 @@ def hosts():
 
 @pytest.fixture(scope="session")
 def simple_saved(hosts):
-    """Topology simple with vm1 and vm2 running acknowledging guests, saved once."""
+    """Topology simple with four guests running, saved once: starting a domain costs more than a restore.
+
+    vm1 and vm2 let go at once, sloth after six seconds, stone never.
+    """
     host = hosts.get("simple")
     host.start("vm1", "vm2")
-    host.lab.snapshot("two-guests")
+    host.start("stone", guest="refuse")
+    host.start("sloth", guest="slow", options="--seconds 6")
+    host.lab.snapshot("four-guests")
     return host
 
 
 @pytest.fixture
 def simple(simple_saved):
-    simple_saved.lab.restore("two-guests")
+    simple_saved.lab.restore("four-guests")
     return simple_saved
 
 

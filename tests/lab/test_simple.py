@@ -22,7 +22,9 @@ def records(host):
 
 def kill_qemu(host, domain):
     state = f"virsh domstate {domain} | grep -q shut"
-    host.sh(f"pkill -9 -f [g]uest={domain},; for i in $(seq 100); do {state} && exit 0; sleep 0.1; done; exit 1")
+    host.sh(
+        f"pkill -9 -f [g]uest={domain},; for i in $(seq 100); do {state} && exit 0; sleep 0.1; done; exit 1"
+    )
 
 
 def test_list_show_and_groups_tell_what_lspci_tells(simple):
@@ -99,7 +101,6 @@ def test_who_uses_it_is_shown(simple):
 
 def test_a_guest_that_refuses(simple):
     """Faults 2, 4 and 10: pending, locked, nobody else gets it; a guest reset or destroy ends it."""
-    simple.start("stone", guest="refuse")
     simple.gpupass("attach", "stone", GPU)
     assert "stone has not let go" in simple.refused_pending("detach", "stone", GPU, "--timeout", "3")
     assert "is attached to stone" in simple.refused("attach", "vm2", GPU)
@@ -113,7 +114,6 @@ def test_a_guest_that_refuses(simple):
 
 
 def test_a_new_order_replaces_a_pending_one(simple):
-    simple.start("stone", guest="refuse")
     simple.gpupass("attach", "stone", GPU)
     simple.refused_pending("move", GPU, "--to", "vm1", "--timeout", "2")
     simple.refused_pending("move", GPU, "--to", "vm2", "--timeout", "2")
@@ -124,7 +124,6 @@ def test_a_new_order_replaces_a_pending_one(simple):
 
 def test_a_slow_guest_is_waited_for_afterwards(simple):
     """Fault 3: the late removal still leads to a verified release."""
-    simple.start("sloth", guest="slow", options="--seconds 6")
     simple.gpupass("attach", "sloth", GPU)
     simple.refused_pending("detach", "sloth", GPU, "--timeout", "1")
     assert results(simple.gpupass("recover", "--wait")) == ["done"]
@@ -178,7 +177,6 @@ def test_qemu_killed_while_attached(simple):
 
 def test_qemu_killed_while_unplugging(simple):
     """Fault 11, second half."""
-    simple.start("stone", guest="refuse")
     simple.gpupass("attach", "stone", GPU)
     simple.refused_pending("detach", "stone", GPU, "--timeout", "2")
     kill_qemu(simple, "stone")
@@ -223,7 +221,6 @@ def test_somebody_unbinds_an_attached_device(simple):
 
 def test_somebody_unbinds_and_the_guest_refuses(simple):
     """Fault 19: the writer blocks until the domain is gone; gpupass goes on working."""
-    simple.start("stone", guest="refuse")
     simple.gpupass("attach", "stone", GPU)
     simple.sh(
         f"setsid sh -c 'echo {GPU} > /sys/bus/pci/devices/{GPU}/driver/unbind' >/dev/null 2>&1 & sleep 1"

@@ -11,7 +11,7 @@ from gpupass.engine import journal
 from gpupass.errors import Busy, GpupassError, NeedsPerson, Pending, Refused
 from gpupass.system.libvirt import LibvirtFailure
 from gpupass.system.locks import hold
-from tests.simulated import BUS_GPU, GPU, GPU_AUDIO, LONE
+from tests.simulated import BUS_GPU, GPU, GPU_AUDIO, LONE, NVIDIA
 from tests.simulated_libvirt import REFUSES
 
 
@@ -378,3 +378,12 @@ def test_the_journal_may_vanish_while_it_is_looked_at(machine, monkeypatch):
     operations = journal.open_operations(machine)
     monkeypatch.setattr(os, "listdir", lambda directory: [name, "gone.jsonl"])
     assert [operation.path for operation in operations] == [path]
+
+
+def test_a_gpu_keeps_its_uuid_while_a_guest_can_have_it(machine):
+    """NVML has forgotten it by then; gpupass noted the name with the way back."""
+    app.bind(machine, "GPU-11111111")
+    assert machine.driver(NVIDIA) == "vfio-pci"
+    assert app.bind(machine, "GPU-11111111").ending is app.Ending.NOTHING
+    app.unbind(machine, "GPU-11111111")
+    assert machine.driver(NVIDIA) == "nvidia"
