@@ -8,6 +8,7 @@ import json
 import shutil
 from collections.abc import Callable
 from copy import deepcopy
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -43,6 +44,7 @@ def _port(slot: int, group: int) -> Function:
     )
 
 
+PCIE = ("2.5 GT/s PCIe", 1, "2.5 GT/s PCIe", 1)
 FUNCTIONS = (
     _port(1, 10),
     Function(
@@ -178,7 +180,7 @@ def _tree(functions: tuple[Function, ...]) -> MemoryTree:
     tree.kernel()
     tree.iommu()
     for function in functions:
-        tree.function(function)
+        tree.function(replace(function, link=function.link or PCIE))
     aliases = {f.ids: f.driver for f in functions if f.driver and f.driver != "pcieport"}
     lines = "".join(
         f"alias pci:v0000{ids[:4].upper()}d0000{ids[5:].upper()}sv*sd*bc*sc*i* {driver.replace('-', '_')}\n"

@@ -12,6 +12,7 @@ _KIB = {"b": 1 / 1024, "bytes": 1 / 1024, "kb": 1000 / 1024, "k": 1, "kib": 1, "
 _KIB |= {"m": 1 << 10, "mib": 1 << 10, "gb": 1000**3 / 1024, "g": 1 << 20, "gib": 1 << 20}
 _KIB |= {"tb": 1000**4 / 1024, "t": 1 << 30, "tib": 1 << 30}
 _PLUGGABLE = ("pcie-root-port", "pcie-switch-downstream-port")
+_CONVENTIONAL = ("pci-root", "pci-bridge", "dmi-to-pci-bridge", "pcie-to-pci-bridge")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +27,7 @@ class Definition:
     locked: bool = False
     viommu: bool = False
     ports: tuple[Port, ...] = ()
+    conventional_bus: bool = False
     numa_nodes: tuple[int, ...] = ()
 
 
@@ -46,6 +48,10 @@ def parse_definition(xml: str) -> Definition:
         locked=root.find("memoryBacking/locked") is not None,
         viommu=root.find("devices/iommu") is not None,
         ports=tuple(_ports(root)),
+        conventional_bus=any(
+            controller.get("model") in _CONVENTIONAL
+            for controller in root.iterfind("devices/controller[@type='pci']")
+        ),
         numa_nodes=_numa_nodes(root),
     )
 
@@ -81,6 +87,7 @@ def parse_domain(
         locked=decisive.locked,
         viommu=decisive.viommu,
         ports=decisive.ports,
+        conventional_bus=decisive.conventional_bus,
         numa_nodes=decisive.numa_nodes,
         job=job,
     )

@@ -82,6 +82,14 @@ def _cleanliness(host: Host, members: tuple[Device, ...]) -> Iterator[Finding]:
 def _ports(device: Device, domain: Domain) -> Iterator[Finding]:
     if "q35" not in domain.machine and "virt" not in domain.machine:
         return  # i440fx plugs into its root bus
+    if not device.facts.express:
+        if not domain.conventional_bus:
+            yield Finding(
+                message=f"{device.address} is conventional PCI, {domain.name} has PCIe ports only",
+                remedy=f"virsh edit {domain.name}: add <controller type='pci' model='pcie-to-pci-bridge'/>, "
+                "then restart it",
+            )
+        return
     free = tuple(port for port in domain.ports if port.hotplug and not port.occupied)
     if not free:
         off = any(not port.hotplug and not port.occupied for port in domain.ports)

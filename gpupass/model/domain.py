@@ -60,6 +60,7 @@ class Domain:
     locked: bool = False
     viommu: bool = False
     ports: tuple[Port, ...] = ()
+    conventional_bus: bool = False  # it has a bus for conventional PCI devices
     numa_nodes: tuple[int, ...] = ()  # host nodes its memory is bound to
     job: str | None = None  # "migration", "save", …: a job that forbids device changes
 

@@ -104,6 +104,7 @@ class Detail:
     driver_override: str | None = None
     numa_node: int | None = None
     boot_display: bool = False
+    express: bool = True  # False: conventional PCI, which no PCIe port takes
     link: Link | None = None
     bars: tuple[Bar, ...] = ()
     reset_methods: tuple[str, ...] = ()

@@ -72,6 +72,7 @@ def read_detail(system: System, device: Device, host_driver: str | None, nvidia:
         driver_override=_override(system.read(f"{path}/driver_override")),
         numa_node=_node(system.read(f"{path}/numa_node")),
         boot_display=is_boot_display(system, device.address),
+        express=system.exists(f"{path}/max_link_speed"),
         link=_link(system, path),
         bars=_bars(system, path),
         reset_methods=tuple((system.read(f"{path}/reset_method") or "").split()),

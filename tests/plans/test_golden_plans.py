@@ -65,6 +65,9 @@ class Before:
     def file(self, path, text):
         self.machine.put(path, text)
 
+    def conventional(self, device):
+        self.machine.files.remove(f"{self.machine.tree.path(device)}/max_link_speed")
+
     def reboot(self):
         self.machine.reboot()
         for guest in self.guests.values():
