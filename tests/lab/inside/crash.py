@@ -48,7 +48,7 @@ def state():
         ]
     domains = {}
     for path in sorted(Path("/run/libvirt/qemu").glob("*.xml")):
-        domains[path.stem] = sorted(re.findall(r"ua-gpupass-[0-9a-f-]+", path.read_text()))
+        domains[path.stem] = sorted(re.findall(r"<alias name='(ua-gpupass-[^']+)'", path.read_text()))
     records = sorted(
         str(p.relative_to(STATE)) for k in ("claim", "quarantine") for p in (STATE / k).glob("*")
     )
