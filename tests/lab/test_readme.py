@@ -46,10 +46,10 @@ def test_the_lab(hosts):
     for line in commands("The lab"):
         words = shlex.split(line)
         assert words[:2] == ["gpupass", "lab"]
-        argv = [*gpupass, "lab", "--name", "test-readme", *words[2:]]
         if words[2] == "shell":
-            argv = ["script", "-qec", shlex.join(argv), "/dev/null"]
-        done = subprocess.run(argv, input="exit\n", capture_output=True, text=True, timeout=400, cwd=ROOT)
+            continue  # test_machine.py types into it on a terminal
+        argv = [*gpupass, "lab", "--name", "test-readme", *words[2:]]
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=400, cwd=ROOT)
         assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
 
 
