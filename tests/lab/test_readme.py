@@ -1,9 +1,13 @@
 """What the README tells a newcomer to type is typed here, in its order, as written."""
 
+import os
+import pty
 import re
+import select
 import shlex
 import subprocess
 import sys
+import termios
 import venv
 from pathlib import Path
 
@@ -19,6 +23,26 @@ def commands(heading):
     section = (ROOT / "README.md").read_text().split(f"\n## {heading}\n")[1].split("\n## ")[0]
     block = re.search(r"```console\n(.*?)```", section, re.DOTALL)[1]
     return [line for raw in block.splitlines() if (line := raw.partition(" #")[0].strip())]
+
+
+def typed_into(argv, line):
+    """On a terminal: wait until readline listens, type the line; the last number said and the status."""
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, 80))
+    shell = subprocess.Popen(argv, stdin=theirs, stdout=theirs, stderr=theirs, cwd=ROOT)
+    os.close(theirs)
+    said, typed = "", False
+    while select.select([ours], [], [], 60)[0]:
+        try:
+            said += os.read(ours, 4096).decode(errors="replace")
+        except OSError:  # the terminal has ended with its program
+            break
+        if not typed and "\x1b[?2004h" in said:
+            os.write(ours, line.encode() + b"\r")
+            typed = True
+    os.close(ours)
+    words = [text.strip() for text in said.splitlines() if text.strip().isdecimal()]
+    return words[-1] if words else said, shell.wait(timeout=60)
 
 
 def test_first_steps(simple):
@@ -46,9 +70,10 @@ def test_the_lab(hosts):
     for line in commands("The lab"):
         words = shlex.split(line)
         assert words[:2] == ["gpupass", "lab"]
-        if words[2] == "shell":
-            continue  # test_machine.py types into it on a terminal
         argv = [*gpupass, "lab", "--name", "test-readme", *words[2:]]
+        if words[2] == "shell":
+            assert typed_into(argv, "echo $((40 + 2)); exit 7") == ("42", 7)
+            continue
         done = subprocess.run(argv, capture_output=True, text=True, timeout=400, cwd=ROOT)
         assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
 
