@@ -1,10 +1,11 @@
 """One function per verb that changes the host: which plan, and what it needs to know."""
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 
 from gpupass import planner
-from gpupass.app.change import QEMU, Report, change, require_libvirt
+from gpupass.app.change import QEMU, Planner, Report, change, require_libvirt
 from gpupass.errors import Usage
 from gpupass.hotplug.windows import with_windows
 from gpupass.methods.passthrough import VFIO, lends, plan_bind
@@ -45,13 +46,7 @@ def bind(
 
 def unbind(system: System, device: str, *, dry_run: bool = False) -> Report:
     """Give the device's IOMMU group back to the drivers it had."""
-    return change(
-        system,
-        device,
-        planner.unbind_plan,
-        dry_run=dry_run,
-        replaces=False,
-    )
+    return change(system, device, planner.unbind_plan, dry_run=dry_run, replaces=False)
 
 
 def attach(
@@ -64,17 +59,8 @@ def attach(
     dry_run: bool = False,
 ) -> Report:
     """Hand the device to a running domain."""
-    system.hypervisor(connect)
-    return change(
-        system,
-        device,
-        lambda host, chosen: planner.attach_plan(
-            host, _receiver(system, host, domain, connect), chosen, connect
-        ),
-        connect=connect,
-        timeout=timeout,
-        dry_run=dry_run,
-    )
+    plan = _plan_for(system, domain, connect, planner.attach_plan)
+    return change(system, device, plan, connect=connect, timeout=timeout, dry_run=dry_run)
 
 
 def detach(
@@ -95,14 +81,7 @@ def detach(
         known.append(found or _domain(host, domain))
         return planner.detach_plan(host, known[-1], chosen, connect)
 
-    return change(
-        system,
-        device,
-        plan,
-        connect=connect,
-        timeout=timeout,
-        dry_run=dry_run,
-    )
+    return change(system, device, plan, connect=connect, timeout=timeout, dry_run=dry_run)
 
 
 def move(
@@ -115,17 +94,8 @@ def move(
     dry_run: bool = False,
 ) -> Report:
     """From whichever domain has the device to another one, or back to where it was."""
-    system.hypervisor(connect)
-    return change(
-        system,
-        device,
-        lambda host, chosen: planner.move_plan(
-            host, _receiver(system, host, target, connect), chosen, connect
-        ),
-        connect=connect,
-        timeout=timeout,
-        dry_run=dry_run,
-    )
+    plan = _plan_for(system, target, connect, planner.move_plan)
+    return change(system, device, plan, connect=connect, timeout=timeout, dry_run=dry_run)
 
 
 def _require_driver(system: System, driver: str) -> None:
@@ -154,6 +124,14 @@ def _domain(host: Host, name: str) -> Domain:
         known = ", ".join(domain.name for domain in host.domains) or "none"
         raise Usage(f"cannot find the domain {name}: libvirt knows {known}", "virsh list --all")
     return found
+
+
+def _plan_for(
+    system: System, name: str, connect: str, make: Callable[[Host, Domain, Device, str], Plan]
+) -> Planner:
+    """The plan that hands a device to the domain of this name; Refused at once when libvirt is away."""
+    system.hypervisor(connect)
+    return lambda host, chosen: make(host, _receiver(system, host, name, connect), chosen, connect)
 
 
 def _receiver(system: System, host: Host, name: str, connect: str) -> Domain:
