@@ -375,6 +375,9 @@ class Machine(System):
             return "Enabled\n" if self.persistence else "Disabled\n"
         raise GpupassError(f"cannot run {argv[0]}: it is not installed")
 
+    def vfio_group_is_closed(self, group: int) -> bool | None:
+        return not self.open_by(f"/dev/vfio/{group}")
+
     def hot_reset(self, group: int, address: str) -> None:
         self.log.append((f"hot reset of group {group}", address))
         self._fault("hot_reset", address)

@@ -48,20 +48,32 @@ def read_modalias(system: System, address: Address) -> str:
 def pci_aliases(system: System, aliases: Iterable[str]) -> Iterator[tuple[str, str]]:
     """(pattern, module) of modules.alias and of what is built in, where vendor and device could fit.
 
-    The tables have tens of thousands of lines: one regular expression picks the few that matter.
+    The tables have tens of thousands of lines: a plain search for the few beginnings that matter is fastest.
     """
-    wanted = "|".join(
-        rf"{re.escape(alias[:13])}(?:{re.escape(alias[13:22])}|d\*)"
-        for alias in sorted(set(aliases))
-        if alias
-    )
-    pattern = rf"(?:{wanted}|pci:v\*)[^ \0\n]*" if wanted else r"pci:v\*[^ \0\n]*"
+    starts = {"pci:v*"}
+    for alias in aliases:
+        if alias:
+            starts |= {alias[:22], f"{alias[:13]}d*"}
     directory = f"/lib/modules/{system.read('/proc/sys/kernel/osrelease')}"
     loadable = system.read(f"{directory}/modules.alias") or ""
-    yield from re.findall(rf"^alias ({pattern}) (\S+)$", loadable, re.MULTILINE)
     builtin = system.read(f"{directory}/modules.builtin.modinfo") or ""
-    for module, alias in re.findall(rf"([^\0=]+)\.alias=({pattern})", builtin):
-        yield alias, module
+    for start in sorted(starts):
+        for line in _found(loadable, f"alias {start}", "\n"):
+            pattern, _, module = line.removeprefix("alias ").partition(" ")
+            yield pattern, module
+        for entry in _found(builtin, f".alias={start}", "\0"):
+            module, _, pattern = entry.partition(".alias=")
+            yield pattern, module
+
+
+def _found(text: str, what: str, between: str) -> Iterator[str]:
+    """The entries of `text`, which `between` parts, that hold `what`."""
+    at = text.find(what)
+    while at >= 0:
+        start = text.rfind(between, 0, at) + 1
+        end = text.find(between, at)
+        yield text[start : end if end >= 0 else len(text)]
+        at = text.find(what, at + 1)
 
 
 def read_blacklist(system: System) -> frozenset[str]:

@@ -12,11 +12,12 @@ _CLOSING = 2.0  # QEMU closes right after the guest has let go, which may be at 
 def do(step: AwaitRelease, system: System, deadline: float) -> None:
     """Pending when a process still has the group open at the deadline."""
     deadline = max(deadline, system.monotonic() + _CLOSING)
-    while found := vfio_holders(system, step.group, step.addresses):
+    while (closed := system.vfio_group_is_closed(step.group)) is not True:
+        found = vfio_holders(system, step.group, step.addresses)
+        if closed is None and not found:
+            return
         if system.monotonic() >= deadline:
-            holder = found[0]
-            raise Pending(
-                f"{holder.name} (process {holder.pid}) still has {holder.node} open",
-                "gpupass recover --wait",
-            )
+            who = f"{found[0].name} (process {found[0].pid})" if found else "somebody in the kernel"
+            node = found[0].node if found else f"/dev/vfio/{step.group}"
+            raise Pending(f"{who} still has {node} open", "gpupass recover --wait")
         system.sleep(_LOOK_AGAIN)

@@ -106,6 +106,12 @@ class System:
 
         hot_reset(group, address)
 
+    def vfio_group_is_closed(self, group: int) -> bool | None:
+        """Has the last user of the VFIO group closed it? None when the kernel cannot be asked."""
+        from gpupass.system.vfio import group_is_closed
+
+        return group_is_closed(group)
+
     def boot_id(self) -> str:
         return self.read("/proc/sys/kernel/random/boot_id") or ""
 

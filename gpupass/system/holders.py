@@ -42,5 +42,7 @@ def _nodes(system: System, process: str, prefixes: tuple[str, ...]) -> set[str]:
     targets = (system.target(f"{directory}/{fd}") for fd in system.names(directory))
     found = {target for target in targets if target is not None and target.startswith(prefixes)}
     maps = system.read(f"{process}/maps") or ""  # a mapping can outlive its file descriptor
-    found.update(re.findall(rf"(?:{'|'.join(prefixes)})\S*", maps))
+    for prefix in prefixes:
+        if prefix in maps:
+            found.update(re.findall(rf"{re.escape(prefix)}\S*", maps))
     return found

@@ -4,6 +4,7 @@ Source: linux/vfio.h, VFIO_DEVICE_GET_PCI_HOT_RESET_INFO and VFIO_DEVICE_PCI_HOT
 only when every function on the bus belongs to a group whose file the caller holds.
 """
 
+import errno
 import fcntl
 import os
 import struct
@@ -16,6 +17,19 @@ _GROUP_GET_DEVICE_FD = _BASE + 6
 _PCI_HOT_RESET = _BASE + 13
 _TYPE1_IOMMU = 1
 _VIABLE = 1
+
+
+def group_is_closed(group: int) -> bool | None:
+    """Does nobody have a device of the group open? None: there is no such file to ask.
+
+    The kernel lets one opener in at a time, devices opened through iommufd included (vfio/group.c:
+    vfio_group_fops_open), so being let in proves it.
+    """
+    try:
+        os.close(os.open(f"/dev/vfio/{group}", os.O_RDWR | os.O_CLOEXEC))
+    except OSError as error:
+        return False if error.errno == errno.EBUSY else None
+    return True
 
 
 def hot_reset(group: int, address: str) -> None:
