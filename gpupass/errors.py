@@ -2,14 +2,20 @@
 
 
 class GpupassError(Exception):
-    """Something failed and everything it had changed was put back."""
+    """Something failed and everything it had changed was put back.
+
+    `reasons` holds every finding when there are several, each with its remedy.
+    """
 
     exit_code = 1
 
-    def __init__(self, message: str, hint: str | None = None) -> None:
+    def __init__(
+        self, message: str, hint: str | None = None, reasons: tuple[tuple[str, str], ...] = ()
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.reasons = reasons
 
 
 class Usage(GpupassError):
@@ -19,15 +25,9 @@ class Usage(GpupassError):
 
 
 class Refused(GpupassError):
-    """A precheck said no; nothing was changed. `reasons` holds every finding, each with its remedy."""
+    """A precheck said no; nothing was changed."""
 
     exit_code = 4
-
-    def __init__(
-        self, message: str, hint: str | None = None, reasons: tuple[tuple[str, str], ...] = ()
-    ) -> None:
-        super().__init__(message, hint)
-        self.reasons = reasons
 
 
 class Busy(Refused):

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from gpupass.errors import GpupassError, Refused
+from gpupass.errors import GpupassError
 from gpupass.model.encode import SCHEMA, encode
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -40,19 +40,18 @@ def print_json(**content: object) -> None:
 
 def show_error(error: GpupassError, as_json: bool) -> None:
     """One line "cannot …: why", the findings if there are several, and a hint to type."""
-    reasons = error.reasons if isinstance(error, Refused) else ()
     if as_json:
         print_json(
             error={
                 "message": error.message,
                 "hint": error.hint,
                 "exit_code": error.exit_code,
-                "reasons": [{"message": message, "remedy": remedy} for message, remedy in reasons],
+                "reasons": [{"message": message, "remedy": remedy} for message, remedy in error.reasons],
             }
         )
         return
     click.echo(error.message, err=True)
-    for message, remedy in reasons:
+    for message, remedy in error.reasons:
         click.echo(f"  - {message}" + (f"\n      {remedy}" if remedy else ""), err=True)
     if error.hint:
         click.echo(f"hint: {error.hint}", err=True)

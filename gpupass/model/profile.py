@@ -1,0 +1,163 @@
+"""A profile: which GPUs are meant, how each is used, and which domain gets what. YAML is its only spelling.
+
+Every field a person may write carries its description (`key`); the parser and the published JSON Schema
+are made from these classes, so a key exists in one place.
+"""
+
+from dataclasses import MISSING, dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from gpupass.model.address import Address
+
+VERSION = 1
+
+
+def key(
+    doc: str,
+    *,
+    default: Any = MISSING,
+    spelled: str | None = None,
+    minimum: int | None = None,
+    choices: tuple[str, ...] = (),
+    pattern: str | None = None,
+) -> Any:
+    """A field that is written in YAML, as `spelled` when its Python name cannot be."""
+    metadata = {"doc": doc, "key": spelled, "minimum": minimum, "choices": choices, "pattern": pattern}
+    return field(default=default, metadata=metadata)
+
+
+class Use(StrEnum):
+    """How a device is used."""
+
+    HOST = "host"
+    PASSTHROUGH = "passthrough"
+    SRIOV = "sriov"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where something stands in a file; lines and columns count from 1."""
+
+    file: str
+    line: int
+    column: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+NAME = r"[A-Za-z][A-Za-z0-9._-]{0,62}"
+DRIVER = r"[A-Za-z0-9_-]{1,63}"
+_ADDRESS = r"([0-9a-fA-F]{4,8}:)?[0-9a-fA-F]{1,2}:[01]?[0-9a-fA-F]\.[0-7]"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Select:
+    """Every condition given must hold; names that stay the same (uuid, serial, slot) are the best.
+
+    Without an address, UUID, serial, slot or class only GPUs and accelerators are meant; bridges and
+    virtual functions never are.
+    """
+
+    address: Address | None = key("PCI address, 0000:01:00.0", default=None, pattern=_ADDRESS)
+    uuid: str | None = key("NVIDIA GPU UUID, GPU-…", default=None)
+    serial: str | None = key("serial number, of the board or PCI Express", default=None)
+    slot: str | None = key("physical slot name", default=None)
+    vendor: str | None = key("nvidia, amd, intel, or four hex digits", default=None)
+    model: str | None = key("glob on the device's name or vendor:device, *A100*", default=None)
+    class_: str | None = key(
+        "display, accelerator, network, storage, or hex digits of the PCI class",
+        default=None,
+        spelled="class",
+    )
+    numa: int | None = key("NUMA node", default=None, minimum=0)
+    driver: str | None = key("kernel driver that has it now", default=None, pattern=DRIVER)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VfDriver:
+    """The driver of one virtual function, numbered from 0."""
+
+    index: int
+    driver: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vf:
+    """How the virtual functions are driven."""
+
+    driver: str | None = key("driver of every VF; none: left without one", default=None, pattern=DRIVER)
+    autoprobe: bool = key("let the kernel bind new VFs to their host driver first", default=False)
+    drivers: tuple[VfDriver, ...] = key("drivers of single VFs, by number: {2: igbvf}", default=())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """What all rules have in common."""
+
+    name: str = key("what attachments and the command line call the device", pattern=NAME)
+    select: Select = key("which device is meant")
+    count: int | None = key("take the first so many, in the order of addresses", default=None, minimum=1)
+    optional: bool = key("no error when nothing matches", default=False)
+    take_over: bool = key("change what gpupass did not make, too", default=False, spelled="take-over")
+    place: Place | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostRule(Rule):
+    """`use: host`: the host works with the device."""
+
+    driver: str | None = key(
+        "host driver (default: the one before, or the kernel's choice)", default=None, pattern=DRIVER
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PassthroughRule(Rule):
+    """`use: passthrough`: the whole function can be given to a domain."""
+
+    driver: str = key("the VFIO driver", default="vfio-pci", pattern=DRIVER)
+    with_: tuple[Address, ...] = key(
+        "other devices of the IOMMU group that may move along", default=(), spelled="with", pattern=_ADDRESS
+    )
+    allow_boot_display: bool = key(
+        "take the boot display, too: the console goes dark", default=False, spelled="allow-boot-display"
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SriovRule(Rule):
+    """`use: sriov`: virtual functions of the device can be given to domains, as NAME/vf0, NAME/vf1, …"""
+
+    vfs: int = key("how many virtual functions", minimum=0)
+    vf: Vf = key("how they are driven", default=Vf())
+
+
+RULES: dict[Use, type[Rule]] = {
+    Use.HOST: HostRule,
+    Use.PASSTHROUGH: PassthroughRule,
+    Use.SRIOV: SriovRule,
+}
+
+
+def use_of(rule: Rule) -> Use:
+    return next(use for use, kind in RULES.items() if type(rule) is kind)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attachment:
+    """A running domain has the device; a domain that does not run gets it when it does."""
+
+    domain: str = key("name of the libvirt domain")
+    device: str = key("a rule's name, NAME/vf0 for a VF, NAME/1 for the second of several; or a PCI address")
+    place: Place | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """The wanted state of a host's GPUs."""
+
+    version: int = VERSION
+    gpus: tuple[Rule, ...] = ()
+    attachments: tuple[Attachment, ...] = ()

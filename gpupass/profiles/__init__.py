@@ -1,0 +1,1 @@
+"""YAML text → Profile and back; pure: who reads files is handed in."""
