@@ -62,6 +62,7 @@ def killed_at_every_line(monkeypatch, new_state):
 
         with monkeypatch.context() as patch:
             patch.setattr(journal, "_crash_at", remember)
+            patch.setattr(journal, "_lines", {})
             verb(machine)
         return left
 

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from gpupass.engine import journal
@@ -48,6 +48,16 @@ class Report:
         return tuple(finding for finding in self.plan.findings if not finding.fatal)
 
 
+def told(report: Report, outcome: Outcome) -> Report:
+    ending = {
+        Result.DONE: Ending.DONE,
+        Result.PENDING: Ending.PENDING,
+        Result.ROLLED_BACK: Ending.FAILED if outcome.error else Ending.ROLLED_BACK,
+        Result.NEEDS_PERSON: Ending.NEEDS_PERSON,
+    }[outcome.result]
+    return replace(report, ending=ending, note=outcome.error.message if outcome.error else report.note)
+
+
 Planner = Callable[[Host, Device], Plan]
 
 
@@ -74,14 +84,14 @@ def change(
 
     if dry_run:
         plan = plan_now()
-        _refuse(plan)
+        refuse(plan)
         ending = Ending.PLANNED if plan.steps else Ending.NOTHING
         return Report(title=plan.title, ending=ending, plan=plan)
     require_root()
     with hold(system.state, group):
-        pending = _settle(system, group, timeout)
+        pending = settle(system, group, timeout)
         plan = plan_now()
-        _refuse(plan)
+        refuse(plan)
         if not plan.steps:
             note = _withdraw(pending, plan) if replaces else ""
             return Report(title=plan.title, ending=Ending.NOTHING, plan=plan, note=note)
@@ -134,7 +144,7 @@ def _withdraw(pending: tuple[Operation, ...], plan: Plan) -> str:
     return f"no longer wanted: {pending[-1].title}; but its guest has been asked and may still let go"
 
 
-def _settle(system: System, devices: tuple[Address, ...], timeout: float) -> tuple[Operation, ...]:
+def settle(system: System, devices: tuple[Address, ...], timeout: float) -> tuple[Operation, ...]:
     """End crashed operations on `devices`; the pending ones are returned: a new order replaces them."""
     pending = []
     for operation in journal.open_operations(system):
@@ -161,13 +171,16 @@ def _require_success(outcome: Outcome) -> None:
     raise outcome.error
 
 
-def _refuse(plan: Plan) -> None:
-    refusals = plan.refusals
+def refuse(plan: Plan) -> None:
+    forbid(plan.title, plan.refusals)
+
+
+def forbid(title: str, refusals: tuple[Finding, ...]) -> None:
     if len(refusals) == 1:
-        raise Refused(f"cannot {plan.title}: {refusals[0].message}", refusals[0].remedy or None)
+        raise Refused(f"cannot {title}: {refusals[0].message}", refusals[0].remedy or None)
     if refusals:
         reasons = tuple((finding.message, finding.remedy) for finding in refusals)
-        raise Refused(f"cannot {plan.title}: {len(refusals)} reasons", reasons=reasons)
+        raise Refused(f"cannot {title}: {len(refusals)} reasons", reasons=reasons)
 
 
 def require_root() -> None:

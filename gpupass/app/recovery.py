@@ -13,11 +13,12 @@ from gpupass.app.change import (
     group_addresses,
     require_libvirt,
     require_root,
+    told,
     with_bridges_above,
 )
 from gpupass.engine import journal
 from gpupass.engine.journal import Operation
-from gpupass.engine.run import Outcome, Result, execute, resume
+from gpupass.engine.run import execute, resume
 from gpupass.errors import Busy, GpupassError
 from gpupass.model.address import Address, parse_address
 from gpupass.model.plan import Plan
@@ -75,7 +76,7 @@ def _recover_one(system: System, operation: Operation, deadline: float) -> Repor
                 journal.end(fresh, "reboot")
                 return replace(report, ending=Ending.ROLLED_BACK, note="the host has been rebooted since")
             patience = 0.0 if fresh.pending is not None else SETTLE_SECONDS
-            return _told(report, resume(fresh, system, max(deadline, system.monotonic() + patience)))
+            return told(report, resume(fresh, system, max(deadline, system.monotonic() + patience)))
     except Busy as busy:
         return replace(report, ending=Ending.BUSY, note=busy.message)
     except GpupassError as error:
@@ -136,18 +137,8 @@ def _clean_leftover(system: System, report: Report, connect: str, deadline: floa
     plan = planner.clean_plan(host, host.devices_at(group)[0])
     if not plan.steps:
         return None
-    return _told(replace(report, plan=plan), execute(plan, system, deadline))
+    return told(replace(report, plan=plan), execute(plan, system, deadline))
 
 
 def _is_open(system: System, devices: tuple[Address, ...]) -> bool:
     return any(set(operation.devices) & set(devices) for operation in journal.open_operations(system))
-
-
-def _told(report: Report, outcome: Outcome) -> Report:
-    ending = {
-        Result.DONE: Ending.DONE,
-        Result.PENDING: Ending.PENDING,
-        Result.ROLLED_BACK: Ending.FAILED if outcome.error else Ending.ROLLED_BACK,
-        Result.NEEDS_PERSON: Ending.NEEDS_PERSON,
-    }[outcome.result]
-    return replace(report, ending=ending, note=outcome.error.message if outcome.error else report.note)

@@ -15,6 +15,7 @@ from gpupass.model.plan import (
     Plan,
     ResetDevice,
     SetPersistence,
+    SetVfs,
     Step,
     WriteRecord,
 )
@@ -69,6 +70,8 @@ def step_text(step: Step) -> str:
     match step:
         case BindDriver():
             return f"bind {step.address} to {step.driver or 'no driver'}"
+        case SetVfs():
+            return f"make {step.address} have {step.count} virtual functions"
         case LoadModule():
             return f"load the kernel module {step.module}"
         case SetPersistence():

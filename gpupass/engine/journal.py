@@ -10,6 +10,7 @@ import errno
 import json
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from itertools import count
@@ -23,7 +24,9 @@ from gpupass.model.plan import Plan, Step
 from gpupass.system import System
 from gpupass.system.state import ensure_directory, set_aside, sync_directory
 
-CRASH = "GPUPASS_CRASH"  # fault injection: "3" dies after the third line, "3-" just before writing it
+KEPT = 1000  # operations in the history
+CRASH = "GPUPASS_CRASH"  # fault injection: "3" dies after this process's third line, "3-" just before it
+_lines: dict[int, int] = {}  # written so far, by process: a fork starts anew
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +39,8 @@ class Operation:
     devices: tuple[Address, ...]
     boot_id: str
     time: str
+    user: str = ""  # who asked for it
+    apply: str = ""  # the apply it belongs to
     lines: int = 1
     before: dict[int, Any] = field(default_factory=dict)  # intents
     done: frozenset[int] = frozenset()
@@ -49,7 +54,7 @@ class Operation:
         return self.path.stem
 
 
-def begin(system: System, plan: Plan) -> Operation:
+def begin(system: System, plan: Plan, apply: str = "") -> Operation:
     """A new journal file with the whole plan in it; nobody ever sees it without its first line."""
     operation = Operation(
         path=system.state / "journal",
@@ -58,6 +63,8 @@ def begin(system: System, plan: Plan) -> Operation:
         devices=plan.devices,
         boot_id=system.boot_id(),
         time=system.now(),
+        user=system.user(),
+        apply=apply,
     )
     line = {
         "schema": SCHEMA,
@@ -66,20 +73,23 @@ def begin(system: System, plan: Plan) -> Operation:
         "devices": list(plan.devices),
         "boot_id": operation.boot_id,
         "time": operation.time,
+        "user": operation.user,
+        "apply": apply,
     }
-    _crash_at("1-")
+    number = _next_line()
+    _crash_at(f"{number}-")
     directory = ensure_directory(operation.path)
     try:
         path = _create(directory, operation.time, json.dumps(line).encode() + b"\n")
     except OSError as error:
         raise GpupassError(f"cannot write the journal in {directory}: {error.strerror}") from None
-    _crash_at("1")
+    _crash_at(str(number))
     return replace(operation, path=path)
 
 
 def _create(directory: Path, time: str, data: bytes) -> Path:
     """Written under another name first: who looks for unfinished operations must not find half a line."""
-    temporary = directory / f".{os.getpid()}.new"
+    temporary = directory / f".{os.getpid()}-{threading.get_ident()}.new"
     try:
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
@@ -163,11 +173,27 @@ def _file(operation: Operation) -> Operation:
     try:
         operation.path.rename(path)
         sync_directory(history)
+        _prune(history)
     except FileNotFoundError:
         pass
     except OSError as error:
         raise GpupassError(f"cannot keep {path}: {error.strerror}") from None
     return replace(operation, path=path)
+
+
+def _prune(history: Path) -> None:
+    """The oldest go: names begin with the time."""
+    names = sorted(name for name in os.listdir(history) if name.endswith(".jsonl"))  # noqa: PTH208
+    for name in names[:-KEPT]:
+        (history / name).unlink(missing_ok=True)
+
+
+def ended_operations(system: System) -> Iterator[Operation]:
+    """What the history keeps, oldest first."""
+    for path in sorted((system.state / "history").glob("*.jsonl")):
+        operation = read(path)
+        if operation is not None:
+            yield operation
 
 
 def read(path: Path) -> Operation | None:
@@ -203,6 +229,8 @@ def _first(path: Path, line: dict[str, Any]) -> Operation:
         devices=tuple(address for address in devices if address is not None),
         boot_id=str(line["boot_id"]),
         time=str(line["time"]),
+        user=str(line.get("user", "")),
+        apply=str(line.get("apply", "")),
     )
 
 
@@ -225,7 +253,7 @@ def _apply(operation: Operation, line: dict[str, Any]) -> Operation:
 
 
 def _append(operation: Operation, line: dict[str, Any], sync: bool = True) -> Operation:
-    number = operation.lines + 1
+    number = _next_line()
     _crash_at(f"{number}-")
     try:
         fd = os.open(operation.path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -242,7 +270,12 @@ def _append(operation: Operation, line: dict[str, Any], sync: bool = True) -> Op
     except OSError as error:
         raise GpupassError(f"cannot write the journal {operation.path}: {error.strerror}") from None
     _crash_at(str(number))
-    return replace(operation, lines=number)
+    return replace(operation, lines=operation.lines + 1)
+
+
+def _next_line() -> int:
+    number = _lines[os.getpid()] = _lines.get(os.getpid(), 0) + 1
+    return number
 
 
 def _write_whole(fd: int, data: bytes, offset: int) -> None:

@@ -33,12 +33,14 @@ class Outcome:
     error: GpupassError | None = None
 
 
-def execute(plan: Plan, system: System, deadline: float, replaces: tuple[Operation, ...] = ()) -> Outcome:
+def execute(
+    plan: Plan, system: System, deadline: float, replaces: tuple[Operation, ...] = (), apply: str = ""
+) -> Outcome:
     """All steps in order. A failing step takes everything back; Pending keeps the rest for later.
 
     Pending operations that this one replaces end only when it is in the journal.
     """
-    operation = journal.begin(system, plan)
+    operation = journal.begin(system, plan, apply)
     for old in replaces:
         journal.end(old, "replaced", f"by: {plan.title}")
     return proceed(operation, system, deadline)

@@ -6,11 +6,12 @@ from functools import cache
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
+from gpupass.model.apply import Apply
 from gpupass.model.encode import SCHEMA, encode
 from gpupass.model.plan import Step
 from gpupass.model.record import Record
 
-__all__ = ["SCHEMA", "decode_record", "decode_step", "encode", "encode_step"]
+__all__ = ["SCHEMA", "decode_apply", "decode_record", "decode_step", "encode", "encode_step"]
 _STEPS: dict[str, type[Step]] = {kind.__name__: kind for kind in get_args(Step)}
 
 
@@ -26,6 +27,12 @@ def decode_step(data: dict[str, Any]) -> Step:
         raise ValueError("unknown kind of step")
     step: Step = _decode(kind, data)
     return step
+
+
+def decode_apply(data: dict[str, Any]) -> Apply:
+    """ValueError when this is no apply of this version."""
+    apply: Apply = _decode(Apply, data)
+    return apply
 
 
 def decode_record(data: dict[str, Any]) -> Record:

@@ -60,7 +60,10 @@ class Sriov:
     total: int
     enabled: int
     autoprobe: bool
-    vfs: tuple[Address, ...] = ()
+    vfs: tuple[Address, ...] = ()  # by number
+    offset: int | None = None  # routing id of VF 0, counted from the PF's …
+    stride: int | None = None  # … and from one VF to the next
+    vf_device: int | None = None  # the VFs' device id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

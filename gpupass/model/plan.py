@@ -35,6 +35,16 @@ class BindDriver:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SetVfs:
+    """How many virtual functions a physical function has; another number than before goes through none."""
+
+    address: Address
+    count: int
+    autoprobe: bool  # may the kernel bind new ones to their host driver?
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WriteRecord:
     """Remember (`record`) or forget (None) one fact about a device."""
 
@@ -92,6 +102,7 @@ Step = (
     LoadModule
     | SetPersistence
     | BindDriver
+    | SetVfs
     | WriteRecord
     | ResetDevice
     | AttachDevice
@@ -121,6 +132,14 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Disruption:
+    """Somebody at work who loses something: "domain vm1" loses "0000:01:00.0"."""
+
+    victim: str
+    loses: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """What a verb would do. Findings that are fatal forbid it; an empty one is already so."""
 
@@ -128,7 +147,33 @@ class Plan:
     steps: tuple[Step, ...] = ()
     findings: tuple[Finding, ...] = ()
     devices: tuple[Address, ...] = ()  # everything it touches or needs to keep still
+    disruptions: tuple[Disruption, ...] = ()  # what it takes from whom, where the order did not name them
+    waits: tuple[str, ...] = ()  # what is wanted and cannot be yet: "vm1 is not running: …"
 
     @property
     def refusals(self) -> tuple[Finding, ...]:
         return tuple(finding for finding in self.findings if finding.fatal)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostPlan:
+    """What a profile would do: one Plan for each set of devices that must change together."""
+
+    plans: tuple[Plan, ...] = ()
+    foreign: tuple[str, ...] = ()  # what others made and this plan leaves alone
+
+    @property
+    def to_do(self) -> tuple[Plan, ...]:
+        return tuple(plan for plan in self.plans if plan.steps)
+
+    @property
+    def refusals(self) -> tuple[Finding, ...]:
+        return tuple(finding for plan in self.plans for finding in plan.refusals)
+
+    @property
+    def disruptions(self) -> tuple[Disruption, ...]:
+        return tuple(disruption for plan in self.plans for disruption in plan.disruptions)
+
+    @property
+    def waits(self) -> tuple[str, ...]:
+        return tuple(wait for plan in self.plans for wait in plan.waits)

@@ -77,10 +77,10 @@ class Select:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VfDriver:
-    """The driver of one virtual function, numbered from 0."""
+    """The driver of one virtual function, numbered from 0; None: left without one."""
 
     index: int
-    driver: str
+    driver: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +89,7 @@ class Vf:
 
     driver: str | None = key("driver of every VF; none: left without one", default=None, pattern=DRIVER)
     autoprobe: bool = key("let the kernel bind new VFs to their host driver first", default=False)
-    drivers: tuple[VfDriver, ...] = key("drivers of single VFs, by number: {2: igbvf}", default=())
+    drivers: tuple[VfDriver, ...] = key("drivers of single VFs, by number: {2: igbvf, 3: null}", default=())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

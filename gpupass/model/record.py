@@ -11,6 +11,7 @@ class RecordKind(StrEnum):
 
     ORIGIN = "origin"  # the driver and override it had before the first bind
     CLAIM = "claim"  # handed to a domain and not yet verified clean again
+    VFS = "vfs"  # the virtual functions of this one were made by gpupass
     QUARANTINE = "quarantine"  # nobody gets it until a person says so
 
 
@@ -28,5 +29,8 @@ class Record:
     domain: str | None = None  # claim: name …
     uuid: str | None = None  # … and UUID of the domain
     alias: str | None = None  # claim
+    declared: bool = False  # claim: a profile said so, and may unsay it
+    vfs: int | None = None  # vfs: how many …
+    autoprobe: bool | None = None  # … and sriov_drivers_autoprobe before
     boot_id: str = ""
     since: str = ""  # ISO 8601, UTC

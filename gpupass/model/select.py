@@ -36,10 +36,12 @@ def _by_uuid(host: Host, text: str) -> tuple[Device, ...]:
     wanted = text.lower()
     if len(wanted) < len("gpu-12345678"):
         return ()
-    return tuple(device for device in host.devices if (_uuid(device, host) or "").lower().startswith(wanted))
+    return tuple(
+        device for device in host.devices if (uuid_of(device, host) or "").lower().startswith(wanted)
+    )
 
 
-def _uuid(device: Device, host: Host) -> str | None:
+def uuid_of(device: Device, host: Host) -> str | None:
     """NVML knows a GPU only while the nvidia driver has it; gpupass noted the name when it took it away."""
     if device.detail is not None and device.detail.nvidia is not None:
         return device.detail.nvidia.uuid
@@ -49,10 +51,10 @@ def _uuid(device: Device, host: Host) -> str | None:
 
 def _by_serial(host: Host, text: str) -> tuple[Device, ...]:
     wanted = text.lower()
-    return tuple(device for device in host.devices if wanted in _serials(device, host))
+    return tuple(device for device in host.devices if wanted in serials_of(device, host))
 
 
-def _serials(device: Device, host: Host) -> tuple[str, ...]:
+def serials_of(device: Device, host: Host) -> tuple[str, ...]:
     detail, origin = device.detail, _origin(device, host)
     nvidia = detail.nvidia if detail is not None else None
     found = (
@@ -69,8 +71,11 @@ def _origin(device: Device, host: Host) -> Record | None:
 
 
 def _by_slot(host: Host, text: str) -> tuple[Device, ...]:
+    return card_in_slot(host, text.removeprefix("slot:"))
+
+
+def card_in_slot(host: Host, name: str) -> tuple[Device, ...]:
     """All functions of the card in the slot; the GPU among them is meant, else function 0."""
-    name = text.removeprefix("slot:")
     card = [device for device in host.devices if device.slot == name and device.physfn is None]
     gpus = [device for device in card if device.is_gpu]
     first = [device for device in card if device.address.endswith(".0")]

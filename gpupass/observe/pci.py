@@ -106,6 +106,13 @@ def _number(text: str | None) -> int | None:
         return None
 
 
+def _hex(text: str | None) -> int | None:
+    try:
+        return int(text or "", 16)
+    except ValueError:
+        return None
+
+
 def _node(text: str | None) -> int | None:
     node = _number(text)
     return node if node is not None and node >= 0 else None
@@ -169,6 +176,9 @@ def _sriov(system: System, path: str) -> Sriov | None:
         enabled=_number(system.read(f"{path}/sriov_numvfs")) or 0,
         autoprobe=system.read(f"{path}/sriov_drivers_autoprobe") != "0",
         vfs=tuple(vf for vf in vfs if vf is not None),
+        offset=_number(system.read(f"{path}/sriov_offset")),
+        stride=_number(system.read(f"{path}/sriov_stride")),
+        vf_device=_hex(system.read(f"{path}/sriov_vf_device")),
     )
 
 

@@ -13,10 +13,11 @@ from gpupass.model.plan import (
     LoadModule,
     ResetDevice,
     SetPersistence,
+    SetVfs,
     Step,
     WriteRecord,
 )
-from gpupass.steps import bind, guest, module, persistence, record, release, reset
+from gpupass.steps import bind, guest, module, persistence, record, release, reset, vfs
 from gpupass.system import System
 
 
@@ -25,6 +26,8 @@ def current(step: Step, system: System) -> Any:
     match step:
         case BindDriver():
             return bind.current(step, system)
+        case SetVfs():
+            return vfs.current(step, system)
         case WriteRecord():
             return record.current(step, system)
         case AttachDevice() | DetachDevice():
@@ -42,6 +45,8 @@ def do(step: Step, system: System, deadline: float) -> None:
     match step:
         case BindDriver():
             bind.do(step, system)
+        case SetVfs():
+            vfs.do(step, system)
         case WriteRecord():
             record.do(step, system)
         case AttachDevice():
@@ -65,6 +70,8 @@ def undo(step: Step, before: Any, system: System) -> None:
     match step:
         case BindDriver():
             bind.undo(step, before, system)
+        case SetVfs():
+            vfs.undo(step, before, system)
         case WriteRecord():
             record.undo(step, before, system)
         case AttachDevice():

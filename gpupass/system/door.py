@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -10,8 +11,10 @@ from typing import TYPE_CHECKING
 from gpupass.system.guarded import write_guarded
 
 if TYPE_CHECKING:
+    from gpupass.system.kernel_log import KernelLog
     from gpupass.system.libvirt import Hypervisor
 
+_NO_LOGIN = (1 << 32) - 1
 STATE = "/var/lib/gpupass"
 
 
@@ -90,8 +93,25 @@ class System:
         """The libvirt connection of this process; GpupassError when there is none to be had."""
         return _connection(uri)
 
+    def watch(self, uri: str | None) -> Callable[[float], None]:
+        """From now on: what it returns waits until a domain or PCI device changes, or a few seconds."""
+        from gpupass.system.watch import watch
+
+        return watch(self, uri)
+
     def now(self) -> str:
         return datetime.now(UTC).isoformat(timespec="seconds")
+
+    def user(self) -> str:
+        """Who is logged in behind sudo: the kernel keeps the login's user (/proc/self/loginuid)."""
+        import pwd
+
+        login = self.read("/proc/self/loginuid") or ""
+        number = int(login) if login.isdecimal() and int(login) != _NO_LOGIN else os.getuid()
+        try:
+            return pwd.getpwuid(number).pw_name
+        except KeyError:
+            return str(number)
 
     def monotonic(self) -> float:
         return time.monotonic()
@@ -111,6 +131,11 @@ class System:
         from gpupass.system.vfio import group_is_closed
 
         return group_is_closed(group)
+
+    def kernel_log(self) -> "KernelLog":
+        from gpupass.system.kernel_log import KernelLog
+
+        return KernelLog()
 
     def boot_id(self) -> str:
         return self.read("/proc/sys/kernel/random/boot_id") or ""

@@ -90,7 +90,7 @@ def test_plan(case, machine, monkeypatch, regenerate):
         options = arguments.pop() if arguments and isinstance(arguments[-1], dict) else {}
         getattr(Before(machine), what)(*arguments, **options)
     plans = []
-    monkeypatch.setattr(change, "_refuse", plans.append)
+    monkeypatch.setattr(change, "refuse", plans.append)
     verb, *arguments = text["request"]
     options = arguments.pop() if isinstance(arguments[-1], dict) else {}
     getattr(app, verb)(machine, *arguments, dry_run=True, **options)

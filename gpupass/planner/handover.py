@@ -1,4 +1,4 @@
-"""(Host, what is wanted) → Plan: where binding, cleaning and hot-plug meet; pure."""
+"""Where binding, cleaning and hot-plug meet: attach, detach, move, unbind; pure."""
 
 from gpupass.hotplug.cleaning import cleaning
 from gpupass.hotplug.hostdev_xml import alias_of

@@ -1,0 +1,170 @@
+"""Virtual functions of any physical function with SR-IOV: how many, and who drives each; pure."""
+
+from collections.abc import Iterator
+
+from gpupass.methods.passthrough import plan_bind
+from gpupass.model.address import Address
+from gpupass.model.host import Device, Host, Sriov, User, UserKind
+from gpupass.model.plan import BindDriver, Finding, Plan, SetVfs, Step, WriteRecord
+from gpupass.model.profile import Vf
+from gpupass.model.record import Record, RecordKind
+
+_KERNELS_CHOICE = True  # sriov_drivers_autoprobe as the kernel sets it (drivers/pci/iov.c)
+
+
+def supports(device: Device) -> str | None:
+    """None: it can have VFs; else why not."""
+    if device.physfn is not None:
+        return f"{device.address} is itself a virtual function of {device.physfn}"
+    if device.facts.sriov is None:
+        return f"{device.address} has no SR-IOV capability, or the firmware has switched it off"
+    return None
+
+
+def vf_address(pf: Address, sriov: Sriov, number: int) -> Address | None:
+    """Where VF `number` will be: PF + offset + number x stride (PCIe SR-IOV, First VF Offset, VF Stride)."""
+    if sriov.offset is None or sriov.stride is None:
+        return None
+    domain, bus, rest = pf.split(":")
+    slot, _, function = rest.partition(".")
+    routing_id = (int(bus, 16) << 8 | int(slot, 16) << 3 | int(function)) + sriov.offset
+    routing_id += number * sriov.stride
+    return Address(f"{domain}:{routing_id >> 8:02x}:{routing_id >> 3 & 31:02x}.{routing_id & 7}")
+
+
+def made_by_us(host: Host, pf: Device) -> Record | None:
+    """The record of our making its VFs, when that was since the last boot."""
+    record = host.record(RecordKind.VFS, pf.address)
+    return record if record is not None and record.boot_id == host.boot_id else None
+
+
+def plan_vfs(host: Host, pf: Device, count: int, autoprobe: bool, take_over: bool = False) -> Plan:
+    """Another number of VFs goes through 0, so none may be in use. Nothing to do when the number is right."""
+    title = f"make {count} virtual functions of {pf.address}"
+    sriov = pf.facts.sriov
+    if sriov is None or (sriov.enabled == count and (not count or sriov.autoprobe == autoprobe)):
+        return Plan(title=title, devices=(pf.address,))
+    record = made_by_us(host, pf)
+    old = host.devices_at(sriov.vfs)
+    recount = sriov.enabled != count
+    steps: list[Step] = []
+    if count and record is None:
+        made = Record(
+            kind=RecordKind.VFS,
+            address=pf.address,
+            vfs=count,
+            autoprobe=sriov.autoprobe,
+            boot_id=host.boot_id,
+        )
+        why = "so that they are known as gpupass's"
+        steps.append(WriteRecord(kind=RecordKind.VFS, address=pf.address, record=made, why=why))
+    if recount:
+        steps += _forget(host, old)
+        before = f"it has {sriov.enabled}" + (", and another number goes through none" if count else "")
+    else:
+        before = f"autoprobe is {'on' if sriov.autoprobe else 'off'}"
+    steps.append(SetVfs(address=pf.address, count=count, autoprobe=autoprobe, why=before))
+    if not count and record is not None:
+        steps.append(
+            WriteRecord(kind=RecordKind.VFS, address=pf.address, record=None, why="it has none any more")
+        )
+    return Plan(
+        title=title,
+        steps=tuple(steps),
+        findings=(
+            *_limits(pf, sriov, count),
+            *(_foreign(pf, sriov, record, take_over) if recount else ()),
+            *(_in_use(pf, old) if recount else ()),
+        ),
+        devices=(pf.address, *(vf.address for vf in old)),
+    )
+
+
+def autoprobe_before(host: Host, pf: Device) -> bool:
+    """What the PF goes back to once it has no VFs."""
+    record = made_by_us(host, pf)
+    return record.autoprobe if record is not None and record.autoprobe is not None else _KERNELS_CHOICE
+
+
+def plan_vf_drivers(host: Host, pf: Device, vf: Vf, take_over: bool = False) -> Plan:
+    """Each VF to the driver its profile names."""
+    sriov = pf.facts.sriov
+    vfs = host.devices_at(sriov.vfs) if sriov is not None else ()
+    plans = [plan for number, device in enumerate(vfs) if (plan := _plan_driver(host, device, vf, number))]
+    steps = tuple(step for plan in plans for step in plan.steps)
+    findings = tuple(finding for plan in plans for finding in plan.findings)
+    if steps and made_by_us(host, pf) is None and not take_over:
+        findings = (foreign(pf, "other drivers for its virtual functions"), *findings)
+    return Plan(
+        title=f"drive the virtual functions of {pf.address}",
+        steps=steps,
+        findings=findings,
+        devices=tuple(device.address for device in vfs),
+    )
+
+
+def wanted_driver(vf: Vf, number: int) -> str | None:
+    return next((entry.driver for entry in vf.drivers if entry.index == number), vf.driver)
+
+
+def _plan_driver(host: Host, device: Device, vf: Vf, number: int) -> Plan | None:
+    driver = wanted_driver(vf, number)
+    if driver is not None:
+        return None if device.driver == driver else plan_bind(host, device, driver)
+    lent = any(user.kind is UserKind.DOMAIN for user in device.users)
+    if device.driver is None or vf.autoprobe or lent:
+        return None
+    step = BindDriver(address=device.address, driver=None, override=None, why="no driver is asked for")
+    return Plan(title=f"unbind {device.address}", steps=(step,), findings=tuple(_in_use(device, (device,))))
+
+
+def foreign(pf: Device, what: str) -> Finding:
+    return Finding(
+        message=f"{pf.address} has virtual functions that gpupass did not make; the profile wants {what}",
+        remedy=f"gpupass adopt {pf.address}, or take-over: true in the rule",
+    )
+
+
+def _foreign(pf: Device, sriov: Sriov, record: Record | None, take_over: bool) -> Iterator[Finding]:
+    if sriov.enabled and record is None and not take_over:
+        yield foreign(pf, "another number of them")
+
+
+def _limits(pf: Device, sriov: Sriov, count: int) -> Iterator[Finding]:
+    if count > sriov.total:
+        yield Finding(
+            message=f"{pf.address} can have {sriov.total} virtual functions at most, not {count}",
+            remedy=f"vfs: {sriov.total}",
+        )
+    elif count and (pf.driver is None or pf.on_vfio):
+        yield Finding(
+            message=f"{pf.address} has no driver that could make virtual functions",
+            remedy=f"gpupass show {pf.address}",
+        )
+
+
+def _in_use(pf: Device, vfs: tuple[Device, ...]) -> Iterator[Finding]:
+    """Removing a VF that somebody has open never returns (vfio_unregister_group_dev), so it is not tried."""
+    for vf in vfs:
+        user = _user(vf)
+        if user is not None:
+            domain = user.kind is UserKind.DOMAIN
+            yield Finding(
+                message=f"{vf.address} of {pf.address} is in use by "
+                + (f"domain {user.name}" if domain else f"{user.name} ({user.detail})"),
+                remedy=f"gpupass detach {user.name} {vf.address}" if domain else "stop using it",
+            )
+
+
+def _user(vf: Device) -> User | None:
+    """A domain says more than the QEMU process that belongs to it; a persistent definition uses nothing."""
+    order = (UserKind.DOMAIN, UserKind.DISK, UserKind.NETWORK, UserKind.PROCESS)
+    users = sorted((user for user in vf.users if user.kind in order), key=lambda user: order.index(user.kind))
+    return users[0] if users else None
+
+
+def _forget(host: Host, vfs: tuple[Device, ...]) -> Iterator[Step]:
+    for vf in vfs:
+        for kind in (RecordKind.CLAIM, RecordKind.ORIGIN):
+            if host.record(kind, vf.address) is not None:
+                yield WriteRecord(kind=kind, address=vf.address, record=None, why="this function goes")

@@ -1,0 +1,33 @@
+"""One apply of a profile, as the history keeps it."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from gpupass.model.address import Address
+
+
+class ApplyEnd(StrEnum):
+    """How an apply ended."""
+
+    RUNNING = "running"  # or killed: then `recover` says what became of its devices
+    DONE = "done"
+    FAILED = "failed"  # some device's change was rolled back
+    PENDING = "pending"
+    NEEDS_PERSON = "needs-person"
+    TAKEN_BACK = "taken-back"  # by `gpupass rollback`
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Apply:
+    """`before` is the profile (YAML) of the devices as they were; `after` the one that was applied."""
+
+    id: str
+    time: str  # ISO 8601, UTC
+    user: str
+    source: str  # the file's name
+    devices: tuple[Address, ...]
+    before: str
+    after: str
+    boot_id: str
+    end: ApplyEnd = ApplyEnd.RUNNING
+    takes_back: str = ""  # the id of the apply that this one rolls back

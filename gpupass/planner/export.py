@@ -1,0 +1,118 @@
+"""A host as it is → the profile that asks for nothing else; pure."""
+
+from collections.abc import Iterable, Iterator
+
+from gpupass.methods.passthrough import VFIO
+from gpupass.methods.sriov import made_by_us
+from gpupass.model.address import Address
+from gpupass.model.host import Device, Host
+from gpupass.model.profile import (
+    Attachment,
+    HostRule,
+    PassthroughRule,
+    Profile,
+    Rule,
+    Select,
+    SriovRule,
+    Vf,
+    VfDriver,
+)
+from gpupass.model.record import RecordKind
+from gpupass.planner.handover import holder_of
+
+
+def worth_telling(host: Host) -> tuple[Device, ...]:
+    """GPUs and accelerators, and whatever else is lent, cut or remembered as gpupass's."""
+    remembered = {record.address for record in host.records}
+    lent = {hostdev.address for domain in host.domains for hostdev in domain.live}
+    cut = {device.physfn for device in host.devices if device.physfn is not None}
+    return tuple(
+        device
+        for device in host.devices
+        if not device.is_bridge
+        and device.physfn is None
+        and (
+            device.is_gpu
+            or device.address in remembered | lent | cut
+            or (device.on_vfio and not any(member.is_gpu for member in host.group_of(device)))
+        )
+    )
+
+
+def export(host: Host, devices: Iterable[Device], take_over: bool = False) -> Profile:
+    """One rule per device. Companions of a GPU's IOMMU group come with its rule and need none."""
+    rules: list[Rule] = []
+    attachments: list[Attachment] = []
+    spoken_for: set[Address] = set()
+    for device in devices:
+        if device.address in spoken_for:
+            continue
+        name = f"gpu{len(rules)}" if device.is_gpu else f"device{len(rules)}"
+        rules.append(_rule(host, device, name, take_over))
+        if device.on_vfio:
+            spoken_for.update(member.address for member in host.group_of(device))
+        attachments += _attachments(host, device, name)
+    return Profile(gpus=tuple(rules), attachments=tuple(attachments))
+
+
+def _rule(host: Host, device: Device, name: str, take_over: bool) -> Rule:
+    select = _select(device)
+    sriov = device.facts.sriov
+    if device.on_vfio:
+        others = tuple(
+            member.address
+            for member in host.group_of(device)
+            if member.on_vfio and member.address.rpartition(".")[0] != device.address.rpartition(".")[0]
+        )
+        driver = device.driver or VFIO
+        boot_display = device.facts.boot_display
+        return PassthroughRule(
+            name=name,
+            select=select,
+            driver=driver,
+            with_=others,
+            allow_boot_display=boot_display,
+            take_over=take_over,
+        )
+    if sriov is not None and sriov.enabled:
+        vf = _vf(host.devices_at(sriov.vfs), sriov.autoprobe)
+        return SriovRule(name=name, select=select, vfs=sriov.enabled, vf=vf, take_over=take_over)
+    origin = host.record(RecordKind.ORIGIN, device.address)
+    rebound = origin is not None and origin.boot_id == host.boot_id and origin.driver != device.driver
+    return HostRule(name=name, select=select, driver=device.driver if rebound else None, take_over=take_over)
+
+
+def _select(device: Device) -> Select:
+    """By what stays when cards change places, where the device has such a name."""
+    nvidia = device.facts.nvidia
+    if nvidia is not None:
+        return Select(uuid=nvidia.uuid)
+    return Select(address=device.address)
+
+
+def _vf(vfs: tuple[Device, ...], autoprobe: bool) -> Vf:
+    drivers = [vf.driver for vf in vfs]
+    common = max(dict.fromkeys(drivers), key=drivers.count, default=None)
+    others = tuple(
+        VfDriver(index=number, driver=driver) for number, driver in enumerate(drivers) if driver != common
+    )
+    return Vf(driver=common, autoprobe=autoprobe, drivers=others)
+
+
+def _attachments(host: Host, device: Device, name: str) -> Iterator[Attachment]:
+    owner = holder_of(host, device) if device.on_vfio else None
+    if owner is not None:
+        yield Attachment(domain=owner.name, device=name)
+    sriov = device.facts.sriov
+    for number, vf in enumerate(host.devices_at(sriov.vfs) if sriov is not None else ()):
+        owner = holder_of(host, vf)
+        if owner is not None:
+            yield Attachment(domain=owner.name, device=f"{name}/vf{number}")
+
+
+def made_elsewhere(host: Host, devices: Iterable[Device]) -> Iterator[str]:
+    """What others made and a profile therefore leaves alone."""
+    for device in devices:
+        sriov = device.facts.sriov
+        if sriov is not None and sriov.enabled and made_by_us(host, device) is None:
+            yield f"{device.address} has {sriov.enabled} virtual functions that gpupass did not make"

@@ -1,0 +1,132 @@
+"""The host as it will be after some steps, so that one plan can stand on another; pure."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import assert_never
+
+from gpupass.methods.sriov import vf_address
+from gpupass.model.address import Address
+from gpupass.model.domain import Domain, Hostdev
+from gpupass.model.host import Detail, Device, Host, User, UserKind
+from gpupass.model.plan import (
+    AttachDevice,
+    AwaitRelease,
+    BindDriver,
+    DetachDevice,
+    LoadModule,
+    ResetDevice,
+    SetPersistence,
+    SetVfs,
+    Step,
+    WriteRecord,
+)
+
+
+def imagine(host: Host, steps: tuple[Step, ...]) -> Host:
+    for step in steps:
+        host = _after(host, step)
+    return host
+
+
+def _after(host: Host, step: Step) -> Host:
+    match step:
+        case BindDriver():
+            return _change(host, step.address, lambda device: _bound(device, step))
+        case SetVfs():
+            return _with_vfs(host, step)
+        case SetPersistence():
+            return _change(host, step.address, lambda device: _persistent(device, step.on))
+        case WriteRecord():
+            others = (r for r in host.records if (r.kind, r.address) != (step.kind, step.address))
+            return replace(host, records=(*others, *([step.record] if step.record else [])))
+        case AttachDevice():
+            user = User(kind=UserKind.DOMAIN, name=step.domain, detail=step.alias)
+            host = _change(host, step.address, lambda device: replace(device, users=(*device.users, user)))
+            return _in_domain(host, step.uuid, lambda domain: _with(domain, step))
+        case DetachDevice():
+            host = _change(host, step.address, lambda device: _released(device, step.domain))
+            return _in_domain(host, step.uuid, lambda domain: _without(domain, step.address))
+        case LoadModule() | ResetDevice() | AwaitRelease():
+            return host
+        case _:
+            assert_never(step)
+
+
+def _change(host: Host, address: Address, change: Callable[[Device], Device]) -> Host:
+    return replace(host, devices=tuple(change(d) if d.address == address else d for d in host.devices))
+
+
+def _bound(device: Device, step: BindDriver) -> Device:
+    nvidia = device.facts.nvidia if step.driver == "nvidia" else None
+    detail = replace(device.facts, driver_override=step.override, nvidia=nvidia)
+    return replace(device, driver=step.driver, detail=detail)
+
+
+def _persistent(device: Device, on: bool) -> Device:
+    nvidia = device.facts.nvidia
+    if nvidia is None:
+        return device
+    return replace(device, detail=replace(device.facts, nvidia=replace(nvidia, persistence=on)))
+
+
+def _released(device: Device, domain: str) -> Device:
+    """With the domain its QEMU lets go, too."""
+    gone = (UserKind.DOMAIN, UserKind.PROCESS)
+    users = tuple(u for u in device.users if u.kind not in gone or (u.kind is gone[0] and u.name != domain))
+    return replace(device, users=users)
+
+
+def _in_domain(host: Host, uuid: str, change: Callable[[Domain], Domain]) -> Host:
+    return replace(host, domains=tuple(change(d) if d.uuid == uuid else d for d in host.domains))
+
+
+def _with(domain: Domain, step: AttachDevice) -> Domain:
+    hostdev = Hostdev(address=step.address, alias=step.alias, unassigned=not step.exposed)
+    free = next((port for port in domain.ports if port.hotplug and not port.occupied), None)
+    ports = domain.ports
+    if step.exposed and free is not None:
+        ports = tuple(replace(port, occupied=True) if port == free else port for port in ports)
+        hostdev = replace(hostdev, guest=Address(f"0000:{free.index:02x}:00.0"))
+    return replace(domain, live=(*domain.live, hostdev), ports=ports)
+
+
+def _without(domain: Domain, address: Address) -> Domain:
+    gone = next((hostdev for hostdev in domain.live if hostdev.address == address), None)
+    if gone is None:
+        return domain
+    bus = int(gone.guest.split(":")[1], 16) if gone.guest else None
+    ports = tuple(replace(p, occupied=False) if p.index == bus else p for p in domain.ports)
+    return replace(domain, live=tuple(h for h in domain.live if h != gone), ports=ports)
+
+
+def _with_vfs(host: Host, step: SetVfs) -> Host:
+    pf = host.device(step.address)
+    if pf is None or pf.facts.sriov is None:
+        return host
+    sriov = pf.facts.sriov
+    if sriov.enabled == step.count:
+        same = replace(sriov, autoprobe=step.autoprobe)
+        return _change(host, pf.address, lambda d: replace(d, detail=replace(d.facts, sriov=same)))
+    numbers = range(step.count)
+    addresses = tuple(a for n in numbers if (a := vf_address(pf.address, sriov, n)) is not None)
+    new = replace(sriov, enabled=step.count, autoprobe=step.autoprobe, vfs=addresses)
+    rest = tuple(device for device in host.devices if device.physfn != pf.address)
+    group = min((device.group for device in rest if device.group is not None and device.group < 0), default=0)
+    vfs = (_new_vf(pf, address, group - 1 - number) for number, address in enumerate(addresses))
+    host = replace(host, devices=tuple(sorted((*rest, *vfs), key=lambda device: device.address)))
+    return _change(host, pf.address, lambda d: replace(d, detail=replace(d.facts, sriov=new)))
+
+
+def _new_vf(pf: Device, address: Address, group: int) -> Device:
+    """SR-IOV asks for a function level reset; the group is its own, with a number the kernel never uses."""
+    sriov = pf.facts.sriov
+    return Device(
+        address=address,
+        vendor=pf.vendor,
+        device=(sriov.vf_device if sriov is not None else None) or pf.device,
+        class_code=pf.class_code,
+        group=group,
+        parent=pf.parent,
+        physfn=pf.address,
+        detail=Detail(reset_methods=("flr",), numa_node=pf.facts.numa_node),
+    )

@@ -1,0 +1,39 @@
+"""What somebody else has bound, made or attached becomes gpupass's own; pure."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from gpupass.methods.passthrough import endpoints
+from gpupass.methods.sriov import made_by_us
+from gpupass.model.host import Device, Host
+from gpupass.model.plan import Plan, Step, WriteRecord
+from gpupass.model.record import Record, RecordKind
+from gpupass.planner.handover import holder_of
+
+
+def adopt_plan(host: Host, device: Device) -> Plan:
+    """Remember as gpupass's own what somebody else has bound, made or attached."""
+    steps = tuple(_adoptions(host, device))
+    devices = tuple(member.address for member in host.group_of(device))
+    return Plan(title=f"adopt {device.address}", steps=steps, devices=devices)
+
+
+def _adoptions(host: Host, device: Device) -> Iterator[Step]:
+    sriov = device.facts.sriov
+    functions = (*endpoints(host, device), *(host.devices_at(sriov.vfs) if sriov is not None else ()))
+    if sriov is not None and sriov.enabled and made_by_us(host, device) is None:
+        yield _remember(host, device, RecordKind.VFS, vfs=sriov.enabled, autoprobe=True)
+    for function in functions:
+        origin = host.record(RecordKind.ORIGIN, function.address)
+        stale = origin is None or origin.boot_id != host.boot_id
+        if function.on_vfio and stale:
+            yield _remember(host, function, RecordKind.ORIGIN, driver=function.facts.host_driver)
+        owner = holder_of(host, function)
+        if owner is not None and host.record(RecordKind.CLAIM, function.address) is None:
+            alias = next((h.alias for h in owner.live if h.address == function.address), None)
+            yield _remember(host, function, RecordKind.CLAIM, domain=owner.name, uuid=owner.uuid, alias=alias)
+
+
+def _remember(host: Host, device: Device, kind: RecordKind, **facts: object) -> WriteRecord:
+    record = replace(Record(kind=kind, address=device.address, boot_id=host.boot_id), **facts)  # type: ignore[arg-type]
+    return WriteRecord(kind=kind, address=device.address, record=record, why="adopted")

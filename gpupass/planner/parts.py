@@ -1,0 +1,50 @@
+"""The small host around some devices: what a plan for them asks about, and no more; pure."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+
+from gpupass.model.address import Address
+from gpupass.model.domain import Domain
+from gpupass.model.host import Device, Host
+
+Part = Callable[[Iterable[Device], tuple[Domain, ...]], Host]
+
+
+def parts_of(host: Host) -> Part:
+    """Index the host once; each part then costs as much as its own few devices."""
+    functions: dict[Address, list[Device]] = {}
+    below: dict[Address, list[Device]] = {}
+    for device in host.devices:
+        if device.physfn is not None:
+            functions.setdefault(device.physfn, []).append(device)
+        if device.parent is not None:
+            below.setdefault(device.parent, []).append(device)
+    records: dict[Address, list[int]] = {}
+    for number, record in enumerate(host.records):
+        records.setdefault(record.address, []).append(number)
+
+    def around(device: Device) -> Iterator[Device]:
+        yield from host.group_of(device)
+        for vf in functions.get(device.address, ()):
+            yield from host.group_of(vf)
+
+    def part(devices: Iterable[Device], domains: tuple[Domain, ...]) -> Host:
+        found = {near.address: near for device in devices for near in around(device)}
+        todo = list(found.values())
+        while todo:
+            parent = todo.pop().parent
+            above = host.device(parent) if parent is not None else None
+            if above is not None:
+                for near in (above, *below.get(above.address, ())):
+                    if near.address not in found:
+                        found[near.address] = near
+                        todo += [near] if near is above else []
+        kept = sorted(number for address in found for number in records.get(address, ()))
+        return replace(
+            host,
+            devices=tuple(sorted(found.values(), key=lambda device: device.address)),
+            domains=domains,
+            records=tuple(host.records[number] for number in kept),
+        )
+
+    return part

@@ -1,0 +1,247 @@
+"""(Host, Profile) → HostPlan; pure. For each device: detach, unbind, virtual functions, bind, attach."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+from gpupass.methods.passthrough import lends, plan_bind
+from gpupass.methods.sriov import autoprobe_before, made_by_us, plan_vf_drivers, plan_vfs, supports
+from gpupass.model.address import Address
+from gpupass.model.host import Device, Host
+from gpupass.model.plan import Disruption, Finding, HostPlan, Plan, Step, WriteRecord
+from gpupass.model.profile import HostRule, PassthroughRule, Profile, Rule, SriovRule, use_of
+from gpupass.model.record import RecordKind
+from gpupass.planner.handover import attach_plan, detach_plan, holder_of, unbind_plan
+from gpupass.planner.imagine import imagine
+from gpupass.planner.parts import parts_of
+from gpupass.planner.selection import Chosen, Wanted, attachments, choose
+
+
+def plan_profile(profile: Profile, host: Host, connect: str, devices_only: bool = False) -> HostPlan:
+    """Usage when the profile does not fit this host; what forbids a change is a finding of its Plan."""
+    chosen = choose(profile, host)
+    wanted = () if devices_only else attachments(profile, chosen, host)
+    part = parts_of(host)
+    plans: list[Plan] = []
+    foreign: list[str] = []
+    domains = host.domains
+    for together in _together(chosen, host):
+        names = {one.name for one in together}
+        draft = _Draft(
+            host=part((one.device for one in together), domains),
+            connect=connect,
+            chosen=together,
+            wanted=tuple(want for want in wanted if want.chosen.name in names),
+            devices_only=devices_only,
+        )
+        plans.append(draft.plan())
+        foreign += draft.foreign
+        domains = draft.host.domains
+    return HostPlan(plans=tuple(plans), foreign=tuple(foreign))
+
+
+def _together(chosen: tuple[Chosen, ...], host: Host) -> Iterator[tuple[Chosen, ...]]:
+    """Devices of one IOMMU group change together, all others by themselves."""
+    found: dict[Address, list[Chosen]] = {}
+    for one in chosen:
+        found.setdefault(host.group_of(one.device)[0].address, []).append(one)
+    return (tuple(members) for members in found.values())
+
+
+@dataclass
+class _Draft:
+    """A plan in the making: every phase stands on the host as the phases before will leave it."""
+
+    host: Host
+    connect: str
+    chosen: tuple[Chosen, ...]
+    wanted: tuple[Wanted, ...]
+    devices_only: bool
+    steps: list[Step] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    disruptions: list[Disruption] = field(default_factory=list)
+    waits: list[str] = field(default_factory=list)
+    foreign: list[str] = field(default_factory=list)
+    devices: dict[Address, None] = field(default_factory=dict)
+
+    def plan(self) -> Plan:
+        self.findings += _quarrels(self.chosen)
+        for phase in (self._detach, self._unbind, self._set_vfs, self._bind, self._attach):
+            for one in self.chosen:
+                phase(one)
+        title = ", ".join(f"{one.name}: {use_of(one.rule)} {one.device.address}" for one in self.chosen)
+        return Plan(
+            title=title,
+            steps=tuple(self.steps),
+            findings=tuple(dict.fromkeys(self.findings)),
+            devices=tuple(self.devices),
+            disruptions=tuple(dict.fromkeys(self.disruptions)),
+            waits=tuple(self.waits),
+        )
+
+    def _add(self, plan: Plan) -> None:
+        self.steps += plan.steps
+        self.findings += plan.findings
+        self.devices |= dict.fromkeys(plan.devices)
+        self.host = imagine(self.host, plan.steps)
+
+    def _now(self, one: Chosen) -> Device:
+        return self.host.device(one.device.address) or one.device
+
+    def _functions(self, one: Chosen) -> Iterator[tuple[int | None, Device]]:
+        """The chosen device, then its VFs by number."""
+        device = self._now(one)
+        yield None, device
+        sriov = device.facts.sriov
+        for vf in self.host.devices_at(sriov.vfs) if sriov is not None else ():
+            yield sriov.vfs.index(vf.address) if sriov is not None else None, vf
+
+    def _domain_for(self, one: Chosen, vf: int | None) -> str | None:
+        return next(
+            (w.attachment.domain for w in self.wanted if w.chosen.name == one.name and w.vf == vf), None
+        )
+
+    def _detach(self, one: Chosen) -> None:
+        self.devices |= dict.fromkeys(member.address for member in self.host.group_of(self._now(one)))
+        for number, device in tuple(self._functions(one)):
+            owner = holder_of(self.host, device)
+            if owner is None:
+                continue
+            target = self._domain_for(one, number)
+            claim = self.host.record(RecordKind.CLAIM, device.address)
+            ours = claim is not None and claim.uuid == owner.uuid
+            if target is not None and not _must_be_free(one.rule, number):
+                receiver = self.host.domain(target)
+                if receiver is None or receiver.uuid == owner.uuid or not receiver.active:
+                    continue
+            unsaid = ours and claim is not None and claim.declared and not self.devices_only
+            if target is None and not unsaid and not _must_be_free(one.rule, number):
+                self.foreign.append(
+                    f"{device.address} is with {owner.name}, which the profile does not speak of"
+                )
+                continue
+            if not ours and not one.rule.take_over:
+                self.findings.append(
+                    Finding(
+                        message=f"{device.address} is with {owner.name}, and gpupass did not give it to it",
+                        remedy=f"gpupass adopt {device.address}, or take-over: true for {one.rule.name}",
+                    )
+                )
+                continue
+            self.disruptions.append(Disruption(victim=f"domain {owner.name}", loses=device.address))
+            self._add(detach_plan(self.host, owner, device, self.connect))
+
+    def _unbind(self, one: Chosen) -> None:
+        device = self._now(one)
+        driver = one.rule.driver if isinstance(one.rule, HostRule) else None
+        if isinstance(one.rule, PassthroughRule) or (driver is not None and device.driver == driver):
+            return
+        origin = self.host.record(RecordKind.ORIGIN, device.address)
+        ours = origin is not None and origin.boot_id == self.host.boot_id
+        if device.on_vfio and not ours and not one.rule.take_over:
+            self.findings.append(
+                Finding(
+                    message=f"{device.address} is on {device.driver}, and gpupass did not bind it",
+                    remedy=f"gpupass adopt {device.address}, or take-over: true for {one.rule.name}",
+                )
+            )
+        elif device.on_vfio or (ours and origin is not None and isinstance(one.rule, HostRule)):
+            self._add(unbind_plan(self.host, device))
+        device = self._now(one)
+        if driver is not None and device.driver != driver:
+            self._add(plan_bind(self.host, device, driver))
+
+    def _set_vfs(self, one: Chosen) -> None:
+        device = self._now(one)
+        rule = one.rule
+        sriov = device.facts.sriov
+        if isinstance(rule, SriovRule):
+            why_not = supports(device)
+            if why_not is not None:
+                self.findings.append(Finding(message=why_not, remedy=f"gpupass show {device.address}"))
+                return
+            if rule.vfs:
+                self._recount(one, rule.vfs, rule.vf.autoprobe)
+                return
+        if sriov is None or not sriov.enabled:
+            return
+        if made_by_us(self.host, device) is not None or rule.take_over or isinstance(rule, SriovRule):
+            self._recount(one, 0, autoprobe_before(self.host, device))
+        elif isinstance(rule, HostRule):
+            self.foreign.append(
+                f"{device.address} has {sriov.enabled} virtual functions that gpupass did not make"
+            )
+
+    def _recount(self, one: Chosen, count: int, autoprobe: bool) -> None:
+        device = self._now(one)
+        sriov = device.facts.sriov
+        plan = plan_vfs(self.host, device, count, autoprobe, one.rule.take_over)
+        if plan.steps and sriov is not None and sriov.enabled not in (0, count):
+            gone = f"{sriov.enabled} virtual functions of {device.address}"
+            again = ", made anew" if count else ""
+            self.disruptions.append(Disruption(victim=gone, loses="their state" + again))
+        self._add(plan)
+
+    def _bind(self, one: Chosen) -> None:
+        device = self._now(one)
+        match one.rule:
+            case PassthroughRule() as rule:
+                if device.on_vfio and (device.driver == rule.driver or not lends(rule.driver)):
+                    return
+                self._add(plan_bind(self.host, device, rule.driver, rule.with_, rule.allow_boot_display))
+            case SriovRule() as rule if rule.vfs:
+                self._add(plan_vf_drivers(self.host, device, rule.vf, rule.take_over))
+
+    def _attach(self, one: Chosen) -> None:
+        functions = dict(self._functions(one))
+        for want in self.wanted:
+            if want.chosen.name != one.name:
+                continue
+            name = want.attachment.domain
+            device = functions.get(want.vf)
+            domain = self.host.domain(name)
+            if device is None:
+                self.findings.append(
+                    Finding(
+                        message=f"{want.attachment.device} is not there, and {name} is to have it",
+                        remedy=f"gpupass show {one.device.address}",
+                    )
+                )
+            elif domain is None:
+                known = ", ".join(d.name for d in self.host.domains) or "none"
+                self.findings.append(
+                    Finding(
+                        message=f"libvirt knows no domain {name}: it knows {known}", remedy="virsh list --all"
+                    )
+                )
+            elif not domain.active:
+                self.waits.append(f"{name} is not running: {want.attachment.device} is attached when it does")
+            else:
+                self._add(_declared(attach_plan(self.host, domain, device, self.connect)))
+
+
+def _must_be_free(rule: Rule, vf: int | None) -> bool:
+    """The host works with it itself: no domain can have the function."""
+    return vf is None and isinstance(rule, HostRule | SriovRule)
+
+
+def _declared(plan: Plan) -> Plan:
+    """Claims that the profile may end again once it no longer says so."""
+
+    def mark(step: Step) -> Step:
+        if isinstance(step, WriteRecord) and step.record is not None and step.kind is RecordKind.CLAIM:
+            return replace(step, record=replace(step.record, declared=True))
+        return step
+
+    return replace(plan, steps=tuple(mark(step) for step in plan.steps))
+
+
+def _quarrels(chosen: tuple[Chosen, ...]) -> Iterator[Finding]:
+    """A group is on VFIO as a whole or not at all."""
+    lent = [one for one in chosen if isinstance(one.rule, PassthroughRule)]
+    kept = [one for one in chosen if not isinstance(one.rule, PassthroughRule)]
+    if lent and kept:
+        yield Finding(
+            message=f"{lent[0].name} and {kept[0].name} ({kept[0].device.address}) are in one IOMMU group, "
+            f"which cannot be {use_of(lent[0].rule)} and {use_of(kept[0].rule)} at once",
+            remedy="gpupass groups; then use: passthrough for both, or for none",
+        )

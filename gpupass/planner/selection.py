@@ -1,0 +1,179 @@
+"""Which devices a profile's rules mean on this host; pure."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from gpupass.errors import Usage
+from gpupass.model.address import Address
+from gpupass.model.host import Device, Host
+from gpupass.model.profile import Attachment, Place, Profile, Rule, Select
+from gpupass.model.select import card_in_slot, serials_of, uuid_of
+
+_VENDORS = {"nvidia": 0x10DE, "amd": 0x1002, "intel": 0x8086}
+_CLASSES = {"display": "03", "accelerator": "12", "network": "02", "storage": "01"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chosen:
+    """One device that one rule means; `name` is the rule's, with /1 for the second of several."""
+
+    name: str
+    rule: Rule
+    device: Device
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """One attachment, found: `vf` is None for the chosen device itself."""
+
+    attachment: Attachment
+    chosen: Chosen
+    vf: int | None = None
+
+
+def candidates(profile: Profile, host: Host) -> tuple[Address, ...]:
+    """Every device that could be meant as far as the basics tell: worth a closer look."""
+    return tuple(
+        dict.fromkeys(device.address for rule in profile.gpus for device in _near(rule.select, host))
+    )
+
+
+def choose(profile: Profile, host: Host) -> tuple[Chosen, ...]:
+    """Usage with every problem at once: a rule that matches nothing, a device that two rules claim."""
+    chosen: list[Chosen] = []
+    problems: list[tuple[str, str]] = []
+    owner: dict[Address, Rule] = {}
+    for rule in profile.gpus:
+        found = tuple(device for device in _near(rule.select, host) if _fits(rule.select, device, host))
+        found = found[: rule.count] if rule.count is not None else found
+        if not rule.optional and len(found) < (rule.count or 1):
+            problems.append(_too_few(rule, found))
+        for number, device in enumerate(found):
+            other = owner.setdefault(device.address, rule)
+            if other is not rule:
+                remedy = f"{_at(other.place)}the other one; select more narrowly in one of them"
+                problems.append(
+                    (f"{_at(rule.place)}{rule.name} and {other.name} both claim {device.address}", remedy)
+                )
+            name = rule.name if len(found) == 1 else f"{rule.name}/{number}"
+            chosen.append(Chosen(name=name, rule=rule, device=device))
+    require_none("use this profile here", problems)
+    return tuple(chosen)
+
+
+def attachments(profile: Profile, chosen: tuple[Chosen, ...], host: Host) -> tuple[Wanted, ...]:
+    """Usage with every attachment whose device no rule has chosen; of optional rules they are left out."""
+    found: list[Wanted] = []
+    problems: list[tuple[str, str]] = []
+    names = {one.name: one for one in chosen} | {
+        f"{one.rule.name}/0": one for one in chosen if "/" not in one.name
+    }
+    by_address = {one.device.address: one for one in chosen}
+    optional = {rule.name for rule in profile.gpus if rule.optional}
+    for attachment in profile.attachments:
+        name, _, last = attachment.device.rpartition("/")
+        if last.startswith("vf") and last[2:].isdecimal() and name in names:
+            found.append(Wanted(attachment=attachment, chosen=names[name], vf=int(last[2:])))
+        elif attachment.device in names:
+            found.append(Wanted(attachment=attachment, chosen=names[attachment.device]))
+        elif (at := _by_address(attachment, by_address, host)) is not None:
+            found.append(at)
+        elif attachment.device.partition("/")[0] not in optional:
+            known = ", ".join(names) or "none"
+            problems.append(
+                (
+                    f"{_at(attachment.place)}no rule has chosen {attachment.device}, "
+                    f"wanted by {attachment.domain}",
+                    f"known here: {known}",
+                )
+            )
+    require_none("use this profile here", problems)
+    return tuple(found)
+
+
+def require_none(verb: str, problems: list[tuple[str, str]]) -> None:
+    if len(problems) == 1:
+        raise Usage(f"cannot {verb}: {problems[0][0]}", problems[0][1] or None)
+    if problems:
+        raise Usage(f"cannot {verb}: {len(problems)} problems", reasons=tuple(problems))
+
+
+def _by_address(attachment: Attachment, chosen: dict[Address, Chosen], host: Host) -> Wanted | None:
+    """An address in the model's spelling; a VF's belongs to the rule of its PF."""
+    device = host.device(Address(attachment.device))
+    if device is None:
+        return None
+    if device.address in chosen:
+        return Wanted(attachment=attachment, chosen=chosen[device.address])
+    pf = chosen.get(device.physfn) if device.physfn is not None else None
+    sriov = pf.device.facts.sriov if pf is not None else None
+    if pf is None or sriov is None or device.address not in sriov.vfs:
+        return None
+    return Wanted(attachment=attachment, chosen=pf, vf=sriov.vfs.index(device.address))
+
+
+def _near(select: Select, host: Host) -> Iterable[Device]:
+    """By what every look knows: address, slot, vendor, class, driver."""
+    if select.address is not None:
+        devices: Iterable[Device] = host.devices_at((select.address,))
+    elif select.slot is not None:
+        devices = card_in_slot(host, select.slot)
+    else:
+        devices = host.devices
+    return tuple(device for device in devices if _could_fit(select, device))
+
+
+def _could_fit(select: Select, device: Device) -> bool:
+    if device.is_bridge or device.physfn is not None:
+        return False
+    named = (select.address, select.slot, select.uuid, select.serial, select.class_)
+    if all(part is None for part in named) and not device.is_gpu:
+        return False
+    return (
+        (select.vendor is None or device.vendor == _vendor(select.vendor))
+        and (select.class_ is None or f"{device.class_code:06x}".startswith(_class(select.class_)))
+        and (select.driver is None or device.driver == select.driver)
+    )
+
+
+def _fits(select: Select, device: Device, host: Host) -> bool:
+    return (
+        (select.uuid is None or (uuid_of(device, host) or "").lower() == select.uuid.lower())
+        and (select.serial is None or select.serial.lower() in serials_of(device, host))
+        and (select.model is None or _model_fits(select.model, device))
+        and (select.numa is None or (device.detail is not None and device.detail.numa_node == select.numa))
+    )
+
+
+def _model_fits(pattern: str, device: Device) -> bool:
+    return any(fnmatchcase(text.lower(), pattern.lower()) for text in (device.name, device.ids))
+
+
+def _vendor(text: str) -> int:
+    return _VENDORS[text.lower()] if text.lower() in _VENDORS else int(text, 16)
+
+
+def _class(text: str) -> str:
+    return _CLASSES.get(text.lower(), text.lower().removeprefix("0x"))
+
+
+def _too_few(rule: Rule, found: tuple[Device, ...]) -> tuple[str, str]:
+    wish = f"{rule.count} devices" if rule.count is not None else "a device"
+    return (
+        f"{_at(rule.place)}{rule.name} wants {wish}, this host has {len(found) or 'none'} that match",
+        "gpupass list --all; or optional: true",
+    )
+
+
+def _at(place: Place | None) -> str:
+    return f"{place}: " if place is not None else ""
+
+
+def names_of(chosen: Iterable[Chosen]) -> Iterator[tuple[str, Address]]:
+    """Every name that a person may type for a chosen device or one of its VFs."""
+    for one in chosen:
+        yield one.name, one.device.address
+        sriov = one.device.detail.sriov if one.device.detail is not None else None
+        for number, vf in enumerate(sriov.vfs if sriov is not None else ()):
+            yield f"{one.name}/vf{number}", vf

@@ -1,0 +1,96 @@
+"""How many virtual functions: sriov_drivers_autoprobe, then sriov_numvfs, through 0 where it has others.
+
+Source: Documentation/ABI/testing/sysfs-bus-pci; drivers/pci/iov.c refuses one number after another (EBUSY)
+and waits for ever in a removal under an open VFIO file.
+"""
+
+from typing import Any
+
+from gpupass.errors import GpupassError, NeedsPerson, NotClean
+from gpupass.model.address import Address
+from gpupass.model.plan import SetVfs
+from gpupass.system import System
+from gpupass.system.guarded import WriteHung
+
+_SECONDS = 60.0  # a PF's driver talks to its firmware, VF drivers probe
+
+
+def current(step: SetVfs, system: System) -> dict[str, Any]:
+    device = f"/sys/bus/pci/devices/{step.address}"
+    return {
+        "count": int(system.read(f"{device}/sriov_numvfs") or 0),
+        "autoprobe": system.read(f"{device}/sriov_drivers_autoprobe") != "0",
+    }
+
+
+def do(step: SetVfs, system: System) -> None:
+    """GpupassError, with the kernel's own line, when the kernel makes fewer than asked for or none."""
+    _reach(system, step.address, step.count, step.autoprobe, current(step, system))
+
+
+def undo(step: SetVfs, before: Any, system: System) -> None:
+    now = current(step, system)
+    if now == before:
+        return
+    if now["count"] not in (0, step.count, before["count"]):
+        raise NeedsPerson(
+            f"cannot give {step.address} its {before['count']} virtual functions back: "
+            f"somebody else has made {now['count']} meanwhile",
+            f"gpupass show {step.address}",
+        )
+    _reach(system, step.address, before["count"], before["autoprobe"], now)
+
+
+def _reach(system: System, address: Address, count: int, autoprobe: bool, now: dict[str, Any]) -> None:
+    if now["autoprobe"] != autoprobe:
+        _write(system, address, "sriov_drivers_autoprobe", str(int(autoprobe)))
+    if now["count"] == count:
+        return
+    if now["count"]:
+        _require_closed(system, address)
+        _write(system, address, "sriov_numvfs", "0")
+    if not count:
+        return
+    log = system.kernel_log()
+    try:
+        _write(system, address, "sriov_numvfs", str(count))
+        made = int(system.read(f"/sys/bus/pci/devices/{address}/sriov_numvfs") or 0)
+        if made != count:
+            raise GpupassError(
+                f"cannot make {count} virtual functions of {address}: the kernel made {made}",
+                f"dmesg | grep {address}",
+            )
+    except NotClean:
+        raise
+    except GpupassError as error:
+        said = log.since(address)
+        raise GpupassError(error.message + (f"; kernel: {said}" if said else ""), error.hint) from None
+
+
+def _require_closed(system: System, address: Address) -> None:
+    """A look at the last moment: removing an open one would never return."""
+    device = f"/sys/bus/pci/devices/{address}"
+    for name in system.names(device):
+        if name.startswith("virtfn"):
+            group = system.link(f"{device}/{name}/iommu_group")
+            if group and system.vfio_group_is_closed(int(group)) is False:
+                raise GpupassError(
+                    f"cannot remove the virtual functions of {address}: "
+                    f"{system.link(f'{device}/{name}')} is in use",
+                    f"gpupass show {system.link(f'{device}/{name}')}",
+                )
+
+
+def _write(system: System, address: Address, name: str, value: str) -> None:
+    try:
+        system.write(f"/sys/bus/pci/devices/{address}/{name}", value, _SECONDS)
+    except WriteHung as hung:
+        raise NotClean(
+            address,
+            f"the kernel does not return from {name} (process {hung.pid} waits in {hung.where})",
+            f"close what uses its virtual functions, or reboot; then: gpupass quarantine clear {address}",
+        ) from None
+    except OSError as error:
+        raise GpupassError(
+            f"cannot write {value} to {name} of {address}: {error.strerror}", f"dmesg | grep {address}"
+        ) from None

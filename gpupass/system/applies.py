@@ -1,0 +1,48 @@
+"""The applies of the past in the state directory, one small file each."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from gpupass.model.apply import Apply
+from gpupass.model.codec import SCHEMA, decode_apply, encode
+from gpupass.system.state import set_aside, write_atomically
+
+KEPT = 200
+
+
+def write_apply(state: Path, apply: Apply) -> None:
+    text = json.dumps({"schema": SCHEMA, **encode(apply)}, indent=1) + "\n"
+    directory = state / "applies"
+    write_atomically(directory / f"{apply.id}.json", text)
+    for path in sorted(directory.glob("*.json"))[:-KEPT]:
+        path.unlink(missing_ok=True)
+
+
+def read_applies(state: Path) -> tuple[Apply, ...]:
+    """Oldest first; a damaged one is set aside."""
+    found = (_read(path) for path in sorted((state / "applies").glob("*.json")))
+    return tuple(apply for apply in found if apply is not None)
+
+
+def new_id(state: Path, time: str) -> str:
+    """Ids sort by time."""
+    stem = f"{time[:19].replace(':', '').replace('-', '')}-{os.getpid()}"
+    number = 0
+    while (state / "applies" / f"{stem}-{number}.json").exists():
+        number += 1
+    return f"{stem}-{number}"
+
+
+def _read(path: Path) -> Apply | None:
+    try:
+        data: Any = json.loads(path.read_bytes())
+        if not isinstance(data, dict) or data.pop("schema", None) != SCHEMA:
+            raise ValueError("not of this version")
+        return decode_apply(data)
+    except OSError:
+        return None
+    except (ValueError, RecursionError):
+        set_aside(path)
+        return None
