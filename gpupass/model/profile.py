@@ -19,11 +19,28 @@ def key(
     default: Any = MISSING,
     spelled: str | None = None,
     minimum: int | None = None,
-    choices: tuple[str, ...] = (),
+    choices: tuple[str | int, ...] = (),
     pattern: str | None = None,
+    form: str | None = None,
+    also: tuple[str, ...] = (),
+    mapping: bool = False,
 ) -> Any:
-    """A field that is written in YAML, as `spelled` when its Python name cannot be."""
-    metadata = {"doc": doc, "key": spelled, "minimum": minimum, "choices": choices, "pattern": pattern}
+    """A field that is written in YAML, as `spelled` when its Python name cannot be.
+
+    `minimum` is a number's least value, or how many keys a mapping needs; `form` says a pattern in words;
+    `also` are words people bring from elsewhere, answered with the right one. `mapping`: a tuple of
+    entries with two fields each is written {first: second}.
+    """
+    metadata = {
+        "doc": doc,
+        "key": spelled,
+        "minimum": minimum,
+        "choices": choices,
+        "pattern": pattern,
+        "form": form,
+        "also": also,
+        "mapping": mapping,
+    }
     return field(default=default, metadata=metadata)
 
 
@@ -49,6 +66,8 @@ class Place:
 
 NAME = r"[A-Za-z][A-Za-z0-9._-]{0,62}"
 DRIVER = r"[A-Za-z0-9_-]{1,63}"
+_NAME_FORM = "a letter, then letters, digits, '.', '_' or '-'"
+_DRIVER_FORM = "letters, digits, '_' or '-'"
 _ADDRESS = r"([0-9a-fA-F]{4,8}:)?[0-9a-fA-F]{1,2}:[01]?[0-9a-fA-F]\.[0-7]"
 
 
@@ -63,41 +82,48 @@ class Select:
     address: Address | None = key("PCI address, 0000:01:00.0", default=None, pattern=_ADDRESS)
     uuid: str | None = key("NVIDIA GPU UUID, GPU-…", default=None)
     serial: str | None = key("serial number, of the board or PCI Express", default=None)
-    slot: str | None = key("physical slot name", default=None)
-    vendor: str | None = key("nvidia, amd, intel, or four hex digits", default=None)
+    slot: str | None = key("physical slot name", default=None, also=("physical-slot",))
+    vendor: str | None = key(
+        "nvidia, amd, intel, or four hex digits", default=None, pattern="nvidia|amd|intel|[0-9a-fA-F]{4}"
+    )
     model: str | None = key("glob on the device's name or vendor:device, *A100*", default=None)
     class_: str | None = key(
         "display, accelerator, network, storage, or hex digits of the PCI class",
         default=None,
         spelled="class",
+        pattern="display|accelerator|network|storage|[0-9a-fA-F]{2,6}",
     )
     numa: int | None = key("NUMA node", default=None, minimum=0)
-    driver: str | None = key("kernel driver that has it now", default=None, pattern=DRIVER)
+    driver: str | None = key("kernel driver that has it now", default=None, pattern=DRIVER, form=_DRIVER_FORM)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VfDriver:
     """The driver of one virtual function, numbered from 0; None: left without one."""
 
-    index: int
-    driver: str | None
+    index: int = key("number of the VF", minimum=0)
+    driver: str | None = key("its driver", pattern=DRIVER, form=_DRIVER_FORM)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vf:
     """How the virtual functions are driven."""
 
-    driver: str | None = key("driver of every VF; none: left without one", default=None, pattern=DRIVER)
+    driver: str | None = key(
+        "driver of every VF; none: left without one", default=None, pattern=DRIVER, form=_DRIVER_FORM
+    )
     autoprobe: bool = key("let the kernel bind new VFs to their host driver first", default=False)
-    drivers: tuple[VfDriver, ...] = key("drivers of single VFs, by number: {2: igbvf, 3: null}", default=())
+    drivers: tuple[VfDriver, ...] = key(
+        "drivers of single VFs, by number: {2: igbvf, 3: null}", default=(), mapping=True
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
     """What all rules have in common."""
 
-    name: str = key("what attachments and the command line call the device", pattern=NAME)
-    select: Select = key("which device is meant")
+    name: str = key("what attachments and the command line call the device", pattern=NAME, form=_NAME_FORM)
+    select: Select = key("which device is meant", minimum=1, also=("match", "selector"))
     count: int | None = key("take the first so many, in the order of addresses", default=None, minimum=1)
     optional: bool = key("no error when nothing matches", default=False)
     take_over: bool = key("change what gpupass did not make, too", default=False, spelled="take-over")
@@ -117,7 +143,7 @@ class HostRule(Rule):
 class PassthroughRule(Rule):
     """`use: passthrough`: the whole function can be given to a domain."""
 
-    driver: str = key("the VFIO driver", default="vfio-pci", pattern=DRIVER)
+    driver: str = key("the VFIO driver", default="vfio-pci", pattern=DRIVER, form=_DRIVER_FORM)
     with_: tuple[Address, ...] = key(
         "other devices of the IOMMU group that may move along", default=(), spelled="with", pattern=_ADDRESS
     )
@@ -130,7 +156,7 @@ class PassthroughRule(Rule):
 class SriovRule(Rule):
     """`use: sriov`: virtual functions of the device can be given to domains, as NAME/vf0, NAME/vf1, …"""
 
-    vfs: int = key("how many virtual functions", minimum=0)
+    vfs: int = key("how many virtual functions", minimum=0, also=("vf-count", "num-vfs", "sriov-numvfs"))
     vf: Vf = key("how they are driven", default=Vf())
 
 
@@ -149,8 +175,11 @@ def use_of(rule: Rule) -> Use:
 class Attachment:
     """A running domain has the device; a domain that does not run gets it when it does."""
 
-    domain: str = key("name of the libvirt domain")
-    device: str = key("a rule's name, NAME/vf0 for a VF, NAME/1 for the second of several; or a PCI address")
+    domain: str = key("name of the libvirt domain", also=("vm", "guest"))
+    device: str = key(
+        "a rule's name, NAME/vf0 for a VF, NAME/1 for the second of several; or a PCI address",
+        also=("gpu", "name"),
+    )
     place: Place | None = field(default=None, compare=False)
 
 

@@ -1,0 +1,123 @@
+"""What must fit together within a profile and needs no host to be seen."""
+
+import re
+
+from gpupass.model.address import parse_address
+from gpupass.model.profile import HostRule, Place, SriovRule
+from gpupass.profiles.findings import Findings, nearest, quoted
+from gpupass.profiles.written import Part
+
+_DEVICE = re.compile(r"(?P<name>[^/]+)(/(?P<nth>[0-9]{1,9}))?(/vf(?P<vf>[0-9]{1,9}))?")
+_LIBVIRT = re.compile(r"pci_[0-9a-fA-F]{4}_[0-9a-fA-F]{2}_[0-9a-fA-F]{2}_[0-7]")
+Identity = tuple[str, int, int | None]
+
+
+def check_rules(rules: tuple[Part, ...], findings: Findings) -> None:
+    """Each rule in itself, and names used once."""
+    first: dict[str, Place] = {}
+    for rule in rules:
+        name = rule.get("name")
+        if name in first:
+            message = f"the name '{name}' is used twice: first at {first[name]}"
+            findings.add(rule.where("name"), message)
+        elif name is not None:
+            first[name] = rule.where("name")
+            if _LIBVIRT.fullmatch(name):
+                findings.add(rule.where("name"), f"name: '{name}' looks like a PCI address")
+        if rule.kind is SriovRule:
+            _check_vf_drivers(rule, findings)
+
+
+def _check_vf_drivers(rule: Part, findings: Findings) -> None:
+    vfs, vf = rule.get("vfs"), rule.get("vf")
+    for entry in vf.parts("drivers") if vf is not None else ():
+        index = entry.get("index")
+        if vfs is not None and index is not None and index >= vfs:
+            findings.add(entry.place, f"drivers: there is no VF {index}: {_vfs_of(rule)}")
+
+
+def check_attachments(attachments: tuple[Part, ...], rules: tuple[Part, ...], findings: Findings) -> None:
+    """Each attachment names something that can be attached, and a device goes to one domain."""
+    named = {rule.get("name"): rule for rule in rules if rule.get("name") is not None}
+    taken: dict[Identity, Part] = {}
+    for attachment in attachments:
+        device = attachment.get("device")
+        if device is None or not _can_be_attached(attachment, named, findings):
+            continue
+        first = taken.setdefault(_identity(device, named), attachment)
+        if first is not attachment:
+            _report_twice(attachment, first, findings)
+
+
+def _can_be_attached(attachment: Part, named: dict[str, Part], findings: Findings) -> bool:
+    device, place = attachment.get("device"), attachment.where("device")
+    if parse_address(device) is not None:
+        return True
+    match = _DEVICE.fullmatch(device)
+    if match is None:
+        remedy = "NAME, NAME/vf0, NAME/1, or a PCI address"
+        findings.add(place, f"device: {quoted(device)} is no name of a device", remedy)
+        return False
+    rule = named.get(match["name"])
+    if rule is None:
+        near = nearest(match["name"], {name: name for name in named})
+        findings.add(place, f"no rule has the name {quoted(match['name'])}{near}")
+        return False
+    why = _why_not(rule, match["nth"], match["vf"])
+    if why:
+        findings.add(place, f"{quoted(device)} cannot be attached: {why}")
+    return not why
+
+
+def _why_not(rule: Part, nth: str | None, vf: str | None) -> str:
+    name, count, vfs = rule.get("name"), rule.get("count"), rule.get("vfs")
+    if rule.kind is HostRule:
+        return f"'{name}' says use: host"
+    if nth is not None and count is not None and int(nth) >= count:
+        return f"'{name}' takes {count}, counted from 0"
+    if vf is not None and rule.kind is not SriovRule:
+        return f"'{name}' has no virtual functions, only use: sriov has"
+    if vf is not None and vfs is not None and int(vf) >= vfs:
+        return _vfs_of(rule)
+    if vf is None and rule.kind is SriovRule:
+        return f"'{name}' says use: sriov, only its virtual functions can: {name}/vf0"
+    return ""
+
+
+def _vfs_of(rule: Part) -> str:
+    vfs = rule.get("vfs")
+    return f"vfs: {vfs} makes vf0 to vf{vfs - 1}" if vfs else "vfs: 0 makes none"
+
+
+def _identity(device: str, named: dict[str, Part]) -> Identity:
+    """Equal for names of the same device: `gpu` and `gpu/0`, and the address it is selected by."""
+    address = parse_address(device)
+    if address is not None:
+        return address, 0, None
+    match = _DEVICE.fullmatch(device)
+    assert match is not None
+    select = named[match["name"]].get("select") if match["name"] in named else None
+    address = select.get("address") if select is not None else None
+    vf = int(match["vf"]) if match["vf"] is not None else None
+    return address or match["name"], int(match["nth"] or 0), vf
+
+
+def _report_twice(attachment: Part, first: Part, findings: Findings) -> None:
+    device, domain = quoted(attachment.get("device")), attachment.get("domain")
+    if domain == first.get("domain"):
+        message = f"{device} is attached twice: first at {first.place}"
+    else:
+        message = (
+            f"{device} is attached to two domains: to {quoted(first.get('domain') or '?')} at {first.place}"
+        )
+    findings.add(attachment.where("device"), message)
+
+
+def same_device(one: Part, other: Part) -> bool:
+    """Do two attachments name one device, as far as can be told from the texts alone?"""
+    spelled = [part.get("device") for part in (one, other)]
+    if None in spelled or any(
+        parse_address(text) is None and not _DEVICE.fullmatch(text) for text in spelled
+    ):
+        return False
+    return _identity(spelled[0], {}) == _identity(spelled[1], {})

@@ -1,0 +1,98 @@
+"""The JSON Schema of a profile file, made from the model."""
+
+import re
+from dataclasses import is_dataclass
+from typing import Any
+
+from gpupass.model.profile import RULES, Rule, Use
+from gpupass.profiles.document import Document
+from gpupass.profiles.spelling import USE, USES, Key, entry_of, keys_of
+
+Schema = dict[str, Any]
+
+
+def profile_schema() -> Schema:
+    """JSON Schema, draft 2020-12."""
+    definitions: Schema = {}
+    root = _object(Document, definitions)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "gpupass profile",
+        **root,
+        "$defs": dict(sorted(definitions.items())),
+    }
+
+
+def _object(kind: type, definitions: Schema) -> Schema:
+    if kind is Rule:
+        return _rule(definitions)
+    keys = keys_of(kind).values()
+    properties = {key.spelled: _key(key, definitions) for key in keys}
+    required = [key.spelled for key in keys if key.required]
+    if issubclass(kind, Rule):
+        use = next(use for use, rule in RULES.items() if rule is kind)
+        properties[USE] = {"const": use.value}
+    return {
+        "description": " ".join((kind.__doc__ or "").split()),
+        "type": "object",
+        "properties": properties,
+        **({"required": required} if required else {}),
+        "additionalProperties": False,
+    }
+
+
+def _rule(definitions: Schema) -> Schema:
+    """`use` decides which keys there are."""
+    branches = [
+        {
+            "if": {"properties": {USE: {"const": use.value}}, "required": [USE]},
+            "then": _reference(kind, definitions),
+        }
+        for use, kind in RULES.items()
+    ]
+    use = {"description": Use.__doc__, "enum": list(USES)}
+    return {"type": "object", "properties": {USE: use}, "required": [USE], "allOf": branches}
+
+
+def _reference(kind: type, definitions: Schema) -> Schema:
+    if kind.__name__ not in definitions:
+        definitions[kind.__name__] = {}
+        definitions[kind.__name__] = _object(kind, definitions)
+    return {"$ref": f"#/$defs/{kind.__name__}"}
+
+
+def _key(key: Key, definitions: Schema) -> Schema:
+    return {"description": key.doc, **_value(key, definitions)}
+
+
+def _value(key: Key, definitions: Schema) -> Schema:
+    if not key.many:
+        return _one(key, definitions)
+    if key.mapping:
+        first, second = entry_of(key.kind)
+        numbers = {"propertyNames": {"pattern": "^(0|[1-9][0-9]*)$"}} if first.kind is int else {}
+        return {"type": "object", **numbers, "additionalProperties": _one(second, definitions)}
+    items = {"type": "array", "items": _one(key, definitions)}
+    return items if is_dataclass(key.kind) else {"anyOf": [_one(key, definitions), items]}
+
+
+def _one(key: Key, definitions: Schema) -> Schema:
+    choices = {"enum": list(key.choices)} if key.choices else {}
+    if is_dataclass(key.kind):
+        assert isinstance(key.kind, type)
+        least = {"minProperties": key.minimum} if key.minimum is not None else {}
+        return {**_reference(key.kind, definitions), **least}
+    if key.kind is bool:
+        return {"type": "boolean", **choices}
+    if key.kind is int:
+        least = {"minimum": key.minimum} if key.minimum is not None else {}
+        return {"type": "integer", **least, **choices}
+    return {**_text(key), **choices}
+
+
+def _text(key: Key) -> Schema:
+    """A text that digits alone can spell may stand without quotes, and is a number to a validator."""
+    if key.pattern is None:
+        return {"type": ["string", "number"], "minLength": 1}
+    kind: Any = ["string", "number"] if re.fullmatch(key.pattern, "1234") else "string"
+    return {"type": kind, "pattern": f"^({key.pattern})$"}
