@@ -20,6 +20,7 @@ VERBS = {
     "move": "hotplug:move",
     "recover": "recover:recover",
     "quarantine": "recover:quarantine",
+    "profile": "profile:profile",
     "lab": "lab:lab",
 }
 

@@ -137,6 +137,10 @@ class System:
 
         return KernelLog()
 
+    def hostname(self) -> str:
+        """Of a record it is not known: ""."""
+        return self.read("/proc/sys/kernel/hostname") or ""
+
     def boot_id(self) -> str:
         return self.read("/proc/sys/kernel/random/boot_id") or ""
 
