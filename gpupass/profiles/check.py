@@ -113,11 +113,8 @@ def _report_twice(attachment: Part, first: Part, findings: Findings) -> None:
     findings.add(attachment.where("device"), message)
 
 
-def same_device(one: Part, other: Part) -> bool:
-    """Do two attachments name one device, as far as can be told from the texts alone?"""
-    spelled = [part.get("device") for part in (one, other)]
-    if None in spelled or any(
-        parse_address(text) is None and not _DEVICE.fullmatch(text) for text in spelled
-    ):
-        return False
-    return _identity(spelled[0], {}) == _identity(spelled[1], {})
+def device_of(attachment: Part) -> Identity | None:
+    """Equal for attachments of one device, as far as can be told from their texts alone."""
+    device = attachment.get("device")
+    known = device is not None and (parse_address(device) is not None or _DEVICE.fullmatch(device))
+    return _identity(device, {}) if known else None

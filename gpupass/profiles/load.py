@@ -1,14 +1,14 @@
 """File by file, included ones first, then what is different on this host → one Profile, or all its errors."""
 
 import posixpath
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import replace
 from fnmatch import fnmatchcase
 
 from gpupass.errors import Usage
 from gpupass.model.address import parse_address
 from gpupass.model.profile import VERSION, Attachment, Profile
-from gpupass.profiles.check import check_attachments, check_rules, same_device
+from gpupass.profiles.check import check_attachments, check_rules, device_of
 from gpupass.profiles.document import Document
 from gpupass.profiles.findings import Enough, Findings, quoted
 from gpupass.profiles.nodes import Map, Node, Scalar, Tag
@@ -125,8 +125,8 @@ def _for_host(
         if (override := entry.get("override")) is not None:
             check_rules(override.parts("gpus"), findings)
     for override in _matching(entries, hostname):
-        rules = _replaced(rules, override.parts("gpus"), _same_name)
-        attachments = _replaced(attachments, override.parts("attachments"), same_device)
+        rules = _replaced(rules, override.parts("gpus"), _name_of)
+        attachments = _replaced(attachments, override.parts("attachments"), device_of)
     return tuple(rules), tuple(attachments)
 
 
@@ -145,11 +145,14 @@ def _matching(entries: list[Part], hostname: str) -> list[Part]:
     return [entry.get("override") for entry in (*globs, *exact)]
 
 
-def _replaced(old: list[Part], new: tuple[Part, ...], same: Callable[[Part, Part], bool]) -> list[Part]:
+def _replaced(old: list[Part], new: tuple[Part, ...], key: Callable[[Part], Hashable]) -> list[Part]:
     """Those of `new` in the place of the same ones of `old`, the others behind."""
-    kept = [next((item for item in new if same(item, part)), part) for part in old]
-    return kept + [item for item in new if not any(item is part for part in kept)]
+    latest = {key(part): part for part in reversed(new) if key(part) is not None}
+    kept = [latest.get(key(part), part) for part in old]
+    taken = {id(part) for part in kept}
+    return kept + [part for part in new if id(part) not in taken]
 
 
-def _same_name(one: Part, other: Part) -> bool:
-    return one.get("name") is not None and one.get("name") == other.get("name")
+def _name_of(rule: Part) -> Hashable:
+    name: str | None = rule.get("name")
+    return name

@@ -60,9 +60,9 @@ def test_syntax(text: str, beginning: str) -> None:
 
 
 def test_the_loader_in_python_sees_the_same_places(monkeypatch: pytest.MonkeyPatch) -> None:
-    with_c = [findings(text) for text, _ in CASES]
     monkeypatch.setattr(tree, "LOADER", yaml.SafeLoader)
-    assert [findings(text) for text, _ in CASES] == with_c
+    small = [(text, expected) for text, expected in CASES if len(text) < 1000]
+    assert [(text, findings(text)) for text, _ in small] == small
 
 
 def test_billion_laughs() -> None:

@@ -1,0 +1,120 @@
+"""Any valid profile, for hypothesis."""
+
+from hypothesis import strategies as st
+
+from gpupass.model.profile import (
+    DRIVER,
+    NAME,
+    Attachment,
+    HostRule,
+    PassthroughRule,
+    Profile,
+    Rule,
+    Select,
+    SriovRule,
+    Vf,
+    VfDriver,
+)
+
+
+def pattern(regex: str) -> st.SearchStrategy[str]:
+    return st.from_regex(regex, fullmatch=True)
+
+
+ODD = st.sampled_from(
+    [
+        "no",
+        "y",
+        "~",
+        "null",
+        "0x10",
+        "010",
+        "1:30",
+        "1e5",
+        ".inf",
+        "2024-01-02",
+        "<<",
+        "=",
+        "- a",
+        "*a",
+        "&a",
+        "a: b",
+        "a #b",
+        "'",
+        '"',
+        "{",
+        "!!str",
+        "%",
+        " a ",
+        "ü",
+        "日本",
+        "\U0001f600",
+    ]
+)
+TEXT = ODD | st.text(min_size=1, max_size=20).filter(lambda text: text.isprintable() and bool(text.strip()))
+ADDRESS = st.builds(
+    "{:04x}:{:02x}:{:02x}.{}".format,
+    st.integers(0, 0x1FFFF),
+    st.integers(0, 255),
+    st.integers(0, 31),
+    st.integers(0, 7),
+)
+DRIVERS = st.sampled_from(["vfio-pci", "no", "null", "1234", "0x1f", "1_0"]) | pattern(DRIVER)
+SELECT = st.builds(
+    Select,
+    address=st.none() | ADDRESS,
+    uuid=st.none() | TEXT,
+    serial=st.none() | TEXT,
+    slot=st.none() | TEXT,
+    vendor=st.sampled_from([None, "amd", "8086", "1e10"]),
+    model=st.none() | TEXT,
+    class_=st.sampled_from([None, "display", "0300", "03"]),
+    numa=st.none() | st.integers(0, 99),
+    driver=st.none() | DRIVERS,
+).filter(lambda select: select != Select())
+
+
+def common(name: str) -> dict[str, st.SearchStrategy]:
+    return {
+        "name": st.just(name),
+        "select": SELECT,
+        "count": st.none() | st.integers(1, 99),
+        "optional": st.booleans(),
+        "take_over": st.booleans(),
+    }
+
+
+@st.composite
+def rules(draw: st.DrawFn, name: str) -> Rule:
+    host = st.builds(HostRule, **common(name), driver=st.none() | DRIVERS)
+    given = st.builds(
+        PassthroughRule,
+        **common(name),
+        driver=DRIVERS,
+        with_=st.lists(ADDRESS, max_size=3).map(tuple),
+        allow_boot_display=st.booleans(),
+    )
+    vfs = draw(st.integers(0, 9))
+    single = st.dictionaries(st.integers(0, vfs - 1), DRIVERS, max_size=3) if vfs else st.just({})
+    numbered = single.map(lambda found: tuple(VfDriver(index=at, driver=found[at]) for at in sorted(found)))
+    vf = st.builds(Vf, driver=st.none() | DRIVERS, autoprobe=st.booleans(), drivers=numbered)
+    return draw(host | given | st.builds(SriovRule, **common(name), vfs=st.just(vfs), vf=vf))
+
+
+def _device(rule: Rule) -> list[str]:
+    if isinstance(rule, SriovRule):
+        return [f"{rule.name}/vf{rule.vfs - 1}"] if rule.vfs else []
+    return [] if isinstance(rule, HostRule) or rule.select.address else [rule.name]
+
+
+@st.composite
+def profiles(draw: st.DrawFn) -> Profile:
+    names = draw(st.lists(pattern(NAME), max_size=4, unique=True).map(sorted))
+    gpus = tuple(draw(rules(name)) for name in names if not name.startswith("pci_"))
+    addressed = {rule.select.address for rule in gpus}
+    devices = [device for rule in gpus if rule.select.address is None for device in _device(rule)]
+    devices += [found for found in draw(st.lists(ADDRESS, max_size=2, unique=True)) if found not in addressed]
+    chosen = draw(st.permutations(devices))
+    return Profile(
+        gpus=gpus, attachments=tuple(Attachment(domain=draw(TEXT), device=device) for device in chosen)
+    )
