@@ -1,5 +1,6 @@
 """The only wiring of observe → plan → apply → verify."""
 
+from gpupass.app.boot import disable, early_bind, enable, file_changes
 from gpupass.app.change import Ending, Report
 from gpupass.app.recovery import quarantine_clear, quarantined, recover, unfinished
 from gpupass.app.verbs import attach, bind, detach, move, unbind
@@ -10,6 +11,10 @@ __all__ = [
     "attach",
     "bind",
     "detach",
+    "disable",
+    "early_bind",
+    "enable",
+    "file_changes",
     "move",
     "quarantine_clear",
     "quarantined",

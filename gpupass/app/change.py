@@ -9,7 +9,7 @@ from gpupass.engine import journal
 from gpupass.engine.journal import Operation
 from gpupass.engine.run import Outcome, Result, execute, resume
 from gpupass.errors import GpupassError, NeedsPerson, Pending, Refused
-from gpupass.model.address import Address, parse_address
+from gpupass.model.address import BOOT, Address, parse_address
 from gpupass.model.host import Device, Host
 from gpupass.model.plan import Finding, Plan
 from gpupass.model.select import resolve
@@ -82,14 +82,27 @@ def change(
             raise GpupassError(f"cannot find {group[0]} any more: it has left the host", "gpupass list --all")
         return make_plan(host, chosen)
 
+    return carry_out(system, group, plan_now, timeout=timeout, dry_run=dry_run, replaces=replaces)
+
+
+def carry_out(
+    system: System,
+    devices: tuple[Address, ...],
+    plan_now: Callable[[], Plan],
+    *,
+    timeout: float = 30.0,
+    dry_run: bool = False,
+    replaces: bool = True,
+) -> Report:
+    """The same for whatever has a plan: `devices` are locked, `plan_now` looks and plans."""
     if dry_run:
         plan = plan_now()
         refuse(plan)
         ending = Ending.PLANNED if plan.steps else Ending.NOTHING
         return Report(title=plan.title, ending=ending, plan=plan)
     require_root()
-    with hold(system.state, group):
-        pending = settle(system, group, timeout)
+    with hold(system.state, devices):
+        pending = settle(system, devices, timeout)
         plan = plan_now()
         refuse(plan)
         if not plan.steps:
@@ -131,7 +144,7 @@ def _verify(plan: Plan, plan_now: Callable[[], Plan]) -> None:
     if left:
         raise NeedsPerson(
             f"cannot verify: {plan.title}: a fresh look still wants {type(left[0]).__name__}",
-            f"gpupass show {plan.devices[0]}",
+            "ls -lt /etc" if plan.devices[0] == BOOT else f"gpupass show {plan.devices[0]}",
         )
 
 
@@ -150,7 +163,7 @@ def settle(system: System, devices: tuple[Address, ...], timeout: float) -> tupl
     for operation in journal.open_operations(system):
         if not set(operation.devices) & set(devices):
             continue
-        if operation.boot_id != system.boot_id():
+        if operation.ended_by_reboot(system.boot_id()):
             journal.end(operation, "reboot")
         elif operation.pending is not None:
             pending.append(operation)

@@ -72,7 +72,7 @@ def _recover_one(system: System, operation: Operation, deadline: float) -> Repor
             fresh = journal.read(operation.path)
             if fresh is None:
                 return replace(report, note="ended by another gpupass")
-            if fresh.boot_id != system.boot_id():
+            if fresh.ended_by_reboot(system.boot_id()):
                 journal.end(fresh, "reboot")
                 return replace(report, ending=Ending.ROLLED_BACK, note="the host has been rebooted since")
             patience = 0.0 if fresh.pending is not None else SETTLE_SECONDS

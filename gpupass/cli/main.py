@@ -21,6 +21,9 @@ VERBS = {
     "recover": "recover:recover",
     "quarantine": "recover:quarantine",
     "profile": "profile:profile",
+    "enable": "boot:enable",
+    "disable": "boot:disable",
+    "host": "boot:host",
     "lab": "lab:lab",
 }
 

@@ -11,12 +11,15 @@ from gpupass.model.plan import (
     AwaitRelease,
     BindDriver,
     DetachDevice,
+    EnableUnit,
     LoadModule,
     Plan,
+    Refresh,
     ResetDevice,
     SetPersistence,
     SetVfs,
     Step,
+    WriteFile,
     WriteRecord,
 )
 
@@ -60,10 +63,14 @@ def _show(report: Report) -> None:
 
 
 def show_plan(plan: Plan) -> None:
-    """One numbered line per step; gpupass's own bookkeeping is left to --json."""
-    shown = [step for step in plan.steps if not isinstance(step, WriteRecord)]
+    """One numbered line per step; bookkeeping, and what only a rollback does, is left to --json."""
+    shown = [step for step in plan.steps if not isinstance(step, WriteRecord) and not _only_back(step)]
     for number, step in enumerate(shown, 1):
         click.echo(f"  {number}. {step_text(step)}" + (f" - {step.why}" if step.why else ""))
+
+
+def _only_back(step: Step) -> bool:
+    return isinstance(step, Refresh) and step.back
 
 
 def step_text(step: Step) -> str:
@@ -86,3 +93,9 @@ def step_text(step: Step) -> str:
             return f"wait until nobody has {', '.join(step.addresses)} open"
         case WriteRecord():
             return f"{'remember' if step.record else 'forget'} the {step.kind} of {step.address}"
+        case WriteFile():
+            return f"{'remove' if step.text is None else 'write'} {step.path}"
+        case EnableUnit():
+            return f"{'enable' if step.on else 'disable'} {step.unit}"
+        case Refresh():
+            return f"have {step.what} read its files again"

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from gpupass.errors import GpupassError, Refused
-from gpupass.model.address import Address, parse_address
+from gpupass.model.address import BOOT, Address, parse_address
 from gpupass.model.codec import SCHEMA, decode_step, encode_step
 from gpupass.model.plan import Plan, Step
 from gpupass.system import System
@@ -52,6 +52,10 @@ class Operation:
     @property
     def id(self) -> str:
         return self.path.stem
+
+    def ended_by_reboot(self, boot_id: str) -> bool:
+        """The kernel and its guests have forgotten what it did to them; files have not."""
+        return self.boot_id != boot_id and BOOT not in self.devices
 
 
 def begin(system: System, plan: Plan, apply: str = "") -> Operation:
@@ -221,7 +225,7 @@ def read(path: Path) -> Operation | None:
 def _first(path: Path, line: dict[str, Any]) -> Operation:
     if line["schema"] != SCHEMA:
         raise ValueError("not of this version")
-    devices = tuple(parse_address(text) for text in line["devices"])
+    devices = tuple(BOOT if text == BOOT else parse_address(text) for text in line["devices"])
     return Operation(
         path=path,
         title=str(line["begin"]),

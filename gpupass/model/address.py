@@ -4,6 +4,7 @@ import re
 from typing import NewType
 
 Address = NewType("Address", str)
+BOOT = Address("boot")  # no device: the files that decide about the next boot, locked like one
 
 _ADDRESS = re.compile(r"(?:([0-9a-f]{4,8}):)?([0-9a-f]{1,2}):([0-9a-f]{1,2})\.([0-7])", re.IGNORECASE)
 

@@ -1,6 +1,7 @@
 """A Plan is a tuple of Steps; each Step is one write, as data, with the reason for it."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from gpupass.model.address import Address
 from gpupass.model.record import Record, RecordKind
@@ -98,6 +99,47 @@ class AwaitRelease:
     why: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriteFile:
+    """One whole file of the host; `text` None: no such file. `prune`: an empty directory goes with it."""
+
+    path: str
+    text: str | None
+    mode: int = 0o644
+    prune: bool = False
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnableUnit:
+    """Whether systemd starts a unit at boot."""
+
+    unit: str
+    on: bool
+    why: str = ""
+
+
+class FileReader(StrEnum):
+    """Who has to be told that files have changed."""
+
+    SYSTEMD = "systemd"
+    UDEV = "udev"
+    INITRAMFS_TOOLS = "initramfs-tools"
+    DRACUT = "dracut"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refresh:
+    """Have `what` read its files again. `back`: only on the way back.
+
+    Steps are undone last first, so the refresh that a rollback needs must stand before the files.
+    """
+
+    what: FileReader
+    back: bool = False
+    why: str = ""
+
+
 Step = (
     LoadModule
     | SetPersistence
@@ -108,13 +150,16 @@ Step = (
     | AttachDevice
     | DetachDevice
     | AwaitRelease
+    | WriteFile
+    | EnableUnit
+    | Refresh
 )
 
 
 def addresses_of(step: Step) -> tuple[Address, ...]:
-    """The functions a step is about; none for a kernel module."""
+    """The functions a step is about; none for a kernel module or a file."""
     match step:
-        case LoadModule():
+        case LoadModule() | WriteFile() | EnableUnit() | Refresh():
             return ()
         case ResetDevice() | AwaitRelease():
             return step.addresses
@@ -146,7 +191,7 @@ class Plan:
     title: str  # "bind 0000:01:00.0 to vfio-pci"
     steps: tuple[Step, ...] = ()
     findings: tuple[Finding, ...] = ()
-    devices: tuple[Address, ...] = ()  # everything it touches or needs to keep still
+    devices: tuple[Address, ...] = ()  # everything it touches or needs to keep still; may be BOOT
     disruptions: tuple[Disruption, ...] = ()  # what it takes from whom, where the order did not name them
     waits: tuple[str, ...] = ()  # what is wanted and cannot be yet: "vm1 is not running: …"
 

@@ -13,11 +13,14 @@ from gpupass.model.plan import (
     AwaitRelease,
     BindDriver,
     DetachDevice,
+    EnableUnit,
     LoadModule,
+    Refresh,
     ResetDevice,
     SetPersistence,
     SetVfs,
     Step,
+    WriteFile,
     WriteRecord,
 )
 
@@ -46,7 +49,7 @@ def _after(host: Host, step: Step) -> Host:
         case DetachDevice():
             host = _change(host, step.address, lambda device: _released(device, step.domain))
             return _in_domain(host, step.uuid, lambda domain: _without(domain, step.address))
-        case LoadModule() | ResetDevice() | AwaitRelease():
+        case LoadModule() | ResetDevice() | AwaitRelease() | WriteFile() | EnableUnit() | Refresh():
             return host
         case _:
             assert_never(step)

@@ -10,14 +10,17 @@ from gpupass.model.plan import (
     AwaitRelease,
     BindDriver,
     DetachDevice,
+    EnableUnit,
     LoadModule,
+    Refresh,
     ResetDevice,
     SetPersistence,
     SetVfs,
     Step,
+    WriteFile,
     WriteRecord,
 )
-from gpupass.steps import bind, guest, module, persistence, record, release, reset, vfs
+from gpupass.steps import bind, file, guest, module, persistence, record, refresh, release, reset, unit, vfs
 from gpupass.system import System
 
 
@@ -34,7 +37,11 @@ def current(step: Step, system: System) -> Any:
             return guest.current(step, system)
         case SetPersistence():
             return persistence.current(step, system)
-        case LoadModule() | ResetDevice() | AwaitRelease():
+        case WriteFile():
+            return file.current(step, system)
+        case EnableUnit():
+            return unit.current(step, system)
+        case LoadModule() | ResetDevice() | AwaitRelease() | Refresh():
             return None
         case _:
             assert_never(step)
@@ -61,6 +68,12 @@ def do(step: Step, system: System, deadline: float) -> None:
             reset.do(step, system)
         case AwaitRelease():
             release.do(step, system, deadline)
+        case WriteFile():
+            file.do(step, system)
+        case EnableUnit():
+            unit.do(step, system)
+        case Refresh():
+            refresh.do(step, system)
         case _:
             assert_never(step)
 
@@ -80,6 +93,12 @@ def undo(step: Step, before: Any, system: System) -> None:
             guest.undo_detach(step, before, system)
         case SetPersistence():
             persistence.undo(step, before, system)
+        case WriteFile():
+            file.undo(step, before, system)
+        case EnableUnit():
+            unit.undo(step, before, system)
+        case Refresh():
+            refresh.undo(step, system)
         case LoadModule() | ResetDevice() | AwaitRelease():
             pass
         case _:

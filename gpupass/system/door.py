@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from gpupass.system.guarded import write_guarded
 
 if TYPE_CHECKING:
+    from gpupass.model.boot import HostFile
     from gpupass.system.kernel_log import KernelLog
     from gpupass.system.libvirt import Hypervisor
 
@@ -83,6 +84,29 @@ class System:
     def write(self, path: str, value: str, deadline: float = 10.0) -> None:
         """Write a kernel attribute from a child; OSError when refused, WriteHung past the deadline."""
         write_guarded(self.root + path, value, deadline)
+
+    def read_file(self, path: str) -> "HostFile | None":
+        """A whole file of the host; Refused when others than root decide what its path leads to."""
+        from gpupass.system.files import read_file
+
+        return read_file(self.root, path)
+
+    def write_file(self, file: "HostFile") -> None:
+        """Replace it atomically; directories that are missing are made."""
+        from gpupass.system.files import write_file
+
+        write_file(self.root, file)
+
+    def remove_file(self, path: str) -> None:
+        from gpupass.system.files import remove_file
+
+        remove_file(self.root, path)
+
+    def remove_directory(self, path: str) -> None:
+        """Only if nothing is left in it."""
+        from gpupass.system.files import remove_directory
+
+        remove_directory(self.root, path)
 
     def run(self, *argv: str, timeout: float = 60.0) -> str:
         from gpupass.system.process import run

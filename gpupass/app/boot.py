@@ -1,0 +1,154 @@
+"""What the next boot does: the profile and its units, and the devices that are bound early."""
+
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from gpupass.app.change import Ending, Report, carry_out, group_addresses
+from gpupass.boot.early import PATHS, RULES, early_addresses
+from gpupass.boot.initramfs import TRACES
+from gpupass.boot.plan import disable_plan, early_bind_plan, early_bind_undo_plan, enable_plan
+from gpupass.boot.units import PROFILE, UNITS, unit_path
+from gpupass.errors import Refused, Usage
+from gpupass.model.address import BOOT, Address, parse_address
+from gpupass.model.boot import BootState
+from gpupass.model.host import Host
+from gpupass.model.plan import Plan, WriteFile
+from gpupass.observe import observe
+from gpupass.observe.boot import read_boot
+from gpupass.system import System
+
+_SECONDS = 30.0  # what a crashed gpupass left is rolled back within
+_UNIT_PATHS = tuple(unit_path(unit) for unit in UNITS)
+Flatten = Callable[[str], str]  # the name of a profile → one valid text without includes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileChange:
+    """One file as it is and as a plan wants it."""
+
+    path: str
+    before: str | None
+    after: str | None
+
+
+def enable(
+    system: System,
+    name: str,
+    *,
+    flatten: Flatten,
+    executable: str,
+    dry_run: bool = False,
+    approved: Plan | None = None,
+) -> Report:
+    """Have every boot apply the profile `name`; nothing is changed before the next one."""
+    source = _source(name)
+    profile = _header(source) + flatten(source)
+    report = _carry_out(
+        system, lambda: enable_plan(_units_now(system), profile, executable, source), dry_run, approved
+    )
+    if report.ending is Ending.DONE:
+        return replace(report, note=f"from the next boot on; now: gpupass apply {shlex.quote(source)}")
+    return report
+
+
+def disable(system: System, *, dry_run: bool = False) -> Report:
+    """No boot applies a profile any more; the devices stay as they are now."""
+    return _carry_out(system, lambda: disable_plan(_units_now(system)), dry_run, None)
+
+
+def early_bind(
+    system: System,
+    devices: tuple[str, ...],
+    *,
+    agreed: tuple[str, ...] = (),
+    undo: bool = False,
+    dry_run: bool = False,
+    approved: Plan | None = None,
+) -> Report:
+    """Bind devices to vfio-pci from the next boot on, before any driver sees them; or no longer."""
+    if undo:
+        return _undo_early(system, devices, dry_run, approved)
+    chosen = tuple(dict.fromkeys(group_addresses(system, device)[0] for device in devices))
+    along = tuple(address for text in agreed if (address := parse_address(text)) is not None)
+
+    def plan() -> Plan:
+        boot = _early_now(system)
+        host = _host(system, (*chosen, *early_addresses(boot.file(RULES))))
+        return early_bind_plan(host, boot, host.devices_at(chosen), along)
+
+    return _carry_out(system, plan, dry_run, approved)
+
+
+def file_changes(system: System, plan: Plan) -> tuple[FileChange, ...]:
+    """What an operator agrees to."""
+    changes = []
+    for step in plan.steps:
+        if isinstance(step, WriteFile):
+            file = system.read_file(step.path)
+            changes.append(FileChange(path=step.path, before=file.text if file else None, after=step.text))
+    return tuple(changes)
+
+
+def _undo_early(system: System, devices: tuple[str, ...], dry_run: bool, approved: Plan | None) -> Report:
+    bound = early_addresses(_early_now(system).file(RULES))
+    leave = tuple(_bound_address(system, device, bound) for device in devices)
+
+    def plan() -> Plan:
+        boot = _early_now(system)
+        host = _host(system, early_addresses(boot.file(RULES)))
+        return early_bind_undo_plan(host, boot, leave)
+
+    return _carry_out(system, plan, dry_run, approved)
+
+
+def _bound_address(system: System, device: str, bound: tuple[Address, ...]) -> Address:
+    """A device that is bound early may have left the host since."""
+    typed = parse_address(device)
+    return typed if typed is not None and typed in bound else group_addresses(system, device)[0]
+
+
+def _carry_out(system: System, make_plan: Callable[[], Plan], dry_run: bool, approved: Plan | None) -> Report:
+    """Only what was approved is done; the look afterwards finds nothing left of it."""
+
+    def plan_now() -> Plan:
+        plan = make_plan()
+        if approved is not None and plan.steps and plan.steps != approved.steps:
+            raise Refused(f"cannot {plan.title}: the files have changed since they were shown", "once more")
+        return plan
+
+    return carry_out(system, (BOOT,), plan_now, timeout=_SECONDS, dry_run=dry_run)
+
+
+def _units_now(system: System) -> BootState:
+    return read_boot(system, paths=(PROFILE, *_UNIT_PATHS), units=UNITS)
+
+
+def _early_now(system: System) -> BootState:
+    return read_boot(system, paths=PATHS, traces=TRACES)
+
+
+def _host(system: System, addresses: tuple[Address, ...]) -> Host:
+    def groups(host: Host) -> set[Address]:
+        return {m.address for device in host.devices_at(addresses) for m in host.group_of(device)}
+
+    return observe(system, detail=groups, connect=None, processes=False)
+
+
+def _source(name: str) -> str:
+    source = str(Path(name).resolve())
+    if not source.isprintable():
+        raise Usage(f"cannot enable {source!r}: a comment could not hold this name", "mv it to another name")
+    if source == PROFILE:
+        raise Usage(
+            f"cannot enable {source}: gpupass enable installs its copy there", "gpupass enable OTHER-FILE"
+        )
+    return source
+
+
+def _header(source: str) -> str:
+    return (
+        f"# Installed by `gpupass enable {shlex.quote(source)}`, which every `gpupass enable` replaces.\n"
+        "# Change that file and enable it again, not this one.\n"
+    )

@@ -1,0 +1,146 @@
+"""(BootState, what is wanted) → Plan: which files change, who reads them again, and in which order; pure."""
+
+from gpupass.boot.early import PATHS, RULES, SOFTDEP, Early, early_addresses, early_files
+from gpupass.boot.findings import early_findings
+from gpupass.boot.initramfs import Unknown, initramfs_tool
+from gpupass.boot.units import ATTACHMENTS, DEVICES, PROFILE, UNITS, unit_files, unit_path
+from gpupass.model.address import BOOT, Address, same_slot
+from gpupass.model.boot import BootState, HostFile
+from gpupass.model.host import Device, Host
+from gpupass.model.plan import EnableUnit, FileReader, Finding, Plan, Refresh, Step, WriteFile
+
+_WHY = {
+    PROFILE: "the profile that every boot applies",
+    unit_path(DEVICES): "prepares the devices before libvirt starts domains",
+    unit_path(ATTACHMENTS): "attaches them once their domains run",
+    RULES: "names the driver of these functions before any driver is loaded",
+    SOFTDEP: "loads vfio-pci before the drivers they would have otherwise",
+}
+_IN_INITRAMFS = "drivers are loaded from the initramfs already"
+
+
+def enable_plan(boot: BootState, profile: str, executable: str, source: str) -> Plan:
+    """Install the profile and the units, and have systemd start them at every boot."""
+    title = f"enable {source} at every boot"
+    units = tuple(step for file in unit_files(executable) if (step := _write(boot, file)) is not None)
+    installed = _write(boot, HostFile(path=PROFILE, text=profile, mode=0o600), prune=True)
+    starts = tuple(
+        EnableUnit(unit=unit, on=True, why="at every boot") for unit in UNITS if unit not in boot.enabled
+    )
+    return Plan(
+        title=title,
+        steps=(*_optional(installed), *_read_again(_of_systemd(units), units), *starts),
+        findings=_needs_systemd(boot),
+        devices=(BOOT,),
+    )
+
+
+def disable_plan(boot: BootState) -> Plan:
+    """No unit and no profile is left."""
+    stops = tuple(
+        EnableUnit(unit=unit, on=False, why="no longer at boot") for unit in UNITS if unit in boot.enabled
+    )
+    units = tuple(step for unit in UNITS if (step := _remove(boot, unit_path(unit))) is not None)
+    profile = _remove(boot, PROFILE, prune=True)
+    steps = (*_read_again(_of_systemd(units), (*stops, *units)), *_optional(profile))
+    return Plan(
+        title="disable the profile at boot",
+        steps=steps,
+        findings=_needs_systemd(boot) if steps else (),
+        devices=(BOOT,),
+    )
+
+
+def early_bind_plan(
+    host: Host, boot: BootState, devices: tuple[Device, ...], agreed: tuple[Address, ...] = ()
+) -> Plan:
+    """`devices` and their groups, besides those bound early already."""
+    wanted = {
+        member.address: member
+        for device in devices
+        for member in host.group_of(device)
+        if not member.is_bridge
+    }
+    title = f"bind {', '.join(device.address for device in devices)} to vfio-pci from the next boot on"
+    before = early_addresses(boot.file(RULES))
+    plan = _early_plan(title, host, boot, tuple(dict.fromkeys((*before, *wanted))))
+    findings = early_findings(host, devices, tuple(wanted.values()), agreed) if plan.steps else ()
+    return Plan(title=title, steps=plan.steps, findings=(*plan.findings, *findings), devices=plan.devices)
+
+
+def early_bind_undo_plan(host: Host, boot: BootState, addresses: tuple[Address, ...] = ()) -> Plan:
+    """Leave `addresses` and their groups to the host's drivers again; none given: all of them."""
+    before = early_addresses(boot.file(RULES))
+    leave = addresses or before
+    title = f"leave {', '.join(leave) or 'every device'} to the host's drivers from the next boot on"
+    return _early_plan(title, host, boot, tuple(a for a in before if not _goes_with(host, a, leave)))
+
+
+def _goes_with(host: Host, address: Address, leave: tuple[Address, ...]) -> bool:
+    """A function that has left the host has no group any more, but still its slot."""
+    device = host.device(address)
+    group = {member.address for member in host.group_of(device)} if device else {address}
+    return any(other in group or same_slot(other, address) for other in leave)
+
+
+def _early_plan(title: str, host: Host, boot: BootState, addresses: tuple[Address, ...]) -> Plan:
+    tool = initramfs_tool(boot)
+    if isinstance(tool, Unknown):
+        unknown = Finding(message=f"this host's initramfs is out of reach: {tool.why}", remedy=tool.remedy)
+        return Plan(title=title, findings=(unknown,), devices=(BOOT,))
+    files = early_files(tuple(_early(host, boot, address) for address in addresses), tool)
+    kept = {file.path for file in files}
+    changes = tuple(
+        step
+        for step in (
+            *(_write(boot, file) for file in files),
+            *(_remove(boot, path) for path in PATHS if path not in kept),
+        )
+        if step is not None
+    )
+    return Plan(title=title, steps=_read_again((FileReader.UDEV, tool), changes), devices=(BOOT,))
+
+
+def _early(host: Host, boot: BootState, address: Address) -> Early:
+    device = host.device(address)
+    driver = device.facts.host_driver if device else None
+    return Early(address=address, module=boot.module(driver) if driver else None)
+
+
+def _write(boot: BootState, file: HostFile, prune: bool = False) -> WriteFile | None:
+    if boot.file(file.path) == file:
+        return None
+    why = _WHY.get(file.path, _IN_INITRAMFS)
+    return WriteFile(path=file.path, text=file.text, mode=file.mode, prune=prune, why=why)
+
+
+def _remove(boot: BootState, path: str, prune: bool = False) -> WriteFile | None:
+    if boot.file(path) is None:
+        return None
+    return WriteFile(path=path, text=None, prune=prune, why="no longer wanted")
+
+
+def _read_again(readers: tuple[FileReader, ...], changes: tuple[Step, ...]) -> tuple[Step, ...]:
+    """The readers look when everything is written; after a rollback, when everything is back."""
+    if not changes:
+        return ()
+    why = "so that it knows the files as they are now"
+    return (
+        *(Refresh(what=reader, back=True, why="if it has to be undone") for reader in reversed(readers)),
+        *changes,
+        *(Refresh(what=reader, why=why) for reader in readers),
+    )
+
+
+def _of_systemd(units: tuple[WriteFile, ...]) -> tuple[FileReader, ...]:
+    return (FileReader.SYSTEMD,) if units else ()
+
+
+def _optional(step: WriteFile | None) -> tuple[Step, ...]:
+    return () if step is None else (step,)
+
+
+def _needs_systemd(boot: BootState) -> tuple[Finding, ...]:
+    if boot.systemd:
+        return ()
+    return (Finding(message="systemd does not run this host", remedy="gpupass apply FILE, at every boot"),)

@@ -1,0 +1,103 @@
+"""The two systemd units that restore a profile at boot (systemd.unit(5), systemd.service(5)).
+
+The devices come first, before libvirt starts its domains; the attachments wait for the domains, and nothing
+waits for them.
+"""
+
+from gpupass.model.boot import HostFile
+
+PROFILE = "/etc/gpupass/profile.yaml"
+DEVICES = "gpupass.service"
+ATTACHMENTS = "gpupass-attach.service"
+UNITS = (DEVICES, ATTACHMENTS)
+_LIBVIRT = "libvirtd.service virtqemud.service libvirt-guests.service"
+_VENDORS = "nvidia-persistenced.service nvidia-vgpud.service nvidia-vgpu-mgr.service"
+# Usage, refused, a person needed, pending: the next try would end the same way.
+_HOPELESS = "2 4 5 6"
+
+# /sys must stay writable and modules loadable (no ProtectKernelTunables=, no ProtectKernelModules=), the root
+# user's home readable (gpupass may be installed there), and every process visible (no ProtectProc=).
+_SANDBOX = """\
+UMask=0077
+ProtectSystem=full
+ProtectHome=read-only
+PrivateTmp=yes
+LockPersonality=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+"""
+
+
+def unit_path(unit: str) -> str:
+    return f"/etc/systemd/system/{unit}"
+
+
+def unit_files(executable: str) -> tuple[HostFile, ...]:
+    return (
+        HostFile(path=unit_path(DEVICES), text=_devices(executable)),
+        HostFile(path=unit_path(ATTACHMENTS), text=_attachments(executable)),
+    )
+
+
+def _devices(executable: str) -> str:
+    """Part of multi-user.target, as libvirt is: no sooner, the vendors' daemons must have started.
+
+    A try that fails lets systemd before 254 go on to libvirt while the next one is made.
+    """
+    return f"""\
+# Written by `gpupass enable`; `gpupass disable` takes it away.
+[Unit]
+Description=GPUs of this host as {PROFILE} wants them
+ConditionPathExists={PROFILE}
+RequiresMountsFor=/var/lib/gpupass /etc/gpupass
+After=local-fs.target systemd-modules-load.service
+After={_VENDORS}
+Before={_LIBVIRT}
+StartLimitIntervalSec=600
+StartLimitBurst=5
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart={_quoted(executable)} apply {PROFILE} --yes --boot --devices-only
+TimeoutStartSec=300
+Restart=on-failure
+RestartSec=5
+RestartPreventExitStatus={_HOPELESS}
+{_SANDBOX}
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+def _attachments(executable: str) -> str:
+    """Type=exec: started once the program runs, so that multi-user.target does not wait for any guest."""
+    return f"""\
+# Written by `gpupass enable`; `gpupass disable` takes it away.
+[Unit]
+Description=GPUs of this host with the domains that {PROFILE} names
+ConditionPathExists={PROFILE}
+RequiresMountsFor=/var/lib/gpupass /etc/gpupass
+Wants={DEVICES}
+After={DEVICES}
+After={_LIBVIRT}
+StartLimitIntervalSec=3600
+StartLimitBurst=5
+
+[Service]
+Type=exec
+RemainAfterExit=yes
+ExecStart={_quoted(executable)} apply {PROFILE} --yes --boot --wait 300
+Restart=on-failure
+RestartSec=10
+RestartPreventExitStatus={_HOPELESS}
+{_SANDBOX}
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+def _quoted(path: str) -> str:
+    """As systemd.service(5) unquotes a command line: specifiers and variables are not meant."""
+    doubled = path.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
+    return f'"{doubled}"' if set(path) & set(" \t'\"\\;") else doubled
