@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 
 from gpupass.errors import GpupassError, Refused
+from gpupass.model.boot import HostFile
 from gpupass.system import System
 from gpupass.system.guarded import WriteHung
 from tests.host_tree import MEM32, MEM64_PREFETCH, MIB, Function
@@ -216,6 +217,8 @@ class Machine(System):
         self.clock = 1000.0
         self.persistence = True
         self.libvirt_runs = True
+        self.modes: dict[str, int] = {}  # of the files below /etc
+        self.known: dict[str, object] = {}  # what systemd, udev and the initramfs know of them
         self._events: list[tuple[float, int, Callable[..., None], tuple[object, ...]]] = []
         self._number = 0
         self._processes = 4000
@@ -237,6 +240,22 @@ class Machine(System):
 
     def register_driver(self, driver: str) -> None:
         self.put(f"/sys/bus/pci/drivers/{driver}/bind", "")
+
+    def debian(self) -> None:
+        """What a Debian host with systemd and initramfs-tools has in the places gpupass writes to."""
+        self.put("/etc/os-release", 'ID=debian\nVERSION_ID="13"\n')
+        self.put("/run/systemd/system/default.target", "")
+        self.put("/usr/share/initramfs-tools/hook-functions", "")
+        for directory in (
+            "systemd/system/multi-user.target.wants",
+            "udev/rules.d",
+            "modprobe.d",
+            "initramfs-tools/hooks",
+        ):
+            self.files.put(f"/etc/{directory}", set())
+        for reader in (("systemctl", "daemon-reload"), ("udevadm", "control", "--reload")):
+            self._reads_settings(reader)
+        self._reads_settings(("update-initramfs", "-u", "-k", "all"))
 
     def process(self, name: str, node: str, pid: int | None = None) -> int:
         """A process that has `node` open."""
@@ -293,7 +312,23 @@ class Machine(System):
             "overrides": {a: o for a in self.functions if (o := self.override(a)) is not None},
             "live": {guest.name: sorted(guest.live) for guest in self.libvirt.guests.values()},
             "records": self.records(),
+            "etc": self.etc(),
+            "known": dict(self.known),
         }
+
+    def etc(self, path: str = "/etc") -> dict[str, object]:
+        """Every file, link and directory of the host's settings."""
+        found: dict[str, object] = {}
+        for name in self.names(path):
+            here = f"{path}/{name}"
+            node = self.files.get(here)
+            if self.target(here) is not None:
+                found[here] = self.target(here)
+            elif isinstance(node, set):
+                found |= {here: "directory"} | self.etc(here)
+            else:
+                found[here] = (self.read(here), self.modes.get(here, 0o644))
+        return found
 
     def records(self) -> dict[str, dict[str, object]]:
         found = {}
@@ -373,7 +408,57 @@ class Machine(System):
                 self.persistence = argv[-1] == "1"
                 return ""
             return "Enabled\n" if self.persistence else "Disabled\n"
+        if argv[0] in ("systemctl", "udevadm", "update-initramfs", "dracut"):
+            self._fault(argv[0], argv[-1])
+            self._reads_settings(argv)
+            return ""
         raise GpupassError(f"cannot run {argv[0]}: it is not installed")
+
+    def _reads_settings(self, argv: tuple[str, ...]) -> None:
+        match argv:
+            case ("systemctl", "enable" | "disable" as verb, unit):
+                link = f"/etc/systemd/system/multi-user.target.wants/{unit}"
+                self.files.remove(link)
+                if verb == "enable":
+                    assert "WantedBy=multi-user.target" in (self.read(f"/etc/systemd/system/{unit}") or "")
+                    self.files.put(link, Link(f"/etc/systemd/system/{unit}"))
+            case ("systemctl", "daemon-reload"):
+                self.known["systemd"] = self._settings("/etc/systemd/system/gpupass")
+            case ("udevadm", "control", "--reload"):
+                self.known["udev"] = self._settings("/etc/udev/")
+            case ("update-initramfs", "-u", "-k", "all") | ("dracut", "--force", "--regenerate-all"):
+                self.known["initramfs"] = self._settings(
+                    "/etc/udev/", "/etc/modprobe.d/", "/etc/initramfs-tools/"
+                )
+            case _:
+                raise AssertionError(f"gpupass ran {argv}")
+
+    def _settings(self, *starts: str) -> dict[str, object]:
+        return {
+            path: what for path, what in self.etc().items() if path.startswith(starts) and what != "directory"
+        }
+
+    def read_file(self, path: str) -> HostFile | None:
+        data = self.read_bytes(path)
+        if data is None:
+            return None
+        text = data.decode(errors="surrogateescape")
+        return HostFile(path=path, text=text, mode=self.modes.get(path, 0o644))
+
+    def write_file(self, file: HostFile) -> None:
+        self._fault("write_file", file.path)
+        self.log.append((file.path, file.text))
+        self.put(file.path, file.text.encode(errors="surrogateescape"))
+        self.modes[file.path] = file.mode
+
+    def remove_file(self, path: str) -> None:
+        self._fault("remove_file", path)
+        self.log.append((path, "removed"))
+        self.files.remove(path)
+
+    def remove_directory(self, path: str) -> None:
+        if self.files.get(path) == set():
+            self.files.remove(path)
 
     def vfio_group_is_closed(self, group: int) -> bool | None:
         return not self.open_by(f"/dev/vfio/{group}")

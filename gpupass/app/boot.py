@@ -115,7 +115,9 @@ def _carry_out(system: System, make_plan: Callable[[], Plan], dry_run: bool, app
     def plan_now() -> Plan:
         plan = make_plan()
         if approved is not None and plan.steps and plan.steps != approved.steps:
-            raise Refused(f"cannot {plan.title}: the files have changed since they were shown", "once more")
+            raise Refused(
+                f"cannot {plan.title}: the files have changed since they were shown", "the same command again"
+            )
         return plan
 
     return carry_out(system, (BOOT,), plan_now, timeout=_SECONDS, dry_run=dry_run)

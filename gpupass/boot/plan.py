@@ -64,7 +64,8 @@ def early_bind_plan(
     title = f"bind {', '.join(device.address for device in devices)} to vfio-pci from the next boot on"
     before = early_addresses(boot.file(RULES))
     plan = _early_plan(title, host, boot, tuple(dict.fromkeys((*before, *wanted))))
-    findings = early_findings(host, devices, tuple(wanted.values()), agreed) if plan.steps else ()
+    settled = not plan.steps and all(device.address in before for device in devices)
+    findings = () if settled else early_findings(host, devices, tuple(wanted.values()), agreed)
     return Plan(title=title, steps=plan.steps, findings=(*plan.findings, *findings), devices=plan.devices)
 
 

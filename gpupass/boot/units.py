@@ -42,7 +42,8 @@ def unit_files(executable: str) -> tuple[HostFile, ...]:
 def _devices(executable: str) -> str:
     """Part of multi-user.target, as libvirt is: no sooner, the vendors' daemons must have started.
 
-    A try that fails lets systemd before 254 go on to libvirt while the next one is made.
+    RestartMode=direct keeps libvirt waiting while a try that failed is made again; systemd before 254 does
+    not know it, says so in its log, and goes on to libvirt after the first one.
     """
     return f"""\
 # Written by `gpupass enable`; `gpupass disable` takes it away.
@@ -59,9 +60,10 @@ StartLimitBurst=5
 [Service]
 Type=oneshot
 RemainAfterExit=yes
-ExecStart={_quoted(executable)} apply {PROFILE} --yes --boot --devices-only
+ExecStart={executable} apply {PROFILE} --yes --boot --devices-only
 TimeoutStartSec=300
 Restart=on-failure
+RestartMode=direct
 RestartSec=5
 RestartPreventExitStatus={_HOPELESS}
 {_SANDBOX}
@@ -87,7 +89,7 @@ StartLimitBurst=5
 [Service]
 Type=exec
 RemainAfterExit=yes
-ExecStart={_quoted(executable)} apply {PROFILE} --yes --boot --wait 300
+ExecStart={executable} apply {PROFILE} --yes --boot --wait 300
 Restart=on-failure
 RestartSec=10
 RestartPreventExitStatus={_HOPELESS}
@@ -95,9 +97,3 @@ RestartPreventExitStatus={_HOPELESS}
 [Install]
 WantedBy=multi-user.target
 """
-
-
-def _quoted(path: str) -> str:
-    """As systemd.service(5) unquotes a command line: specifiers and variables are not meant."""
-    doubled = path.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
-    return f'"{doubled}"' if set(path) & set(" \t'\"\\;") else doubled

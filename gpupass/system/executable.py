@@ -1,6 +1,7 @@
 """The program that systemd shall run as root: its absolute path, and whether only root can change it."""
 
 import os
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -19,6 +20,8 @@ def own_executable() -> str:
     if path is None:
         raise Refused("cannot tell systemd what to run: gpupass is not in the PATH", _HINT)
     executable = os.path.abspath(path)  # noqa: PTH100 - a link that root made stays a link
+    if not re.fullmatch(r"[A-Za-z0-9/._+-]+", executable):  # systemd takes no quotes in a program's name
+        raise Refused(f"cannot tell systemd to run {executable!r}: the name has special characters", _HINT)
     for part in (executable, sys.executable, str(Path(gpupass.__file__).parent)):
         loose = changeable_by_others(part)
         if loose is not None:

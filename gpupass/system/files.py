@@ -16,16 +16,14 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 def read_file(root: str, path: str) -> HostFile | None:
     found = None
     with _told("read", path), _directory(root, path) as (directory, name):
+        _require_ordinary(directory, name, path)
         fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory)
         with os.fdopen(fd, "rb") as file:
-            about = os.fstat(fd)
-            if not stat.S_ISREG(about.st_mode):
-                raise _untrusted(path, path, "is no ordinary file")
+            mode = stat.S_IMODE(os.fstat(fd).st_mode)
             data = file.read(_LARGEST + 1)
         if len(data) > _LARGEST:
             raise _untrusted(path, path, f"has more than {_LARGEST >> 20} MiB")
-        text = data.decode(errors="surrogateescape")
-        found = HostFile(path=path, text=text, mode=stat.S_IMODE(about.st_mode))
+        found = HostFile(path=path, text=data.decode(errors="surrogateescape"), mode=mode)
     return found
 
 
