@@ -17,7 +17,7 @@ class Override:
 class HostPart:
     """One entry of `hosts`."""
 
-    host: str = key("host name or glob")
+    host: str = key("host name or glob", pattern=r"[^\s/]{1,255}", form="up to 255 signs, no space or '/'")
     override: Override = key("what is different there")
 
 

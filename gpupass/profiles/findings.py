@@ -7,6 +7,7 @@ from gpupass.errors import Usage
 from gpupass.model.profile import Place
 
 MOST = 100
+_COMPARED = 300  # words that one suggestion is looked for among; it takes some 30 µs each
 
 
 class ProfileInvalid(Usage):
@@ -59,6 +60,8 @@ def quoted(text: str) -> str:
 
 def nearest(word: str, known: dict[str, str]) -> str:
     """The end of a message that suggests a word, or ""; `known` maps spellings to the right word."""
+    if len(known) > _COMPARED:
+        return ""
     folded = {fold(spelling): right for spelling, right in known.items()}
     close = get_close_matches(fold(word[:80]), folded, n=1)
     return f", did you mean '{folded[close[0]]}'?" if close else ""

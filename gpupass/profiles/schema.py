@@ -70,8 +70,9 @@ def _value(key: Key, definitions: Schema) -> Schema:
         return _one(key, definitions)
     if key.mapping:
         first, second = entry_of(key.kind)
-        numbers = {"propertyNames": {"pattern": "^(0|[1-9][0-9]*)$"}} if first.kind is int else {}
-        return {"type": "object", **numbers, "additionalProperties": _one(second, definitions)}
+        names = "0|[1-9][0-9]*" if first.kind is int else first.pattern
+        named = {"propertyNames": {"pattern": f"^({names})$"}}
+        return {"type": "object", **named, "additionalProperties": _one(second, definitions)}
     items = {"type": "array", "items": _one(key, definitions)}
     return items if is_dataclass(key.kind) else {"anyOf": [_one(key, definitions), items]}
 

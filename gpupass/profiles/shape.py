@@ -26,8 +26,10 @@ def read_part(kind: type, node: Node, findings: Findings, what: str) -> Part | N
             written = _read_value(key, value, findings)
             if written is not None:
                 read[key.field] = written
-        elif not (name.text == USE and issubclass(kind, Rule)):
-            _unknown(name, keys, use, findings)
+        elif not issubclass(kind, Rule):
+            _unknown(name, spellings(keys.values()), findings)
+        elif name.text != USE:
+            _unknown_in_rule(name, keys, use, findings)
     present = {name.text for name, _ in node.entries}
     for key in keys_of(kind).values():
         if key.required and key.spelled not in present:
@@ -50,18 +52,19 @@ def _use(node: Map, findings: Findings) -> Use | None:
     return None
 
 
-def _unknown(name: Scalar, keys: dict[str, Key], use: Use | None, findings: Findings) -> None:
+def _unknown_in_rule(name: Scalar, keys: dict[str, Key], use: Use | None, findings: Findings) -> None:
     others = " or ".join(uses_with(name.text)) if use is not None else ""
     if others:
         message = f"'{name.text}' belongs to use: {others}, this rule says use: {use}"
+        findings.add(name.place, message)
     else:
-        known = spellings(keys.values()) | ({USE: USE, "mode": USE, "method": USE} if use is not None else {})
-        message = f"unknown key {quoted(name.text)}{nearest(name.text, known)}"
-    findings.add(name.place, message, "" if "did you mean" in message or others else _all_of(keys))
+        _unknown(name, {"mode": USE, "method": USE, USE: USE} | spellings(keys.values()), findings)
 
 
-def _all_of(keys: dict[str, Key]) -> str:
-    return "known here: " + ", ".join(keys)
+def _unknown(name: Scalar, known: dict[str, str], findings: Findings) -> None:
+    near = nearest(name.text, known)
+    remedy = "" if near else "known here: " + ", ".join(dict.fromkeys(known.values()))
+    findings.add(name.place, f"unknown key {quoted(name.text)}{near}", remedy)
 
 
 def _read_value(key: Key, node: Node, findings: Findings) -> Written | None:
@@ -110,7 +113,9 @@ def _read_one(key: Key, node: Node, findings: Findings) -> Written | None:
         value = read_part(key.kind, node, findings, key.spelled)
         if value is not None and isinstance(node, Map) and len(node.entries) < (key.minimum or 0):
             findings.add(
-                node.place, f"{key.spelled}: empty, but {key.doc} must be said", _all_of(keys_of(key.kind))
+                node.place,
+                f"{key.spelled}: empty, but {key.doc} must be said",
+                "one of " + ", ".join(keys_of(key.kind)),
             )
     elif key.kind is bool:
         value = read_truth(key, node, findings)

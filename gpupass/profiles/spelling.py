@@ -68,8 +68,8 @@ def uses_with(spelled: str) -> tuple[Use, ...]:
 def spellings(keys: Iterable[Key]) -> dict[str, str]:
     """What people might write → the key it is."""
     keys = tuple(keys)
-    foreign = {word: key.spelled for key in keys for word in key.also}
-    return foreign | {key.spelled: key.spelled for key in keys}
+    own = {key.spelled: key.spelled for key in keys}
+    return own | {word: key.spelled for key in keys for word in key.also if word not in own}
 
 
 def _key(item: Any, hint: Any) -> Key:

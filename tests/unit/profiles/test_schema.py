@@ -78,6 +78,7 @@ def test_what_is_written(profile: Profile) -> None:
         ("}]\n", "}]\nattachments: [{domain: a}]\n"),
         ("}]\n", "}]\ninclude: [[a]]\n"),
         ("}]\n", "}]\nhosts: {a: {version: 1}}\n"),
+        ("}]\n", "}]\nhosts: {a b: {}}\n"),
         ("}]\n", "}]\nhosts: {a: {gpus: [{}]}}\n"),
     ],
     ids=str,

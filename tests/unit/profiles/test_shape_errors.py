@@ -47,6 +47,10 @@ RULES = [
     (HOST.replace("host", "SR-IOV"), ["5:10: unknown use 'SR-IOV', did you mean 'sriov'?"]),
     (HOST.replace("host", "x"), ["5:10: unknown use 'x': it is one of host, passthrough, sriov"]),
     (HOST.replace("host", ""), ["5:9: use: expected one of host, passthrough, sriov, not nothing"]),
+    (
+        HEAD + "  - {name: a, select: {slot: 3}, usee: host}\n",
+        ["3:5: missing key 'use': host, passthrough, sriov", "3:34: unknown key 'usee', did you mean 'use'?"],
+    ),
     (HEAD + "  - {name: a, select: {slot: 3}}\n", ["3:5: missing key 'use': host, passthrough, sriov"]),
     (
         HEAD + "  - {name: a, select: {slot: 3}, vfs: x}\n",
@@ -127,5 +131,5 @@ def test_one_error_stands_in_the_message() -> None:
     with pytest.raises(ProfileInvalid) as raised:
         load(HOST + "    zebra: 1\n")
     assert raised.value.message == "cannot use p.yaml: p.yaml:6:5: unknown key 'zebra'"
-    assert (raised.value.hint or "").startswith("known here: name, select, count")
+    assert (raised.value.hint or "").startswith("known here: use, name, select, count")
     assert raised.value.reasons == ()
