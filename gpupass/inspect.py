@@ -49,10 +49,10 @@ def list_devices(system: System, connect: str, all_endpoints: bool) -> Listing:
 def show_device(system: System, text: str, connect: str) -> Shown:
     """An address tells what to look at; any other name is looked for among all devices."""
     from gpupass.methods.verdict import device_verdict
-    from gpupass.model.select import resolve
+    from gpupass.observe.find import find
 
     host = observe(system, detail=_around(text), connect=connect)
-    device = resolve(host, text)
+    device = find(system, host, text)
     return Shown(host=host, device=device, verdict=device_verdict(device, host))
 
 

@@ -3,11 +3,12 @@
 from gpupass.app.boot import disable, early_bind, enable, file_changes
 from gpupass.app.change import Ending, Report
 from gpupass.app.recovery import quarantine_clear, quarantined, recover, unfinished
-from gpupass.app.verbs import attach, bind, detach, move, unbind
+from gpupass.app.verbs import adopt, attach, bind, detach, move, unbind
 
 __all__ = [
     "Ending",
     "Report",
+    "adopt",
     "attach",
     "bind",
     "detach",

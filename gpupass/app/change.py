@@ -12,8 +12,8 @@ from gpupass.errors import GpupassError, NeedsPerson, Pending, Refused
 from gpupass.model.address import BOOT, Address, parse_address
 from gpupass.model.host import Device, Host
 from gpupass.model.plan import Finding, Plan
-from gpupass.model.select import resolve
 from gpupass.observe import everything, nothing, observe
+from gpupass.observe.find import find
 from gpupass.system import System
 from gpupass.system.locks import hold
 
@@ -117,15 +117,15 @@ def group_addresses(system: System, device: str) -> tuple[Address, ...]:
     """The device first, then the rest of its group; an address needs fewer reads than a name."""
     detail = nothing if parse_address(device) else everything
     host = observe(system, detail=detail, connect=None, processes=False, essentials=False)
-    chosen = resolve(host, device)
+    chosen = find(system, host, device)
     others = (member.address for member in host.group_of(chosen) if member.address != chosen.address)
     return (chosen.address, *others)
 
 
 def with_bridges_above(host: Host, addresses: tuple[Address, ...]) -> set[Address]:
-    """What a plan for one group asks about: its members and the ports they hang from."""
+    """What a plan for one group asks about: its members, their VFs, and the ports they hang from."""
     wanted: set[Address] = set()
-    todo = list(addresses)
+    todo = [*addresses, *(device.address for device in host.devices if device.physfn in addresses)]
     while todo:
         device = host.device(todo.pop())
         if device is not None and device.address not in wanted:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 
 from gpupass.app.change import QEMU, Ending, Report, forbid, require_libvirt, require_root, settle, told
 from gpupass.engine import journal
@@ -15,7 +16,7 @@ from gpupass.model.address import Address
 from gpupass.model.apply import Apply, ApplyEnd
 from gpupass.model.encode import encode
 from gpupass.model.host import Device, Host
-from gpupass.model.plan import HostPlan, Plan
+from gpupass.model.plan import HostPlan, Plan, Step
 from gpupass.model.profile import Profile
 from gpupass.observe import observe
 from gpupass.planner.export import export as export_profile
@@ -43,6 +44,7 @@ class Order:
     partly: bool = False  # do what can be done, at boot
     workers: int = WORKERS
     takes_back: str = ""
+    on_step: Callable[[str, Step], None] = lambda title, step: None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -247,7 +249,8 @@ def _run(
         report = Report(title=plan.title, ending=Ending.DONE, plan=plan)
         replaced = tuple(operation for operation in pending if set(operation.devices) & set(plan.devices))
         try:
-            return told(report, execute(plan, system, deadline, replaced, apply_id))
+            watching = partial(order.on_step, plan.title)
+            return told(report, execute(plan, system, deadline, replaced, apply_id, watching))
         except GpupassError as error:
             return replace(report, ending=Ending.FAILED, note=error.message)
 

@@ -14,6 +14,7 @@ from gpupass.model.host import Device, Host
 from gpupass.model.plan import Plan
 from gpupass.model.record import RecordKind
 from gpupass.model.select import resolve
+from gpupass.planner.ownership import adopt_plan
 from gpupass.system import System
 
 
@@ -42,6 +43,12 @@ def bind(
         return plan_bind(host, chosen, driver, others, allow_boot_display)
 
     return change(system, device, plan, dry_run=dry_run, replaces=False)
+
+
+def adopt(system: System, device: str, *, connect: str = QEMU, dry_run: bool = False) -> Report:
+    """Treat as gpupass's own what somebody else has bound, made or attached here."""
+    system.hypervisor(connect)
+    return change(system, device, adopt_plan, connect=connect, dry_run=dry_run, replaces=False)
 
 
 def unbind(system: System, device: str, *, dry_run: bool = False) -> Report:

@@ -1,9 +1,9 @@
-"""`gpupass bind` and `gpupass unbind`."""
+"""`gpupass bind`, `gpupass unbind` and `gpupass adopt`."""
 
 import click
 
 from gpupass import app
-from gpupass.cli.output import json_option
+from gpupass.cli.output import connect_option, json_option
 from gpupass.cli.report import show_reports
 from gpupass.system import System
 
@@ -48,3 +48,14 @@ def bind(
 def unbind(device: str, dry_run: bool, as_json: bool) -> int:
     """Give DEVICE and its IOMMU group back to the drivers they had before."""
     return show_reports(app.unbind(System(), device, dry_run=dry_run), as_json=as_json)
+
+
+@click.command()
+@click.argument("device")
+@click.option("--dry-run", is_flag=True, help="Show what would be adopted, change nothing.")
+@connect_option
+@json_option
+def adopt(device: str, dry_run: bool, connect: str, as_json: bool) -> int:
+    """Treat as gpupass's own what others have bound, made or attached: DEVICE, its VFs, its attachments."""
+    report = app.adopt(System(), device, connect=connect, dry_run=dry_run)
+    return show_reports(report, as_json=as_json)

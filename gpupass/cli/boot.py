@@ -3,16 +3,17 @@
 import difflib
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import click
 
 from gpupass import app
 from gpupass.app import Ending, Report
+from gpupass.app.profile_file import load_file
 from gpupass.cli.output import json_option
 from gpupass.cli.report import show_reports
-from gpupass.errors import GpupassError, Usage
+from gpupass.errors import Usage
 from gpupass.model.plan import Plan
+from gpupass.profiles import write_profile
 from gpupass.system import System
 from gpupass.system.executable import own_executable
 
@@ -31,9 +32,12 @@ def enable(file: str, dry_run: bool, yes: bool, as_json: bool) -> int:
     """Have every boot apply the profile FILE, before libvirt starts its domains."""
     system, executable = System(), own_executable()
 
+    def flatten(name: str) -> str:
+        return write_profile(load_file(system, name))
+
     def verb(dry_run: bool, approved: Plan | None) -> Report:
         return app.enable(
-            system, file, flatten=_text, executable=executable, dry_run=dry_run, approved=approved
+            system, file, flatten=flatten, executable=executable, dry_run=dry_run, approved=approved
         )
 
     return _agreed(system, verb, f"gpupass enable {file} --yes", dry_run, yes, as_json)
@@ -110,11 +114,3 @@ def _show_changes(system: System, plan: Plan) -> None:
 def _lines(text: str | None) -> list[str]:
     printable = (text or "").encode(errors="replace").decode()
     return [f"{line}\n" for line in printable.splitlines()]
-
-
-def _text(name: str) -> str:
-    """The profile as it is written, until `gpupass.profiles` checks and flattens it."""
-    try:
-        return Path(name).read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise GpupassError(f"cannot read {name}: {error}") from None

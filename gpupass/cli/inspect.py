@@ -21,7 +21,7 @@ _DEVICE_HELP = "DEVICE: PCI address, GPU UUID, serial number or physical slot."
 @connect_option
 def list_(everything: bool, as_json: bool, host_dir: Path | None, connect: str) -> None:
     """List GPUs and accelerators, their drivers and who uses them."""
-    listing = inspect.list_devices(_system(host_dir), connect, everything)
+    listing = inspect.list_devices(system_at(host_dir), connect, everything)
     if as_json:
         from gpupass.cli.documents import device_document, host_document
 
@@ -40,7 +40,7 @@ def list_(everything: bool, as_json: bool, host_dir: Path | None, connect: str) 
 @connect_option
 def show(device: str, as_json: bool, host_dir: Path | None, connect: str) -> None:
     """Show everything about one DEVICE and whether its group can be given away."""
-    shown = inspect.show_device(_system(host_dir), device, connect)
+    shown = inspect.show_device(system_at(host_dir), device, connect)
     if as_json:
         from gpupass.cli.documents import device_document, host_document, verdict_document
 
@@ -59,7 +59,7 @@ def show(device: str, as_json: bool, host_dir: Path | None, connect: str) -> Non
 @connect_option
 def groups(everything: bool, as_json: bool, host_dir: Path | None, connect: str) -> None:
     """Say of each IOMMU group whether it can be given to a guest, and why not."""
-    found = inspect.list_groups(_system(host_dir), connect, everything)
+    found = inspect.list_groups(system_at(host_dir), connect, everything)
     if as_json:
         from gpupass.cli.documents import device_document, host_document, verdict_document
 
@@ -100,7 +100,7 @@ def record(directory: Path, as_json: bool, connect: str) -> None:
     click.echo(f"look at it: gpupass list --host {directory}")
 
 
-def _system(host_dir: Path | None) -> System:
+def system_at(host_dir: Path | None) -> System:
     """This machine, or a recorded one."""
     if host_dir is None:
         return System()

@@ -32,12 +32,17 @@ _STATUS = {
 
 
 def show_reports(*reports: Report, as_json: bool) -> int:
-    """Print them; the exit status that tells the worst of them."""
+    """Print them; their exit status."""
     if as_json:
         print_json(results=[report_data(report) for report in reports])
     else:
         for report in reports:
             _show(report)
+    return status_of(reports)
+
+
+def status_of(reports: tuple[Report, ...]) -> int:
+    """The exit status that tells the worst of them."""
     codes = {_STATUS.get(report.ending, 0) for report in reports}
     worst_first = (NeedsPerson.exit_code, GpupassError.exit_code, Pending.exit_code)
     return next((code for code in worst_first if code in codes), 0)

@@ -1,5 +1,6 @@
 """Run a plan step by step, roll back on failure, take a crashed or pending operation to its end."""
 
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
@@ -34,7 +35,12 @@ class Outcome:
 
 
 def execute(
-    plan: Plan, system: System, deadline: float, replaces: tuple[Operation, ...] = (), apply: str = ""
+    plan: Plan,
+    system: System,
+    deadline: float,
+    replaces: tuple[Operation, ...] = (),
+    apply: str = "",
+    on_step: Callable[[Step], None] = lambda step: None,
 ) -> Outcome:
     """All steps in order. A failing step takes everything back; Pending keeps the rest for later.
 
@@ -43,7 +49,7 @@ def execute(
     operation = journal.begin(system, plan, apply)
     for old in replaces:
         journal.end(old, "replaced", f"by: {plan.title}")
-    return proceed(operation, system, deadline)
+    return proceed(operation, system, deadline, on_step)
 
 
 def resume(operation: Operation, system: System, deadline: float) -> Outcome:
@@ -60,7 +66,9 @@ def _must_go_on(operation: Operation, system: System) -> bool:
     return len(operation.done) == len(operation.steps) or operation.pending is not None or any(reached)
 
 
-def proceed(operation: Operation, system: System, deadline: float) -> Outcome:
+def proceed(
+    operation: Operation, system: System, deadline: float, on_step: Callable[[Step], None] = lambda step: None
+) -> Outcome:
     number = 0
     try:
         for number, step in enumerate(operation.steps):
@@ -68,6 +76,7 @@ def proceed(operation: Operation, system: System, deadline: float) -> Outcome:
                 continue
             if number not in operation.before:
                 operation = journal.intent(operation, number, steps.current(step, system))
+            on_step(step)
             steps.do(step, system, deadline)
             operation = journal.done(operation, number)
     except Pending as error:

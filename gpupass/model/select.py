@@ -82,7 +82,6 @@ def card_in_slot(host: Host, name: str) -> tuple[Device, ...]:
     return tuple(gpus or first or card)
 
 
-# Names from a profile will be one more way.
 _WAYS: tuple[tuple[str, Callable[[Host, str], tuple[Device, ...]]], ...] = (
     ("address", _by_address),
     ("UUID", _by_uuid),

@@ -72,7 +72,9 @@ def _value(key: Key, definitions: Schema) -> Schema:
         first, second = entry_of(key.kind)
         names = "0|[1-9][0-9]*" if first.kind is int else first.pattern
         named = {"propertyNames": {"pattern": f"^({names})$"}}
-        return {"type": "object", **named, "additionalProperties": _one(second, definitions)}
+        entry = _one(second, definitions)
+        entry = {"anyOf": [entry, {"type": "null"}]} if second.nullable else entry
+        return {"type": "object", **named, "additionalProperties": entry}
     items = {"type": "array", "items": _one(key, definitions)}
     return items if is_dataclass(key.kind) else {"anyOf": [_one(key, definitions), items]}
 

@@ -108,6 +108,8 @@ def _number_orread_text(name: Scalar) -> Tag:
 
 def _read_one(key: Key, node: Node, findings: Findings) -> Written | None:
     value: Any
+    if key.nullable and isinstance(node, Scalar) and node.tag is Tag.NOTHING:
+        return Written(place=node.place, value=None)
     if is_dataclass(key.kind):
         assert isinstance(key.kind, type)
         value = read_part(key.kind, node, findings, key.spelled)

@@ -28,6 +28,7 @@ class Key:
     form: str | None
     also: tuple[str, ...]
     mapping: bool
+    nullable: bool  # null may be written, and says something of its own
 
     @property
     def required(self) -> bool:
@@ -76,7 +77,9 @@ def _key(item: Any, hint: Any) -> Key:
     kind, many = _kind(hint)
     metadata = dict(item.metadata)
     spelled = metadata.pop("key") or item.name
-    return Key(field=item.name, spelled=spelled, kind=kind, many=many, default=item.default, **metadata)
+    nullable = item.default is MISSING and NoneType in get_args(hint)
+    known = {"field": item.name, "spelled": spelled, "default": item.default, "nullable": nullable}
+    return Key(kind=kind, many=many, **known, **metadata)
 
 
 def _kind(hint: Any) -> tuple[Any, bool]:

@@ -57,6 +57,8 @@ def _value(key: Key, value: Any, inline: bool) -> Node:
 
 
 def _one(value: Any, inline: bool) -> Node:
+    if value is None:
+        return _plain("null")
     if isinstance(value, bool):
         return _plain("true" if value else "false")
     if isinstance(value, int):

@@ -5,6 +5,8 @@ import sys
 from pathlib import Path
 from typing import BinaryIO
 
+from gpupass.errors import GpupassError
+
 LIMIT = 1 << 20
 
 
@@ -15,6 +17,13 @@ def read_text(path: str) -> str:
 
 def read_stdin() -> str:
     return _bounded(sys.stdin.buffer, "-")
+
+
+def write_text(path: str, text: str) -> None:
+    try:
+        Path(path).write_text(text)
+    except OSError as error:
+        raise GpupassError(f"cannot write {path}: {error.strerror}") from None
 
 
 def _bounded(file: BinaryIO, name: str) -> str:

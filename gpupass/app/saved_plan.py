@@ -1,0 +1,48 @@
+"""A plan in a file: what somebody has looked at and wants done, that and nothing else."""
+
+import json
+from typing import Any
+
+from gpupass.app.profile import Order
+from gpupass.errors import Usage
+from gpupass.model.codec import SCHEMA, decode_step, encode_step
+from gpupass.model.plan import HostPlan, Plan
+from gpupass.model.profile import Profile
+from gpupass.profiles import load_profile, write_profile
+
+_KIND = "gpupass plan"
+
+
+def is_plan(text: str) -> bool:
+    return text.lstrip().startswith("{") and f'"{_KIND}"' in text[:200]
+
+
+def plan_text(plan: HostPlan, profile: Profile, order: Order) -> str:
+    document = {
+        "schema": SCHEMA,
+        "kind": _KIND,
+        "source": order.source,
+        "connect": order.connect,
+        "profile": write_profile(profile),
+        "plans": [
+            {"title": one.title, "steps": [encode_step(step) for step in one.steps]} for one in plan.plans
+        ],
+    }
+    return json.dumps(document, indent=1) + "\n"
+
+
+def read_plan(name: str, text: str) -> tuple[Profile, Order, HostPlan]:
+    """Usage when it is no plan of this version."""
+    try:
+        document: Any = json.loads(text)
+        if document["schema"] != SCHEMA or document["kind"] != _KIND:
+            raise ValueError("not of this version")
+        plans = tuple(
+            Plan(title=str(one["title"]), steps=tuple(decode_step(step) for step in one["steps"]))
+            for one in document["plans"]
+        )
+        profile = load_profile(name, lambda _: str(document["profile"]), "")
+        order = Order(source=str(document["source"]), connect=str(document["connect"]))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise Usage(f"cannot use the plan {name}: {error}", "gpupass plan FILE --out PLAN") from None
+    return profile, order, HostPlan(plans=plans)

@@ -1,0 +1,54 @@
+"""`gpupass export` and `gpupass diff`: profiles out of a host, and beside each other."""
+
+import difflib
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from gpupass.app import profile as trip
+from gpupass.app.profile_file import load_file
+from gpupass.cli.inspect import system_at
+from gpupass.cli.output import connect_option, host_option, json_option, print_json
+from gpupass.cli.plan import DIFFERENT
+from gpupass.model.profile import Profile
+from gpupass.profiles import write_profile
+from gpupass.system import System
+
+
+@click.command()
+@json_option
+@host_option
+@connect_option
+def export(as_json: bool, host_dir: Path | None, connect: str) -> None:
+    """Print a profile of this host as it is; `gpupass export | gpupass plan -` has nothing to do."""
+    profile, host = trip.export(system_at(host_dir), connect)
+    text = write_profile(profile)
+    if as_json:
+        print_json(profile=text, foreign=list(trip.foreign(host)), unseen=list(host.unseen))
+        return
+    click.echo(text, nl=False)
+    for note in (*trip.foreign(host), *(f"not seen: {unseen}" for unseen in host.unseen)):
+        click.echo(f"# {note}", err=True)
+
+
+@click.command()
+@click.argument("old")
+@click.argument("new")
+@json_option
+def diff(old: str, new: str, as_json: bool) -> int:
+    """What differs between two profiles, whatever the order of their rules. Exit status 3: something."""
+    system = System()
+    before, after = (_lines(load_file(system, name)) for name in (old, new))
+    lines = list(difflib.unified_diff(before, after, old, new))
+    if as_json:
+        print_json(differ=bool(lines), diff="".join(lines))
+    else:
+        click.echo("".join(lines), nl=False)
+    return DIFFERENT if lines else 0
+
+
+def _lines(profile: Profile) -> list[str]:
+    gpus = tuple(sorted(profile.gpus, key=lambda rule: rule.name))
+    attachments = tuple(sorted(profile.attachments, key=lambda one: (one.device, one.domain)))
+    return write_profile(replace(profile, gpus=gpus, attachments=attachments)).splitlines(keepends=True)

@@ -1,0 +1,196 @@
+"""`gpupass plan`, `gpupass apply`, `gpupass check` and `gpupass rollback`."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from gpupass.app import profile as trip
+from gpupass.app.profile import Applied, Order
+from gpupass.app.profile_file import load_file
+from gpupass.app.saved_plan import is_plan, plan_text, read_plan
+from gpupass.cli.inspect import system_at
+from gpupass.cli.output import connect_option, host_option, json_option, print_json
+from gpupass.cli.plan_view import plan_data, show_differences, show_host_plan
+from gpupass.cli.report import report_data, show_reports, status_of, step_text
+from gpupass.errors import Pending, Refused, Usage
+from gpupass.model.plan import HostPlan, Step, WriteRecord
+from gpupass.model.profile import Profile
+from gpupass.profiles import load_profile
+from gpupass.system import System
+from gpupass.system.texts import read_text, write_text
+
+DIFFERENT = 3
+_BOOT_PATIENCE = 60.0
+
+_yes = click.option("--yes", is_flag=True, help="Do not ask.")
+_disrupt = click.option(
+    "--allow-disruption", is_flag=True, help="Even if a running domain or process loses something."
+)
+_timeout = click.option(
+    "--timeout",
+    default=60.0,
+    show_default=True,
+    type=click.FloatRange(0),
+    metavar="SECONDS",
+    help="How long to wait for a guest to let go.",
+)
+_dry_run = click.option("--dry-run", is_flag=True, help="Show the plan, change nothing.")
+
+
+@click.command()
+@click.argument("file")
+@click.option("--out", metavar="PLAN", help="Save the plan for `gpupass apply PLAN`.")
+@json_option
+@host_option
+@connect_option
+def plan(file: str, out: str | None, as_json: bool, host_dir: Path | None, connect: str) -> int:
+    """Show what `apply FILE` would do, and whom it would disturb. Exit status 3: there is something to do."""
+    system = system_at(host_dir)
+    profile, order = load_file(system, file), Order(source=file, connect=connect)
+    made = trip.plan(system, profile, order)
+    if out is not None:
+        write_text(out, plan_text(made, profile, order))
+    if as_json:
+        print_json(**plan_data(made))
+    else:
+        show_host_plan(made)
+    if made.refusals:
+        return Refused.exit_code
+    return DIFFERENT if made.to_do else 0
+
+
+@click.command()
+@click.argument("file", metavar="FILE|PLAN")
+@_disrupt
+@_timeout
+@click.option("--devices-only", is_flag=True, help="Leave attachments out; libvirt is not asked.")
+@click.option("--boot", is_flag=True, help="Do what can be done, wait for what is not there yet.")
+@click.option("--wait", type=click.FloatRange(0), metavar="SECONDS", help="How long to wait for it.")
+@_yes
+@connect_option
+@json_option
+def apply(
+    file: str,
+    allow_disruption: bool,
+    timeout: float,
+    devices_only: bool,
+    boot: bool,
+    wait: float | None,
+    yes: bool,
+    connect: str,
+    as_json: bool,
+) -> int:
+    """Make this host as the profile FILE says, or do the saved PLAN; asks first."""
+    system = System()
+    order = Order(
+        source=file,
+        connect=connect,
+        timeout=timeout,
+        allow_disruption=allow_disruption,
+        devices_only=devices_only,
+        partly=boot,
+    )
+    saved = _saved(file)
+    profile = saved[0] if saved else load_file(system, file)
+    if boot or wait is not None:
+        seconds = wait if wait is not None else _BOOT_PATIENCE
+        return _show_applied(trip.apply_when_ready(system, profile, order, seconds), as_json)
+    if saved is None:
+        return _agree_and_apply(system, profile, order, yes, as_json)
+    order = replace(order, source=saved[1].source, connect=saved[1].connect)
+    return _agree_and_apply(system, profile, order, yes, as_json, saved[2])
+
+
+@click.command()
+@click.argument("file")
+@json_option
+@host_option
+@connect_option
+def check(file: str, as_json: bool, host_dir: Path | None, connect: str) -> int:
+    """Is this host as the profile FILE says? Exit status 0: yes; 3: no, and the differences."""
+    system = system_at(host_dir)
+    made = trip.plan(system, load_file(system, file), Order(source=file, connect=connect))
+    same = not made.to_do and not made.refusals and not made.waits
+    if as_json:
+        print_json(matches=same, **plan_data(made))
+    else:
+        show_differences(made)
+    return 0 if same else DIFFERENT
+
+
+@click.command()
+@_disrupt
+@_timeout
+@_dry_run
+@_yes
+@connect_option
+@json_option
+def rollback(
+    allow_disruption: bool, timeout: float, dry_run: bool, yes: bool, connect: str, as_json: bool
+) -> int:
+    """Take the last apply back: its devices become what they were before. Again: the one before it."""
+    system = System()
+    entry = trip.last_apply(system)
+    profile = load_profile(f"before {entry.id}", lambda _: entry.before, "")
+    order = Order(
+        source=f"rollback of {entry.source} ({entry.time})",
+        connect=connect,
+        timeout=timeout,
+        allow_disruption=allow_disruption,
+        takes_back=entry.id,
+    )
+    if not as_json:
+        click.echo(f"back to before: {entry.source}, applied by {entry.user} at {entry.time}", err=True)
+    if dry_run:
+        made = trip.plan(system, profile, order)
+        print_json(**plan_data(made)) if as_json else show_host_plan(made)
+        return 0
+    return _agree_and_apply(system, profile, order, yes, as_json)
+
+
+def _saved(file: str) -> tuple[Profile, Order, HostPlan] | None:
+    if file == "-":
+        return None
+    try:
+        text = read_text(file)
+    except (OSError, UnicodeDecodeError):
+        return None  # load_file says why
+    return read_plan(file, text) if is_plan(text) else None
+
+
+def _agree_and_apply(
+    system: System, profile: Profile, order: Order, yes: bool, as_json: bool, saved: HostPlan | None = None
+) -> int:
+    """Show, ask, and do exactly what was shown."""
+    made = trip.plan(system, profile, order)
+    if saved is not None:
+        trip.require_same(saved, made)
+    if not as_json:
+        show_host_plan(made)
+    if made.to_do and not yes and not made.refusals:
+        if as_json or not sys.stdin.isatty():
+            raise Usage("cannot apply: nobody is there to be asked", f"gpupass apply {order.source} --yes")
+        click.confirm("Do this?", abort=True, err=True)
+    if not as_json:
+        order = replace(order, on_step=_tell)
+    return _show_applied(trip.apply(system, profile, order, made), as_json)
+
+
+def _tell(title: str, step: Step) -> None:
+    if not isinstance(step, WriteRecord):
+        click.echo(f"{title.partition(':')[0]}: {step_text(step)} …", err=True)
+
+
+def _show_applied(applied: Applied, as_json: bool) -> int:
+    waits = applied.plan.waits
+    if as_json:
+        print_json(results=[report_data(report) for report in applied.reports], waits=list(waits))
+    else:
+        show_reports(*applied.reports, as_json=False)
+        if not applied.reports and not waits:
+            click.echo("nothing to do: this host is as the profile says")
+        for wait in waits:
+            click.echo(f"waits: {wait}")
+    return status_of(applied.reports) or (Pending.exit_code if waits else 0)

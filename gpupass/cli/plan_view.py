@@ -1,0 +1,74 @@
+"""What a profile would change, for people and as JSON."""
+
+import click
+
+from gpupass.app.profile import WORKERS
+from gpupass.cli.report import show_plan, step_text
+from gpupass.model.codec import encode, encode_step
+from gpupass.model.plan import HostPlan, WriteRecord
+from gpupass.planner.estimate import driver_changes, plan_seconds, resets
+
+
+def plan_data(plan: HostPlan) -> dict[str, object]:
+    return {
+        "plans": [
+            {
+                "title": one.title,
+                "devices": list(one.devices),
+                "steps": [encode_step(step) for step in one.steps],
+                "findings": encode(one.findings),
+            }
+            for one in plan.plans
+        ],
+        "disrupts": encode(plan.disruptions),
+        "waits": list(plan.waits),
+        "foreign": list(plan.foreign),
+        "resets": list(resets(plan)),
+        "driver_changes": list(driver_changes(plan)),
+        "seconds": plan_seconds(plan, WORKERS),
+    }
+
+
+def show_host_plan(plan: HostPlan) -> None:
+    for one in plan.to_do:
+        click.echo(one.title)
+        show_plan(one)
+    if not plan.to_do:
+        click.echo("nothing to do: this host is as the profile says")
+    else:
+        click.echo()
+    for disruption in plan.disruptions:
+        click.echo(f"disrupts:    {disruption.victim} loses {disruption.loses}")
+    for what, addresses in (("resets", resets(plan)), ("new driver", driver_changes(plan))):
+        if addresses:
+            click.echo(f"{what + ':':<12} {', '.join(addresses)}")
+    _show_the_rest(plan)
+    if plan.to_do:
+        count = len(plan.to_do)
+        click.echo(
+            f"{count} change{'' if count == 1 else 's'}, about {round(plan_seconds(plan, WORKERS)) or 1} s"
+        )
+
+
+def show_differences(plan: HostPlan) -> None:
+    """One line for each thing that is not as it should be."""
+    for one in plan.to_do:
+        for step in one.steps:
+            if not isinstance(step, WriteRecord):
+                click.echo(f"differs:     {one.title}: would {step_text(step)}")
+    _show_the_rest(plan)
+    if not plan.to_do and not plan.refusals and not plan.waits:
+        click.echo("this host is as the profile says")
+
+
+def _show_the_rest(plan: HostPlan) -> None:
+    for wait in plan.waits:
+        click.echo(f"waits:       {wait}")
+    for text in plan.foreign:
+        click.echo(f"left alone:  {text}")
+    for one in plan.plans:
+        for finding in one.findings:
+            kind = "cannot:" if finding.fatal else "warning:"
+            click.echo(
+                f"{kind:<12} {finding.message}" + (f"\n{'':<13}{finding.remedy}" if finding.remedy else "")
+            )

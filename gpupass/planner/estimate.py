@@ -1,0 +1,60 @@
+"""How long a plan will take, roughly, and what it does to the devices on the way; pure."""
+
+from typing import assert_never
+
+from gpupass.model.address import Address
+from gpupass.model.plan import (
+    AttachDevice,
+    AwaitRelease,
+    BindDriver,
+    DetachDevice,
+    EnableUnit,
+    HostPlan,
+    LoadModule,
+    Refresh,
+    ResetDevice,
+    SetPersistence,
+    SetVfs,
+    Step,
+    WriteFile,
+    WriteRecord,
+)
+
+
+def seconds(step: Step) -> float:
+    """As a host with a real GPU takes: a vendor driver's probe loads firmware, a guest unloads its driver."""
+    match step:
+        case BindDriver():
+            return 1.0 if step.driver is None or step.driver.startswith("vfio") else 5.0
+        case SetVfs():
+            return 2.0
+        case ResetDevice():
+            return 1.0
+        case AttachDevice():
+            return 2.0
+        case DetachDevice():
+            return 3.0
+        case LoadModule() | SetPersistence() | AwaitRelease():
+            return 0.5
+        case Refresh():
+            return 30.0
+        case WriteRecord() | WriteFile() | EnableUnit():
+            return 0.0
+        case _:
+            assert_never(step)
+
+
+def plan_seconds(plan: HostPlan, workers: int) -> float:
+    """The longest device, or all of them shared among the workers."""
+    times = [sum(map(seconds, one.steps)) for one in plan.to_do]
+    return max(max(times, default=0.0), sum(times) / workers)
+
+
+def resets(plan: HostPlan) -> tuple[Address, ...]:
+    found = (step for one in plan.to_do for step in one.steps if isinstance(step, ResetDevice))
+    return tuple(dict.fromkeys(address for step in found for address in step.addresses))
+
+
+def driver_changes(plan: HostPlan) -> tuple[Address, ...]:
+    found = (step for one in plan.to_do for step in one.steps if isinstance(step, BindDriver))
+    return tuple(dict.fromkeys(step.address for step in found))
