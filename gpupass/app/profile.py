@@ -203,29 +203,32 @@ def _allowed(made: HostPlan, order: Order) -> tuple[Plan, ...]:
     """The plans to do; Refused when one may not be done, unless the others shall be done nevertheless."""
     plans = made.to_do
     if order.partly:
-        return tuple(p for p in plans if not p.refusals and (order.allow_disruption or not p.disruptions))
+        return tuple(p for p in plans if not p.refusals and (order.allow_disruption or not _victims(p)))
     forbid("apply this profile", made.refusals)
-    if made.disruptions and not order.allow_disruption:
-        reasons = tuple((f"{d.victim} would lose {d.loses}", "") for d in made.disruptions)
-        raise Refused(
-            "cannot apply this profile: it disrupts " + ", ".join(f"{d.victim}" for d in made.disruptions),
-            "--allow-disruption, when they may be disrupted",
-            reasons,
-        )
+    if made.victims and not order.allow_disruption:
+        reasons = tuple((f"{victim.victim} would lose {victim.loses}", "") for victim in made.victims)
+        names = ", ".join(dict.fromkeys(victim.victim for victim in made.victims))
+        hint = "--allow-disruption, when they may be disrupted"
+        raise Refused(f"cannot apply this profile: it disrupts {names}", hint, reasons)
     return plans
+
+
+def _victims(plan: Plan) -> bool:
+    return any(disruption.at_work for disruption in plan.disruptions)
 
 
 def _begin(system: System, profile: Profile, order: Order, host: Host, plans: tuple[Plan, ...]) -> Apply:
     """Remember how the devices were, before the first of them is touched."""
     touched = {address for plan in plans for address in plan.devices}
-    chosen = tuple(one.device for one in choose(profile, host) if one.device.address in touched)
+    names = {one.device: one.name.replace("/", ".") for one in choose(profile, host)}
+    chosen = tuple(device for device in names if device.address in touched)
     entry = Apply(
         id=new_id(system.state, system.now()),
         time=system.now(),
         user=system.user(),
         source=order.source,
         devices=tuple(device.address for device in chosen),
-        before=write_profile(export_profile(host, _principals(chosen, host), take_over=True)),
+        before=write_profile(export_profile(host, _principals(chosen), names, take_over=True)),
         after=write_profile(profile),
         boot_id=host.boot_id,
         takes_back=order.takes_back,
@@ -234,7 +237,7 @@ def _begin(system: System, profile: Profile, order: Order, host: Host, plans: tu
     return entry
 
 
-def _principals(chosen: tuple[Device, ...], host: Host) -> Iterable[Device]:
+def _principals(chosen: tuple[Device, ...]) -> Iterable[Device]:
     """GPUs before their companions: a group on VFIO is told by one rule."""
     return sorted(chosen, key=lambda device: (not device.is_gpu, device.address))
 

@@ -60,7 +60,8 @@ def plan_vfs(host: Host, pf: Device, count: int, autoprobe: bool, take_over: boo
         steps.append(WriteRecord(kind=RecordKind.VFS, address=pf.address, record=made, why=why))
     if recount:
         steps += _forget(host, old)
-        before = f"it has {sriov.enabled}" + (", and another number goes through none" if count else "")
+        through = ", and another number goes through none" if count and sriov.enabled else ""
+        before = f"it has {sriov.enabled or 'none'}{through}"
     else:
         before = f"autoprobe is {'on' if sriov.autoprobe else 'off'}"
     steps.append(SetVfs(address=pf.address, count=count, autoprobe=autoprobe, why=before))
@@ -91,7 +92,7 @@ def plan_vf_drivers(host: Host, pf: Device, vf: Vf, take_over: bool = False) -> 
     sriov = pf.facts.sriov
     vfs = host.devices_at(sriov.vfs) if sriov is not None else ()
     plans = [plan for number, device in enumerate(vfs) if (plan := _plan_driver(host, device, vf, number))]
-    steps = tuple(step for plan in plans for step in plan.steps)
+    steps = tuple(dict.fromkeys(step for plan in plans for step in plan.steps))  # a module is loaded once
     findings = tuple(finding for plan in plans for finding in plan.findings)
     if steps and made_by_us(host, pf) is None and not take_over:
         findings = (foreign(pf, "other drivers for its virtual functions"), *findings)

@@ -178,10 +178,11 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Disruption:
-    """Somebody at work who loses something: "domain vm1" loses "0000:01:00.0"."""
+    """Somebody who loses something: "domain vm1" loses "0000:01:00.0"."""
 
     victim: str
     loses: str
+    at_work: bool = True  # then only with --allow-disruption
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,6 +219,10 @@ class HostPlan:
     @property
     def disruptions(self) -> tuple[Disruption, ...]:
         return tuple(disruption for plan in self.plans for disruption in plan.disruptions)
+
+    @property
+    def victims(self) -> tuple[Disruption, ...]:
+        return tuple(disruption for disruption in self.disruptions if disruption.at_work)
 
     @property
     def waits(self) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """A host as it is → the profile that asks for nothing else; pure."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from gpupass.methods.passthrough import VFIO
 from gpupass.methods.sriov import made_by_us
@@ -39,15 +39,20 @@ def worth_telling(host: Host) -> tuple[Device, ...]:
     )
 
 
-def export(host: Host, devices: Iterable[Device], take_over: bool = False) -> Profile:
-    """One rule per device. Companions of a GPU's IOMMU group come with its rule and need none."""
+def export(
+    host: Host, devices: Iterable[Device], names: Mapping[Device, str] | None = None, take_over: bool = False
+) -> Profile:
+    """One rule per device, called by its name if it has one.
+
+    Companions of a GPU's IOMMU group come with its rule and need none.
+    """
     rules: list[Rule] = []
     attachments: list[Attachment] = []
     spoken_for: set[Address] = set()
     for device in devices:
         if device.address in spoken_for:
             continue
-        name = f"gpu{len(rules)}" if device.is_gpu else f"device{len(rules)}"
+        name = (names or {}).get(device) or f"{'gpu' if device.is_gpu else 'device'}{len(rules)}"
         rules.append(_rule(host, device, name, take_over))
         if device.on_vfio:
             spoken_for.update(member.address for member in host.group_of(device))

@@ -176,9 +176,8 @@ class _Draft:
         sriov = device.facts.sriov
         plan = plan_vfs(self.host, device, count, autoprobe, one.rule.take_over)
         if plan.steps and sriov is not None and sriov.enabled not in (0, count):
-            gone = f"{sriov.enabled} virtual functions of {device.address}"
-            again = ", made anew" if count else ""
-            self.disruptions.append(Disruption(victim=gone, loses="their state" + again))
+            gone = f"all {sriov.enabled} virtual functions" + (", made anew" if count else "")
+            self.disruptions.append(Disruption(victim=device.address, loses=gone, at_work=False))
         self._add(plan)
 
     def _bind(self, one: Chosen) -> None:

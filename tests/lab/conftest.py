@@ -118,7 +118,7 @@ class Hosts:
 
 def pytest_collection_modifyitems(items):
     """All tests of one topology together, so that each is booted once."""
-    order = ("simple", "sriov", "groups")
+    order = ("simple", "mixed", "sriov", "groups")
 
     def rank(item):
         return next(
@@ -153,6 +153,21 @@ def simple_saved(hosts):
 def simple(simple_saved):
     simple_saved.lab.restore("four-guests")
     return simple_saved
+
+
+@pytest.fixture(scope="session")
+def mixed_saved(hosts):
+    """Topology mixed with vm1 and vm2 running, saved once."""
+    host = hosts.get("mixed")
+    host.start("vm1", "vm2", options="--ports 3")
+    host.lab.snapshot("two-guests")
+    return host
+
+
+@pytest.fixture
+def mixed(mixed_saved):
+    mixed_saved.lab.restore("two-guests")
+    return mixed_saved
 
 
 @pytest.fixture(scope="session")

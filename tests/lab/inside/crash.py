@@ -1,7 +1,7 @@
 """Runs inside the lab: kill a verb after every journal line, recover, compare the host.
 
 The interpreter starts once; every verb runs in a forked child, which really dies by SIGKILL.
-Prints one JSON line per point. Usage: crash.py bind|attach|detach|move DEVICE
+Prints one JSON line per point. Usage: crash.py bind|attach|detach|move DEVICE, or crash.py apply PROFILE
 """
 
 import json
@@ -9,11 +9,15 @@ import os
 import re
 import signal
 import sys
+from collections import defaultdict
 from pathlib import Path
 
 sys.path.insert(0, "/opt/gpupass")
 
 from gpupass import app, errors
+from gpupass.app import profile
+from gpupass.app.profile import Order
+from gpupass.app.profile_file import load_file
 from gpupass.system import System
 
 VERB, DEVICE = sys.argv[1], sys.argv[2]
@@ -38,22 +42,30 @@ def child(verb, point=""):
 
 
 def state():
-    """Drivers and overrides of all functions, who has the device, what gpupass remembers."""
-    functions = {}
+    """By PCI bus: drivers and overrides, who has what, what gpupass remembers; and the open journals."""
+    parts = defaultdict(dict)
     for path in sorted(Path("/sys/bus/pci/devices").iterdir()):
         driver = path / "driver"
-        functions[path.name] = [
+        parts[path.name[5:7]][path.name] = [
             driver.readlink().name if driver.is_symlink() else None,
             (path / "driver_override").read_text().strip(),
         ]
-    domains = {}
     for path in sorted(Path("/run/libvirt/qemu").glob("*.xml")):
-        domains[path.stem] = sorted(re.findall(r"<alias name='(ua-gpupass-[^']+)'", path.read_text()))
-    records = sorted(
-        str(p.relative_to(STATE)) for k in ("claim", "quarantine") for p in (STATE / k).glob("*")
-    )
-    journals = sorted(p.name for p in (STATE / "journal").glob("*"))
-    return {"functions": functions, "domains": domains, "records": records, "journals": journals}
+        for alias in re.findall(r"<alias name='(ua-gpupass-[^']+)'", path.read_text()):
+            parts[alias[16:18]][alias] = path.stem
+    for kind in ("claim", "quarantine", "vfs"):
+        for path in (STATE / kind).glob("*"):
+            parts[path.name[5:7]][f"{kind} {path.name}"] = True
+    parts["journal"]["open"] = sorted(p.name for p in (STATE / "journal").glob("*"))
+    return dict(parts)
+
+
+def compared(after):
+    """Every part must be as before or as wanted; "mixed" when not all of them are the same."""
+    if after in (before, wanted):
+        return "before" if after == before else "wanted"
+    fits = all(after.get(p) in (before.get(p), wanted.get(p)) for p in before.keys() | after.keys())
+    return "mixed" if fits else "other"
 
 
 def recover():
@@ -70,15 +82,29 @@ def bound():
     app.bind(System(), DEVICE)
 
 
+def applied(file=DEVICE):
+    """As `gpupass apply --yes --allow-disruption`; a rolled back part is no success."""
+    order = Order(source=file, allow_disruption=True)
+    if not profile.apply(System(), load_file(System(), file), order).done:
+        raise errors.GpupassError("not everything was applied")
+
+
+def taken_back():
+    """The host as it was before the first apply, whatever was killed in between."""
+    recover()
+    applied("/root/before.yaml")
+
+
 VERBS = {
     "bind": (lambda: app.bind(System(), DEVICE), idle),
     "attach": (lambda: app.attach(System(), "vm1", DEVICE), lambda: app.detach(System(), "vm1", DEVICE)),
     "detach": (lambda: app.detach(System(), "vm1", DEVICE), lambda: app.attach(System(), "vm1", DEVICE)),
+    "apply": (applied, taken_back),
     "move": (lambda: app.move(System(), DEVICE, "vm2"), lambda: app.move(System(), DEVICE, "vm1")),
 }
 verb, back = VERBS[VERB]
 
-if VERB != "bind":
+if VERB not in ("bind", "apply"):
     assert child(bound) == 0
 assert child(back) == 0, "cannot prepare"
 before = state()
@@ -86,7 +112,7 @@ assert child(verb) == 0, "the verb itself fails"
 wanted = state()
 assert before != wanted
 
-for number in range(1, 60):
+for number in range(1, 100):
     assert child(back) == 0, f"cannot go back before point {number}"
     assert state() == before, f"back is not as before at point {number}"
     killed = child(verb, str(number))
@@ -95,5 +121,6 @@ for number in range(1, 60):
     assert killed == -signal.SIGKILL, f"point {number}: exit {killed}"
     recovered = child(recover)
     after = state()
-    result = "before" if after == before else "wanted" if after == wanted else "other"
-    print(json.dumps({"point": number, "recover": recovered, "result": result, "state": after}), flush=True)
+    result = compared(after)
+    line = {"point": number, "recover": recovered, "result": result}
+    print(json.dumps(line if result != "other" else {**line, "state": after}), flush=True)

@@ -41,7 +41,7 @@ LINES = {
     "enable gpus.yaml --yes": (0, "+++ /etc/systemd/system/gpupass.service"),
     "enable gpus.yaml --dry-run": (0, "planned: enable"),
     "enable gpus.yaml": (2, "--yes"),
-    "enable nosuch.yaml --yes": (1, "cannot read"),
+    "enable nosuch.yaml --yes": (2, "cannot read"),
     "enable": (2, "Missing argument"),
     "disable": (0, "nothing to do"),
     f"host early-bind {GPU} --yes": (0, '+ACTION=="add"'),
