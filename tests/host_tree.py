@@ -29,6 +29,7 @@ class Function:
     reset: str | None = "bus"
     link: tuple[str, int, str, int] | None = None
     sriov: tuple[int, int] | None = None  # total, on
+    vf_layout: tuple[int, int, str] | None = None  # offset, stride, device id of its VFs
     physfn: str | None = None
     acs: bool | None = None
     serial: str | None = None
@@ -93,6 +94,9 @@ class HostTree:
                 "sriov_numvfs": str(enabled),
                 "sriov_drivers_autoprobe": "1",
             }
+        if function.vf_layout:
+            names = ("sriov_offset", "sriov_stride", "sriov_vf_device")
+            texts |= {name: str(value) for name, value in zip(names, function.vf_layout, strict=True)}
         for index, bits in (function.resize or {}).items():
             texts[f"resource{index}_resize"] = f"{bits:016x}"
         for name, text in texts.items():

@@ -1,6 +1,7 @@
 """The files of an invented machine in memory: a thousand machines a second, and nothing to clean up."""
 
 import os
+from copy import deepcopy
 from dataclasses import dataclass, replace
 
 from tests.host_tree import Function, HostTree
@@ -37,9 +38,13 @@ class Files:
         self._nodes[f"{parent}/{name}"] = node
 
     def remove(self, path: str) -> None:
+        """With all that is below."""
         parent, _, name = path.rpartition("/")
         parent = self.real(parent)
-        node = self._nodes.pop(f"{parent}/{name}", None)
+        node = self._nodes.get(f"{parent}/{name}")
+        for below in sorted(node) if isinstance(node, set) else ():
+            self.remove(f"{parent}/{name}/{below}")
+        self._nodes.pop(f"{parent}/{name}", None)
         if node is not None:
             self._nodes[parent].discard(name)
         if isinstance(node, Link):
@@ -77,6 +82,12 @@ class MemoryTree(HostTree):
     def __init__(self) -> None:
         super().__init__(None)
         self.files = Files()
+
+    def __deepcopy__(self, memo: dict[int, object]) -> "MemoryTree":
+        twin = MemoryTree()
+        twin.files = deepcopy(self.files, memo)
+        twin._paths = self._paths.copy()
+        return twin
 
     def file(self, path: str, text: str | bytes) -> None:
         self.files.put(path, text.encode() if isinstance(text, str) else text)

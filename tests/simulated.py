@@ -9,28 +9,34 @@ import shutil
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from functools import cache
+from itertools import count
 from pathlib import Path
 
 from gpupass.errors import GpupassError, Refused
 from gpupass.model.boot import HostFile
 from gpupass.system import System
 from gpupass.system.guarded import WriteHung
+from gpupass.system.kernel_log import KernelLog
 from tests.host_tree import MEM32, MEM64_PREFETCH, MIB, Function
 from tests.memory_tree import Link, MemoryTree
 from tests.simulated_libvirt import SimulatedLibvirt
+from tests.simulated_sriov import SimulatedSriov
 
 GPU, GPU_AUDIO = "0000:01:00.0", "0000:01:00.1"  # a card of two functions, one group
 LONE = "0000:02:00.0"  # a display by itself
 ACCEL, USB, SPARE = "0000:03:00.0", "0000:03:01.0", "0000:03:02.0"  # one group, three slots
 DISK = "0000:04:00.0"  # the root disk
 PF, VF0, VF1 = "0000:05:00.0", "0000:05:10.0", "0000:05:10.2"
+NIC = "0000:0a:00.0"  # a PF without VFs, whose can be made
 CONSOLE = "0000:06:00.0"  # the boot display
 BUS_GPU, BUS_AUDIO = "0000:07:00.0", "0000:07:00.1"  # no reset of their own: their slot's
 STUBBORN = "0000:00:08.0"  # in the root complex, no reset at all
 NVIDIA = "0000:09:00.0"  # run by the nvidia driver, persistence mode on
 DOMAINS = ("vm1", "vm2")
 
+IGB_VFS = (128, 2, "10ca")  # as tests/hosts/lab-sriov has them
 _CARD = ((16 * MIB, MEM32), (256 * MIB, MEM64_PREFETCH))
 
 
@@ -109,6 +115,7 @@ FUNCTIONS = (
         group=18,
         parent="0000:00:05.0",
         sriov=(7, 2),
+        vf_layout=IGB_VFS,
     ),
     Function(
         address=VF0,
@@ -172,7 +179,22 @@ FUNCTIONS = (
         bars=_CARD,
         reset="flr",
     ),
+    _port(10, 28),
+    Function(
+        address=NIC,
+        ids="8086:10c9",
+        class_code=0x020000,
+        driver="igb",
+        group=29,
+        parent="0000:00:0a.0",
+        sriov=(7, 0),
+        vf_layout=IGB_VFS,
+    ),
 )
+
+
+def linked(function: Function) -> Function:
+    return replace(function, link=function.link or PCIE)
 
 
 @cache
@@ -181,7 +203,7 @@ def _tree(functions: tuple[Function, ...]) -> MemoryTree:
     tree.kernel()
     tree.iommu()
     for function in functions:
-        tree.function(replace(function, link=function.link or PCIE))
+        tree.function(linked(function))
     aliases = {f.ids: f.driver for f in functions if f.driver and f.driver != "pcieport"}
     lines = "".join(
         f"alias pci:v0000{ids[:4].upper()}d0000{ids[5:].upper()}sv*sd*bc*sc*i* {driver.replace('-', '_')}\n"
@@ -199,6 +221,27 @@ def _tree(functions: tuple[Function, ...]) -> MemoryTree:
     return tree
 
 
+_TOLD = {
+    "origin": ("driver", "override", "domain"),
+    "claim": ("driver", "override", "domain"),
+    "quarantine": ("driver", "override", "domain"),
+    "vfs": ("autoprobe",),
+}
+
+
+class SimulatedKernelLog(KernelLog):
+    """What the kernel has said since this was opened."""
+
+    def __init__(self, said: list[str]) -> None:
+        self._fd = -1
+        self._said = said
+        self._start = len(said)
+
+    def since(self, address: str) -> str:
+        lines = [line for line in self._said[self._start :] if address in line]
+        return lines[-1] if lines else ""
+
+
 class Machine(System):
     """`log` holds every write and command; `faults` what goes wrong, by (file name, address).
 
@@ -209,8 +252,9 @@ class Machine(System):
         super().__init__("/nonexistent", state=state)
         self.recorded = False
         self.functions = {function.address: function for function in functions}
-        self.tree = _tree(functions)
-        self.files = self.tree.files.copy()
+        self.seen = set(self.functions)  # whatever was there once
+        self.tree = deepcopy(_tree(functions))
+        self.files = self.tree.files
         self.log: list[tuple[str, str]] = []
         self.faults: dict[tuple[str, str], object] = {}
         self.resets: list[str] = []
@@ -222,13 +266,15 @@ class Machine(System):
         self._events: list[tuple[float, int, Callable[..., None], tuple[object, ...]]] = []
         self._number = 0
         self._processes = 4000
+        self._said: list[str] = []
         self.libvirt = SimulatedLibvirt(self, DOMAINS)
+        self.sriov = SimulatedSriov(self)
 
     # what happens to the machine from outside
 
     def clone(self, state: Path) -> "Machine":
         """The same machine at the same moment, with a life of its own from here on."""
-        shared = {id(shared): shared for shared in (self.functions, self.tree)}
+        shared = {id(function): function for function in self.functions.values()}
         twin = deepcopy(self, shared)
         if self.state.exists():
             shutil.copytree(self.state, state)
@@ -240,6 +286,30 @@ class Machine(System):
 
     def register_driver(self, driver: str) -> None:
         self.put(f"/sys/bus/pci/drivers/{driver}/bind", "")
+
+    def plug(self, function: Function) -> None:
+        """The kernel finds another function, which has no driver yet."""
+        self.functions[function.address] = function
+        self.seen.add(function.address)
+        self.tree.function(replace(linked(function), driver=None))
+
+    def unplug(self, address: str) -> None:
+        """It is gone."""
+        function = self.functions.pop(address)
+        group = f"/sys/kernel/iommu_groups/{function.group}"
+        self.files.remove(f"/sys/bus/pci/devices/{address}")
+        self.files.remove(f"{group}/devices/{address}")
+        if not self.names(f"{group}/devices"):
+            self.files.remove(group)
+            self.files.remove(f"/dev/vfio/{function.group}")
+        self.files.remove(self.tree.path(address))
+
+    def free_group(self) -> int:
+        taken = {function.group for function in self.functions.values()}
+        return next(number for number in count() if number not in taken)
+
+    def kernel_says(self, line: str) -> None:
+        self._said.append(line)
 
     def debian(self) -> None:
         """What a Debian host with systemd and initramfs-tools has in the places gpupass writes to."""
@@ -289,9 +359,10 @@ class Machine(System):
         """Everything that lives in memory only is gone."""
         self.libvirt.stop_all()
         self.put("/proc/sys/kernel/random/boot_id", "0d1e2f30-0000-4000-8000-000000000002\n")
+        self.sriov.reboot()
         for address, function in self.functions.items():
             self.put(f"{self.tree.path(address)}/driver_override", "(null)\n")
-            self._set_driver(address, function.driver)
+            self.set_driver(address, function.driver)
 
     def at(self, seconds: float, event: Callable[..., None], *arguments: object) -> None:
         """Let something happen `seconds` from now; a bound method, so that a clone gets its own."""
@@ -310,6 +381,7 @@ class Machine(System):
         return {
             "drivers": {address: self.driver(address) for address in self.functions},
             "overrides": {a: o for a in self.functions if (o := self.override(a)) is not None},
+            "vfs": self.sriov.snapshot(),
             "live": {guest.name: sorted(guest.live) for guest in self.libvirt.guests.values()},
             "records": self.records(),
             "etc": self.etc(),
@@ -332,10 +404,10 @@ class Machine(System):
 
     def records(self) -> dict[str, dict[str, object]]:
         found = {}
-        for kind in ("origin", "claim", "quarantine"):
+        for kind in _TOLD:
             for path in sorted((self.state / kind).glob("*.json")):
                 data = json.loads(path.read_text())
-                found[f"{kind} {path.stem}"] = {key: data[key] for key in ("driver", "override", "domain")}
+                found[f"{kind} {path.stem}"] = {key: data[key] for key in _TOLD[kind]}
         return found
 
     def open_journals(self) -> list[str]:
@@ -343,7 +415,7 @@ class Machine(System):
 
     def touched(self) -> set[str]:
         """The PCI functions that any write was about."""
-        return {a for path, value in self.log for a in self.functions if a in path or a in value}
+        return {a for path, value in self.log for a in self.seen if a in path or a in value}
 
     # the door, as the code under test sees it
 
@@ -373,7 +445,17 @@ class Machine(System):
         return self.clock
 
     def now(self) -> str:
-        return f"2026-01-01T00:00:{int(self.clock) % 60:02d}+00:00"
+        start = datetime(2026, 1, 1, tzinfo=UTC) - timedelta(seconds=960)
+        return (start + timedelta(seconds=int(self.clock))).isoformat(timespec="seconds")
+
+    def user(self) -> str:
+        return "root"
+
+    def kernel_log(self) -> KernelLog:
+        return SimulatedKernelLog(self._said)
+
+    def watch(self, uri: str | None) -> Callable[[float], None]:
+        return lambda seconds: self.advance(min(seconds, 5.0))
 
     def sleep(self, seconds: float) -> None:
         self.advance(seconds)
@@ -489,6 +571,10 @@ class Machine(System):
                 if not self.functions[address].reset:
                     raise OSError(errno.ENOTTY, "Inappropriate ioctl for device", path)
                 self.resets.append(address)
+            case "sriov_numvfs" if self.sriov.has(address):
+                self.sriov.set_number(address, value)
+            case "sriov_drivers_autoprobe" if self.sriov.has(address):
+                self.sriov.set_autoprobe(address, value)
             case "unbindLock":
                 self.put(path, "0\n" if self.open_by("/dev/nvidia0") else "1\n")
             case _:
@@ -510,7 +596,9 @@ class Machine(System):
             raise OSError(errno.ENODEV, "No such device", path)
         group = self.functions[address].group
         users = self.open_by(f"/dev/vfio/{group}") if self.driver(address) == "vfio-pci" else []
-        self._set_driver(address, None)  # the link goes first (__device_release_driver), then .remove runs
+        if self.sriov.has(address):
+            self.sriov.remove(address)  # igb_remove: igb_disable_sriov
+        self.set_driver(address, None)  # the link goes first (__device_release_driver), then .remove runs
         if users:
             raise WriteHung(path, 4242, "vfio_unregister_group_dev")
 
@@ -521,9 +609,9 @@ class Machine(System):
         group = self.functions[address].group
         owned = self.open_by(f"/dev/vfio/{group}") and wanted != "vfio-pci"
         if wanted and not owned and self.exists(f"/sys/bus/pci/drivers/{wanted}"):
-            self._set_driver(address, wanted)
+            self.set_driver(address, wanted)
 
-    def _set_driver(self, address: str, driver: str | None) -> None:
+    def set_driver(self, address: str, driver: str | None) -> None:
         path = self.tree.path(address)
         self.files.remove(f"{path}/driver")
         lines = [line for line in (self.read(f"{path}/uevent") or "").splitlines() if "DRIVER=" not in line]

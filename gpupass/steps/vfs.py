@@ -4,11 +4,13 @@ Source: Documentation/ABI/testing/sysfs-bus-pci; drivers/pci/iov.c refuses one n
 and waits for ever in a removal under an open VFIO file.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 from gpupass.errors import GpupassError, NeedsPerson, NotClean
 from gpupass.model.address import Address
-from gpupass.model.plan import SetVfs
+from gpupass.model.plan import BindDriver, SetVfs
+from gpupass.steps import bind
 from gpupass.system import System
 from gpupass.system.guarded import WriteHung
 
@@ -16,10 +18,12 @@ _SECONDS = 60.0  # a PF's driver talks to its firmware, VF drivers probe
 
 
 def current(step: SetVfs, system: System) -> dict[str, Any]:
+    """With the drivers of the VFs there are, which another number would lose."""
     device = f"/sys/bus/pci/devices/{step.address}"
     return {
         "count": int(system.read(f"{device}/sriov_numvfs") or 0),
         "autoprobe": system.read(f"{device}/sriov_drivers_autoprobe") != "0",
+        "vfs": {vf: bind.current(_binding(vf), system) for vf in _vfs(system, step.address)},
     }
 
 
@@ -39,6 +43,19 @@ def undo(step: SetVfs, before: Any, system: System) -> None:
             f"gpupass show {step.address}",
         )
     _reach(system, step.address, before["count"], before["autoprobe"], now)
+    if before["count"] != step.count:  # the VFs were made anew
+        for vf, had in before["vfs"].items():
+            bind.do(_binding(vf, had["driver"], had["override"]), system)
+
+
+def _binding(vf: str, driver: str | None = None, override: str | None = None) -> BindDriver:
+    return BindDriver(address=Address(vf), driver=driver, override=override)
+
+
+def _vfs(system: System, pf: Address) -> Iterator[str]:
+    device = f"/sys/bus/pci/devices/{pf}"
+    links = (name for name in system.names(device) if name.startswith("virtfn"))
+    return (vf for name in links if (vf := system.link(f"{device}/{name}")) is not None)
 
 
 def _reach(system: System, address: Address, count: int, autoprobe: bool, now: dict[str, Any]) -> None:
@@ -56,6 +73,7 @@ def _reach(system: System, address: Address, count: int, autoprobe: bool, now: d
         _write(system, address, "sriov_numvfs", str(count))
         made = int(system.read(f"/sys/bus/pci/devices/{address}/sriov_numvfs") or 0)
         if made != count:
+            _write(system, address, "sriov_numvfs", "0")
             raise GpupassError(
                 f"cannot make {count} virtual functions of {address}: the kernel made {made}",
                 f"dmesg | grep {address}",
@@ -69,16 +87,12 @@ def _reach(system: System, address: Address, count: int, autoprobe: bool, now: d
 
 def _require_closed(system: System, address: Address) -> None:
     """A look at the last moment: removing an open one would never return."""
-    device = f"/sys/bus/pci/devices/{address}"
-    for name in system.names(device):
-        if name.startswith("virtfn"):
-            group = system.link(f"{device}/{name}/iommu_group")
-            if group and system.vfio_group_is_closed(int(group)) is False:
-                raise GpupassError(
-                    f"cannot remove the virtual functions of {address}: "
-                    f"{system.link(f'{device}/{name}')} is in use",
-                    f"gpupass show {system.link(f'{device}/{name}')}",
-                )
+    for vf in _vfs(system, address):
+        group = system.link(f"/sys/bus/pci/devices/{vf}/iommu_group")
+        if group and system.vfio_group_is_closed(int(group)) is False:
+            raise GpupassError(
+                f"cannot remove the virtual functions of {address}: {vf} is in use", f"gpupass show {vf}"
+            )
 
 
 def _write(system: System, address: Address, name: str, value: str) -> None:

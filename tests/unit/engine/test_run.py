@@ -44,7 +44,7 @@ def test_one_that_cannot_be_undone_does_not_stop_the_others(machine):
 
     def stolen():
         machine.register_driver("pci-stub")
-        machine._set_driver(GPU_AUDIO, "pci-stub")
+        machine.set_driver(GPU_AUDIO, "pci-stub")
         raise OSError(errno.EBUSY, "busy")
 
     machine.faults["unbind", LONE] = stolen

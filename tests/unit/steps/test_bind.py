@@ -88,7 +88,7 @@ def test_a_driver_that_does_not_take_it(machine):
 
 def test_undo_stops_where_somebody_else_was(machine):
     before = steps.current(TO_VFIO, machine)
-    machine._set_driver(LONE, "nouveau")
+    machine.set_driver(LONE, "nouveau")
     with pytest.raises(NeedsPerson, match="somebody else has bound it to nouveau"):
         steps.undo(TO_VFIO, before, machine)
     assert machine.driver(LONE) == "nouveau"

@@ -21,7 +21,7 @@ def test_function_resets(machine):
 
 def test_slot_reset(machine):
     for address in SLOT.addresses:
-        machine._set_driver(address, "vfio-pci")
+        machine.set_driver(address, "vfio-pci")
     steps.do(SLOT, machine, 0)
     assert machine.resets == [BUS_GPU, BUS_AUDIO]
 
