@@ -22,7 +22,7 @@ from gpupass.observe import observe
 from gpupass.planner.export import export as export_profile
 from gpupass.planner.export import made_elsewhere, worth_telling
 from gpupass.planner.profile import plan_profile
-from gpupass.planner.selection import candidates, choose
+from gpupass.planner.selection import attachments, candidates, choose
 from gpupass.profiles import write_profile
 from gpupass.system import System
 from gpupass.system.applies import new_id, read_applies, write_apply
@@ -100,7 +100,10 @@ def apply(system: System, profile: Profile, order: Order, shown: HostPlan | None
         if shown is not None:
             require_same(shown, made)
         plans = _allowed(made, order)
+        if not order.devices_only:
+            pending = _withdraw(pending, made, profile, host)
         if not plans:
+            _mark_taken_back(system, order, ())
             return Applied(reports=(), plan=made)
         entry = _begin(system, profile, order, host, plans)
         reports = _run(system, plans, pending, order, entry.id)
@@ -237,6 +240,21 @@ def _begin(system: System, profile: Profile, order: Order, host: Host, plans: tu
     return entry
 
 
+def _withdraw(
+    pending: tuple[Operation, ...], made: HostPlan, profile: Profile, host: Host
+) -> tuple[Operation, ...]:
+    """What is pending and not asked for any more, because its device is to stay with its domain, ends."""
+    staying = {want.address for want in attachments(profile, choose(profile, host), host)}
+    changing = {address for plan in made.to_do for address in plan.devices}
+    left = []
+    for operation in pending:
+        if staying.intersection(operation.devices) and not changing.intersection(operation.devices):
+            journal.end(operation, "replaced", "by a profile whose attachment stays")
+        else:
+            left.append(operation)
+    return tuple(left)
+
+
 def _principals(chosen: tuple[Device, ...]) -> Iterable[Device]:
     """GPUs before their companions: a group on VFIO is told by one rule."""
     return sorted(chosen, key=lambda device: (not device.is_gpu, device.address))
@@ -246,14 +264,16 @@ def _run(
     system: System, plans: tuple[Plan, ...], pending: tuple[Operation, ...], order: Order, apply_id: str
 ) -> tuple[Report, ...]:
     """Each plan in an operation of its own; steps of one in order, several at a time."""
-    deadline = system.monotonic() + order.timeout
 
     def one(plan: Plan) -> Report:
         report = Report(title=plan.title, ending=Ending.DONE, plan=plan)
         replaced = tuple(operation for operation in pending if set(operation.devices) & set(plan.devices))
         try:
             watching = partial(order.on_step, plan.title)
-            return told(report, execute(plan, system, deadline, replaced, apply_id, watching))
+            return told(
+                report,
+                execute(plan, system, system.monotonic() + order.timeout, replaced, apply_id, watching),
+            )
         except GpupassError as error:
             return replace(report, ending=Ending.FAILED, note=error.message)
 

@@ -23,8 +23,8 @@ def supports(device: Device) -> str | None:
 
 def vf_address(pf: Address, sriov: Sriov, number: int) -> Address | None:
     """Where VF `number` will be: PF + offset + number x stride (PCIe SR-IOV, First VF Offset, VF Stride)."""
-    if sriov.offset is None or sriov.stride is None:
-        return None
+    if not sriov.offset or sriov.stride is None or (number and not sriov.stride):
+        return None  # with no VFs enabled a device need not know (PCIe SR-IOV, NumVFs)
     domain, bus, rest = pf.split(":")
     slot, _, function = rest.partition(".")
     routing_id = (int(bus, 16) << 8 | int(slot, 16) << 3 | int(function)) + sriov.offset
@@ -47,13 +47,15 @@ def plan_vfs(host: Host, pf: Device, count: int, autoprobe: bool, take_over: boo
     record = made_by_us(host, pf)
     old = host.devices_at(sriov.vfs)
     recount = sriov.enabled != count
+    if not recount and record is None and not take_over:  # autoprobe is about VFs to come
+        return Plan(title=title, devices=(pf.address,))
     steps: list[Step] = []
-    if count and record is None:
+    if count and (record is None or record.vfs != count):
         made = Record(
             kind=RecordKind.VFS,
             address=pf.address,
             vfs=count,
-            autoprobe=sriov.autoprobe,
+            autoprobe=record.autoprobe if record is not None else sriov.autoprobe,
             boot_id=host.boot_id,
         )
         why = "so that they are known as gpupass's"
@@ -109,14 +111,28 @@ def wanted_driver(vf: Vf, number: int) -> str | None:
 
 
 def _plan_driver(host: Host, device: Device, vf: Vf, number: int) -> Plan | None:
+    """None: nothing to do. The driver of one that a domain has is for when it is back."""
     driver = wanted_driver(vf, number)
+    if device.driver == driver or any(user.kind is UserKind.DOMAIN for user in device.users):
+        return None
+    origin = host.record(RecordKind.ORIGIN, device.address)
+    if origin is not None and (origin.boot_id, origin.driver) == (host.boot_id, driver):
+        return _back(device, origin)
     if driver is not None:
-        return None if device.driver == driver else plan_bind(host, device, driver)
-    lent = any(user.kind is UserKind.DOMAIN for user in device.users)
-    if device.driver is None or vf.autoprobe or lent:
+        return plan_bind(host, device, driver)
+    if vf.autoprobe:
         return None
     step = BindDriver(address=device.address, driver=None, override=None, why="no driver is asked for")
     return Plan(title=f"unbind {device.address}", steps=(step,), findings=tuple(_in_use(device, (device,))))
+
+
+def _back(device: Device, origin: Record) -> Plan:
+    back = BindDriver(
+        address=device.address, driver=origin.driver, override=origin.override, why="the driver it had before"
+    )
+    forget = WriteRecord(kind=RecordKind.ORIGIN, address=device.address, record=None, why="no longer needed")
+    title = f"give {device.address} back"
+    return Plan(title=title, steps=(back, forget), findings=tuple(_in_use(device, (device,))))
 
 
 def foreign(pf: Device, what: str) -> Finding:

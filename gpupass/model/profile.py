@@ -94,7 +94,12 @@ class Select:
         pattern="display|accelerator|network|storage|[0-9a-fA-F]{2,6}",
     )
     numa: int | None = key("NUMA node", default=None, minimum=0)
-    driver: str | None = key("kernel driver that has it now", default=None, pattern=DRIVER, form=_DRIVER_FORM)
+    driver: str | None = key(
+        "kernel driver that has it, or had it before gpupass bound it",
+        default=None,
+        pattern=DRIVER,
+        form=_DRIVER_FORM,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

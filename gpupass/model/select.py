@@ -65,6 +65,12 @@ def serials_of(device: Device, host: Host) -> tuple[str, ...]:
     return tuple(serial.lower() for serial in found if serial)
 
 
+def drivers_of(device: Device, host: Host) -> tuple[str | None, ...]:
+    """The driver it has, and the one it had before gpupass bound it."""
+    origin = _origin(device, host)
+    return (device.driver,) if origin is None else (device.driver, origin.driver)
+
+
 def _origin(device: Device, host: Host) -> Record | None:
     record = host.record(RecordKind.ORIGIN, device.address)
     return record if record is not None and record.boot_id == host.boot_id else None

@@ -1,16 +1,23 @@
 """(Host, Profile) → HostPlan; pure. For each device: detach, unbind, virtual functions, bind, attach."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 from gpupass.methods.passthrough import lends, plan_bind
-from gpupass.methods.sriov import autoprobe_before, made_by_us, plan_vf_drivers, plan_vfs, supports
+from gpupass.methods.sriov import (
+    autoprobe_before,
+    made_by_us,
+    plan_vf_drivers,
+    plan_vfs,
+    supports,
+    wanted_driver,
+)
 from gpupass.model.address import Address
 from gpupass.model.host import Device, Host
 from gpupass.model.plan import Disruption, Finding, HostPlan, Plan, Step, WriteRecord
 from gpupass.model.profile import HostRule, PassthroughRule, Profile, Rule, SriovRule, use_of
 from gpupass.model.record import RecordKind
-from gpupass.planner.handover import attach_plan, detach_plan, holder_of, unbind_plan
+from gpupass.planner.handover import attach_plan, clean_plan, detach_plan, holder_of, unbind_plan
 from gpupass.planner.imagine import imagine
 from gpupass.planner.parts import parts_of
 from gpupass.planner.selection import Chosen, Wanted, attachments, choose
@@ -62,12 +69,15 @@ class _Draft:
     waits: list[str] = field(default_factory=list)
     foreign: list[str] = field(default_factory=list)
     devices: dict[Address, None] = field(default_factory=dict)
+    refused: set[str] = field(default_factory=set)
 
     def plan(self) -> Plan:
-        self.findings += _quarrels(self.chosen)
         for phase in (self._detach, self._unbind, self._set_vfs, self._bind, self._attach):
             for one in self.chosen:
-                phase(one)
+                if one.name not in self.refused:
+                    self._try(phase, one)
+        if self.steps:
+            self.findings += _quarrels(self.chosen)
         title = ", ".join(f"{one.name}: {use_of(one.rule)} {one.device.address}" for one in self.chosen)
         return Plan(
             title=title,
@@ -77,6 +87,13 @@ class _Draft:
             disruptions=tuple(dict.fromkeys(self.disruptions)),
             waits=tuple(self.waits),
         )
+
+    def _try(self, phase: Callable[[Chosen], None], one: Chosen) -> None:
+        """Where one phase says no, the later ones would only say it again in other words."""
+        found = len(self.findings)
+        phase(one)
+        if any(finding.fatal for finding in self.findings[found:]):
+            self.refused.add(one.name)
 
     def _add(self, plan: Plan) -> None:
         self.steps += plan.steps
@@ -144,7 +161,9 @@ class _Draft:
                     remedy=f"gpupass adopt {device.address}, or take-over: true for {one.rule.name}",
                 )
             )
-        elif device.on_vfio or (ours and origin is not None and isinstance(one.rule, HostRule)):
+        elif device.on_vfio or (
+            origin is not None and ours and isinstance(one.rule, HostRule) and device.driver != origin.driver
+        ):
             self._add(unbind_plan(self.host, device))
         device = self._now(one)
         if driver is not None and device.driver != driver:
@@ -188,6 +207,9 @@ class _Draft:
                     return
                 self._add(plan_bind(self.host, device, rule.driver, rule.with_, rule.allow_boot_display))
             case SriovRule() as rule if rule.vfs:
+                for number, vf in tuple(self._functions(one)):
+                    if number is not None and wanted_driver(rule.vf, number) != vf.driver:
+                        self._add(clean_plan(self.host, vf))
                 self._add(plan_vf_drivers(self.host, device, rule.vf, rule.take_over))
 
     def _attach(self, one: Chosen) -> None:

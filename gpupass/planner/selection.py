@@ -7,8 +7,8 @@ from fnmatch import fnmatchcase
 from gpupass.errors import Usage
 from gpupass.model.address import Address
 from gpupass.model.host import Device, Host
-from gpupass.model.profile import Attachment, Place, Profile, Rule, Select
-from gpupass.model.select import card_in_slot, serials_of, uuid_of
+from gpupass.model.profile import Attachment, PassthroughRule, Place, Profile, Rule, Select, use_of
+from gpupass.model.select import card_in_slot, drivers_of, serials_of, uuid_of
 
 _VENDORS = {"nvidia": 0x10DE, "amd": 0x1002, "intel": 0x8086}
 _CLASSES = {"display": "03", "accelerator": "12", "network": "02", "storage": "01"}
@@ -30,6 +30,15 @@ class Wanted:
     attachment: Attachment
     chosen: Chosen
     vf: int | None = None
+
+    @property
+    def address(self) -> Address | None:
+        """None: there is no such VF yet."""
+        device = self.chosen.device
+        if self.vf is None:
+            return device.address
+        vfs = device.facts.sriov.vfs if device.facts.sriov is not None else ()
+        return vfs[self.vf] if self.vf < len(vfs) else None
 
 
 def candidates(profile: Profile, host: Host) -> tuple[Address, ...]:
@@ -88,8 +97,20 @@ def attachments(profile: Profile, chosen: tuple[Chosen, ...], host: Host) -> tup
                     f"known here: {known}",
                 )
             )
+    problems += [_kept(want) for want in found if want.vf is None and not _lent(want.chosen.rule)]
     require_none("use this profile here", problems)
     return tuple(found)
+
+
+def _lent(rule: Rule) -> bool:
+    return isinstance(rule, PassthroughRule)
+
+
+def _kept(want: Wanted) -> tuple[str, str]:
+    """Only to be seen here where the attachment names an address."""
+    rule, attachment = want.chosen.rule, want.attachment
+    use = f"{rule.name} says use: {use_of(rule)}"
+    return f"{_at(attachment.place)}{attachment.device} cannot be attached: {use}", "use: passthrough"
 
 
 def require_none(verb: str, problems: list[tuple[str, str]]) -> None:
@@ -114,7 +135,7 @@ def _by_address(attachment: Attachment, chosen: dict[Address, Chosen], host: Hos
 
 
 def _near(select: Select, host: Host) -> Iterable[Device]:
-    """By what every look knows: address, slot, vendor, class, driver."""
+    """By what every look knows: address, slot, vendor, class."""
     if select.address is not None:
         devices: Iterable[Device] = host.devices_at((select.address,))
     elif select.slot is not None:
@@ -130,10 +151,8 @@ def _could_fit(select: Select, device: Device) -> bool:
     named = (select.address, select.slot, select.uuid, select.serial, select.class_)
     if all(part is None for part in named) and not device.is_gpu:
         return False
-    return (
-        (select.vendor is None or device.vendor == _vendor(select.vendor))
-        and (select.class_ is None or f"{device.class_code:06x}".startswith(_class(select.class_)))
-        and (select.driver is None or device.driver == select.driver)
+    return (select.vendor is None or device.vendor == _vendor(select.vendor)) and (
+        select.class_ is None or f"{device.class_code:06x}".startswith(_class(select.class_))
     )
 
 
@@ -141,6 +160,7 @@ def _fits(select: Select, device: Device, host: Host) -> bool:
     return (
         (select.uuid is None or (uuid_of(device, host) or "").lower() == select.uuid.lower())
         and (select.serial is None or select.serial.lower() in serials_of(device, host))
+        and (select.driver is None or select.driver in drivers_of(device, host))
         and (select.model is None or _model_fits(select.model, device))
         and (select.numa is None or (device.detail is not None and device.detail.numa_node == select.numa))
     )
