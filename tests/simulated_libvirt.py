@@ -110,6 +110,10 @@ class SimulatedLibvirt:
             if plugged.asked:
                 self._eject(self.guests[name], plugged)
 
+    def holders(self, address: str) -> list[str]:
+        """The domains that have it."""
+        return [guest.name for guest in self.guests.values() if address in guest.live]
+
     # the interface of Hypervisor
 
     def events(self) -> int:
