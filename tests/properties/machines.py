@@ -99,7 +99,8 @@ class _Past:
         """Its whole group, by driverctl perhaps."""
         self.machine.register_driver("vfio-pci")
         for member in self._group(device):
-            if not self.machine.libvirt.holders(member) and member != DISK:
+            vfs = self.machine.sriov.vfs(member)
+            if not any(map(self.machine.libvirt.holders, (member, *vfs))) and member != DISK:
                 self.machine.put(f"{self.machine.tree.path(member)}/driver_override", "vfio-pci\n")
                 if self.machine.sriov.has(member):
                     self.machine.sriov.remove(member)

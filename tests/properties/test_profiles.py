@@ -55,7 +55,7 @@ def test_reached_or_refused_and_back(case, hidden, new_state):
         assert set(endings(taken_back)) <= {"done"}, [report.note for report in taken_back.reports]
         assert machine.touched() <= allowed
         assert hardware(machine) == old
-        if not past:
+        if not past and not any(rule.take_over for rule in profile.gpus):
             assert machine.snapshot() == before
 
 
