@@ -19,12 +19,16 @@ def build(root: Path, functions: int) -> Path:
     return root
 
 
-def _function(number: int) -> Function:
+def address(number: int) -> str:
     bus, rest = divmod(number, 256)
     domain, bus = divmod(bus, 64)
+    return f"{domain:04x}:{bus:02x}:{rest >> 3:02x}.{rest & 7}"
+
+
+def _function(number: int) -> Function:
     gpu = number % GPU_EVERY == 1
     return Function(
-        address=f"{domain:04x}:{bus:02x}:{rest >> 3:02x}.{rest & 7}",
+        address=address(number),
         ids="10de:2330" if gpu else "8086:1563",
         class_code=0x030200 if gpu else 0x020000,
         driver="vfio-pci" if gpu else "ixgbe",

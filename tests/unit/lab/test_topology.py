@@ -36,7 +36,7 @@ def test_the_three_promised_topologies_are_there() -> None:
 
 
 def test_unknown_topology_names_the_known() -> None:
-    with pytest.raises(Usage, match=r"cannot find topology 'nope': known are groups, simple, sriov"):
+    with pytest.raises(Usage, match=r"cannot find topology 'nope': known are groups, mixed, simple, sriov"):
         topology.load("nope")
 
 
