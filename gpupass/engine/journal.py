@@ -17,9 +17,10 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from gpupass import steps
 from gpupass.errors import GpupassError, Refused
-from gpupass.model.address import BOOT, Address, parse_address
-from gpupass.model.codec import SCHEMA, decode_step, encode_step
+from gpupass.model.address import BOOT, Address
+from gpupass.model.codec import SCHEMA, decode, decode_step, encode_step
 from gpupass.model.plan import Plan, Step
 from gpupass.system import System
 from gpupass.system.state import ensure_directory, set_aside, sync_directory
@@ -214,8 +215,12 @@ def read(path: Path) -> Operation | None:
         operation = _first(path, lines[0])
         for line in lines[1:]:
             operation = _apply(operation, line)
-        if not all(0 <= number < len(operation.steps) for number in operation.before):
-            raise ValueError("a step that was never planned")
+        for number, before in operation.before.items():
+            if not 0 <= number < len(operation.steps):
+                raise ValueError("a step that was never planned")
+            steps.require_before(operation.steps[number], before)
+        if not operation.done | operation.undone <= operation.before.keys():
+            raise ValueError("a step that was never begun")
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
         set_aside(path)
         return None
@@ -225,12 +230,12 @@ def read(path: Path) -> Operation | None:
 def _first(path: Path, line: dict[str, Any]) -> Operation:
     if line["schema"] != SCHEMA:
         raise ValueError("not of this version")
-    devices = tuple(BOOT if text == BOOT else parse_address(text) for text in line["devices"])
+    devices: tuple[Address, ...] = decode(tuple[Address, ...], line["devices"])
     return Operation(
         path=path,
         title=str(line["begin"]),
         steps=tuple(decode_step(step) for step in line["plan"]),
-        devices=tuple(address for address in devices if address is not None),
+        devices=devices,
         boot_id=str(line["boot_id"]),
         time=str(line["time"]),
         user=str(line.get("user", "")),

@@ -4,14 +4,15 @@ from dataclasses import fields, is_dataclass
 from enum import Enum
 from functools import cache
 from types import NoneType, UnionType
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, Union, get_args, get_origin, get_type_hints, is_typeddict
 
+from gpupass.model.address import BOOT, Address, parse_address
 from gpupass.model.apply import Apply
 from gpupass.model.encode import SCHEMA, encode
 from gpupass.model.plan import Step
 from gpupass.model.record import Record
 
-__all__ = ["SCHEMA", "decode_apply", "decode_record", "decode_step", "encode", "encode_step"]
+__all__ = ["SCHEMA", "decode", "decode_apply", "decode_record", "decode_step", "encode", "encode_step"]
 _STEPS: dict[str, type[Step]] = {kind.__name__: kind for kind in get_args(Step)}
 
 
@@ -41,6 +42,11 @@ def decode_record(data: dict[str, Any]) -> Record:
     return record
 
 
+def decode(kind: Any, data: Any) -> Any:
+    """ValueError when the data are not of this type: plain, optional, tuple, dict, TypedDict or dataclass."""
+    return _decode(kind, data)
+
+
 _hints = cache(get_type_hints)
 
 
@@ -54,6 +60,16 @@ def _decode(kind: Any, data: Any) -> Any:
         if not isinstance(data, list):
             raise ValueError(f"expected a list, not {data!r}")
         return tuple(_decode(get_args(kind)[0], item) for item in data)
+    if origin is dict:
+        if not isinstance(data, dict):
+            raise ValueError(f"expected a mapping, not {data!r}")
+        name, value = get_args(kind)
+        return {_decode(name, key): _decode(value, item) for key, item in data.items()}
+    if is_typeddict(kind):
+        hints = _hints(kind)
+        if not isinstance(data, dict) or data.keys() != hints.keys():
+            raise ValueError(f"expected {', '.join(hints)}, not {data!r}")
+        return {name: _decode(hint, data[name]) for name, hint in hints.items()}
     if is_dataclass(kind) and isinstance(kind, type):
         if not isinstance(data, dict) or not data.keys() <= {f.name for f in fields(kind)}:
             raise ValueError(f"expected the fields of {kind.__name__}, not {data!r}")
@@ -62,6 +78,8 @@ def _decode(kind: Any, data: Any) -> Any:
             return kind(**{name: _decode(hints[name], item) for name, item in data.items()})
         except TypeError as error:
             raise ValueError(str(error)) from None
+    if kind is Address and data != BOOT and (not isinstance(data, str) or parse_address(data) != data):
+        raise ValueError(f"expected an address, not {data!r}")
     kind = getattr(kind, "__supertype__", kind)
     if isinstance(kind, type) and issubclass(kind, Enum):
         return kind(data)

@@ -3,8 +3,10 @@
 `do` and `undo` are idempotent: after a crash they may run twice. A step holds no policy.
 """
 
+from types import NoneType
 from typing import Any, assert_never
 
+from gpupass.model.codec import decode
 from gpupass.model.plan import (
     AttachDevice,
     AwaitRelease,
@@ -20,8 +22,20 @@ from gpupass.model.plan import (
     WriteFile,
     WriteRecord,
 )
+from gpupass.model.record import Record
 from gpupass.steps import bind, file, guest, module, persistence, record, refresh, release, reset, unit, vfs
 from gpupass.system import System
+
+_BEFORE: dict[type[Step], Any] = {
+    BindDriver: bind.Binding,
+    SetVfs: vfs.Functions,
+    WriteRecord: Record | None,
+    AttachDevice: bool,
+    DetachDevice: bool,
+    SetPersistence: bool,
+    WriteFile: file.Before,
+    EnableUnit: bool,
+}
 
 
 def current(step: Step, system: System) -> Any:
@@ -45,6 +59,11 @@ def current(step: Step, system: System) -> Any:
             return None
         case _:
             assert_never(step)
+
+
+def require_before(step: Step, before: Any) -> None:
+    """ValueError when this is no value that `current` could have told of such a step."""
+    decode(_BEFORE.get(type(step), NoneType), before)
 
 
 def do(step: Step, system: System, deadline: float) -> None:

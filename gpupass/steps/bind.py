@@ -1,6 +1,6 @@
 """Which driver has a PCI function: driver_override, unbind, drivers_probe; each write verified."""
 
-from typing import Any
+from typing import Any, TypedDict
 
 from gpupass.errors import GpupassError, NeedsPerson, NotClean
 from gpupass.model.address import Address
@@ -12,7 +12,14 @@ _UNBIND_SECONDS = 20.0
 _PROBE_SECONDS = 60.0  # a GPU driver's probe loads firmware
 
 
-def current(step: BindDriver, system: System) -> dict[str, str | None]:
+class Binding(TypedDict):
+    """The driver of a function and its driver_override."""
+
+    driver: str | None
+    override: str | None
+
+
+def current(step: BindDriver, system: System) -> Binding:
     device = _device(step.address)
     override = system.read(f"{device}/driver_override")
     return {
@@ -39,9 +46,7 @@ def undo(step: BindDriver, before: Any, system: System) -> None:
     _reach(system, step.address, before["driver"], before["override"], now)
 
 
-def _reach(
-    system: System, address: Address, driver: str | None, override: str | None, now: dict[str, str | None]
-) -> None:
+def _reach(system: System, address: Address, driver: str | None, override: str | None, now: Binding) -> None:
     device = _device(address)
     if now["override"] != override:
         _write(

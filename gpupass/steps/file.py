@@ -1,11 +1,25 @@
 """One whole file of the host, replaced or removed."""
 
-from typing import Any
+from typing import Any, TypedDict
 
 from gpupass.errors import NeedsPerson
 from gpupass.model.boot import HostFile
 from gpupass.model.plan import WriteFile
 from gpupass.system import System
+
+
+class Content(TypedDict):
+    """A file, without its path."""
+
+    text: str
+    mode: int
+
+
+class Before(TypedDict):
+    """None: no file; and the directories that were not there, the deepest first."""
+
+    file: Content | None
+    missing: tuple[str, ...]
 
 
 def current(step: WriteFile, system: System) -> dict[str, Any]:

@@ -5,7 +5,7 @@ and waits for ever in a removal under an open VFIO file.
 """
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypedDict
 
 from gpupass.errors import GpupassError, NeedsPerson, NotClean
 from gpupass.model.address import Address
@@ -17,7 +17,15 @@ from gpupass.system.guarded import WriteHung
 _SECONDS = 60.0  # a PF's driver talks to its firmware, VF drivers probe
 
 
-def current(step: SetVfs, system: System) -> dict[str, Any]:
+class Functions(TypedDict):
+    """How many VFs, may the kernel bind new ones, and who drives those that are there."""
+
+    count: int
+    autoprobe: bool
+    vfs: dict[Address, bind.Binding]
+
+
+def current(step: SetVfs, system: System) -> Functions:
     """With the drivers of the VFs there are, which another number would lose."""
     device = f"/sys/bus/pci/devices/{step.address}"
     return {
@@ -48,17 +56,17 @@ def undo(step: SetVfs, before: Any, system: System) -> None:
             bind.do(_binding(vf, had["driver"], had["override"]), system)
 
 
-def _binding(vf: str, driver: str | None = None, override: str | None = None) -> BindDriver:
-    return BindDriver(address=Address(vf), driver=driver, override=override)
+def _binding(vf: Address, driver: str | None = None, override: str | None = None) -> BindDriver:
+    return BindDriver(address=vf, driver=driver, override=override)
 
 
-def _vfs(system: System, pf: Address) -> Iterator[str]:
+def _vfs(system: System, pf: Address) -> Iterator[Address]:
     device = f"/sys/bus/pci/devices/{pf}"
     links = (name for name in system.names(device) if name.startswith("virtfn"))
-    return (vf for name in links if (vf := system.link(f"{device}/{name}")) is not None)
+    return (Address(vf) for name in links if (vf := system.link(f"{device}/{name}")) is not None)
 
 
-def _reach(system: System, address: Address, count: int, autoprobe: bool, now: dict[str, Any]) -> None:
+def _reach(system: System, address: Address, count: int, autoprobe: bool, now: Functions) -> None:
     if now["autoprobe"] != autoprobe:
         _write(system, address, "sriov_drivers_autoprobe", str(int(autoprobe)))
     if now["count"] == count:

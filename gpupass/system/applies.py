@@ -40,7 +40,10 @@ def _read(path: Path) -> Apply | None:
         data: Any = json.loads(path.read_bytes())
         if not isinstance(data, dict) or data.pop("schema", None) != SCHEMA:
             raise ValueError("not of this version")
-        return decode_apply(data)
+        apply = decode_apply(data)
+        if apply.id != path.stem:
+            raise ValueError("of another name")
+        return apply
     except OSError:
         return None
     except (ValueError, RecursionError):

@@ -96,7 +96,7 @@ def fuzz_profiles(count: int, seed: int = 0) -> int:
 def _survives(chance: random.Random, corpus: list[bytes], which: str) -> bool:
     data = chance.choice(corpus)
     for _ in range(chance.choice((1, 1, 2, 3, 8))):
-        data = chance.choice(_MUTATIONS)(chance, data)
+        data = chance.choice(MUTATIONS)(chance, data)
     files = {"p.yaml": data, "other.yaml": chance.choice(corpus), "../third.yaml": data[: len(data) // 2]}
 
     def read(path: str) -> str:
@@ -161,4 +161,4 @@ def _rename(chance: random.Random, data: bytes) -> bytes:
     )
 
 
-_MUTATIONS: tuple[Mutation, ...] = (_flip, _cut, _repeat, _swap, _insert, _replace, _rename)
+MUTATIONS: tuple[Mutation, ...] = (_flip, _cut, _repeat, _swap, _insert, _replace, _rename)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from gpupass.engine import journal
 from gpupass.errors import GpupassError, Refused
+from gpupass.model.address import BOOT, Address
 from gpupass.model.codec import decode_record, decode_step, encode_step
 from gpupass.model.encode import encode
 from gpupass.model.plan import BindDriver, Plan, Step, addresses_of
@@ -25,6 +26,8 @@ STEP_KINDS = get_args(Step)
 
 def values(kind):
     """Any value of a type that a step or a record has."""
+    if kind is Address:
+        return st.sampled_from([GPU, LONE, BOOT])
     kind = getattr(kind, "__supertype__", kind)
     if get_origin(kind) in (Union, UnionType):
         return st.one_of(values(arm) for arm in get_args(kind))
@@ -80,6 +83,7 @@ def test_no_content_of_a_journal_is_a_traceback(line, second, machine):
         assert operation is None or (operation.title, operation.steps) == ("x", ())
 
 
+NOTHING = {"driver": None, "override": None}
 STEPS = tuple(BindDriver(address=a, driver="vfio-pci", override="vfio-pci") for a in (GPU, LONE))
 
 
@@ -91,10 +95,10 @@ def test_what_is_appended_is_read_back(machine):
     operation = begun(machine)
     assert journal.read(operation.path) == operation
     for append in (
-        lambda o: journal.intent(o, 0, {"driver": None}),
+        lambda o: journal.intent(o, 0, NOTHING),
         lambda o: journal.pending(o, 0, "not yet"),
         lambda o: journal.done(o, 0),
-        lambda o: journal.intent(o, 1, None),
+        lambda o: journal.intent(o, 1, NOTHING),
         lambda o: journal.rolling_back(o, "why"),
         lambda o: journal.undone(o, 0),
     ):
@@ -112,10 +116,10 @@ def test_a_torn_tail_is_cut_before_the_next_line(machine):
         file.write(b'{"intent": 0, "before": {"driver": "nouveau", "override": null, "and so o')
     (found,) = journal.open_operations(machine)
     assert (found.lines, found.before) == (1, {})
-    journal.intent(found, 0, "x")
+    journal.intent(found, 0, NOTHING)
     assert len(operation.path.read_text().splitlines()) == 2
     (found,) = journal.open_operations(machine)
-    assert found.before == {0: "x"}
+    assert found.before == {0: NOTHING}
 
 
 def test_oldest_first_and_only_for_root_to_read(machine):

@@ -1,0 +1,138 @@
+"""State directories through the mincer: journals, records and applies that no gpupass has written.
+
+Afterwards recover, history and rollback answer or refuse, and nothing outside the directory is written.
+"""
+
+import logging
+import os
+import random
+import re
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from gpupass import app
+from gpupass.app import profile as trip
+from gpupass.errors import GpupassError
+from gpupass.profiles import load_profile
+from tests.fuzz.profiles import MUTATIONS
+from tests.profile_trips import apply, plan
+from tests.simulated import Machine
+
+_TOKEN = re.compile(rb'"[^"]*"|[\w.-]+|[^\w\s"]')
+_NASTY = (
+    *(b"null", b"true", b"-1", b"0", b"7", b"99999999999999999999", b"1e999", b"NaN", b"{}", b"[]", b'""'),
+    *(b'"../../../../tmp/gpupass-was-here"', b'"/etc/passwd"', b'"\\u0000"', b'"\\ud800"', b'"boot"'),
+    *(b'"0000:02:00.0"', b'"0000:0a:00.0"', b'"0000:ff:1f.7"', b'"vfio-pci"', b'"done"', b'"intent"'),
+)
+_WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
+_EVENTS = {
+    "os.rename": 2,
+    "os.remove": 1,
+    "os.rmdir": 1,
+    "os.mkdir": 1,
+    "os.link": 2,
+    "os.symlink": 2,
+    "os.truncate": 1,
+}
+_allowed: list[Path] = []  # while a guard is up: the only place that may be written to
+_outside: list[str] = []
+
+
+def _audit(event: str, arguments: tuple[object, ...]) -> None:
+    if not _allowed:
+        return
+    if event == "open" and isinstance(arguments[0], str | bytes) and int(arguments[2] or 0) & _WRITES:
+        paths = arguments[:1]
+    else:
+        paths = arguments[: _EVENTS.get(event, 0)]
+    for path in paths:
+        if isinstance(path, int):  # an open file's
+            continue
+        where = os.path.realpath(os.fsdecode(path))
+        if not where.startswith(f"{_allowed[0]}/") and where != str(_allowed[0]):
+            _outside.append(f"{event} {where}")
+
+
+@contextmanager
+def _guard(directory: Path) -> Iterator[None]:
+    if "hooked" not in _state:
+        sys.addaudithook(_audit)
+        _state.add("hooked")
+    _outside.clear()
+    _allowed.append(Path(os.path.realpath(directory)))
+    try:
+        yield
+    finally:
+        _allowed.clear()
+    assert not _outside, _outside
+
+
+_state: set[str] = set()
+
+
+def fuzz_states(originals: list[Machine], where: Path, number_of: int, seed: int = 0) -> int:
+    """Mince `number_of` state directories; in how many something was set aside."""
+    logging.getLogger("gpupass").addHandler(logging.NullHandler())
+    logging.getLogger("gpupass").propagate = False
+    chance = random.Random(seed)
+    try:
+        return sum(
+            _survives(chance, chance.choice(originals), where, f"seed {seed}, number {number}")
+            for number in range(number_of)
+        )
+    finally:
+        logging.getLogger("gpupass").propagate = True
+
+
+def _survives(chance: random.Random, original: Machine, where: Path, which: str) -> bool:
+    machine = original.clone(where)
+    files = sorted(path for path in where.rglob("*.json*") if path.is_file())
+    path = chance.choice(files)
+    data = path.read_bytes()
+    for _ in range(chance.choice((1, 1, 2, 4))):
+        data = chance.choice((_swap_tokens, _put_token, _put_token, *MUTATIONS))(chance, data)
+    path.write_bytes(data)
+    try:
+        with _guard(where):
+            _go(machine)
+    except Exception as error:
+        what = f"{which}: {type(error).__name__}: {error} from {path.relative_to(where)}: {data!r}"
+        raise AssertionError(what) from error
+    aside = any(where.rglob("*.damaged*"))
+    shutil.rmtree(where)
+    return aside
+
+
+def _go(machine: Machine) -> None:
+    for verb in (app.recover, trip.history, _plan_the_way_back, app.recover):
+        try:
+            verb(machine)
+        except GpupassError:
+            continue
+
+
+def _plan_the_way_back(machine: Machine) -> None:
+    entry = trip.last_apply(machine)
+    before = load_profile("before", lambda name: entry.before, "")
+    plan(machine, before)
+    apply(machine, before, takes_back=entry.id, allow_disruption=True)
+
+
+def _put_token(chance: random.Random, data: bytes) -> bytes:
+    found = list(_TOKEN.finditer(data))
+    if not found:
+        return data
+    match = chance.choice(found)
+    return data[: match.start()] + chance.choice(_NASTY) + data[match.end() :]
+
+
+def _swap_tokens(chance: random.Random, data: bytes) -> bytes:
+    words = _TOKEN.findall(data)
+    return _put(data, chance.choice(words), chance.choice(words)) if words else data
+
+
+def _put(data: bytes, old: bytes, new: bytes) -> bytes:
+    return data.replace(old, new, 1)
