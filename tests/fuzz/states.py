@@ -11,12 +11,17 @@ import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from gpupass import app
 from gpupass.app import profile as trip
+from gpupass.engine import journal
 from gpupass.errors import GpupassError
 from gpupass.profiles import load_profile
+from gpupass.system import System
+from gpupass.system.applies import read_applies
+from gpupass.system.state import read_records
 from tests.fuzz.profiles import MUTATIONS
 from tests.profile_trips import apply, plan
 from tests.simulated import Machine
@@ -73,37 +78,68 @@ def _guard(directory: Path) -> Iterator[None]:
 _state: set[str] = set()
 
 
-def fuzz_states(originals: list[Machine], where: Path, number_of: int, seed: int = 0) -> int:
-    """Mince `number_of` state directories; in how many something was set aside."""
-    logging.getLogger("gpupass").addHandler(logging.NullHandler())
-    logging.getLogger("gpupass").propagate = False
+@dataclass
+class Minced:
+    """What became of them."""
+
+    aside: int = 0
+    believed: int = 0
+    trips: int = 0
+
+
+def fuzz_states(originals: list[Machine], where: Path, count: int, trips: int, seed: int = 0) -> Minced:
+    """Mince a file in `count` state directories; of those still believed, recover and roll back `trips`."""
     chance = random.Random(seed)
+    logger = logging.getLogger("gpupass")
+    logger.disabled, minced = True, Minced()
     try:
-        return sum(
-            _survives(chance, chance.choice(originals), where, f"seed {seed}, number {number}")
-            for number in range(number_of)
-        )
+        for number in range(count):
+            original = chance.choice(originals)
+            path = chance.choice(sorted(p for p in original.state.rglob("*.json*") if p.is_file()))
+            data = path.read_bytes()
+            for _ in range(chance.choice((1, 1, 2, 4))):
+                data = chance.choice((_swap_tokens, _put_token, _put_token, *MUTATIONS))(chance, data)
+            with _told(f"seed {seed}, number {number}: {path.parent.name}: {data!r}"):
+                _survives(original, path.relative_to(original.state), data, where, minced, trips)
     finally:
-        logging.getLogger("gpupass").propagate = True
+        logger.disabled = False
+    return minced
 
 
-def _survives(chance: random.Random, original: Machine, where: Path, which: str) -> bool:
-    machine = original.clone(where)
-    files = sorted(path for path in where.rglob("*.json*") if path.is_file())
-    path = chance.choice(files)
-    data = path.read_bytes()
-    for _ in range(chance.choice((1, 1, 2, 4))):
-        data = chance.choice((_swap_tokens, _put_token, _put_token, *MUTATIONS))(chance, data)
-    path.write_bytes(data)
+@contextmanager
+def _told(which: str) -> Iterator[None]:
     try:
-        with _guard(where):
-            _go(machine)
+        yield
     except Exception as error:
-        what = f"{which}: {type(error).__name__}: {error} from {path.relative_to(where)}: {data!r}"
-        raise AssertionError(what) from error
-    aside = any(where.rglob("*.damaged*"))
+        raise AssertionError(f"{type(error).__name__}: {error} by {which}") from error
+
+
+def _survives(original: Machine, path: Path, data: bytes, where: Path, minced: Minced, trips: int) -> None:
+    alone = where / path
+    alone.parent.mkdir(parents=True)
+    alone.write_bytes(data)
+    with _guard(where):
+        _read(where)
+    believed = not any(alone.parent.glob("*.damaged*"))
     shutil.rmtree(where)
-    return aside
+    minced.believed += believed
+    minced.aside += not believed
+    if not believed or minced.trips == trips:
+        return
+    minced.trips += 1
+    machine = original.clone(where)
+    (where / path).write_bytes(data)
+    with _guard(where):
+        _go(machine)
+    shutil.rmtree(where)
+
+
+def _read(state: Path) -> None:
+    reader = System("/nonexistent", state)
+    list(journal.open_operations(reader))
+    list(journal.ended_operations(reader))
+    read_applies(state)
+    read_records(state)
 
 
 def _go(machine: Machine) -> None:
