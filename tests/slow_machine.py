@@ -8,7 +8,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 from tests.host_tree import Function
-from tests.simulated import Machine
+from tests.simulated import FUNCTIONS, Machine
 
 GPUS = tuple(f"0000:{bus:02x}:00.0" for bus in range(0x41, 0x49))
 _PROBE = 0.5  # a driver binds or lets go
@@ -25,14 +25,14 @@ class SlowMachine(Machine):
 
 @contextmanager
 def slow_machine(state: Path) -> Iterator[SlowMachine]:
-    functions = tuple(
+    cards = tuple(
         Function(
             address=gpu, ids="1234:1111", class_code=0x038000, driver="bochs-drm", group=number, reset="flr"
         )
-        for number, gpu in enumerate(GPUS)
+        for number, gpu in enumerate(GPUS, 100)
     )
     with (
         patch.object(os, "geteuid", lambda: 0),
         patch("gpupass.system.names.pci_names", lambda ids: {}),
     ):
-        yield SlowMachine(state, functions)
+        yield SlowMachine(state, (*FUNCTIONS, *cards))

@@ -12,6 +12,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
@@ -163,12 +164,22 @@ def open_operations(system: System) -> Iterator[Operation]:
         raise Refused(
             f"cannot read the journal in {directory}: {error.strerror}", "run it with sudo"
         ) from None
+    _sweep(directory, names)
     for path in (directory / name for name in names if name.endswith(".jsonl")):
         operation = read(path)
         if operation is not None and operation.end is not None:
             _file(operation)
         elif operation is not None:
             yield operation
+
+
+def _sweep(directory: Path, names: list[str]) -> None:
+    """Half-made journals of processes that were killed; their plans were never begun."""
+    for name in names:
+        pid = name.removeprefix(".").partition("-")[0]
+        if name.endswith(".new") and pid.isdecimal() and not Path(f"/proc/{pid}").exists():
+            with suppress(OSError):
+                (directory / name).unlink()
 
 
 def _file(operation: Operation) -> Operation:
