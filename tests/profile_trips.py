@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 from gpupass.app import profile as trip
-from gpupass.app.profile import Applied, Order
+from gpupass.app.apply import Applied, apply_profile
+from gpupass.app.profile import Order
 from gpupass.errors import GpupassError
 from gpupass.model.plan import HostPlan
 from gpupass.model.profile import Profile
@@ -24,7 +25,7 @@ def plan(machine: Machine, text: str | Profile, **order: object) -> HostPlan:
 
 
 def apply(machine: Machine, text: str | Profile, **order: object) -> Applied:
-    return trip.apply(machine, profile_of(text), replace(ORDER, **order))
+    return apply_profile(machine, profile_of(text), replace(ORDER, **order))
 
 
 def rollback(machine: Machine, **order: object) -> Applied:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 
 from gpupass import planner
@@ -21,10 +22,12 @@ from gpupass.engine.journal import Operation
 from gpupass.engine.run import execute, resume
 from gpupass.errors import Busy, GpupassError
 from gpupass.model.address import Address, parse_address
+from gpupass.model.apply import ApplyEnd
 from gpupass.model.plan import Plan
 from gpupass.model.record import Record, RecordKind
 from gpupass.observe import nothing, observe
 from gpupass.system import System
+from gpupass.system.applies import read_applies, write_apply
 from gpupass.system.locks import hold
 from gpupass.system.state import read_record, read_records, record_path, remove, require_readable
 
@@ -39,6 +42,7 @@ def recover(system: System, *, connect: str = QEMU, wait: bool = False) -> tuple
     require_root()
     deadline = math.inf if wait else system.monotonic()
     reports = [_recover_one(system, operation, deadline) for operation in unfinished(system)]
+    _close_applies(system)
     return (*reports, *_clean_leftovers(system, connect, deadline))
 
 
@@ -61,6 +65,15 @@ def quarantined(system: System) -> tuple[Record, ...]:
     """Every device nobody gets at present."""
     require_readable(system.state)
     return tuple(record for record in read_records(system.state) if record.kind is RecordKind.QUARANTINE)
+
+
+def _close_applies(system: System) -> None:
+    """Applies that were killed: nobody holds their devices, and none of their operations is open."""
+    going_on = {operation.apply for operation in unfinished(system)}
+    for entry in read_applies(system.state):
+        if entry.end is ApplyEnd.RUNNING and entry.id not in going_on:
+            with suppress(Busy), hold(system.state, entry.devices, wait=0.0):
+                write_apply(system.state, replace(entry, end=ApplyEnd.INTERRUPTED))
 
 
 def _recover_one(system: System, operation: Operation, deadline: float) -> Report:

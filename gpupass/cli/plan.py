@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 
 from gpupass.app import profile as trip
-from gpupass.app.profile import Applied, Order
+from gpupass.app.apply import Applied, apply_profile, apply_when_ready, require_same
+from gpupass.app.profile import Order
 from gpupass.app.profile_file import load_file
 from gpupass.app.saved_plan import is_plan, plan_text, read_plan
 from gpupass.cli.inspect import system_at
@@ -15,6 +16,7 @@ from gpupass.cli.output import connect_option, host_option, json_option, print_j
 from gpupass.cli.plan_view import plan_data, show_differences, show_host_plan
 from gpupass.cli.report import report_data, show_reports, status_of, step_text
 from gpupass.errors import Pending, Refused, Usage
+from gpupass.model.encode import encode
 from gpupass.model.plan import HostPlan, Step, WriteRecord
 from gpupass.model.profile import Profile
 from gpupass.profiles import load_profile
@@ -96,7 +98,7 @@ def apply(
     profile = saved[0] if saved else load_file(system, file)
     if boot or wait is not None:
         seconds = wait if wait is not None else _BOOT_PATIENCE
-        return _show_applied(trip.apply_when_ready(system, profile, order, seconds), as_json)
+        return _show_applied(apply_when_ready(system, profile, order, seconds), as_json)
     if saved is None:
         return _agree_and_apply(system, profile, order, yes, as_json)
     order = replace(order, source=saved[1].source, connect=saved[1].connect)
@@ -166,7 +168,7 @@ def _agree_and_apply(
     """Show, ask, and do exactly what was shown."""
     made = trip.plan(system, profile, order)
     if saved is not None:
-        trip.require_same(saved, made)
+        require_same(saved, made)
     if not as_json:
         show_host_plan(made)
     if made.to_do and not yes and not made.refusals:
@@ -175,7 +177,7 @@ def _agree_and_apply(
         click.confirm("Do this?", abort=True, err=True)
     if not as_json:
         order = replace(order, on_step=_tell)
-    return _show_applied(trip.apply(system, profile, order, made), as_json)
+    return _show_applied(apply_profile(system, profile, order, made), as_json)
 
 
 def _tell(title: str, step: Step) -> None:
@@ -184,13 +186,18 @@ def _tell(title: str, step: Step) -> None:
 
 
 def _show_applied(applied: Applied, as_json: bool) -> int:
-    waits = applied.plan.waits
+    """At boot some devices may have been refused; otherwise nothing would have been done."""
+    waits, refusals = applied.plan.waits, applied.plan.refusals
     if as_json:
-        print_json(results=[report_data(report) for report in applied.reports], waits=list(waits))
+        results = [report_data(report) for report in applied.reports]
+        print_json(results=results, waits=list(waits), refused=encode(refusals))
     else:
         show_reports(*applied.reports, as_json=False)
-        if not applied.reports and not waits:
+        if not applied.reports and not waits and not refusals:
             click.echo("nothing to do: this host is as the profile says")
         for wait in waits:
             click.echo(f"waits: {wait}")
-    return status_of(applied.reports) or (Pending.exit_code if waits else 0)
+        for refusal in refusals:
+            click.echo(f"cannot: {refusal.message}\n        {refusal.remedy}", err=True)
+    refused = Refused.exit_code if refusals else 0
+    return status_of(applied.reports) or refused or (Pending.exit_code if waits else 0)

@@ -9,7 +9,8 @@ from gpupass.model.address import Address
 class ApplyEnd(StrEnum):
     """How an apply ended."""
 
-    RUNNING = "running"  # or killed: then `recover` says what became of its devices
+    RUNNING = "running"
+    INTERRUPTED = "interrupted"  # killed; `recover` has taken each of its devices to an end
     DONE = "done"
     FAILED = "failed"  # some device's change was rolled back
     PENDING = "pending"

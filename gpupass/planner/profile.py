@@ -220,7 +220,12 @@ class _Draft:
             name = want.attachment.domain
             device = functions.get(want.vf)
             domain = self.host.domain(name)
-            if device is None:
+            sriov = self._now(one).facts.sriov
+            if (
+                device is None and sriov is not None and sriov.enabled > (want.vf or 0)
+            ):  # only its PF can tell where
+                self.waits.append(f"{want.attachment.device} is not made yet: {name} gets it then")
+            elif device is None:
                 self.findings.append(
                     Finding(
                         message=f"{want.attachment.device} is not there, and {name} is to have it",

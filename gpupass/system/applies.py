@@ -28,11 +28,9 @@ def read_applies(state: Path) -> tuple[Apply, ...]:
 
 def new_id(state: Path, time: str) -> str:
     """Ids sort by time."""
-    stem = f"{time[:19].replace(':', '').replace('-', '')}-{os.getpid()}"
-    number = 0
-    while (state / "applies" / f"{stem}-{number}.json").exists():
-        number += 1
-    return f"{stem}-{number}"
+    stem = time[:19].replace(":", "").replace("-", "")
+    number = sum(1 for _ in (state / "applies").glob(f"{stem}-*.json"))
+    return f"{stem}-{number:03d}-{os.getpid()}"
 
 
 def _read(path: Path) -> Apply | None:

@@ -9,6 +9,7 @@ import pytest
 
 from gpupass import app
 from gpupass.app import profile as trip
+from gpupass.app.apply import apply_profile
 from gpupass.app.profile import Order
 from gpupass.errors import Busy, GpupassError
 from gpupass.system.locks import hold
@@ -130,7 +131,7 @@ def test_rolled_back_after_a_crash(name, prepared, killed_at_every_line):
     old = parts(machine)
     for point, killed in list(killed_at_every_line(machine, apply_it(wanted)).items())[1::4]:
         app.recover(killed)
-        assert trip.last_apply(killed).end == "running"
+        assert trip.last_apply(killed).end == "interrupted"
         rollback(killed)
         assert same_hardware(parts(killed), old), f"killed at {point}"
 
@@ -231,7 +232,7 @@ def test_two_applies_do_not_interleave(prepared):
 
 def test_an_apply_is_refused_while_another_gpupass_keeps_a_device(prepared, monkeypatch):
     machine = prepared(None)
-    monkeypatch.setattr("gpupass.app.profile.hold", lambda state, devices: hold(state, devices, wait=0.1))
+    monkeypatch.setattr("gpupass.app.apply.hold", lambda state, devices: hold(state, devices, wait=0.1))
     (machine.state / "locks").mkdir(parents=True)
     lock = os.open(machine.state / "locks" / NIC, os.O_RDWR | os.O_CREAT)
     fcntl.flock(lock, fcntl.LOCK_EX)
@@ -239,4 +240,4 @@ def test_an_apply_is_refused_while_another_gpupass_keeps_a_device(prepared, monk
         apply(machine, GIVEN)
     os.close(lock)
     assert machine.log == []
-    assert trip.apply(machine, profile_of(GIVEN), Order(workers=1)).done
+    assert apply_profile(machine, profile_of(GIVEN), Order(workers=1)).done

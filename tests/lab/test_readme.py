@@ -45,8 +45,9 @@ def typed_into(argv, line):
     return words[-1] if words else said, shell.wait(timeout=60)
 
 
-def test_first_steps(simple):
-    lines = commands("First steps")
+@pytest.mark.parametrize("heading", ["First steps", "Profiles"])
+def test_steps(simple, heading):
+    lines = commands(heading)
     assert len(lines) >= 8
     for line in lines:
         done = simple.lab.run(["sh", "-c", line], timeout=120)

@@ -15,7 +15,7 @@ from pathlib import Path
 sys.path.insert(0, "/opt/gpupass")
 
 from gpupass import app, errors
-from gpupass.app import profile
+from gpupass.app.apply import apply_profile
 from gpupass.app.profile import Order
 from gpupass.app.profile_file import load_file
 from gpupass.system import System
@@ -85,7 +85,7 @@ def bound():
 def applied(file=DEVICE):
     """As `gpupass apply --yes --allow-disruption`; a rolled back part is no success."""
     order = Order(source=file, allow_disruption=True)
-    if not profile.apply(System(), load_file(System(), file), order).done:
+    if not apply_profile(System(), load_file(System(), file), order).done:
         raise errors.GpupassError("not everything was applied")
 
 

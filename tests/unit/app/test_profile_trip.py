@@ -4,8 +4,10 @@ import pytest
 
 from gpupass import app
 from gpupass.app import profile as trip
+from gpupass.app.apply import apply_when_ready
 from gpupass.errors import Pending, Refused, Usage
 from gpupass.model.domain import DomainState
+from tests import slow_machine
 from tests.profile_trips import (
     apply,
     endings,
@@ -362,7 +364,7 @@ def foreign_binding_of_vf(machine):
 def test_a_domain_that_starts_later_gets_its_device(machine):
     machine.libvirt.stop("vm1")
     machine.at(20, start, machine, "vm1")
-    applied = trip.apply_when_ready(machine, profile_of(WHOLE), trip.Order(workers=1, partly=True), 60)
+    applied = apply_when_ready(machine, profile_of(WHOLE), trip.Order(workers=1, partly=True), 60)
     assert live(machine)["vm1"] == [GPU, GPU_AUDIO] and applied.done
     assert machine.clock < 1000 + 30
 
@@ -375,7 +377,7 @@ def test_a_device_that_appears_later_is_waited_for(machine: Machine):
     function = machine.functions[LONE]
     machine.unplug(LONE)
     machine.at(10, reappear, machine, function)
-    applied = trip.apply_when_ready(
+    applied = apply_when_ready(
         machine, profile_of(lone("passthrough")), trip.Order(workers=1, partly=True), 60
     )
     assert machine.driver(LONE) == "vfio-pci" and applied.done
@@ -389,5 +391,39 @@ def reappear(machine, function):
 def test_the_time_is_over(machine):
     machine.unplug(LONE)
     with pytest.raises(Usage, match="this host has none that match"):
-        trip.apply_when_ready(machine, profile_of(lone("passthrough")), trip.Order(partly=True), 30)
+        apply_when_ready(machine, profile_of(lone("passthrough")), trip.Order(partly=True), 30)
     assert 1030 <= machine.clock < 1040
+
+
+class LatePf(Machine):
+    """A PF that knows where its VFs are only while it has some (PCIe SR-IOV, First VF Offset)."""
+
+    def read_bytes(self, path, limit=1 << 24):
+        if path == f"/sys/bus/pci/devices/{NIC}/sriov_offset" and self.read(path[:-6] + "numvfs") == "0":
+            return b"0\n"
+        return super().read_bytes(path, limit)
+
+
+def test_what_only_the_first_round_can_tell_is_done_in_the_second(hidden, new_state):
+    machine = LatePf(new_state())
+    made = plan(machine, WHOLE)
+    assert not made.refusals and any("nic/vf1" in wait for wait in made.waits)
+    applied = apply(machine, WHOLE)
+    assert endings(applied) == ["done", "done"] and applied.plan.waits == ()
+    assert [machine.driver(vf) for vf in NIC_VFS] == ["vfio-pci"] * 4
+    assert live(machine)["vm2"] == [NIC_VFS[1]]
+    assert len(trip.history(machine)[0]) == 1
+
+
+def test_eight_at_once(hidden, new_state, monkeypatch):
+    monkeypatch.setattr(slow_machine, "PROBE", 0.02)
+    machine = slow_machine.make(new_state())
+    rules = "\n".join(
+        f"  - {{name: g{n}, select: {{address: '{gpu}'}}, use: passthrough}}"
+        for n, gpu in enumerate(slow_machine.GPUS)
+    )
+    before = machine.snapshot()
+    assert endings(apply(machine, f"gpus:\n{rules}", workers=8)) == ["done"] * 8
+    assert {machine.driver(gpu) for gpu in slow_machine.GPUS} == {"vfio-pci"}
+    rollback(machine, workers=8)
+    assert machine.snapshot() == before
