@@ -1,6 +1,7 @@
 """The verbs and the fault cases of hot-plug on free-standing displays (numbers: fault cases by design)."""
 
 import json
+import os
 import threading
 
 import pytest
@@ -89,6 +90,15 @@ def test_attach_move_detach_again_and_again(simple):
     assert records(simple) == [f"{GPU}.json"]  # only the way back to its host driver
     simple.gpupass("unbind", GPU)
     assert records(simple) == []
+
+
+def test_nothing_is_leaked(simple):
+    """Fault 1: after many rounds QEMU and gpupass hold what they held after the first."""
+    rounds = os.environ.get("GPUPASS_ROUNDS", "25")
+    out = simple.sh(f"python3 -P /opt/gpupass/tests/lab/inside/again.py vm1 {GPU} {rounds}", timeout=1200)
+    found = json.loads(out)
+    assert found["rounds"] == int(rounds)
+    assert found["last"] == found["first"]
 
 
 def test_who_uses_it_is_shown(simple):
