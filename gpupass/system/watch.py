@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING
 from gpupass.errors import GpupassError
 
 if TYPE_CHECKING:
-    from gpupass.system.door import System
+    from gpupass.system.libvirt import Hypervisor
 
 _LOOK_AGAIN = 5.0  # for what sends no event: a file system mounted, a process gone
 
 
-def watch(system: "System", uri: str | None) -> Callable[[float], None]:
-    if uri is not None:
+def watch(connect: Callable[[], "Hypervisor"] | None) -> Callable[[float], None]:
+    """`connect` None: libvirt is not to be asked."""
+    if connect is not None:
         with suppress(GpupassError):
-            hypervisor = system.hypervisor(uri)
+            hypervisor = connect()
             seen = hypervisor.events()
             return lambda seconds: hypervisor.wait_event(seen, min(seconds, _LOOK_AGAIN))
     import pyudev
