@@ -19,6 +19,7 @@ step "assembling the guests"
 mkdir -p $share/guests
 nasm -f bin -o $share/guests/ack.img $lib/guests/letgo.asm
 nasm -f bin -o $share/guests/slow.img $lib/guests/letgo.asm
+nasm -f bin -o $share/guests/native.img $lib/guests/native.asm
 nasm -f bin -o $share/guests/refuse.img $lib/guests/refuse.asm
 
 step "removing what only the build needed"
