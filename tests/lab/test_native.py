@@ -45,10 +45,19 @@ def test_asked_twice_within_the_buttons_five_seconds(simple):
     assert simple.hostdevs("nat") == set() and said(simple, "nat") == "RP?E"
 
 
-def test_refused_then_the_guest_reboots(simple):
-    """Fault 4: what a reset does to the request of a guest that never answered is told as it is."""
+def test_a_slot_that_is_off_lets_go_at_once(simple):
+    """A guest that never powers the slot on has nothing to let go of: QEMU does not ask it."""
     simple.start("nat", guest="refuse", options="--native")
     simple.gpupass("attach", "nat", GPU)
+    simple.gpupass("detach", "nat", GPU)
+    assert simple.hostdevs("nat") == set()
+
+
+def test_the_guest_reboots_while_it_is_asked(simple):
+    """Fault 4: what a reset does to the request is told as it is, and nobody else gets the device before."""
+    simple.start("nat", guest="slow", options="--seconds 600 --native")
+    simple.gpupass("attach", "nat", GPU)
+    simple.sh(f"for i in $(seq 100); do grep -q P {LOG.format('nat')} && exit 0; sleep 0.1; done; exit 1")
     simple.refused_pending("detach", "nat", GPU, "--timeout", "3")
     simple.sh("virsh reset nat; sleep 2")
     done = simple.lab.run(["gpupass", "recover", "--json"], timeout=120)
