@@ -4,10 +4,13 @@ The kernel can block an unbind for ever and uninterruptibly (vfio_unregister_gro
 file's last close; nv_pci_remove polls its usage count), so the writer must be somebody we can leave behind.
 """
 
+import errno
 import os
 import select
 import signal
 import struct
+
+_DESCRIPTORS = 1 << 16  # more than are ever open
 
 
 class WriteHung(Exception):
@@ -27,8 +30,10 @@ def write_guarded(path: str, value: str, deadline: float) -> None:
     if pid == 0:
         _child(path, value, write_end)
     os.close(write_end)
+    waiting = select.poll()  # select() knows no descriptor above 1023, and every lock held is one
+    waiting.register(read_end, select.POLLIN)
     try:
-        ready, _, _ = select.select([read_end], [], [], deadline)
+        ready = waiting.poll(deadline * 1000)
         answer = os.read(read_end, 4) if ready else b""
     finally:
         os.close(read_end)
@@ -37,26 +42,32 @@ def write_guarded(path: str, value: str, deadline: float) -> None:
         os.kill(pid, signal.SIGKILL)
         raise WriteHung(path, pid, where)
     os.waitpid(pid, 0)
-    error = struct.unpack("i", answer)[0] if len(answer) == 4 else 5
+    error = struct.unpack("i", answer)[0] if len(answer) == 4 else errno.EIO
     if error:
         raise OSError(error, os.strerror(error), path)
 
 
 def _child(path: str, value: str, answer_to: int) -> None:
-    """Only system calls from here: the parent may have threads. Its locks must not live on in us."""
-    error = 0
+    """Only system calls from here: the parent may have threads. Its locks must not live on in us.
+
+    Nor may anything but the write: when nobody listens to the answer any more, that ends us, too.
+    """
+    error = errno.EIO
     try:
         os.closerange(0, answer_to)  # a reader of our output must not wait for a child that never ends
-        os.closerange(answer_to + 1, 4096)
+        os.closerange(answer_to + 1, _DESCRIPTORS)
         os.setsid()
         fd = os.open(path, os.O_WRONLY)
         os.write(fd, value.encode())
         os.close(fd)
+        error = 0
     except OSError as failure:
-        error = failure.errno or 5
+        error = failure.errno or errno.EIO
     finally:
-        os.write(answer_to, struct.pack("i", error))
-        os._exit(0)
+        try:
+            os.write(answer_to, struct.pack("i", error))
+        finally:
+            os._exit(0)
 
 
 def _where(pid: int) -> str:

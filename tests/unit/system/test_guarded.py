@@ -1,11 +1,13 @@
 """Writes from a child: what the kernel answers comes back, what hangs is left behind."""
 
+import contextlib
 import errno
 import os
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -72,3 +74,50 @@ except guarded.WriteHung as hung:
         os.kill(pid, 0)  # it is alive
     finally:
         os.kill(pid, signal.SIGKILL)
+
+
+def test_a_child_that_outlives_us_does_nothing_but_its_write(fifo, tmp_path):
+    """Killed while the kernel was slow: nobody listens to the answer, and nobody may roll back without locks."""
+    escaped = tmp_path / "escaped"
+    program = f"""
+import os
+from gpupass.system.guarded import write_guarded
+try:
+    write_guarded({fifo!r}, "x", 60)
+except BaseException:
+    os.close(os.open({str(escaped)!r}, os.O_CREAT | os.O_WRONLY))
+"""
+    writer = subprocess.Popen([sys.executable, "-c", program])
+    child = _child_of(writer.pid)
+    writer.kill()
+    writer.wait()
+    assert Path(fifo).read_bytes() == b"x"
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        while (child / "cmdline").read_bytes():  # empty: a zombie that nobody has fetched yet
+            time.sleep(0.01)
+    assert not escaped.exists()
+
+
+def _child_of(pid):
+    """Once it has left our session, it is in its write."""
+    while True:
+        for process in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                fields = (process / "stat").read_text().rpartition(")")[2].split()
+                if int(fields[1]) == pid and fields[3] == process.name:
+                    return process
+        time.sleep(0.01)
+
+
+def test_more_files_open_than_select_knows(tmp_path):
+    program = f"""
+import os, resource
+from gpupass.system.guarded import write_guarded
+hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 4000), hard))
+held = [os.open("/dev/null", os.O_RDONLY) for _ in range(1100)]
+write_guarded({str(tmp_path / "file")!r}, "x", 5)
+"""
+    (tmp_path / "file").touch()
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=20)
+    assert (tmp_path / "file").read_text() == "x"
