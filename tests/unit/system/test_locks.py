@@ -76,3 +76,15 @@ def test_a_full_disk_is_no_reason_to_be_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "pwrite", full)
     with hold(tmp_path, ["a"], wait=0.0):
         pass
+
+
+def test_more_locks_than_a_shell_lets_us_have_files_open(tmp_path):
+    program = """
+import resource, sys
+from pathlib import Path
+from gpupass.system.locks import hold
+resource.setrlimit(resource.RLIMIT_NOFILE, (50, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+with hold(Path(sys.argv[1]), map(str, range(100))):
+    pass
+"""
+    subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=True, timeout=20)
