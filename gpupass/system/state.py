@@ -11,9 +11,11 @@ from gpupass.model.record import Record, RecordKind
 
 
 def ensure_directory(path: Path) -> Path:
-    """The directory, root-only; GpupassError when it cannot be made."""
+    """The directory, root-only as those it makes above it; GpupassError when it cannot be made."""
     try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        missing = [path, *(above for above in path.parents if not above.exists())]
+        for directory in reversed(missing):
+            directory.mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
         raise GpupassError(
             f"cannot keep state in {path}: {error.strerror}", "run it as root: sudo gpupass …"

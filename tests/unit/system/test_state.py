@@ -9,6 +9,7 @@ from gpupass.errors import GpupassError, Refused
 from gpupass.model.address import Address
 from gpupass.model.record import Record, RecordKind
 from gpupass.system.state import (
+    ensure_directory,
     read_record,
     read_records,
     record_path,
@@ -99,3 +100,13 @@ def test_an_ordinary_user_is_not_told_that_there_is_nothing(tmp_path, monkeypatc
     monkeypatch.setattr(os, "listdir", closed)
     with pytest.raises(Refused, match="Permission denied"):
         require_readable(tmp_path)
+
+
+def test_whatever_the_umask_nobody_else_gets_in(tmp_path):
+    state = tmp_path / "gpupass"
+    old = os.umask(0)
+    try:
+        ensure_directory(state / "locks")
+    finally:
+        os.umask(old)
+    assert [path.stat().st_mode & 0o777 for path in (state, state / "locks")] == [0o700, 0o700]
