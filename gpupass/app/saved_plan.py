@@ -32,17 +32,18 @@ def plan_text(plan: HostPlan, profile: Profile, order: Order) -> str:
 
 
 def read_plan(name: str, text: str) -> tuple[Profile, Order, HostPlan]:
-    """Usage when it is no plan of this version."""
+    """Usage when it is damaged, or of another version."""
+    anew = "gpupass plan FILE --out PLAN"
     try:
         document: Any = json.loads(text)
-        if document["schema"] != SCHEMA or document["kind"] != _KIND:
-            raise ValueError("not of this version")
+        if (document["schema"], document["kind"]) != (SCHEMA, _KIND):
+            raise Usage(f"cannot use the plan {name}: another version of gpupass has made it", anew)
         plans = tuple(
             Plan(title=str(one["title"]), steps=tuple(decode_step(step) for step in one["steps"]))
             for one in document["plans"]
         )
         profile = load_profile(name, lambda _: str(document["profile"]), "")
         order = Order(source=str(document["source"]), connect=str(document["connect"]))
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise Usage(f"cannot use the plan {name}: {error}", "gpupass plan FILE --out PLAN") from None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise Usage(f"cannot use the plan {name}: it is damaged", anew) from None
     return profile, order, HostPlan(plans=plans)

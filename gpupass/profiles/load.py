@@ -26,7 +26,7 @@ def load_profile(name: str, read: Read, hostname: str) -> Profile:
     try:
         text = read(name)
     except (OSError, UnicodeDecodeError) as error:
-        raise Usage(f"cannot read {name}: {_why(error)}") from None
+        raise Usage(f"cannot read {name}: {why_unreadable(error)}") from None
     findings = Findings()
     rules: tuple[Part, ...] = ()
     attachments: tuple[Part, ...] = ()
@@ -88,13 +88,13 @@ class _Reader:
             try:
                 text = self.read(name)
             except (OSError, UnicodeDecodeError) as error:
-                self.findings.add(item.place, f"include: cannot read {name}: {_why(error)}")
+                self.findings.add(item.place, f"include: cannot read {name}: {why_unreadable(error)}")
                 return ()
             return self.documents(name, text, chain)
         return ()
 
 
-def _why(error: OSError | UnicodeDecodeError) -> str:
+def why_unreadable(error: OSError | UnicodeDecodeError) -> str:
     if isinstance(error, UnicodeDecodeError):
         return f"byte {error.start + 1} is no UTF-8 text"
     return error.strerror or str(error)

@@ -21,7 +21,7 @@ def read_stdin() -> str:
 
 def write_text(path: str, text: str) -> None:
     try:
-        Path(path).write_text(text)
+        Path(path).write_text(text, encoding="utf-8")
     except OSError as error:
         raise GpupassError(f"cannot write {path}: {error.strerror}") from None
 
