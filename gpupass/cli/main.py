@@ -2,6 +2,7 @@
 
 import sys
 from importlib import import_module
+from io import TextIOWrapper
 
 import click
 
@@ -69,6 +70,7 @@ def main() -> None:
     """Entry point: every foreseeable failure ends as one line, a hint and its exit status."""
     from gpupass.cli.output import show_error
 
+    _print_any_name()
     try:
         status = cli.main(prog_name="gpupass", standalone_mode=False)
     except click.exceptions.Abort:
@@ -83,3 +85,9 @@ def main() -> None:
         sys.stderr.close()
         status = 141
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _print_any_name() -> None:
+    """Names of files need not be text in the terminal's encoding."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")

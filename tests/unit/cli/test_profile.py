@@ -1,6 +1,7 @@
 """gpupass profile: what is printed, and the exit status."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -82,3 +83,10 @@ def test_schema() -> None:
     done = _run("schema")
     assert done.returncode == 0
     assert json.loads(done.stdout)["title"] == "gpupass profile"
+
+
+def test_a_file_whose_name_is_no_text(tmp_path: Path) -> None:
+    name = os.fsdecode(b"\xff.yaml")
+    (tmp_path / name).write_text("version: 1\n")
+    done = _run("validate", name, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, "\\udcff.yaml: valid, 0 rules, 0 attachments\n")
