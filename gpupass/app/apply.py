@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
+from threading import Event
 
 from gpupass.app.change import Ending, Report, forbid, require_root, settle, told
 from gpupass.app.profile import Order, look, plan
@@ -16,7 +17,7 @@ from gpupass.model.address import Address
 from gpupass.model.apply import Apply, ApplyEnd
 from gpupass.model.encode import encode
 from gpupass.model.host import Device, Host
-from gpupass.model.plan import HostPlan, Plan
+from gpupass.model.plan import Disruption, HostPlan, Plan, Step
 from gpupass.model.profile import Profile
 from gpupass.planner.export import export
 from gpupass.planner.profile import plan_profile
@@ -41,6 +42,18 @@ class Applied:
     def done(self) -> bool:
         return not any(report.ending in _MENDABLE for report in self.reports)
 
+    @property
+    def spared(self) -> tuple[Disruption, ...]:
+        """Who would have lost something by what was therefore left undone."""
+        tried = {report.title for report in self.reports}
+        return tuple(
+            disruption
+            for one in self.plan.to_do
+            if one.title not in tried
+            for disruption in one.disruptions
+            if disruption.at_work
+        )
+
 
 def apply_profile(system: System, profile: Profile, order: Order, shown: HostPlan | None = None) -> Applied:
     """Reach the profile. `shown` is the plan that somebody agreed to: another one is refused.
@@ -58,14 +71,18 @@ def apply_profile(system: System, profile: Profile, order: Order, shown: HostPla
         made = plan_profile(profile, host, order.connect, order.devices_only)
         if shown is not None:
             require_same(shown, made)
-        plans = _allowed(made, order)
+        plans = allowed(made, order)
         if not order.devices_only:
             pending = _withdraw(pending, made, profile, host)
         if not plans:
             _mark_taken_back(system, order, ())
             return Applied(reports=(), plan=made)
         entry = _begin(system, profile, order, host, plans)
-        applied = _in_rounds(system, profile, order, Applied(reports=(), plan=made), pending, entry.id)
+        try:
+            applied = _in_rounds(system, profile, order, Applied(reports=(), plan=made), pending, entry.id)
+        except KeyboardInterrupt:
+            write_apply(system.state, replace(entry, end=ApplyEnd.INTERRUPTED))
+            raise
         write_apply(system.state, replace(entry, end=_end(applied.reports)))
         _mark_taken_back(system, order, applied.reports)
     return applied
@@ -82,7 +99,7 @@ def _in_rounds(
     """Until a fresh look wants nothing more of what is said to be done."""
     reports: dict[str, Report] = {}
     made = applied.plan
-    left = todo = _allowed(made, order)
+    left = todo = allowed(made, order)
     for _ in range(_ROUNDS):
         reports |= {report.title: report for report in _run(system, todo, pending, order, apply_id)}
         pending = ()
@@ -104,24 +121,40 @@ def _in_rounds(
 
 def apply_when_ready(system: System, profile: Profile, order: Order, seconds: float) -> Applied:
     """At boot: again whenever something happens, until nothing is left to wait for or the time is over."""
+    require_root()
     deadline = system.monotonic() + seconds
+    uri = None if order.devices_only else order.connect
+    applied = Applied(reports=(), plan=HostPlan())
     done: dict[str, Report] = {}
     while True:
-        happened = system.watch(None if order.devices_only else order.connect)
+        happened = system.watch(uri)
         failure: GpupassError | None = None
         try:
             applied = apply_profile(system, profile, order)
             done |= {report.title: report for report in applied.reports}
             if not applied.plan.waits and not applied.plan.refusals and applied.done:
                 return replace(applied, reports=tuple(done.values()))
+            if applied.reports:
+                happened = system.watch(uri)  # what it did itself is no reason to look again at once
         except (Usage, Refused) as error:
             failure = error
         left = deadline - system.monotonic()
         if left <= 0:
-            if failure is not None:
-                raise failure
-            return replace(applied, reports=tuple(done.values()))
+            return replace(applied, reports=_at_last(done, failure, order))
         happened(left)
+
+
+def _at_last(done: dict[str, Report], failure: GpupassError | None, order: Order) -> tuple[Report, ...]:
+    """What could not be looked at any more does not hide what was done before."""
+    if failure is None:
+        return tuple(done.values())
+    if not done:
+        raise failure
+    title = f"apply {order.source} once more"
+    return (
+        *done.values(),
+        Report(title=title, ending=Ending.FAILED, plan=Plan(title=title), note=failure.message),
+    )
 
 
 def require_same(shown: HostPlan, made: HostPlan) -> None:
@@ -152,17 +185,18 @@ def _locked(profile: Profile, host: Host) -> tuple[Address, ...]:
     return tuple(found)
 
 
-def _allowed(made: HostPlan, order: Order) -> tuple[Plan, ...]:
+def allowed(made: HostPlan, order: Order) -> tuple[Plan, ...]:
     """The plans to do; Refused when one may not be done, unless the others shall be done nevertheless."""
     plans = made.to_do
     if order.partly:
         return tuple(one for one in plans if _may_go_on(one, order))
-    forbid("apply this profile", made.refusals)
+    verb = "roll back" if order.takes_back else "apply this profile"
+    forbid(verb, made.refusals)
     if made.victims and not order.allow_disruption:
         reasons = tuple((f"{victim.victim} would lose {victim.loses}", "") for victim in made.victims)
         names = ", ".join(dict.fromkeys(victim.victim for victim in made.victims))
         hint = "--allow-disruption, when they may be disrupted"
-        raise Refused(f"cannot apply this profile: it disrupts {names}", hint, reasons)
+        raise Refused(f"cannot {verb}: it disrupts {names}", hint, reasons)
     return plans
 
 
@@ -214,24 +248,35 @@ def _principals(chosen: tuple[Device, ...]) -> Iterable[Device]:
 def _run(
     system: System, plans: tuple[Plan, ...], pending: tuple[Operation, ...], order: Order, apply_id: str
 ) -> tuple[Report, ...]:
-    """Each plan in an operation of its own; steps of one in order, several at a time."""
+    """Each plan in an operation of its own; steps of one in order, several at a time.
+
+    An interruption takes back what is at work, before its next step.
+    """
+    interrupted = Event()
+
+    def watching(plan: Plan, step: Step) -> None:
+        if interrupted.is_set():
+            raise GpupassError("interrupted")
+        order.on_step(plan.title, step)
 
     def one(plan: Plan) -> Report:
         report = Report(title=plan.title, ending=Ending.DONE, plan=plan)
         replaced = tuple(operation for operation in pending if set(operation.devices) & set(plan.devices))
         try:
-            watching = partial(order.on_step, plan.title)
-            return told(
-                report,
-                execute(plan, system, system.monotonic() + order.timeout, replaced, apply_id, watching),
-            )
+            deadline = system.monotonic() + order.timeout
+            on_step = partial(watching, plan)
+            return told(report, execute(plan, system, deadline, replaced, apply_id, on_step))
         except GpupassError as error:
             return replace(report, ending=Ending.FAILED, note=error.message)
 
     if order.workers == 1 or len(plans) == 1:
         return tuple(one(plan) for plan in plans)
     with ThreadPoolExecutor(max_workers=min(order.workers, len(plans))) as pool:
-        return tuple(pool.map(one, plans))
+        try:
+            return tuple(pool.map(one, plans))
+        except KeyboardInterrupt:
+            interrupted.set()
+            raise
 
 
 def _unless_done(report: Report, why: str) -> Report:

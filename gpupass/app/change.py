@@ -196,11 +196,9 @@ def forbid(title: str, refusals: tuple[Finding, ...]) -> None:
         raise Refused(f"cannot {title}: {len(refusals)} reasons", reasons=reasons)
 
 
-def require_root() -> None:
+def require_root(hint: str = "run it with sudo; --dry-run needs no root") -> None:
     if os.geteuid() != 0:
-        raise Refused(
-            "cannot change this host: you are not root", "run it with sudo; --dry-run needs no root"
-        )
+        raise Refused("cannot change this host: you are not root", hint)
 
 
 def require_libvirt(host: Host) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from gpupass.app.change import QEMU, Ending, require_libvirt
+from gpupass.app.change import QEMU, require_libvirt
 from gpupass.engine import journal
 from gpupass.engine.journal import Operation
 from gpupass.errors import Usage
@@ -20,9 +20,9 @@ from gpupass.planner.profile import plan_profile
 from gpupass.planner.selection import candidates
 from gpupass.system import System
 from gpupass.system.applies import read_applies
+from gpupass.system.state import require_readable
 
 WORKERS = 8
-_MENDABLE = (Ending.FAILED, Ending.NEEDS_PERSON, Ending.PENDING)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +48,7 @@ def plan(system: System, profile: Profile, order: Order) -> HostPlan:
 
 def look(system: System, profile: Profile, order: Order) -> Host:
     """The devices that the profile could mean, all that hangs together with them, and its domains."""
+    require_readable(system.state)  # without the records everything would look like somebody else's
     connect = None if order.devices_only else order.connect  # asking would start libvirt, which waits for us
     host = observe(system, detail=lambda bare: _worth_a_look(profile, bare), connect=connect)
     if profile.attachments and not order.devices_only:
@@ -76,6 +77,7 @@ def foreign(host: Host) -> tuple[str, ...]:
 
 def last_apply(system: System) -> Apply:
     """The one that `rollback` takes back; Usage when there is none."""
+    require_readable(system.state)
     applies = [a for a in read_applies(system.state) if a.end is not ApplyEnd.TAKEN_BACK and not a.takes_back]
     if not applies:
         raise Usage("cannot roll back: nothing has been applied", "gpupass history")

@@ -1,27 +1,30 @@
 """`gpupass plan`, `gpupass apply`, `gpupass check` and `gpupass rollback`."""
 
+import shlex
 import sys
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import click
 
 from gpupass.app import profile as trip
-from gpupass.app.apply import Applied, apply_profile, apply_when_ready, require_same
+from gpupass.app.apply import Applied, allowed, apply_profile, apply_when_ready, require_same
+from gpupass.app.change import require_root
 from gpupass.app.profile import Order
-from gpupass.app.profile_file import load_file
+from gpupass.app.profile_file import load_file, load_text, read_file
 from gpupass.app.saved_plan import is_plan, plan_text, read_plan
 from gpupass.cli.inspect import system_at
 from gpupass.cli.output import connect_option, host_option, json_option, print_json
-from gpupass.cli.plan_view import plan_data, show_differences, show_host_plan
+from gpupass.cli.plan_view import NOTHING, plan_data, show_differences, show_host_plan
 from gpupass.cli.report import report_data, show_reports, status_of, step_text
 from gpupass.errors import Pending, Refused, Usage
 from gpupass.model.encode import encode
-from gpupass.model.plan import HostPlan, Step, WriteRecord
+from gpupass.model.plan import Disruption, Finding, HostPlan, Step, WriteRecord
 from gpupass.model.profile import Profile
 from gpupass.profiles import load_profile
 from gpupass.system import System
-from gpupass.system.texts import read_text, write_text
+from gpupass.system.texts import write_text
 
 DIFFERENT = 3
 _BOOT_PATIENCE = 60.0
@@ -85,7 +88,8 @@ def apply(
     as_json: bool,
 ) -> int:
     """Make this host as the profile FILE says, or do the saved PLAN; asks first."""
-    system = System()
+    require_root("run it with sudo; to look only: gpupass plan")
+    system, line = System(), f"gpupass apply {shlex.quote(file)}"
     order = Order(
         source=file,
         connect=connect,
@@ -94,15 +98,22 @@ def apply(
         devices_only=devices_only,
         partly=boot,
     )
-    saved = _saved(file)
-    profile = saved[0] if saved else load_file(system, file)
-    if boot or wait is not None:
+    text = read_file(file)
+    waits = boot or wait is not None
+    if waits and not yes:
+        again = (" --boot" if boot else "") + (f" --wait {wait:g}" if wait is not None else "")
+        raise Usage("cannot apply: --boot and --wait ask nobody", f"{line}{again} --yes")
+    if not is_plan(text):
+        profile = load_text(system, file, text)
+        if not waits:
+            return _agree_and_apply(system, profile, order, line, yes, as_json)
         seconds = wait if wait is not None else _BOOT_PATIENCE
         return _show_applied(apply_when_ready(system, profile, order, seconds), as_json)
-    if saved is None:
-        return _agree_and_apply(system, profile, order, yes, as_json)
-    order = replace(order, source=saved[1].source, connect=saved[1].connect)
-    return _agree_and_apply(system, profile, order, yes, as_json, saved[2])
+    if waits:
+        raise Usage("cannot wait: a saved plan is for the host as it was", f"{line} --yes")
+    profile, saved, shown = read_plan(file, text)
+    order = replace(order, source=saved.source, connect=saved.connect)
+    return _agree_and_apply(system, profile, order, line, yes, as_json, shown)
 
 
 @click.command()
@@ -148,56 +159,74 @@ def rollback(
     if dry_run:
         made = trip.plan(system, profile, order)
         print_json(**plan_data(made)) if as_json else show_host_plan(made)
-        return 0
-    return _agree_and_apply(system, profile, order, yes, as_json)
-
-
-def _saved(file: str) -> tuple[Profile, Order, HostPlan] | None:
-    if file == "-":
-        return None
-    try:
-        text = read_text(file)
-    except (OSError, UnicodeDecodeError):
-        return None  # load_file says why
-    return read_plan(file, text) if is_plan(text) else None
+        return Refused.exit_code if made.refusals else 0
+    return _agree_and_apply(system, profile, order, "gpupass rollback", yes, as_json)
 
 
 def _agree_and_apply(
-    system: System, profile: Profile, order: Order, yes: bool, as_json: bool, saved: HostPlan | None = None
+    system: System,
+    profile: Profile,
+    order: Order,
+    line: str,
+    yes: bool,
+    as_json: bool,
+    saved: HostPlan | None = None,
 ) -> int:
-    """Show, ask, and do exactly what was shown."""
+    """Show, ask, and do exactly what was shown; `line` is what to type again."""
     made = trip.plan(system, profile, order)
     if saved is not None:
         require_same(saved, made)
     if not as_json:
-        show_host_plan(made)
-    if made.to_do and not yes and not made.refusals:
-        if as_json or not sys.stdin.isatty():
-            raise Usage("cannot apply: nobody is there to be asked", f"gpupass apply {order.source} --yes")
-        click.confirm("Do this?", abort=True, err=True)
+        show_host_plan(made, refusals=False)
+    if allowed(made, order) and not yes:
+        _agree(line, as_json)
     if not as_json:
         order = replace(order, on_step=_tell)
-    return _show_applied(apply_profile(system, profile, order, made), as_json)
+    try:
+        applied = apply_profile(system, profile, order, made)
+    except KeyboardInterrupt:
+        click.echo("interrupted\nhint: gpupass recover", err=True)
+        raise
+    return _show_applied(applied, as_json, shown=made)
+
+
+def _agree(line: str, as_json: bool) -> None:
+    if as_json or not sys.stdin.isatty():
+        raise Usage("cannot change this host: nobody is there to be asked", f"{line} --yes")
+    if not click.confirm("Do this?", err=True):
+        click.echo("nothing has been changed", err=True)
+        raise click.Abort
 
 
 def _tell(title: str, step: Step) -> None:
+    """A listener that goes away stops no change half-way."""
     if not isinstance(step, WriteRecord):
-        click.echo(f"{title.partition(':')[0]}: {step_text(step)} …", err=True)
+        with suppress(OSError):
+            click.echo(f"{title.partition(':')[0]}: {step_text(step)} …", err=True)
 
 
-def _show_applied(applied: Applied, as_json: bool) -> int:
-    """At boot some devices may have been refused; otherwise nothing would have been done."""
-    waits, refusals = applied.plan.waits, applied.plan.refusals
+def _show_applied(applied: Applied, as_json: bool, shown: HostPlan | None = None) -> int:
+    """What the plan that was `shown` has not said yet.
+
+    At boot some devices may have been refused; otherwise nothing would have been done.
+    """
+    waits, refusals = applied.plan.waits, (*applied.plan.refusals, *map(_spared, applied.spared))
     if as_json:
         results = [report_data(report) for report in applied.reports]
         print_json(results=results, waits=list(waits), refused=encode(refusals))
     else:
         show_reports(*applied.reports, as_json=False)
-        if not applied.reports and not waits and not refusals:
-            click.echo("nothing to do: this host is as the profile says")
+        if shown is None and not applied.reports and not waits and not refusals:
+            click.echo(NOTHING)
         for wait in waits:
-            click.echo(f"waits: {wait}")
+            if shown is None or wait not in shown.waits:
+                click.echo(f"waits: {wait}")
         for refusal in refusals:
             click.echo(f"cannot: {refusal.message}\n        {refusal.remedy}", err=True)
     refused = Refused.exit_code if refusals else 0
     return status_of(applied.reports) or refused or (Pending.exit_code if waits else 0)
+
+
+def _spared(disruption: Disruption) -> Finding:
+    message = f"{disruption.victim} would lose {disruption.loses}"
+    return Finding(message=message, remedy="--allow-disruption, when it may")

@@ -8,6 +8,8 @@ from gpupass.model.codec import encode, encode_step
 from gpupass.model.plan import HostPlan, WriteRecord
 from gpupass.planner.estimate import driver_changes, plan_seconds, resets
 
+NOTHING = "nothing to do: this host is as the profile says"
+
 
 def plan_data(plan: HostPlan) -> dict[str, object]:
     return {
@@ -29,20 +31,23 @@ def plan_data(plan: HostPlan) -> dict[str, object]:
     }
 
 
-def show_host_plan(plan: HostPlan) -> None:
+def show_host_plan(plan: HostPlan, refusals: bool = True) -> None:
+    """Without its refusals where the error says them."""
     for one in plan.to_do:
         click.echo(one.title)
         show_plan(one)
-    if not plan.to_do:
-        click.echo("nothing to do: this host is as the profile says")
-    else:
+    if plan.to_do:
         click.echo()
+    elif plan.waits:
+        click.echo("nothing to do yet")
+    elif not plan.refusals:
+        click.echo(NOTHING)
     for disruption in plan.disruptions:
         click.echo(f"disrupts:    {disruption.victim} loses {disruption.loses}")
     for what, addresses in (("resets", resets(plan)), ("new driver", driver_changes(plan))):
         if addresses:
             click.echo(f"{what + ':':<12} {', '.join(addresses)}")
-    _show_the_rest(plan)
+    _show_the_rest(plan, refusals)
     if plan.to_do:
         count = len(plan.to_do)
         click.echo(
@@ -56,18 +61,20 @@ def show_differences(plan: HostPlan) -> None:
         for step in one.steps:
             if not isinstance(step, WriteRecord):
                 click.echo(f"differs:     {one.title}: would {step_text(step)}")
-    _show_the_rest(plan)
+    _show_the_rest(plan, refusals=True)
     if not plan.to_do and not plan.refusals and not plan.waits:
         click.echo("this host is as the profile says")
 
 
-def _show_the_rest(plan: HostPlan) -> None:
+def _show_the_rest(plan: HostPlan, refusals: bool) -> None:
     for wait in plan.waits:
         click.echo(f"waits:       {wait}")
     for text in plan.foreign:
         click.echo(f"left alone:  {text}")
     for one in plan.plans:
         for finding in one.findings:
+            if finding.fatal and not refusals:
+                continue
             kind = "cannot:" if finding.fatal else "warning:"
             click.echo(
                 f"{kind:<12} {finding.message}" + (f"\n{'':<13}{finding.remedy}" if finding.remedy else "")

@@ -83,7 +83,7 @@ def step_text(step: Step) -> str:
         case BindDriver():
             return f"bind {step.address} to {step.driver or 'no driver'}"
         case SetVfs():
-            return f"make {step.address} have {step.count} virtual functions"
+            return _vfs_text(step)
         case LoadModule():
             return f"load the kernel module {step.module}"
         case SetPersistence():
@@ -104,3 +104,9 @@ def step_text(step: Step) -> str:
             return f"{'enable' if step.on else 'disable'} {step.unit}"
         case Refresh():
             return f"have {step.what} read its files again"
+
+
+def _vfs_text(step: SetVfs) -> str:
+    if not step.count:
+        return f"remove the virtual functions of {step.address}"
+    return f"have {step.count} virtual function{'' if step.count == 1 else 's'} on {step.address}"
