@@ -5,9 +5,10 @@ import click
 from gpupass.app.profile import WORKERS
 from gpupass.cli.report import show_plan, step_text
 from gpupass.model.codec import encode, encode_step
-from gpupass.model.plan import HostPlan, WriteRecord
+from gpupass.model.plan import AwaitRelease, HostPlan, LoadModule, ResetDevice, SetPersistence, WriteRecord
 from gpupass.planner.estimate import driver_changes, plan_seconds, resets
 
+_MEANS = (AwaitRelease, LoadModule, ResetDevice, SetPersistence, WriteRecord)  # to what differs
 NOTHING = "nothing to do: this host is as the profile says"
 
 
@@ -58,9 +59,9 @@ def show_host_plan(plan: HostPlan, refusals: bool = True) -> None:
 def show_differences(plan: HostPlan) -> None:
     """One line for each thing that is not as it should be."""
     for one in plan.to_do:
-        for step in one.steps:
-            if not isinstance(step, WriteRecord):
-                click.echo(f"differs:     {one.title}: would {step_text(step)}")
+        ends = [step for step in one.steps if not isinstance(step, _MEANS)]
+        for text in dict.fromkeys(map(step_text, ends or one.steps)):
+            click.echo(f"differs:     {one.title}: would {text}")
     _show_the_rest(plan, refusals=True)
     if not plan.to_do and not plan.refusals and not plan.waits:
         click.echo("this host is as the profile says")

@@ -22,12 +22,19 @@ from gpupass.model.plan import (
     WriteFile,
     WriteRecord,
 )
+from gpupass.model.record import RecordKind
 
 _STATUS = {
     Ending.PENDING: Pending.exit_code,
     Ending.BUSY: Pending.exit_code,
     Ending.NEEDS_PERSON: NeedsPerson.exit_code,
     Ending.FAILED: GpupassError.exit_code,
+}
+_REMEMBERED = {
+    RecordKind.ORIGIN: "the former driver",
+    RecordKind.CLAIM: "the domain",
+    RecordKind.VFS: "the virtual functions",
+    RecordKind.QUARANTINE: "the quarantine",
 }
 
 
@@ -68,9 +75,9 @@ def _show(report: Report) -> None:
 
 
 def show_plan(plan: Plan) -> None:
-    """One numbered line per step; bookkeeping, and what only a rollback does, is left to --json."""
+    """One numbered line per step; --json has bookkeeping beside deeds, and what only a rollback does."""
     shown = [step for step in plan.steps if not isinstance(step, WriteRecord) and not _only_back(step)]
-    for number, step in enumerate(shown, 1):
+    for number, step in enumerate(shown or plan.steps, 1):
         click.echo(f"  {number}. {step_text(step)}" + (f" - {step.why}" if step.why else ""))
 
 
@@ -97,7 +104,7 @@ def step_text(step: Step) -> str:
         case AwaitRelease():
             return f"wait until nobody has {', '.join(step.addresses)} open"
         case WriteRecord():
-            return f"{'remember' if step.record else 'forget'} the {step.kind} of {step.address}"
+            return f"{'remember' if step.record else 'forget'} {_REMEMBERED[step.kind]} of {step.address}"
         case WriteFile():
             return f"{'remove' if step.text is None else 'write'} {step.path}"
         case EnableUnit():
