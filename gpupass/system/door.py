@@ -121,7 +121,7 @@ class System:
         """From now on: what it returns waits until a domain or PCI device changes, or a few seconds."""
         from gpupass.system.watch import watch
 
-        return watch(None if uri is None else lambda: self.hypervisor(uri))
+        return watch(None if uri is None else lambda: self.hypervisor(uri), self.sleep)
 
     def now(self) -> str:
         return datetime.now(UTC).isoformat(timespec="seconds")

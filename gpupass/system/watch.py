@@ -12,8 +12,10 @@ if TYPE_CHECKING:
 _LOOK_AGAIN = 5.0  # for what sends no event: a file system mounted, a process gone
 
 
-def watch(connect: Callable[[], "Hypervisor"] | None) -> Callable[[float], None]:
-    """`connect` None: libvirt is not to be asked."""
+def watch(
+    connect: Callable[[], "Hypervisor"] | None, sleep: Callable[[float], None]
+) -> Callable[[float], None]:
+    """`connect` None: libvirt is not to be asked; `sleep` where there is no udev either."""
     if connect is not None:
         with suppress(GpupassError):
             hypervisor = connect()
@@ -22,7 +24,7 @@ def watch(connect: Callable[[], "Hypervisor"] | None) -> Callable[[float], None]
     try:
         return _pci_events()
     except (ImportError, OSError):  # no udev: then only the time passes
-        return lambda seconds: system.sleep(min(seconds, _LOOK_AGAIN))
+        return lambda seconds: sleep(min(seconds, _LOOK_AGAIN))
 
 
 def _pci_events() -> Callable[[float], None]:
