@@ -1,6 +1,8 @@
 """The `gpupass` command: verbs are imported only when called."""
 
+import os
 import sys
+from contextlib import suppress
 from importlib import import_module
 from io import TextIOWrapper
 
@@ -67,7 +69,26 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Entry point: every foreseeable failure ends as one line, a hint and its exit status."""
+    """Entry point. It leaves without Python's shutdown.
+
+    libvirt's event thread may just then be in a callback; shut down under it, it never returns and keeps a
+    lock that closing the connection waits for.
+    """
+    try:
+        run()
+    except SystemExit as end:
+        status = end.code if isinstance(end.code, int) else 1
+        with suppress(ValueError):  # closed already
+            try:
+                sys.stdout.flush()
+                sys.stderr.flush()
+            except OSError:
+                status = status or 1
+        os._exit(status)
+
+
+def run() -> None:
+    """Every foreseeable failure ends as one line, a hint and its exit status (SystemExit)."""
     from gpupass.cli.output import show_error
 
     _print_any_name()

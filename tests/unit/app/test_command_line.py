@@ -19,7 +19,7 @@ def gpupass(machine, monkeypatch, capsys):
     def run(line):
         monkeypatch.setattr(sys, "argv", ["gpupass", *line.split()])
         with pytest.raises(SystemExit) as ended:
-            main.main()
+            main.run()
         output = capsys.readouterr()
         assert "Traceback" not in output.err
         return ended.value.code, output.out, output.err

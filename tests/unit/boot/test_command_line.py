@@ -29,7 +29,7 @@ def gpupass(machine, monkeypatch, capsys, tmp_path):
         monkeypatch.setattr(sys, "argv", ["gpupass", *line.split()])
         monkeypatch.setattr(sys, "stdin", io.StringIO() if answer is None else Terminal(answer))
         with pytest.raises(SystemExit) as ended:
-            main.main()
+            main.run()
         output = capsys.readouterr()
         assert "Traceback" not in output.err
         return ended.value.code, output.out, output.err

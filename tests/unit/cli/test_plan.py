@@ -63,7 +63,7 @@ def gpupass(machine, monkeypatch, capsys, tmp_path):
         monkeypatch.setattr(sys, "argv", ["gpupass", *shlex.split(line)])
         monkeypatch.setattr(sys, "stdin", stdin(io.BytesIO((answer or given).encode())))
         with pytest.raises(SystemExit) as ended:
-            main.main()
+            main.run()
         output = capsys.readouterr()
         assert "Traceback" not in output.err
         said = [line for line in output.out.splitlines() if line[:1].isalpha()]
@@ -316,7 +316,7 @@ def test_a_listener_that_goes_away_stops_no_change_half_way(gpupass, machine, mo
         main_line = ["gpupass", "apply", "lend.yaml", "--yes"]
         patch.setattr(sys, "argv", main_line)
         with pytest.raises(SystemExit):
-            main.main()
+            main.run()
     assert machine.driver(LONE) == "vfio-pci" and machine.open_journals() == []
 
 
