@@ -1,5 +1,6 @@
 """The `gpupass` command: verbs are imported only when called."""
 
+import errno
 import os
 import sys
 from contextlib import suppress
@@ -105,6 +106,11 @@ def run() -> None:
     except BrokenPipeError:
         sys.stderr.close()
         status = 141
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        show_error(GpupassError(f"cannot write the output: {error.strerror}"), as_json=False)
+        status = 1
     sys.exit(status if isinstance(status, int) else 0)
 
 
