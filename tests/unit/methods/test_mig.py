@@ -52,7 +52,7 @@ CASES = {
     "another-kind-at-the-same-place": ((("3g.20gb", 0),), "4g.20gb", "", "3g.20gb@0", "4g.20gb@0"),
     "me-is-another-profile": ((("1g.5gb", 0),), "1g.5gb+me@0", "", "1g.5gb@0", "1g.5gb+me@0"),
     "the-one-in-use-stays": ((("1g.5gb", 0, 1), ("1g.5gb", 5)), "1g.5gb 3g.20gb", "1g.5gb@0", "1g.5gb@5", "3g.20gb@4"),
-    "two-idle-ones-go-for-one-in-use": ((("1g.5gb", 0, 1), ("1g.5gb", 5), ("1g.5gb", 6)), "1g.5gb 3g.20gb", "1g.5gb@0", "1g.5gb@5 1g.5gb@6", "3g.20gb@4"),
+    "two-idle-ones-go-for-one-in-use": ((("1g.5gb", 0, 1), ("1g.5gb", 4), ("1g.5gb", 5)), "1g.5gb 1g.5gb 3g.20gb", "1g.5gb@0", "1g.5gb@4 1g.5gb@5", "3g.20gb@4 1g.5gb@1"),
 }  # fmt: skip
 
 
