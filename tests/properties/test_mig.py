@@ -56,7 +56,8 @@ def cut_gpu(chance, gpu):
             continue
         taken |= place.mask
         compute, used = [], 0
-        for size in chance.choice([[profile.slices]] * 3 + [[chance.randint(1, 4) for _ in range(3)], []]):
+        parts = [chance.randint(1, 2) for _ in range(4)]
+        for size in chance.choice([[profile.slices]] * 2 + [parts, parts, []]):
             starts = [s for s in compute_starts(profile.slices, size) if not used & mask(s, size)]
             if starts:
                 where = Placement(start=chance.choice(starts), size=size)
@@ -74,6 +75,10 @@ def wish(chance, gpu):
     """Some of what is there, and something else: that is where much can be lost without need."""
     some = chance.sample(gpu.instances, chance.randint(0, min(5, len(gpu.instances))))
     entries = [described(one, chance.random() < 0.2) for one in some]
+    for number, entry in enumerate(entries):
+        if chance.random() < 0.3 and entry.compute:
+            fewer = tuple(chance.sample(entry.compute, len(entry.compute) - 1))
+            entries[number] = replace(entry, compute=fewer)
     for _ in range(chance.randint(0, 2)):
         profile = chance.choice(gpu.profiles)
         start = chance.choice([None, None, None, *(place.start for place in profile.placements)])

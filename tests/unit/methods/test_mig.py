@@ -133,6 +133,13 @@ def test_compute_instances_change_within_what_stays():
     assert not recut.destroyed and recut.kept[0].created == (Placement(start=0, size=4),)
 
 
+def test_of_like_parts_the_one_in_use_stays():
+    gpu = board("A100-40")
+    gpu = board("A100-40", instance(gpu, "3g.20gb", 0, part(0, 0, 1), part(1, 1, 1, 11), part(2, 2, 1)))
+    (kept,) = plan_recut(gpu, layout("3g.20gb=1c")).kept
+    assert [one.id for one in kept.destroyed] == [0, 2] and not kept.created
+
+
 def test_each_wish_finds_the_instance_that_is_cut_as_it_says():
     gpu = board("A100-40")
     split = instance(gpu, "3g.20gb", 0, part(0, 0, 2), part(1, 2, 1))
