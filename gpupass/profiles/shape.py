@@ -91,7 +91,7 @@ def _read_entries(key: Key, node: Node, findings: Findings) -> Written | None:
         plain = Scalar(place=name.place, text=name.text, tag=_number_orread_text(name))
         read = {
             first.field: _read_one(first, plain, findings),
-            second.field: _read_one(second, value, findings),
+            second.field: _read_value(second, value, findings),
         }
         kept = {field: written for field, written in read.items() if written is not None}
         part = Part(kind=key.kind, place=name.place, fields=kept)
