@@ -145,4 +145,4 @@ def test_the_power_goes_in_mid_apply_and_every_boot_restores(mixed):
     mixed.gpupass("recover")
     assert not mixed.sh("ls /var/lib/gpupass/journal")
     mixed.gpupass("disable")
-    assert not mixed.sh("ls /etc/gpupass /etc/systemd/system/gpupass* 2>/dev/null || true")
+    assert not mixed.sh("ls /etc/gpupass /etc/systemd/system/gpupass{,-attach}.service 2>/dev/null || true")

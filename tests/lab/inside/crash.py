@@ -54,7 +54,7 @@ def state():
         for alias in re.findall(r"<alias name='(ua-gpupass-[^']+)'", path.read_text()):
             parts[alias[16:18]][alias] = path.stem
     for kind in ("claim", "quarantine", "vfs"):
-        for path in (STATE / kind).glob("*"):
+        for path in (STATE / kind).glob("*.json"):
             parts[path.name[5:7]][f"{kind} {path.name}"] = True
     parts["journal"]["open"] = sorted(p.name for p in (STATE / "journal").glob("*"))
     return dict(parts)
