@@ -8,7 +8,7 @@ import pytest
 
 from gpupass.lab.machine import Lab
 
-GUEST_SECONDS = 120
+GUEST_SECONDS = 300
 
 
 class EmulatedHost:

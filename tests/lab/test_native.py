@@ -60,7 +60,7 @@ def test_the_guest_reboots_while_it_is_asked(simple):
     simple.sh(f"for i in $(seq 100); do grep -q P {LOG.format('nat')} && exit 0; sleep 0.1; done; exit 1")
     simple.refused_pending("detach", "nat", GPU, "--timeout", "3")
     simple.sh("virsh reset nat; sleep 2")
-    done = simple.lab.run(["gpupass", "recover", "--json"], timeout=120)
+    done = simple.lab.run(["gpupass", "recover", "--json"], timeout=300)
     if simple.hostdevs("nat"):
         assert done.returncode == 6
         assert "is attached to nat" in simple.refused("attach", "vm1", GPU)

@@ -136,7 +136,7 @@ def test_the_power_goes_in_mid_apply_and_every_boot_restores(mixed):
              "for i in $(seq 300); do grep -qs done /var/lib/gpupass/journal/*.jsonl && exit 0; sleep 0.1; done; exit 1")  # fmt: skip
     mixed.lab.power_cycle()
     until = time.monotonic() + 300
-    while mixed.lab.run(["gpupass", "check", file], timeout=120).returncode != 0:
+    while mixed.lab.run(["gpupass", "check", file], timeout=300).returncode != 0:
         assert time.monotonic() < until, mixed.sh(
             "systemctl status gpupass gpupass-attach; gpupass check " + file, code=None
         )

@@ -50,7 +50,7 @@ def test_steps(simple, heading):
     lines = commands(heading)
     assert len(lines) >= 8
     for line in lines:
-        done = simple.lab.run(["sh", "-c", line], timeout=120)
+        done = simple.lab.run(["sh", "-c", line], timeout=300)
         assert done.returncode == 0, f"{line}\n{done.text}{done.stderr.decode()}"
 
 
