@@ -26,8 +26,6 @@ version: 1
 gpus:
   - {{name: render, select: {{address: "{GPU}"}}, use: passthrough}}
   - {{name: nic, select: {{address: "{PF}"}}, use: sriov, vfs: 1, vf: {{driver: vfio-pci}}}}
-attachments:
-  - {{domain: vm2, device: nic/vf0}}
 """
 
 
@@ -124,7 +122,7 @@ def test_killed_after_every_line(mixed):
              f"- {{name: nic, select: {{address: \"{PF}\"}}, use: host}}\nEND")  # fmt: skip
     out = mixed.sh("python3 -P /opt/gpupass/tests/lab/inside/crash.py apply /root/small.yaml", timeout=1500)
     results = [json.loads(line) for line in out.splitlines() if line.startswith("{")]
-    assert len(results) > 20, out
+    assert len(results) > 15, out
     assert all(r["recover"] == 0 and r["result"] in ("before", "wanted", "mixed") for r in results), out
 
 
