@@ -74,7 +74,7 @@ def plan_unbind(host: Host, device: Device) -> Plan:
     moving = tuple(member for member in endpoints(host, device) if _away_from_home(host, member))
     steps: list[Step] = []
     for member in moving:
-        origin = _origin(host, member)
+        origin = host.record_of_this_boot(RecordKind.ORIGIN, member.address)
         driver = origin.driver if origin else member.facts.host_driver
         why = "the driver it had before" if origin else "the driver the kernel would choose"
         steps.append(
@@ -100,13 +100,7 @@ def plan_unbind(host: Host, device: Device) -> Plan:
 
 
 def _away_from_home(host: Host, member: Device) -> bool:
-    return member.on_vfio or _origin(host, member) is not None
-
-
-def _origin(host: Host, member: Device) -> Record | None:
-    """The driver before our first bind, if that was since the last boot."""
-    record = host.record(RecordKind.ORIGIN, member.address)
-    return record if record is not None and record.boot_id == host.boot_id else None
+    return member.on_vfio or host.record_of_this_boot(RecordKind.ORIGIN, member.address) is not None
 
 
 def _leave(host: Host, member: Device) -> Iterator[Step]:
@@ -118,7 +112,7 @@ def _leave(host: Host, member: Device) -> Iterator[Step]:
             on=False,
             why="persistence mode keeps the device open and an unbind would never return",
         )
-    if not member.on_vfio and _origin(host, member) is None:
+    if not member.on_vfio and host.record_of_this_boot(RecordKind.ORIGIN, member.address) is None:
         yield WriteRecord(
             kind=RecordKind.ORIGIN,
             address=member.address,

@@ -34,8 +34,7 @@ def vf_address(pf: Address, sriov: Sriov, number: int) -> Address | None:
 
 def made_by_us(host: Host, pf: Device) -> Record | None:
     """The record of our making its VFs, when that was since the last boot."""
-    record = host.record(RecordKind.VFS, pf.address)
-    return record if record is not None and record.boot_id == host.boot_id else None
+    return host.record_of_this_boot(RecordKind.VFS, pf.address)
 
 
 def plan_vfs(host: Host, pf: Device, count: int, autoprobe: bool, take_over: bool = False) -> Plan:
@@ -115,8 +114,8 @@ def _plan_driver(host: Host, device: Device, vf: Vf, number: int) -> Plan | None
     driver = wanted_driver(vf, number)
     if device.driver == driver or any(user.kind is UserKind.DOMAIN for user in device.users):
         return None
-    origin = host.record(RecordKind.ORIGIN, device.address)
-    if origin is not None and (origin.boot_id, origin.driver) == (host.boot_id, driver):
+    origin = host.record_of_this_boot(RecordKind.ORIGIN, device.address)
+    if origin is not None and origin.driver == driver:
         return _back(device, origin)
     if driver is not None:
         return plan_bind(host, device, driver)

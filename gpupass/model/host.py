@@ -220,3 +220,8 @@ class Host:
 
     def record(self, kind: str, address: Address) -> Record | None:
         return next((r for r in self.records if r.kind == kind and r.address == address), None)
+
+    def record_of_this_boot(self, kind: str, address: Address) -> Record | None:
+        """What is remembered of drivers and VFs tells nothing once the host has booted anew."""
+        found = self.record(kind, address)
+        return found if found is not None and found.boot_id == self.boot_id else None

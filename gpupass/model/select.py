@@ -5,7 +5,7 @@ from collections.abc import Callable
 from gpupass.errors import Usage
 from gpupass.model.address import parse_address
 from gpupass.model.host import Device, Host
-from gpupass.model.record import Record, RecordKind
+from gpupass.model.record import RecordKind
 
 
 def resolve(host: Host, text: str) -> Device:
@@ -45,7 +45,7 @@ def uuid_of(device: Device, host: Host) -> str | None:
     """NVML knows a GPU only while the nvidia driver has it; gpupass noted the name when it took it away."""
     if device.detail is not None and device.detail.nvidia is not None:
         return device.detail.nvidia.uuid
-    origin = _origin(device, host)
+    origin = host.record_of_this_boot(RecordKind.ORIGIN, device.address)
     return origin.gpu_uuid if origin is not None else None
 
 
@@ -55,7 +55,7 @@ def _by_serial(host: Host, text: str) -> tuple[Device, ...]:
 
 
 def serials_of(device: Device, host: Host) -> tuple[str, ...]:
-    detail, origin = device.detail, _origin(device, host)
+    detail, origin = device.detail, host.record_of_this_boot(RecordKind.ORIGIN, device.address)
     nvidia = detail.nvidia if detail is not None else None
     found = (
         detail.serial if detail is not None else None,
@@ -67,13 +67,8 @@ def serials_of(device: Device, host: Host) -> tuple[str, ...]:
 
 def drivers_of(device: Device, host: Host) -> tuple[str | None, ...]:
     """The driver it has, and the one it had before gpupass bound it."""
-    origin = _origin(device, host)
+    origin = host.record_of_this_boot(RecordKind.ORIGIN, device.address)
     return (device.driver,) if origin is None else (device.driver, origin.driver)
-
-
-def _origin(device: Device, host: Host) -> Record | None:
-    record = host.record(RecordKind.ORIGIN, device.address)
-    return record if record is not None and record.boot_id == host.boot_id else None
 
 
 def _by_slot(host: Host, text: str) -> tuple[Device, ...]:

@@ -82,8 +82,8 @@ def _rule(host: Host, device: Device, name: str, take_over: bool) -> Rule:
     if sriov is not None and sriov.enabled:
         vf = _vf(host.devices_at(sriov.vfs), sriov.autoprobe)
         return SriovRule(name=name, select=select, vfs=sriov.enabled, vf=vf, take_over=take_over)
-    origin = host.record(RecordKind.ORIGIN, device.address)
-    rebound = origin is not None and origin.boot_id == host.boot_id and origin.driver != device.driver
+    origin = host.record_of_this_boot(RecordKind.ORIGIN, device.address)
+    rebound = origin is not None and origin.driver != device.driver
     return HostRule(name=name, select=select, driver=device.driver if rebound else None, take_over=take_over)
 
 

@@ -24,9 +24,7 @@ def _adoptions(host: Host, device: Device) -> Iterator[Step]:
     if sriov is not None and sriov.enabled and made_by_us(host, device) is None:
         yield _remember(host, device, RecordKind.VFS, vfs=sriov.enabled, autoprobe=True)
     for function in functions:
-        origin = host.record(RecordKind.ORIGIN, function.address)
-        stale = origin is None or origin.boot_id != host.boot_id
-        if function.on_vfio and stale:
+        if function.on_vfio and host.record_of_this_boot(RecordKind.ORIGIN, function.address) is None:
             yield _remember(host, function, RecordKind.ORIGIN, driver=function.facts.host_driver)
         owner = holder_of(host, function)
         if owner is not None and host.record(RecordKind.CLAIM, function.address) is None:

@@ -152,9 +152,8 @@ class _Draft:
         driver = one.rule.driver if isinstance(one.rule, HostRule) else None
         if isinstance(one.rule, PassthroughRule) or (driver is not None and device.driver == driver):
             return
-        origin = self.host.record(RecordKind.ORIGIN, device.address)
-        ours = origin is not None and origin.boot_id == self.host.boot_id
-        if device.on_vfio and not ours and not one.rule.take_over:
+        origin = self.host.record_of_this_boot(RecordKind.ORIGIN, device.address)
+        if device.on_vfio and origin is None and not one.rule.take_over:
             self.findings.append(
                 Finding(
                     message=f"{device.address} is on {device.driver}, and gpupass did not bind it",
@@ -162,7 +161,7 @@ class _Draft:
                 )
             )
         elif device.on_vfio or (
-            origin is not None and ours and isinstance(one.rule, HostRule) and device.driver != origin.driver
+            origin is not None and isinstance(one.rule, HostRule) and device.driver != origin.driver
         ):
             self._add(unbind_plan(self.host, device))
         device = self._now(one)
