@@ -13,8 +13,11 @@ from gpupass.model.plan import (
     LoadModule,
     Refresh,
     ResetDevice,
+    SetMdev,
     SetPersistence,
     SetVfs,
+    SetVgpuParams,
+    SetVgpuType,
     Step,
     WriteFile,
     WriteRecord,
@@ -28,13 +31,15 @@ def seconds(step: Step) -> float:
             return 1.0 if step.driver is None or step.driver.startswith("vfio") else 5.0
         case SetVfs():
             return 2.0
+        case SetMdev() | SetVgpuType():
+            return 1.0
         case ResetDevice():
             return 1.0
         case AttachDevice():
             return 2.0
         case DetachDevice():
             return 3.0
-        case LoadModule() | SetPersistence() | AwaitRelease():
+        case LoadModule() | SetPersistence() | SetVgpuParams() | AwaitRelease():
             return 0.5
         case Refresh():
             return 30.0
