@@ -50,12 +50,18 @@ def state():
             driver.readlink().name if driver.is_symlink() else None,
             (path / "driver_override").read_text().strip(),
         ]
+        vgpu = path / "nvidia/current_vgpu_type"
+        if vgpu.exists():
+            parts[path.name[5:7]][f"vgpu {path.name}"] = vgpu.read_text().strip()
+    for path in sorted(Path("/sys/bus/mdev/devices").glob("*")):
+        parts["mdev"][path.name] = (path / "mdev_type").readlink().name
     for path in sorted(Path("/run/libvirt/qemu").glob("*.xml")):
         for alias in re.findall(r"<alias name='(ua-gpupass-[^']+)'", path.read_text()):
-            parts[alias[16:18]][alias] = path.stem
-    for kind in ("claim", "quarantine", "vfs"):
+            mdev = (Path("/sys/bus/mdev/devices") / alias.removeprefix("ua-gpupass-")).exists()
+            parts["mdev" if mdev else alias[16:18]][alias] = path.stem
+    for kind in ("claim", "quarantine", "vfs", "mdev", "vgpu"):
         for path in (STATE / kind).glob("*.json"):
-            parts[path.name[5:7]][f"{kind} {path.name}"] = True
+            parts["mdev" if "+" in path.name else path.name[5:7]][f"{kind} {path.name}"] = True
     parts["journal"]["open"] = sorted(p.name for p in (STATE / "journal").glob("*"))
     return dict(parts)
 

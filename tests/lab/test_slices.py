@@ -1,0 +1,177 @@
+"""vGPUs of NVIDIA's vendor framework and mediated displays: cut, attached, moved, taken back, killed in between."""
+
+import json
+
+import pytest
+
+pytestmark = pytest.mark.lab
+
+CARD, MANAGE = "0000:01:00.0", "/usr/lib/nvidia/sriov-manage"
+FOREIGN = "c8b0e2d5-8f1c-4f0e-9d64-0a1b2c3d4e5f"
+CUT = f"""
+version: 1
+gpus:
+  - {{name: card, select: {{address: "{CARD}"}}, use: vgpu, types: {{A100-4C: 3}}, params: {{frame_rate_limiter: 0}}}}
+  - {{name: screens, select: {{parent: mbochs}}, use: mdev, types: {{mbochs-small: 2}}}}
+"""
+LENT = (
+    CUT
+    + """
+attachments:
+  - {domain: vm1, device: card/A100-4C-0}
+  - {domain: vm2, device: card/A100-4C-1}
+  - {domain: vm1, device: screens/mbochs-small-0}
+"""
+)
+
+
+def write(host, name, text):
+    host.sh(f"cat > /root/{name} <<'END'\n{text}\nEND")
+    return f"/root/{name}"
+
+
+def slots(host, *device):
+    return {slot["name"]: slot for slot in host.gpupass("slots", *device)["slots"]}
+
+
+def steps(document):
+    return [step["step"] for plan in document["plans"] for step in plan["steps"]]
+
+
+def types(host):
+    """What the kernel says: the vGPU type of each VF, the type of each mediated device."""
+    vgpus = host.sh(f"cat /sys/bus/pci/devices/{CARD}/virtfn*/nvidia/current_vgpu_type 2>/dev/null || true")
+    mdevs = host.sh(
+        "for m in /sys/bus/mdev/devices/*; do basename $(readlink $m/mdev_type); done 2>/dev/null || true"
+    )
+    return vgpus.split(), mdevs.split()
+
+
+def mdevs_of(host, domain):
+    return set(host.sh(f"virsh dumpxml {domain} | grep -o \"uuid='[0-9a-f-]*'\" || true").split())
+
+
+@pytest.fixture
+def cut(slices):
+    """The profile without attachments, applied."""
+    slices.gpupass("apply", write(slices, "cut.yaml", CUT), "--yes")
+    return slices
+
+
+def test_the_whole_trip(slices):
+    file = write(slices, "lent.yaml", LENT)
+    assert types(slices) == ([], [])
+    assert slices.gpupass("check", file, code=3)["matches"] is False
+    slices.gpupass("apply", file, "--yes")
+    assert slices.gpupass("check", file)["matches"] is True
+    assert types(slices) == (["468"] * 3 + ["0"] * 5, ["mbochs-small"] * 2)
+    assert (
+        slices.sh(f"cat /sys/bus/pci/devices/{CARD}/virtfn1/nvidia/vgpu_params").strip()
+        == "frame_rate_limiter=0"
+    )
+    found = slots(slices)
+    vfs = [found[f"{CARD}/A100-4C-{number}"]["device"] for number in range(3)]
+    assert {slices.driver(vf) for vf in vfs} == {"nvidia"}, "they stay with their driver"
+    assert (slices.hostdevs("vm1"), slices.hostdevs("vm2")) == ({vfs[0]}, {vfs[1]})
+    screen = found["mbochs/mbochs-small-0"]["mdev"]
+    assert mdevs_of(slices, "vm1") == {f"uuid='{screen}'"}
+    states = {name: slot["state"] for name, slot in found.items() if slot["kind"] in ("vgpu", "mdev")}
+    assert sorted(states.values()) == ["attached"] * 3 + ["free"] * 2
+
+    slices.gpupass("move", "card/A100-4C-0", "--to", "vm2")
+    slices.gpupass("move", "screens/mbochs-small-0", "--to", "vm2")
+    assert slices.hostdevs("vm2") == set(vfs[:2]) and mdevs_of(slices, "vm2") == {f"uuid='{screen}'"}
+    assert not slices.hostdevs("vm1") and not mdevs_of(slices, "vm1")
+    slices.gpupass("detach", "vm2", "card/A100-4C-0")
+    slices.gpupass("detach", "vm2", screen)
+    assert types(slices) == (["468"] * 3 + ["0"] * 5, ["mbochs-small"] * 2), "made anew, and there"
+
+    fewer = write(slices, "fewer.yaml", LENT.replace("A100-4C: 3", "A100-4C: 2").replace("vm1", "vm2"))
+    minimal = slices.gpupass("plan", fewer, code=3)
+    assert steps(minimal).count("SetVgpuType") == 1 and "SetMdev" not in steps(minimal)
+    slices.gpupass("apply", fewer, "--yes")
+    assert types(slices)[0] == ["468"] * 2 + ["0"] * 6
+    slices.gpupass("rollback", "--yes", "--allow-disruption")
+    assert types(slices)[0] == ["468"] * 3 + ["0"] * 5
+    assert slices.hostdevs("vm2") == {vfs[1]}
+    slices.gpupass("detach", "vm2", "card/A100-4C-1")
+    slices.gpupass("rollback", "--yes", "--allow-disruption")
+    assert types(slices) == ([], [])
+    assert slices.sh(f"cat /sys/bus/pci/devices/{CARD}/sriov_numvfs").strip() == "0"
+    assert not slices.sh(
+        "ls /var/lib/gpupass/{claim,mdev,vgpu,vfs,quarantine} 2>/dev/null | grep json || true"
+    )
+
+
+def test_refusals(cut):
+    none = write(
+        cut,
+        "none.yaml",
+        CUT.replace("A100-4C: 3", "A100-4C: 0").replace("mbochs-small: 2", "mbochs-small: 0"),
+    )
+    cut.gpupass("attach", "vm1", "card/A100-4C-2")
+    cut.gpupass("attach", "vm1", "screens/mbochs-small-1")
+    said = cut.refused("apply", none, "--yes", "--allow-disruption")
+    assert "(A100-4C) is in use by domain vm1" in said and said.count("is in use by domain vm1") == 2
+    assert "has no vGPU type" in cut.refused("attach", "vm2", f"{CARD}/vf5")
+    assert "did you mean A100-4C" in cut.refused(
+        "apply", write(cut, "a.yaml", CUT.replace("A100-4C", "A100-4Q")), "--yes"
+    )
+    many = write(cut, "b.yaml", CUT.replace("{mbochs-small: 2}", "{mbochs-small: 2, mbochs-large: 9}"))
+    assert "has room for" in cut.refused("apply", many, "--yes")
+    assert "is attached to vm1" in cut.refused("attach", "vm2", "screens/mbochs-small-1")
+    assert "no PCI function" in cut.refused("attach", "vm2", "mbochs", code=2)
+    assert "no PCI function" in cut.refused("bind", "mbochs")
+
+
+def test_what_others_made_is_left_alone_until_adopted(slices):
+    slices.sh(f"echo {FOREIGN} > /sys/class/mdev_bus/mbochs/mdev_supported_types/mbochs-medium/create")
+    slices.sh(f"{MANAGE} -e {CARD}; echo 469 > /sys/bus/pci/devices/{CARD}/virtfn7/nvidia/current_vgpu_type")
+    foreign = {name: slot for name, slot in slots(slices).items() if slot["kind"] in ("mdev", "vgpu")}
+    assert set(foreign) == {f"mbochs/{FOREIGN}", f"{CARD}/vf7"}
+    assert {slot["owner"] for slot in foreign.values()} == {None}
+    screens = CUT.replace("A100-4C: 3", "A100-8C: 0")
+    file = write(slices, "host.yaml", screens)
+    told = slices.gpupass("plan", file, code=3)["foreign"]
+    assert len(told) == 2 and any(FOREIGN in text for text in told)
+    slices.gpupass("apply", file, "--yes")
+    vgpus, mdevs = types(slices)
+    assert (vgpus, sorted(mdevs)) == (["0"] * 7 + ["469"], ["mbochs-medium", "mbochs-small", "mbochs-small"])
+    slices.gpupass("attach", "vm1", FOREIGN)
+    slices.gpupass("detach", "vm1", FOREIGN)
+    slices.gpupass("adopt", "mbochs")
+    slices.gpupass("adopt", CARD)
+    slices.gpupass("apply", file, "--yes")
+    assert types(slices) == (["0"] * 8, ["mbochs-small", "mbochs-small"])
+
+
+def test_a_guest_that_is_gone_leaves_its_slots_to_be_made_anew(cut):
+    cut.gpupass("attach", "vm1", "card/A100-4C-0")
+    cut.gpupass("attach", "vm1", "screens/mbochs-small-0")
+    cut.sh("virsh destroy vm1")
+    assert {
+        slot["state"] for slot in slots(cut).values() if slot["part"] in ("A100-4C-0", "mbochs-small-0")
+    } == {"not clean"}
+    cut.gpupass("recover")
+    assert types(cut) == (["468"] * 3 + ["0"] * 5, ["mbochs-small"] * 2)
+    assert not cut.sh("ls /var/lib/gpupass/claim")
+
+
+def test_killed_after_every_line(slices):
+    """kill -9 after each journal line of a vGPU change and of an mdev change: as before, or as asked for."""
+    slices.sh(f"{MANAGE} -e {CARD}")
+    write(
+        slices,
+        "small.yaml",
+        LENT.replace("A100-4C: 3", "A100-4C: 1").replace("  - {domain: vm2, device: card/A100-4C-1}\n", ""),
+    )
+    write(
+        slices,
+        "before.yaml",
+        CUT.replace("A100-4C: 3", "A100-4C: 0").replace("mbochs-small: 2", "mbochs-small: 0"),
+    )
+    out = slices.sh("python3 -P /opt/gpupass/tests/lab/inside/crash.py apply /root/small.yaml", timeout=1500)
+    results = [json.loads(line) for line in out.splitlines() if line.startswith("{")]
+    assert len(results) > 15, out
+    assert all(r["recover"] == 0 and r["result"] in ("before", "wanted", "mixed") for r in results), out
+    assert types(slices) == (["468"] + ["0"] * 7, ["mbochs-small"] * 2)
