@@ -31,8 +31,8 @@ class EmulatedHost:
 
     def __init__(self, topology: str) -> None:
         self.topology = topology
-        self.lab = Lab(f"test-{topology}")
-        self.lab.up(topology, from_snapshot=True, follow=os.getpid())
+        self.lab = Lab(f"{os.environ.get('GPUPASS_LAB_NAME', 'test')}-{topology}")
+        self.lab.up(topology, from_snapshot=True, follow=os.getpid(), late=False)
         self._settle_in()
 
     def _settle_in(self) -> None:
@@ -82,7 +82,9 @@ class EmulatedHost:
     def start(self, *names: str, guest: str = "ack", options: str = "") -> None:
         """Define and start nested domains and wait until their guests run."""
         for name in names:
-            self.sh(f"lab-domain {name} --guest {guest} {options} --start")
+            self.sh(
+                f"virsh list --name | grep -qx {name} || lab-domain {name} --guest {guest} {options} --start"
+            )
         self.running(*names)
 
     def running(self, *names: str) -> None:
@@ -115,9 +117,10 @@ class EmulatedHost:
         return out.splitlines()[number].split()[0]
 
     def forget_everything(self) -> None:
-        """Back to an idle host, for topologies that cannot be restored from a snapshot."""
+        """Back to an idle host, for topologies that cannot be restored; guests that have nothing go on running."""
         self.sh(
-            "for d in $(virsh list --all --name); do virsh -q destroy $d; virsh -q undefine $d; done 2>&1; true"
+            "for d in $(virsh list --all --name); do virsh dumpxml $d | grep -q '<hostdev' || "
+            "continue; virsh -q destroy $d; virsh -q undefine $d; done 2>&1; true"
         )
         self.sh(
             "gpupass recover >/dev/null; for f in /var/lib/gpupass/quarantine/*.json; do "
@@ -227,11 +230,15 @@ def groups(groups_booted):
 
 
 @pytest.fixture(scope="session")
-def sriov_booted(hosts):
-    return hosts.get("sriov")
+def sriov_saved(hosts):
+    """Topology sriov with vm1 and vm2 running, saved once, before its NVMe controller comes: a restore plugs it."""
+    host = hosts.get("sriov")
+    host.start("vm1", "vm2")
+    host.lab.snapshot("two-guests")
+    return host
 
 
 @pytest.fixture
-def sriov(sriov_booted):
-    yield sriov_booted
-    sriov_booted.forget_everything()
+def sriov(sriov_saved):
+    sriov_saved.lab.restore("two-guests")
+    return sriov_saved
