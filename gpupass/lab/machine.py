@@ -36,9 +36,14 @@ class Lab:
     # -- life -----------------------------------------------------------------------------------------
 
     def up(
-        self, topology_name: str = "simple", *, from_snapshot: bool = False, follow: int | None = None
+        self,
+        topology_name: str = "simple",
+        *,
+        from_snapshot: bool = False,
+        follow: int | None = None,
+        late: bool = True,
     ) -> None:
-        """Start the machine, or find it running with this topology."""
+        """Start the machine, or find it running so; without its `late` devices it can always be saved."""
         wanted = topology.load(topology_name)
         with self._exclusive():
             if self.instance.running:
@@ -52,12 +57,12 @@ class Lab:
                     f"gpupass lab --name {self.instance.name} down",
                 )
             store = self._store(wanted)
-            refusal = wanted.why_no_snapshot(with_late=False)
+            refusal = wanted.why_no_snapshot()
             base = store.find(snapshots.BOOTED) if refusal is None else None
             if from_snapshot and refusal is not None:
                 self.progress(f"booting cold: {refusal}")
             if from_snapshot and base is not None:
-                self._start(wanted, base, follow)
+                self._start(wanted, base, follow, late=late)
                 return
             if from_snapshot and refusal is None:
                 self.progress("no snapshot of this topology yet: booting cold once")
@@ -65,7 +70,8 @@ class Lab:
             if refusal is None and base is None:
                 self.progress("saving the booted machine for `up --from-snapshot`")
                 self._save(wanted, snapshots.BOOTED)
-            self._plug_late(wanted)
+            if late:
+                self._plug_late(wanted)
 
     def down(self) -> bool:
         """End the machine and forget its disk; False when it was not running."""
@@ -88,7 +94,7 @@ class Lab:
 
     def snapshot(self, name: str) -> None:
         wanted = self._topology()
-        refusal = wanted.why_no_snapshot(with_late=True)
+        refusal = self._why_no_snapshot(wanted)
         if refusal is not None:
             raise Refused(f"cannot save snapshot {name}: {refusal}", "gpupass lab topologies")
         with self._exclusive():
@@ -297,7 +303,9 @@ class Lab:
             )
         )
 
-    def _start(self, wanted: Topology, saved: snapshots.Snapshot | None, follow: int | None) -> None:
+    def _start(
+        self, wanted: Topology, saved: snapshots.Snapshot | None, follow: int | None, *, late: bool = True
+    ) -> None:
         built = image.require()
         host.need("qemu-img")
         if saved is None:
@@ -316,17 +324,18 @@ class Lab:
         try:
             with self.instance.qmp() as monitor:
                 snapshots.load(monitor, saved.memory)
-            self._revive(wanted, saved)
+            self._revive(wanted, saved, late)
         except BaseException:
             self.instance.stop(signal.SIGUSR1)
             raise
 
-    def _revive(self, wanted: Topology, saved: snapshots.Snapshot) -> None:
+    def _revive(self, wanted: Topology, saved: snapshots.Snapshot, late: bool) -> None:
         """Everything a restored machine needs that its snapshot could not hold."""
         self._arrive(30.0)
         for port, registers in saved.registers().items():
             self._must(("sh", "-c", inside.WRITE_REGISTERS, "registers", port, registers))
-        self._plug_late(wanted)
+        if late:
+            self._plug_late(wanted)
 
     def _wait_booted(self) -> None:
         self._arrive(BOOT_SECONDS)
@@ -367,6 +376,13 @@ class Lab:
             self._store(wanted).save(self.instance, name, registers)
         finally:
             self._arrive(30.0)
+
+    def _why_no_snapshot(self, wanted: Topology) -> str | None:
+        """Late devices count once they are plugged in; QEMU's NVMe does not survive being unplugged."""
+        with self.instance.qmp() as monitor:
+            plugged = monitor.hmp("info qtree")
+        there = {device.id for _, device in wanted.late if f'id "{device.id}"' in plugged}
+        return wanted.why_no_snapshot(late=there)
 
     def _plug_late(self, wanted: Topology) -> None:
         if not wanted.late:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import tomllib
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,13 +66,13 @@ class Topology:
         """Devices QEMU saves nothing of, each with the number of its port."""
         return tuple((n, d) for n, port in enumerate(self.ports) for d in port.devices if d.stateless)
 
-    def why_no_snapshot(self, *, with_late: bool) -> str | None:
-        """None when the machine can be saved, else the reason."""
+    def why_no_snapshot(self, *, late: Collection[str] = ()) -> str | None:
+        """None when the machine can be saved with these of its late devices plugged in, else the reason."""
         if self.root == "nvme":
             return f"topology {self.name} has its root disk on NVMe, and QEMU cannot save an NVMe controller"
         for port in self.ports:
             for device in port.devices:
-                if device.model in _UNSAVABLE and (with_late or not device.late):
+                if device.model in _UNSAVABLE and (not device.late or device.id in late):
                     return f"QEMU cannot save {device.id} ({device.model})"
         return None
 

@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from gpupass.errors import Refused
+
 pytestmark = pytest.mark.lab
 
 
@@ -114,3 +116,8 @@ def test_a_cold_plugged_multifunction_slot_is_never_taken_live(groups, places):
         "virsh -q undefine both; virsh -q define /tmp/both.xml; virsh -q start both"
     )
     assert "multifunction" in groups.refused("detach", "both", places["gpu"])
+
+
+def test_an_nvme_root_is_never_saved(groups):
+    with pytest.raises(Refused, match="root disk on NVMe"):
+        groups.lab.snapshot("groups")

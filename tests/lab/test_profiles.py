@@ -120,7 +120,9 @@ def test_killed_after_every_line(mixed):
     mixed.sh("gpupass export > /root/before.yaml 2>/dev/null")
     mixed.sh(f"grep -q '{PF}' /root/before.yaml || cat >> /root/before.yaml <<'END'\n"
              f"- {{name: nic, select: {{address: \"{PF}\"}}, use: host}}\nEND")  # fmt: skip
-    out = mixed.sh("python3 -P /opt/gpupass/tests/lab/inside/crash.py apply /root/small.yaml", timeout=1500)
+    out = mixed.sh(
+        "python3 -P /opt/gpupass-copy/tests/lab/inside/crash.py apply /root/small.yaml", timeout=1500
+    )
     results = [json.loads(line) for line in out.splitlines() if line.startswith("{")]
     assert len(results) > 15, out
     assert all(r["recover"] == 0 and r["result"] in ("before", "wanted", "mixed") for r in results), out

@@ -95,7 +95,9 @@ def test_attach_move_detach_again_and_again(simple):
 def test_nothing_is_leaked(simple):
     """Fault 1: after many rounds QEMU and gpupass hold what they held after the first."""
     rounds = os.environ.get("GPUPASS_ROUNDS", "25")
-    out = simple.sh(f"python3 -P /opt/gpupass/tests/lab/inside/again.py vm1 {GPU} {rounds}", timeout=1200)
+    out = simple.sh(
+        f"python3 -P /opt/gpupass-copy/tests/lab/inside/again.py vm1 {GPU} {rounds}", timeout=1200
+    )
     found = json.loads(out)
     assert found["rounds"] == int(rounds)
     assert found["last"] == found["first"]
@@ -210,7 +212,7 @@ def test_an_unbind_that_hangs_leaves_the_tool_alive(simple):
     """Fault 17: a VFIO file in flight between two sockets is held by nobody that /proc shows."""
     simple.gpupass("bind", GPU)
     simple.sh(
-        "setsid python3 -P /opt/gpupass/tests/lab/inside/hide_device.py " + GPU + " >/run/hidden 2>&1 & "
+        "setsid python3 -P /opt/gpupass-copy/tests/lab/inside/hide_device.py " + GPU + " >/run/hidden 2>&1 & "
         "for i in $(seq 100); do grep -q hidden /run/hidden && break; sleep 0.1; done; cat /run/hidden"
     )
     assert "does not return" in simple.refused("unbind", GPU, code=5)

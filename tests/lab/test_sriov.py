@@ -12,9 +12,7 @@ def vfs(sriov):
     device = f"/sys/bus/pci/devices/{pf}"
     sriov.sh(f"echo 0 > {device}/sriov_drivers_autoprobe; echo 2 > {device}/sriov_numvfs")
     addresses = sriov.sh(f"for l in {device}/virtfn*; do basename $(readlink $l); done").split()
-    yield pf, addresses
-    sriov.forget_everything()
-    sriov.sh(f"echo 0 > {device}/sriov_numvfs")
+    return pf, addresses
 
 
 def test_list_show_groups(sriov, vfs):
@@ -31,7 +29,6 @@ def test_list_show_groups(sriov, vfs):
 def test_a_pf_with_vfs_is_not_unbound(sriov, vfs):
     """Fault 28: nothing of ours ever changes sriov_numvfs under a VF's user."""
     pf, (first, _) = vfs
-    sriov.start("vm1")
     sriov.gpupass("attach", "vm1", first)
     assert "2 virtual functions" in sriov.refused("bind", pf)
     assert sriov.driver(pf) == "igb"
@@ -40,7 +37,6 @@ def test_a_pf_with_vfs_is_not_unbound(sriov, vfs):
 
 def test_attach_move_detach_a_vf(sriov, vfs):
     _, (first, second) = vfs
-    sriov.start("vm1", "vm2")
     sriov.gpupass("attach", "vm1", first)
     sriov.gpupass("attach", "vm2", second)
     sriov.gpupass("detach", "vm2", second)
@@ -64,7 +60,6 @@ def test_an_nvme_vf_and_its_pf(sriov):
 def test_a_vf_that_cannot_be_reset(sriov, vfs):
     """Fault 29: not handed out; when its reset is lost meanwhile, quarantined until a person says so."""
     _, (first, second) = vfs
-    sriov.start("vm1", "vm2")
     sriov.sh(f"echo > /sys/bus/pci/devices/{second}/reset_method")
     assert "cannot be reset" in sriov.refused("attach", "vm2", second)
     sriov.gpupass("attach", "vm1", first)

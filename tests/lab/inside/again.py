@@ -7,7 +7,7 @@ import re
 import sys
 from pathlib import Path
 
-sys.path.insert(0, "/opt/gpupass")
+sys.path.insert(0, "/opt/gpupass-copy")
 
 from gpupass import app
 from gpupass.system import System

@@ -12,7 +12,7 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
-sys.path.insert(0, "/opt/gpupass")
+sys.path.insert(0, "/opt/gpupass-copy")
 
 from gpupass import app, errors
 from gpupass.app.apply import apply_profile

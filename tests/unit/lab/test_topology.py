@@ -81,10 +81,10 @@ def test_switch_and_missing_acs() -> None:
 
 
 def test_what_keeps_a_machine_from_being_saved() -> None:
-    assert topology.load("simple").why_no_snapshot(with_late=True) is None
-    assert "root disk on NVMe" in str(topology.load("groups").why_no_snapshot(with_late=False))
-    assert topology.load("sriov").why_no_snapshot(with_late=False) is None
-    assert "nvme0" in str(topology.load("sriov").why_no_snapshot(with_late=True))
+    assert topology.load("simple").why_no_snapshot() is None
+    assert "root disk on NVMe" in str(topology.load("groups").why_no_snapshot())
+    assert topology.load("sriov").why_no_snapshot() is None
+    assert "nvme0" in str(topology.load("sriov").why_no_snapshot(late={"nvme0"}))
 
 
 def test_paths_with_a_comma_and_the_accelerator() -> None:
