@@ -2,8 +2,9 @@
 
 import re
 
-from gpupass.model.host import Bar, Device, Link, Sriov, User, UserKind
+from gpupass.model.host import Bar, Device, Link, Sriov
 from gpupass.model.pci_class import class_words
+from gpupass.model.user import User, UserKind
 from gpupass.model.verdict import Verdict
 
 _COMPANY = re.compile(

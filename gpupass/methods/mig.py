@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from gpupass.methods.mig_check import listed, mistakes
 from gpupass.methods.mig_compute import pack_compute, parts_of
 from gpupass.methods.packing import Piece, pack
-from gpupass.model.host import User, UserKind
 from gpupass.model.mig import (
     ComputeInstance,
     GpuInstance,
@@ -20,6 +19,7 @@ from gpupass.model.mig import (
     Placement,
 )
 from gpupass.model.plan import Disruption, Finding
+from gpupass.model.user import User, UserKind
 
 Wanted = tuple[MigProfile, LayoutEntry]
 _NOTHING = (0, 0, 0, 0)  # users, GPU instances, compute instances, room

@@ -4,9 +4,10 @@ from collections.abc import Iterator
 
 from gpupass.methods.verdict import NO_IOMMU_REMEDY, device_verdict
 from gpupass.model.address import Address, same_slot
-from gpupass.model.host import Device, Host, User, UserKind
+from gpupass.model.host import Device, Host
 from gpupass.model.plan import BindDriver, Finding, LoadModule, Plan, SetPersistence, Step, WriteRecord
 from gpupass.model.record import Record, RecordKind
+from gpupass.model.user import User, UserKind
 from gpupass.model.verdict import StayKind
 
 VFIO = "vfio-pci"

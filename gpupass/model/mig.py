@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from itertools import chain
 
-from gpupass.model.host import User
+from gpupass.model.user import User
 
 _NAME = re.compile(r"(\d+)g\.(\d+)gb([+-].+)?")
 

@@ -5,8 +5,9 @@ from dataclasses import replace
 
 from gpupass.model.address import Address
 from gpupass.model.domain import Domain
-from gpupass.model.host import Detail, Device, Host, User, UserKind
+from gpupass.model.host import Detail, Device, Host
 from gpupass.model.record import Record
+from gpupass.model.user import User, UserKind
 from gpupass.observe.iommu import read_iommu
 from gpupass.observe.naming import read_names
 from gpupass.observe.pci import is_boot_display, read_detail, read_devices

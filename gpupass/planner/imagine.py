@@ -7,7 +7,7 @@ from typing import assert_never
 from gpupass.methods.sriov import vf_address
 from gpupass.model.address import Address
 from gpupass.model.domain import Domain, Hostdev
-from gpupass.model.host import Detail, Device, Host, User, UserKind
+from gpupass.model.host import Detail, Device, Host
 from gpupass.model.plan import (
     AttachDevice,
     AwaitRelease,
@@ -23,6 +23,7 @@ from gpupass.model.plan import (
     WriteFile,
     WriteRecord,
 )
+from gpupass.model.user import User, UserKind
 
 
 def imagine(host: Host, steps: tuple[Step, ...]) -> Host:
