@@ -22,6 +22,7 @@ from gpupass.model.profile import Profile
 from gpupass.planner.export import export
 from gpupass.planner.profile import plan_profile
 from gpupass.planner.selection import attachments, choose
+from gpupass.planner.slots import slot_of
 from gpupass.profiles import write_profile
 from gpupass.system import System
 from gpupass.system.applies import new_id, read_applies, write_apply
@@ -229,7 +230,11 @@ def _withdraw(
     pending: tuple[Operation, ...], made: HostPlan, profile: Profile, host: Host
 ) -> tuple[Operation, ...]:
     """What is pending and not asked for any more, because its device is to stay with its domain, ends."""
-    staying = {want.address for want in attachments(profile, choose(profile, host), host)}
+    staying = {
+        slot.device
+        for want in attachments(profile, choose(profile, host), host)
+        if (slot := slot_of(host, want.chosen.device, want.part)) is not None
+    }
     changing = {address for plan in made.to_do for address in plan.devices}
     left = []
     for operation in pending:

@@ -7,6 +7,7 @@ from gpupass.model.address import Address, same_slot
 from gpupass.model.host import Device, Host
 from gpupass.model.plan import BindDriver, Finding, LoadModule, Plan, SetPersistence, Step, WriteRecord
 from gpupass.model.record import Record, RecordKind
+from gpupass.model.slot import Slot, SlotKind
 from gpupass.model.user import User, UserKind
 from gpupass.model.verdict import StayKind
 
@@ -16,6 +17,12 @@ VFIO = "vfio-pci"
 def lends(driver: str) -> bool:
     """vfio-pci or a variant of it (mlx5_vfio_pci, nvgrace-gpu-vfio-pci, …): such a driver wants the group."""
     return driver.replace("-", "_").endswith("vfio_pci")
+
+
+def slot(device: Device) -> Slot:
+    """The whole function."""
+    kind = SlotKind.FUNCTION if device.physfn is None else SlotKind.VF
+    return Slot(kind=kind, device=device.address, of=device.address)
 
 
 def endpoints(host: Host, device: Device) -> tuple[Device, ...]:

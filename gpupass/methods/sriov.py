@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from gpupass.methods.passthrough import plan_bind
 from gpupass.model.address import Address
 from gpupass.model.host import Device, Host, Sriov
-from gpupass.model.plan import BindDriver, Finding, Plan, SetVfs, Step, WriteRecord
-from gpupass.model.profile import Vf
+from gpupass.model.plan import BindDriver, Disruption, Finding, Plan, SetVfs, Step, WriteRecord
+from gpupass.model.profile import HostRule, Rule, SriovRule, Vf
 from gpupass.model.record import Record, RecordKind
+from gpupass.model.slot import Slot, SlotKind
 from gpupass.model.user import User, UserKind
 
 _KERNELS_CHOICE = True  # sriov_drivers_autoprobe as the kernel sets it (drivers/pci/iov.c)
@@ -20,6 +21,40 @@ def supports(device: Device) -> str | None:
     if device.facts.sriov is None:
         return f"{device.address} has no SR-IOV capability, or the firmware has switched it off"
     return None
+
+
+def vf_part(number: int) -> str:
+    """What VF `number` is called among the slots of its PF."""
+    return f"vf{number}"
+
+
+def slots(host: Host, pf: Device) -> Iterator[Slot]:
+    sriov = pf.facts.sriov
+    for vf in host.devices_at(sriov.vfs) if sriov is not None else ():
+        number = sriov.vfs.index(vf.address) if sriov is not None else 0
+        yield Slot(kind=SlotKind.VF, device=vf.address, of=pf.address, part=vf_part(number))
+
+
+def cut(host: Host, pf: Device, rule: SriovRule) -> Plan:
+    """As many VFs as the rule says."""
+    why_not = supports(pf)
+    if why_not is not None:
+        finding = Finding(message=why_not, remedy=f"gpupass show {pf.address}")
+        return Plan(title=f"cut {pf.address}", findings=(finding,))
+    autoprobe = rule.vf.autoprobe if rule.vfs else autoprobe_before(host, pf)
+    return plan_vfs(host, pf, rule.vfs, autoprobe, rule.take_over)
+
+
+def uncut(host: Host, pf: Device, rule: Rule) -> Plan:
+    """No VFs, where gpupass made them or may take them over; a host may work with those that others made."""
+    sriov = pf.facts.sriov
+    title = f"remove the virtual functions of {pf.address}"
+    if sriov is None or not sriov.enabled:
+        return Plan(title=title)
+    if made_by_us(host, pf) is not None or rule.take_over:
+        return plan_vfs(host, pf, 0, autoprobe_before(host, pf), rule.take_over)
+    left = f"{pf.address} has {sriov.enabled} virtual functions that gpupass did not make"
+    return Plan(title=title, foreign=(left,) if isinstance(rule, HostRule) else ())
 
 
 def vf_address(pf: Address, sriov: Sriov, number: int) -> Address | None:
@@ -46,6 +81,7 @@ def plan_vfs(host: Host, pf: Device, count: int, autoprobe: bool, take_over: boo
         return Plan(title=title, devices=(pf.address,))
     record = made_by_us(host, pf)
     old = host.devices_at(sriov.vfs)
+    gone = f"all {sriov.enabled} virtual functions" + (", made anew" if count else "")
     recount = sriov.enabled != count
     if not recount and record is None and not take_over:  # autoprobe is about VFs to come
         return Plan(title=title, devices=(pf.address,))
@@ -80,6 +116,9 @@ def plan_vfs(host: Host, pf: Device, count: int, autoprobe: bool, take_over: boo
             *(_in_use(pf, old) if recount else ()),
         ),
         devices=(pf.address, *(vf.address for vf in old)),
+        disruptions=(Disruption(victim=pf.address, loses=gone, at_work=False),)
+        if recount and sriov.enabled
+        else (),
     )
 
 

@@ -195,6 +195,7 @@ class Plan:
     devices: tuple[Address, ...] = ()  # everything it touches or needs to keep still; may be BOOT
     disruptions: tuple[Disruption, ...] = ()  # what it takes from whom, where the order did not name them
     waits: tuple[str, ...] = ()  # what is wanted and cannot be yet: "vm1 is not running: …"
+    foreign: tuple[str, ...] = ()  # what others made and this plan leaves alone
 
     @property
     def refusals(self) -> tuple[Finding, ...]:
@@ -206,7 +207,6 @@ class HostPlan:
     """What a profile would do: one Plan for each set of devices that must change together."""
 
     plans: tuple[Plan, ...] = ()
-    foreign: tuple[str, ...] = ()  # what others made and this plan leaves alone
 
     @property
     def to_do(self) -> tuple[Plan, ...]:
@@ -227,3 +227,7 @@ class HostPlan:
     @property
     def waits(self) -> tuple[str, ...]:
         return tuple(wait for plan in self.plans for wait in plan.waits)
+
+    @property
+    def foreign(self) -> tuple[str, ...]:
+        return tuple(text for plan in self.plans for text in plan.foreign)

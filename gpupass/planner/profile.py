@@ -4,23 +4,19 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 from gpupass.methods.passthrough import lends, plan_bind
-from gpupass.methods.sriov import (
-    autoprobe_before,
-    made_by_us,
-    plan_vf_drivers,
-    plan_vfs,
-    supports,
-    wanted_driver,
-)
+from gpupass.methods.sriov import plan_vf_drivers, vf_part, wanted_driver
 from gpupass.model.address import Address
 from gpupass.model.host import Device, Host
 from gpupass.model.plan import Disruption, Finding, HostPlan, Plan, Step, WriteRecord
 from gpupass.model.profile import HostRule, PassthroughRule, Profile, Rule, SriovRule, use_of
 from gpupass.model.record import RecordKind
+from gpupass.model.slot import Slot
+from gpupass.planner.cuts import cut_plan, uncut_plan
 from gpupass.planner.handover import attach_plan, clean_plan, detach_plan, holder_of, unbind_plan
 from gpupass.planner.imagine import imagine
 from gpupass.planner.parts import parts_of
 from gpupass.planner.selection import Chosen, Wanted, attachments, choose
+from gpupass.planner.slots import slots_of
 
 
 def plan_profile(profile: Profile, host: Host, connect: str, devices_only: bool = False) -> HostPlan:
@@ -29,7 +25,6 @@ def plan_profile(profile: Profile, host: Host, connect: str, devices_only: bool 
     wanted = () if devices_only else attachments(profile, chosen, host)
     part = parts_of(host)
     plans: list[Plan] = []
-    foreign: list[str] = []
     domains = host.domains
     for together in _together(chosen, host):
         names = {one.name for one in together}
@@ -41,9 +36,8 @@ def plan_profile(profile: Profile, host: Host, connect: str, devices_only: bool 
             devices_only=devices_only,
         )
         plans.append(draft.plan())
-        foreign += draft.foreign
         domains = draft.host.domains
-    return HostPlan(plans=tuple(plans), foreign=tuple(foreign))
+    return HostPlan(plans=tuple(plans))
 
 
 def _together(chosen: tuple[Chosen, ...], host: Host) -> Iterator[tuple[Chosen, ...]]:
@@ -72,7 +66,7 @@ class _Draft:
     refused: set[str] = field(default_factory=set)
 
     def plan(self) -> Plan:
-        for phase in (self._detach, self._unbind, self._set_vfs, self._bind, self._attach):
+        for phase in (self._detach, self._unbind, self._cut, self._bind, self._attach):
             for one in self.chosen:
                 if one.name not in self.refused:
                     self._try(phase, one)
@@ -86,6 +80,7 @@ class _Draft:
             devices=tuple(self.devices),
             disruptions=tuple(dict.fromkeys(self.disruptions)),
             waits=tuple(self.waits),
+            foreign=tuple(self.foreign),
         )
 
     def _try(self, phase: Callable[[Chosen], None], one: Chosen) -> None:
@@ -98,40 +93,39 @@ class _Draft:
     def _add(self, plan: Plan) -> None:
         self.steps += plan.steps
         self.findings += plan.findings
+        self.disruptions += plan.disruptions
+        self.waits += plan.waits
+        self.foreign += plan.foreign
         self.devices |= dict.fromkeys(plan.devices)
         self.host = imagine(self.host, plan.steps)
 
     def _now(self, one: Chosen) -> Device:
         return self.host.device(one.device.address) or one.device
 
-    def _functions(self, one: Chosen) -> Iterator[tuple[int | None, Device]]:
-        """The chosen device, then its VFs by number."""
-        device = self._now(one)
-        yield None, device
-        sriov = device.facts.sriov
-        for vf in self.host.devices_at(sriov.vfs) if sriov is not None else ():
-            yield sriov.vfs.index(vf.address) if sriov is not None else None, vf
+    def _slots(self, one: Chosen) -> tuple[Slot, ...]:
+        return slots_of(self.host, self._now(one))
 
-    def _domain_for(self, one: Chosen, vf: int | None) -> str | None:
+    def _domain_for(self, one: Chosen, part: str) -> str | None:
         return next(
-            (w.attachment.domain for w in self.wanted if w.chosen.name == one.name and w.vf == vf), None
+            (w.attachment.domain for w in self.wanted if w.chosen.name == one.name and w.part == part), None
         )
 
     def _detach(self, one: Chosen) -> None:
         self.devices |= dict.fromkeys(member.address for member in self.host.group_of(self._now(one)))
-        for number, device in tuple(self._functions(one)):
+        for slot in self._slots(one):
+            device = self.host.device(slot.device) or one.device
             owner = holder_of(self.host, device)
             if owner is None:
                 continue
-            target = self._domain_for(one, number)
+            target = self._domain_for(one, slot.part)
             claim = self.host.record(RecordKind.CLAIM, device.address)
             ours = claim is not None and claim.uuid == owner.uuid
-            if target is not None and not _must_be_free(one.rule, number):
+            if target is not None and not _must_be_free(one.rule, slot.part):
                 receiver = self.host.domain(target)
                 if receiver is None or receiver.uuid == owner.uuid or not receiver.active:
                     continue
             unsaid = ours and claim is not None and claim.declared and not self.devices_only
-            if target is None and not unsaid and not _must_be_free(one.rule, number):
+            if target is None and not unsaid and not _must_be_free(one.rule, slot.part):
                 self.foreign.append(
                     f"{device.address} is with {owner.name}, which the profile does not speak of"
                 )
@@ -168,35 +162,10 @@ class _Draft:
         if driver is not None and device.driver != driver:
             self._add(plan_bind(self.host, device, driver))
 
-    def _set_vfs(self, one: Chosen) -> None:
-        device = self._now(one)
-        rule = one.rule
-        sriov = device.facts.sriov
-        if isinstance(rule, SriovRule):
-            why_not = supports(device)
-            if why_not is not None:
-                self.findings.append(Finding(message=why_not, remedy=f"gpupass show {device.address}"))
-                return
-            if rule.vfs:
-                self._recount(one, rule.vfs, rule.vf.autoprobe)
-                return
-        if sriov is None or not sriov.enabled:
-            return
-        if made_by_us(self.host, device) is not None or rule.take_over or isinstance(rule, SriovRule):
-            self._recount(one, 0, autoprobe_before(self.host, device))
-        elif isinstance(rule, HostRule):
-            self.foreign.append(
-                f"{device.address} has {sriov.enabled} virtual functions that gpupass did not make"
-            )
-
-    def _recount(self, one: Chosen, count: int, autoprobe: bool) -> None:
-        device = self._now(one)
-        sriov = device.facts.sriov
-        plan = plan_vfs(self.host, device, count, autoprobe, one.rule.take_over)
-        if plan.steps and sriov is not None and sriov.enabled not in (0, count):
-            gone = f"all {sriov.enabled} virtual functions" + (", made anew" if count else "")
-            self.disruptions.append(Disruption(victim=device.address, loses=gone, at_work=False))
-        self._add(plan)
+    def _cut(self, one: Chosen) -> None:
+        """What other methods left goes first."""
+        self._add(uncut_plan(self.host, self._now(one), one.rule))
+        self._add(cut_plan(self.host, self._now(one), one.rule))
 
     def _bind(self, one: Chosen) -> None:
         device = self._now(one)
@@ -206,23 +175,22 @@ class _Draft:
                     return
                 self._add(plan_bind(self.host, device, rule.driver, rule.with_, rule.allow_boot_display))
             case SriovRule() as rule if rule.vfs:
-                for number, vf in tuple(self._functions(one)):
-                    if number is not None and wanted_driver(rule.vf, number) != vf.driver:
+                sriov = device.facts.sriov
+                for number, vf in enumerate(self.host.devices_at(sriov.vfs if sriov is not None else ())):
+                    if wanted_driver(rule.vf, number) != vf.driver:
                         self._add(clean_plan(self.host, vf))
                 self._add(plan_vf_drivers(self.host, device, rule.vf, rule.take_over))
 
     def _attach(self, one: Chosen) -> None:
-        functions = dict(self._functions(one))
+        slots = {slot.part: slot for slot in self._slots(one)}
         for want in self.wanted:
             if want.chosen.name != one.name:
                 continue
             name = want.attachment.domain
-            device = functions.get(want.vf)
+            slot = slots.get(want.part)
+            device = self.host.device(slot.device) if slot is not None else None
             domain = self.host.domain(name)
-            sriov = self._now(one).facts.sriov
-            if (
-                device is None and sriov is not None and sriov.enabled > (want.vf or 0)
-            ):  # only its PF can tell where
+            if device is None and self._will_be(one, want.part):
                 self.waits.append(f"{want.attachment.device} is not made yet: {name} gets it then")
             elif device is None:
                 self.findings.append(
@@ -243,10 +211,15 @@ class _Draft:
             else:
                 self._add(_declared(attach_plan(self.host, domain, device, self.connect)))
 
+    def _will_be(self, one: Chosen, part: str) -> bool:
+        """A PF without VFs need not know where they will be."""
+        sriov = self._now(one).facts.sriov
+        return part in map(vf_part, range(sriov.enabled if sriov is not None else 0))
 
-def _must_be_free(rule: Rule, vf: int | None) -> bool:
+
+def _must_be_free(rule: Rule, part: str) -> bool:
     """The host works with it itself: no domain can have the function."""
-    return vf is None and isinstance(rule, HostRule | SriovRule)
+    return not part and isinstance(rule, HostRule | SriovRule)
 
 
 def _declared(plan: Plan) -> Plan:

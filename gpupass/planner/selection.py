@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from gpupass.errors import Usage
+from gpupass.methods.sriov import vf_part
 from gpupass.model.address import Address
 from gpupass.model.host import Device, Host
 from gpupass.model.profile import Attachment, PassthroughRule, Place, Profile, Rule, Select, use_of
@@ -25,20 +26,11 @@ class Chosen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """One attachment, found: `vf` is None for the chosen device itself."""
+    """One attachment, found: `part` is "" for the chosen device itself, "vf0" and the like for its parts."""
 
     attachment: Attachment
     chosen: Chosen
-    vf: int | None = None
-
-    @property
-    def address(self) -> Address | None:
-        """None: there is no such VF yet."""
-        device = self.chosen.device
-        if self.vf is None:
-            return device.address
-        vfs = device.facts.sriov.vfs if device.facts.sriov is not None else ()
-        return vfs[self.vf] if self.vf < len(vfs) else None
+    part: str = ""
 
 
 def candidates(profile: Profile, host: Host) -> tuple[Address, ...]:
@@ -82,10 +74,10 @@ def attachments(profile: Profile, chosen: tuple[Chosen, ...], host: Host) -> tup
     optional = {rule.name for rule in profile.gpus if rule.optional}
     for attachment in profile.attachments:
         name, _, last = attachment.device.rpartition("/")
-        if last.startswith("vf") and last[2:].isdecimal() and name in names:
-            found.append(Wanted(attachment=attachment, chosen=names[name], vf=int(last[2:])))
-        elif attachment.device in names:
+        if attachment.device in names:
             found.append(Wanted(attachment=attachment, chosen=names[attachment.device]))
+        elif name in names and not last.isdecimal():
+            found.append(Wanted(attachment=attachment, chosen=names[name], part=last))
         elif (at := _by_address(attachment, by_address, host)) is not None:
             found.append(at)
         elif attachment.device.partition("/")[0] not in optional:
@@ -97,7 +89,7 @@ def attachments(profile: Profile, chosen: tuple[Chosen, ...], host: Host) -> tup
                     f"known here: {known}",
                 )
             )
-    problems += [_kept(want) for want in found if want.vf is None and not _lent(want.chosen.rule)]
+    problems += [_kept(want) for want in found if not want.part and not _lent(want.chosen.rule)]
     require_none("use this profile here", problems)
     return tuple(found)
 
@@ -131,7 +123,7 @@ def _by_address(attachment: Attachment, chosen: dict[Address, Chosen], host: Hos
     sriov = pf.device.facts.sriov if pf is not None else None
     if pf is None or sriov is None or device.address not in sriov.vfs:
         return None
-    return Wanted(attachment=attachment, chosen=pf, vf=sriov.vfs.index(device.address))
+    return Wanted(attachment=attachment, chosen=pf, part=vf_part(sriov.vfs.index(device.address)))
 
 
 def _near(select: Select, host: Host) -> Iterable[Device]:
@@ -196,4 +188,4 @@ def names_of(chosen: Iterable[Chosen]) -> Iterator[tuple[str, Address]]:
         yield one.name, one.device.address
         sriov = one.device.detail.sriov if one.device.detail is not None else None
         for number, vf in enumerate(sriov.vfs if sriov is not None else ()):
-            yield f"{one.name}/vf{number}", vf
+            yield f"{one.name}/{vf_part(number)}", vf

@@ -1,0 +1,37 @@
+"""Slots: everything that a domain or a container can be given as one thing."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from gpupass.model.address import Address
+
+
+class SlotKind(StrEnum):
+    """What a slot is."""
+
+    FUNCTION = "function"  # a whole PCI function
+    VF = "vf"
+    VGPU = "vgpu"  # a VF that NVIDIA's driver runs as a vGPU of some type
+    MDEV = "mdev"
+    MIG = "mig"  # a GPU instance: containers only
+    PARTITION = "partition"  # of an AMD GPU: containers only
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slot:
+    """`device` is the function itself (of a VF or vGPU: the VF), or the one that the slot is cut from.
+
+    `part` names it among the slots of `of`, the device that people select: "vf0", "3g.20gb@4"; "" for that
+    device itself.
+    """
+
+    kind: SlotKind
+    device: Address
+    of: Address
+    part: str = ""
+    mdev: str | None = None  # UUID
+    size: str = ""  # "A100-4C", "3g.20gb"
+
+    @property
+    def name(self) -> str:
+        return f"{self.of}/{self.part}" if self.part else self.of
