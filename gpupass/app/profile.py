@@ -33,6 +33,7 @@ class Order:
     connect: str = QEMU
     timeout: float = 60.0  # for guests to let go
     allow_disruption: bool = False
+    allow_reset: bool = False  # of NVIDIA GPUs, for another MIG mode
     devices_only: bool = False  # no attachments: libvirt may not run yet
     partly: bool = False  # do what can be done, at boot
     workers: int = WORKERS

@@ -13,6 +13,7 @@ from gpupass.cli.wording import (
     bars_text,
     full_name,
     link_text,
+    mig_rows,
     short_name,
     sriov_text,
     users_text,
@@ -132,7 +133,8 @@ def _facts(device: Device, host: Host) -> Iterable[tuple[str, str]]:
         nvidia = facts.nvidia
         yield "GPU UUID", nvidia.uuid
         yield "GPU serial", nvidia.serial or ""
-        yield "MIG", nvidia.mig or ""
+        yield "MIG", nvidia.mig or nvidia.cut_unseen
+        yield from mig_rows(nvidia.cut)
         if nvidia.memory_total is not None:
             yield "GPU memory", f"{nvidia.memory_used or 0} of {nvidia.memory_total} MiB used"
         if nvidia.persistence is not None:

@@ -7,6 +7,7 @@ from functools import cached_property
 
 from gpupass.model.address import Address
 from gpupass.model.domain import Domain
+from gpupass.model.mig import MigState
 from gpupass.model.record import Record
 from gpupass.model.user import User
 
@@ -75,6 +76,8 @@ class Nvidia:
     memory_used: int | None = None
     persistence: bool | None = None
     minor: int | None = None
+    cut: MigState | None = None  # None: not capable of MIG, or …
+    cut_unseen: str = ""  # … why that is not known
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from gpupass.model.address import Address
+from gpupass.model.mig import Placement
 from gpupass.model.record import Record, RecordKind
 
 
@@ -42,6 +43,57 @@ class SetVfs:
     address: Address
     count: int
     autoprobe: bool  # may the kernel bind new ones to their host driver?
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetMigMode:
+    """MIG mode of one NVIDIA GPU. `reset_follows`: the plan resets the GPU, so that it may stay pending."""
+
+    address: Address
+    uuid: str
+    on: bool
+    reset_follows: bool = False
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResetGpu:
+    """Reset an NVIDIA GPU through its driver, if its MIG mode is pending. `back`: only on the way back.
+
+    Steps are undone last first, so the reset that a rollback needs must stand before the mode.
+    """
+
+    address: Address
+    uuid: str
+    back: bool = False
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetGpuInstance:
+    """Whether a MIG GPU has this GPU instance; the placement counts memory slices of the GPU."""
+
+    address: Address
+    uuid: str
+    profile: str
+    profile_id: int
+    placement: Placement
+    present: bool
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetComputeInstance:
+    """Whether the GPU instance `profile` at `start` has a compute instance; placed in its own slices."""
+
+    address: Address
+    uuid: str
+    profile: str
+    profile_id: int
+    start: int
+    placement: Placement
+    present: bool
     why: str = ""
 
 
@@ -145,6 +197,10 @@ Step = (
     | SetPersistence
     | BindDriver
     | SetVfs
+    | SetMigMode
+    | ResetGpu
+    | SetGpuInstance
+    | SetComputeInstance
     | WriteRecord
     | ResetDevice
     | AttachDevice

@@ -12,6 +12,7 @@ class RecordKind(StrEnum):
     ORIGIN = "origin"  # the driver and override it had before the first bind
     CLAIM = "claim"  # handed to a domain and not yet verified clean again
     VFS = "vfs"  # the virtual functions of this one were made by gpupass
+    MIG = "mig"  # GPU instances of this one were made by gpupass, or its MIG mode switched on
     QUARANTINE = "quarantine"  # nobody gets it until a person says so
 
 
@@ -32,5 +33,7 @@ class Record:
     declared: bool = False  # claim: a profile said so, and may unsay it
     vfs: int | None = None  # vfs: how many …
     autoprobe: bool | None = None  # … and sriov_drivers_autoprobe before
+    instances: tuple[str, ...] = ()  # mig: what was made, 3g.20gb@4 …
+    mode: bool = False  # … and whether the mode was off before
     boot_id: str = ""
     since: str = ""  # ISO 8601, UTC

@@ -34,11 +34,13 @@ def observe(
     essentials: bool = True,
     records: bool = True,
     names: bool = True,
+    cuts: bool = True,
 ) -> Host:
     """Look once.
 
     `detail` gets the host with the basics only and says which functions are worth all their facts;
-    `connect` None leaves libvirt out; `essentials` are the host's own disks and networks.
+    `connect` None leaves libvirt out; `essentials` are the host's own disks and networks, `cuts` what GPUs
+    are cut into by their drivers.
     """
     devices = tuple(read_devices(system))
     unseen: list[str] = []
@@ -63,7 +65,7 @@ def observe(
         unseen += missed
         users.append(found)
     users.append(_boot_displays(system, devices))
-    details, missed = _details(system, wanted)
+    details, missed = _details(system, wanted, cuts)
     unseen += missed
     labels = read_names(system, wanted) if names and wanted else {}
     if any(not _sees_extended(system, address) for address in list(details)[:1]):
@@ -93,14 +95,17 @@ def _joined(device: Device, sources: Iterable[Users]) -> tuple[User, ...]:
     return tuple(user for source in sources for user in source.get(device.address, ()))
 
 
-def _details(system: System, devices: tuple[Device, ...]) -> tuple[dict[Address, Detail], tuple[str, ...]]:
+def _details(
+    system: System, devices: tuple[Device, ...], cuts: bool
+) -> tuple[dict[Address, Detail], tuple[str, ...]]:
     if not devices:
         return {}, ()
     from gpupass.observe.drivers import host_drivers
     from gpupass.observe.nvidia import read_nvidia
 
     drivers = host_drivers(system, devices)
-    nvidia, unseen = read_nvidia(system) if any(d.driver == "nvidia" for d in devices) else ({}, ())
+    driven = {device.address for device in devices if device.driver == "nvidia"}
+    nvidia, unseen = read_nvidia(system, driven if cuts else ()) if driven else ({}, ())
     return {
         device.address: read_detail(system, device, drivers.get(device.address), nvidia.get(device.address))
         for device in devices

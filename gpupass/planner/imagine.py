@@ -17,6 +17,10 @@ from gpupass.model.plan import (
     LoadModule,
     Refresh,
     ResetDevice,
+    ResetGpu,
+    SetComputeInstance,
+    SetGpuInstance,
+    SetMigMode,
     SetPersistence,
     SetVfs,
     Step,
@@ -24,6 +28,7 @@ from gpupass.model.plan import (
     WriteRecord,
 )
 from gpupass.model.user import User, UserKind
+from gpupass.planner.imagine_mig import cut_after
 
 
 def imagine(host: Host, steps: tuple[Step, ...]) -> Host:
@@ -38,6 +43,8 @@ def _after(host: Host, step: Step) -> Host:
             return _change(host, step.address, lambda device: _bound(device, step))
         case SetVfs():
             return _with_vfs(host, step)
+        case SetMigMode() | ResetGpu() | SetGpuInstance() | SetComputeInstance():
+            return _change(host, step.address, lambda device: cut_after(device, step))
         case SetPersistence():
             return _change(host, step.address, lambda device: _persistent(device, step.on))
         case WriteRecord():

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
+from gpupass.methods import mig_ownership
 from gpupass.methods.passthrough import endpoints
 from gpupass.methods.sriov import made_by_us
 from gpupass.model.host import Device, Host
@@ -23,6 +24,13 @@ def _adoptions(host: Host, device: Device) -> Iterator[Step]:
     functions = (*endpoints(host, device), *(host.devices_at(sriov.vfs) if sriov is not None else ()))
     if sriov is not None and sriov.enabled and made_by_us(host, device) is None:
         yield _remember(host, device, RecordKind.VFS, vfs=sriov.enabled, autoprobe=True)
+    nvidia = device.facts.nvidia
+    gpu = nvidia.cut.gpu if nvidia is not None and nvidia.cut is not None else None
+    names = tuple(sorted(one.name for one in gpu.instances)) if gpu is not None else ()
+    if len(mig_ownership.ours(host, device, names)) < len(names):
+        record = mig_ownership.made_by_us(host, device)
+        mode = record is not None and record.mode
+        yield _remember(host, device, RecordKind.MIG, instances=names, mode=mode)
     for function in functions:
         if function.on_vfio and host.record_of_this_boot(RecordKind.ORIGIN, function.address) is None:
             yield _remember(host, function, RecordKind.ORIGIN, driver=function.facts.host_driver)

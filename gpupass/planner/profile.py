@@ -8,7 +8,7 @@ from gpupass.methods.sriov import plan_vf_drivers, vf_part, wanted_driver
 from gpupass.model.address import Address
 from gpupass.model.host import Device, Host
 from gpupass.model.plan import Disruption, Finding, HostPlan, Plan, Step, WriteRecord
-from gpupass.model.profile import HostRule, PassthroughRule, Profile, Rule, SriovRule, use_of
+from gpupass.model.profile import HostRule, MigRule, PassthroughRule, Profile, Rule, SriovRule, use_of
 from gpupass.model.record import RecordKind
 from gpupass.model.slot import Slot
 from gpupass.planner.cuts import cut_plan, uncut_plan
@@ -219,7 +219,7 @@ class _Draft:
 
 def _must_be_free(rule: Rule, part: str) -> bool:
     """The host works with it itself: no domain can have the function."""
-    return not part and isinstance(rule, HostRule | SriovRule)
+    return not part and isinstance(rule, HostRule | SriovRule | MigRule)
 
 
 def _declared(plan: Plan) -> Plan:

@@ -16,6 +16,10 @@ from gpupass.model.plan import (
     LoadModule,
     Refresh,
     ResetDevice,
+    ResetGpu,
+    SetComputeInstance,
+    SetGpuInstance,
+    SetMigMode,
     SetPersistence,
     SetVfs,
     Step,
@@ -23,12 +27,29 @@ from gpupass.model.plan import (
     WriteRecord,
 )
 from gpupass.model.record import Record
-from gpupass.steps import bind, file, guest, module, persistence, record, refresh, release, reset, unit, vfs
+from gpupass.steps import (
+    bind,
+    file,
+    guest,
+    mig,
+    mig_mode,
+    module,
+    persistence,
+    record,
+    refresh,
+    release,
+    reset,
+    unit,
+    vfs,
+)
 from gpupass.system import System
 
 _BEFORE: dict[type[Step], Any] = {
     BindDriver: bind.Binding,
     SetVfs: vfs.Functions,
+    SetMigMode: mig_mode.Mode,
+    SetGpuInstance: bool,
+    SetComputeInstance: bool,
     WriteRecord: Record | None,
     AttachDevice: bool,
     DetachDevice: bool,
@@ -45,6 +66,10 @@ def current(step: Step, system: System) -> Any:
             return bind.current(step, system)
         case SetVfs():
             return vfs.current(step, system)
+        case SetMigMode():
+            return mig_mode.current(step, system)
+        case SetGpuInstance() | SetComputeInstance():
+            return mig.current(step, system)
         case WriteRecord():
             return record.current(step, system)
         case AttachDevice() | DetachDevice():
@@ -55,7 +80,7 @@ def current(step: Step, system: System) -> Any:
             return file.current(step, system)
         case EnableUnit():
             return unit.current(step, system)
-        case LoadModule() | ResetDevice() | AwaitRelease() | Refresh():
+        case LoadModule() | ResetDevice() | ResetGpu() | AwaitRelease() | Refresh():
             return None
         case _:
             assert_never(step)
@@ -73,6 +98,12 @@ def do(step: Step, system: System, deadline: float) -> None:
             bind.do(step, system)
         case SetVfs():
             vfs.do(step, system)
+        case SetMigMode():
+            mig_mode.do(step, system)
+        case ResetGpu():
+            mig_mode.reset(step, system)
+        case SetGpuInstance() | SetComputeInstance():
+            mig.do(step, system)
         case WriteRecord():
             record.do(step, system)
         case AttachDevice():
@@ -104,6 +135,12 @@ def undo(step: Step, before: Any, system: System) -> None:
             bind.undo(step, before, system)
         case SetVfs():
             vfs.undo(step, before, system)
+        case SetMigMode():
+            mig_mode.undo(step, before, system)
+        case ResetGpu():
+            mig_mode.undo_reset(step, system)
+        case SetGpuInstance() | SetComputeInstance():
+            mig.undo(step, before, system)
         case WriteRecord():
             record.undo(step, before, system)
         case AttachDevice():

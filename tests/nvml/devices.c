@@ -195,6 +195,12 @@ GPU_QUESTION(nvmlDeviceGetMinorNumber, unsigned *minor)
     return of.kind == GPU ? (*minor = of.gpu, SUCCESS) : NOT_SUPPORTED;
 }
 
+/* NVML_DEVICE_ARCH_TURING, _AMPERE, _HOPPER */
+GPU_QUESTION(nvmlDeviceGetArchitecture, unsigned *architecture)
+    static const unsigned KNOWN[] = {[BEFORE_MIG] = 6, [AMPERE] = 7, [HOPPER] = 9};
+    return *architecture = KNOWN[gpu->board->generation], SUCCESS;
+}
+
 GPU_QUESTION(nvmlDeviceGetIndex, unsigned *index)
     return *index = of.gpu, SUCCESS;
 }
