@@ -201,7 +201,8 @@ def _agree_and_apply(
     if not as_json:
         order = replace(order, on_step=_tell)
     try:
-        applied = apply_profile(system, profile, order, made)
+        unasked = yes and saved is None  # what a crash left is settled first, and then another plan is right
+        applied = apply_profile(system, profile, order, None if unasked else made)
     except KeyboardInterrupt:
         click.echo("interrupted\nhint: gpupass recover", err=True)
         raise

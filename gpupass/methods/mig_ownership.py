@@ -19,24 +19,35 @@ def ours(host: Host, device: Device, names: Iterable[str]) -> tuple[str, ...]:
 
 
 def recorded(
-    host: Host, device: Device, *, instances: tuple[str, ...], mode: bool, keep_mode: bool = True
-) -> tuple[Step, ...]:
-    """The step that remembers just these instances, and that the mode was off before; none when it is so."""
+    host: Host,
+    device: Device,
+    instances: tuple[str, ...],
+    mode: bool,
+    *,
+    keep_mode: bool = True,
+    on_the_way: tuple[str, ...] = (),
+) -> tuple[tuple[Step, ...], tuple[Step, ...]]:
+    """The steps that remember just these instances, and that the mode was off before.
+
+    The first ones come before the deed: until it is done those on the way out are gpupass's, too.
+    """
     old = made_by_us(host, device)
+    now = (tuple(sorted(old.instances)), old.mode) if old is not None else ((), False)
     mode = mode or (keep_mode and old is not None and old.mode)
+    before = (tuple(sorted({*instances, *on_the_way})), mode)
+    after = (tuple(sorted(instances)), mode)
+    return (
+        _record(host, device, *before) if before != now else (),
+        _record(host, device, *after) if after != before else (),
+    )
+
+
+def _record(host: Host, device: Device, instances: tuple[str, ...], mode: bool) -> tuple[Step, ...]:
     if not instances and not mode:
-        if old is None:
-            return ()
         why = "nothing of it is gpupass's any more"
         return (WriteRecord(kind=RecordKind.MIG, address=device.address, record=None, why=why),)
-    if old is not None and (set(old.instances), old.mode) == (set(instances), mode):
-        return ()
     made = Record(
-        kind=RecordKind.MIG,
-        address=device.address,
-        instances=tuple(sorted(instances)),
-        mode=mode,
-        boot_id=host.boot_id,
+        kind=RecordKind.MIG, address=device.address, instances=instances, mode=mode, boot_id=host.boot_id
     )
     why = "so that they are known as gpupass's"
     return (WriteRecord(kind=RecordKind.MIG, address=device.address, record=made, why=why),)

@@ -74,18 +74,14 @@ def cut(host: Host, device: Device, rule: MigRule) -> Plan:
     reasons = plan_recut(gpu, layout, spare=spare).refusals if recut.disruptions else ()
     mode = _mode_steps(device, nvidia, state, True)
     steps = (*mode, *_recut_steps(device, nvidia, gpu, recut))
-    record = recorded(
-        host,
-        device,
-        instances=(
-            *ours(host, device, (kept.instance.name for kept in recut.kept)),
-            *(f"{new.profile.name}@{new.placement.start}" for new in recut.created),
-        ),
-        mode=bool(mode and not state.on),
-    )
+    kept = ours(host, device, (one.instance.name for one in recut.kept))
+    made = tuple(f"{new.profile.name}@{new.placement.start}" for new in recut.created)
+    going = ours(host, device, (old.name for old in recut.destroyed))
+    switched = bool(mode and not state.on)
+    first, last = recorded(host, device, (*kept, *made), switched, on_the_way=going)
     return Plan(
         title=title,
-        steps=(*record, *steps) if steps else (),
+        steps=(*first, *steps, *last) if steps else (),
         findings=(
             *(_named(device, finding) for finding in recut.refusals),
             *foreign_findings(device, _changed(recut), spare),
@@ -103,12 +99,9 @@ def uncut(host: Host, device: Device, rule: Rule) -> Plan:
     nvidia = device.facts.nvidia
     state = nvidia.cut if nvidia is not None else None
     record = made_by_us(host, device)
-    if nvidia is None or state is None:
-        return Plan(title=title, devices=here)
-    if state.gpu is None:
-        unseen = f"cannot see MIG of {device.address}: {state.unseen or 'it was not asked for'}"
-        findings = (_cannot(device, unseen),) if record is not None else ()
-        return Plan(title=title, findings=findings, devices=here)
+    if nvidia is None or state is None or state.gpu is None:
+        why_not = supports(host, device) if record is not None and device.driver == "nvidia" else None
+        return Plan(title=title, findings=(_cannot(device, why_not),) if why_not else (), devices=here)
     all_of_it = rule.take_over and isinstance(rule, HostRule | PassthroughRule)
     going = tuple(
         one
@@ -119,7 +112,7 @@ def uncut(host: Host, device: Device, rule: Rule) -> Plan:
     off = state.pending and not staying and (all_of_it or (record is not None and record.mode))
     mode = _mode_steps(device, nvidia, state, False) if off else ()
     steps = (*(step for one in going for step in _destroy(device, nvidia, one, "not asked for")), *mode)
-    forget = recorded(host, device, instances=(), mode=False, keep_mode=not off and bool(staying))
+    forget = recorded(host, device, (), False, keep_mode=not off and bool(staying))[0]
     told = f"{device.address} has {_list(one.name for one in staying)}, which gpupass did not make"
     lent = isinstance(rule, PassthroughRule) and staying
     return Plan(

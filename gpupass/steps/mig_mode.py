@@ -52,14 +52,14 @@ def undo_reset(step: ResetGpu, system: System) -> None:
 
 
 def _set(step: SetMigMode, on: bool, system: System) -> Mode:
-    now = current(step, system)
+    now, waits = current(step, system), ""
     if now != {"on": on, "pending": on}:
-        mig_change.set_mode(step.address, on)
+        waits = mig_change.set_mode(step.address, on)
         now = current(step, system)
     if now["pending"] != on:
+        why = waits or "the driver says it has, and it has not"
         raise GpupassError(
-            f"cannot switch MIG mode {_word(on)} on {step.address}: the driver says it has, and it has not",
-            f"gpupass show {step.address}",
+            f"cannot switch MIG mode of {step.address} {_word(on)}: {why}", f"gpupass show {step.address}"
         )
     return now
 

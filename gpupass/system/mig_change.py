@@ -25,8 +25,10 @@ from gpupass.system.nvml_library import (
     IN_USE,
     INSUFFICIENT_RESOURCES,
     LIBRARY,
+    RESET_REQUIRED,
     code,
     told,
+    why,
 )
 
 At = tuple[int, int]  # a profile's id, and the first slice of its instance
@@ -46,10 +48,16 @@ def mode(address: Address) -> tuple[bool, bool]:
         return bool(now), bool(pending)
 
 
-def set_mode(address: Address, on: bool) -> None:
-    """The call can succeed and the mode only be pending: look at it again."""
-    with _gpu(address, f"switch MIG mode {'on' if on else 'off'} on {address}") as (nvml, device):
-        nvml.nvmlDeviceSetMigMode(device, int(on))
+def set_mode(address: Address, on: bool) -> str:
+    """What the driver waits for, or "": the mode can be pending after a success and after these errors."""
+    with _gpu(address, f"switch MIG mode of {address} {'on' if on else 'off'}") as (nvml, device):
+        try:
+            status = nvml.nvmlDeviceSetMigMode(device, int(on))
+        except nvml.NVMLError as error:
+            if code(error) not in (IN_USE, RESET_REQUIRED):
+                raise
+            return why(error)
+        return "" if status == nvml.NVML_SUCCESS else why(nvml.NVMLError(status))
 
 
 def users(system: System, address: Address) -> tuple[User, ...]:

@@ -8,8 +8,8 @@ from typing import Any
 from gpupass.errors import GpupassError
 from gpupass.model.mig import MigProfile
 
-NOT_SUPPORTED, NO_PERMISSION, IN_USE, INSUFFICIENT_RESOURCES = 3, 4, 19, 23
-INVALID_ARGUMENT, FUNCTION_NOT_FOUND = 2, 13
+INVALID_ARGUMENT, NOT_SUPPORTED, FUNCTION_NOT_FOUND = 2, 3, 13
+RESET_REQUIRED, IN_USE, INSUFFICIENT_RESOURCES = 16, 19, 23
 _WHY = {
     4: "no permission",
     9: "the nvidia driver is not loaded",
@@ -86,6 +86,8 @@ class Library:
             self._closers -= 1
             self._silent = True
             self._close()
+            self.profiles.clear()  # the driver may be another one afterwards
+            self.compute_profiles.clear()
         try:
             yield
         finally:
@@ -102,8 +104,6 @@ class Library:
             import pynvml
 
             self._open = False
-            self.profiles.clear()
-            self.compute_profiles.clear()
             with suppress(pynvml.NVMLError):
                 pynvml.nvmlShutdown()
 
