@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from gpupass.model.host import Bar, Device, Link, Sriov
+from gpupass.model.host import Bar, Device, Link, Mdev, Sriov
 from gpupass.model.mig import GpuInstance, MigState
 from gpupass.model.pci_class import class_words
 from gpupass.model.user import User, UserKind
@@ -132,3 +132,8 @@ def _parts(instance: GpuInstance) -> str:
 
 def _used(users: tuple[User, ...]) -> str:
     return f", used by {users_text(users)}" if users else ""
+
+
+def mdev_text(mdev: Mdev) -> str:
+    users = "; ".join(_user(user) for user in mdev.users)
+    return f"{mdev.uuid} ({mdev.type})" + (f", {users}" if users else "")

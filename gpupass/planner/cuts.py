@@ -1,9 +1,9 @@
 """How a rule cuts its device, and what other methods have left on it; pure. One line for each method."""
 
-from gpupass.methods import mig_plan, sriov
+from gpupass.methods import mdev, mig_plan, sriov, vgpu
 from gpupass.model.host import Device, Host
 from gpupass.model.plan import Plan
-from gpupass.model.profile import MigRule, Rule, SriovRule
+from gpupass.model.profile import MdevRule, MigRule, Rule, SriovRule, VgpuRule
 
 
 def cut_plan(host: Host, device: Device, rule: Rule) -> Plan:
@@ -13,28 +13,23 @@ def cut_plan(host: Host, device: Device, rule: Rule) -> Plan:
             return sriov.cut(host, device, rule)
         case MigRule():
             return mig_plan.cut(host, device, rule)
+        case MdevRule():
+            return mdev.cut(host, device, rule)
+        case VgpuRule():
+            return vgpu.cut(host, device, rule)
         case _:
             return Plan(title=f"cut {device.address}")
 
 
-def uncut_plan(host: Host, device: Device, rule: Rule) -> Plan:
+def uncut_plans(host: Host, device: Device, rule: Rule) -> tuple[Plan, ...]:
     """What takes away the slots of other methods than the rule's, as far as gpupass has made them."""
-    plans = []
+    if isinstance(rule, VgpuRule):
+        return ()
+    plans = [vgpu.uncut(host, device, rule)]
+    if not isinstance(rule, MdevRule):
+        plans.append(mdev.uncut(host, device, rule))
     if not isinstance(rule, SriovRule):
         plans.append(sriov.uncut(host, device, rule))
     if not isinstance(rule, MigRule):
         plans.append(mig_plan.uncut(host, device, rule))
-    return _joined(f"uncut {device.address}", plans)
-
-
-def _joined(title: str, plans: list[Plan]) -> Plan:
-    """Of methods that touch different things."""
-    return Plan(
-        title=title,
-        steps=tuple(step for plan in plans for step in plan.steps),
-        findings=tuple(finding for plan in plans for finding in plan.findings),
-        devices=tuple(dict.fromkeys(address for plan in plans for address in plan.devices)),
-        disruptions=tuple(disruption for plan in plans for disruption in plan.disruptions),
-        waits=tuple(wait for plan in plans for wait in plan.waits),
-        foreign=tuple(text for plan in plans for text in plan.foreign),
-    )
+    return tuple(plans)

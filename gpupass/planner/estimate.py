@@ -17,9 +17,12 @@ from gpupass.model.plan import (
     ResetGpu,
     SetComputeInstance,
     SetGpuInstance,
+    SetMdev,
     SetMigMode,
     SetPersistence,
     SetVfs,
+    SetVgpuParams,
+    SetVgpuType,
     Step,
     WriteFile,
     WriteRecord,
@@ -33,6 +36,8 @@ def seconds(step: Step) -> float:
             return 1.0 if step.driver is None or step.driver.startswith("vfio") else 5.0
         case SetVfs():
             return 2.0
+        case SetMdev() | SetVgpuType():
+            return 1.0
         case ResetDevice():
             return 1.0
         case SetMigMode():
@@ -45,7 +50,7 @@ def seconds(step: Step) -> float:
             return 2.0
         case DetachDevice():
             return 3.0
-        case LoadModule() | SetPersistence() | AwaitRelease():
+        case LoadModule() | SetPersistence() | SetVgpuParams() | AwaitRelease():
             return 0.5
         case Refresh():
             return 30.0

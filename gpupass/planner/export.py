@@ -5,23 +5,28 @@ from collections.abc import Iterable, Iterator, Mapping
 from gpupass.methods import mig_ownership
 from gpupass.methods.passthrough import VFIO
 from gpupass.methods.sriov import made_by_us
-from gpupass.model.address import Address
+from gpupass.methods.vgpu import made
+from gpupass.model.address import Address, is_pci
 from gpupass.model.host import Device, Host
 from gpupass.model.mig import GpuInstance, LayoutEntry, MigGpu
 from gpupass.model.profile import (
     Attachment,
     HostRule,
+    MdevRule,
     MigRule,
     PassthroughRule,
     Profile,
     Rule,
     Select,
     SriovRule,
+    TypeCount,
     Vf,
     VfDriver,
+    VgpuRule,
 )
 from gpupass.model.record import RecordKind
-from gpupass.planner.handover import holder_of
+from gpupass.planner.lending import holder
+from gpupass.planner.slots import slots_of
 
 
 def worth_telling(host: Host) -> tuple[Device, ...]:
@@ -37,6 +42,7 @@ def worth_telling(host: Host) -> tuple[Device, ...]:
         and (
             device.is_gpu
             or device.address in remembered | lent | cut
+            or device.facts.mdevs
             or (device.on_vfio and not any(member.is_gpu for member in host.group_of(device)))
         )
     )
@@ -82,12 +88,19 @@ def _rule(host: Host, device: Device, name: str, take_over: bool) -> Rule:
             allow_boot_display=boot_display,
             take_over=take_over,
         )
+    vgpus = made(host, device) if not device.facts.mdev_types else ()
+    if vgpus:
+        types = _counts([one.type for one in vgpus])
+        return VgpuRule(name=name, select=select, types=types, take_over=take_over)
     if sriov is not None and sriov.enabled:
         vf = _vf(host.devices_at(sriov.vfs), sriov.autoprobe)
         return SriovRule(name=name, select=select, vfs=sriov.enabled, vf=vf, take_over=take_over)
     cut = device.facts.nvidia.cut if device.facts.nvidia is not None else None
     if cut is not None and cut.on and cut.gpu is not None:
         return MigRule(name=name, select=select, layout=_layout(cut.gpu), take_over=take_over)
+    if device.facts.mdevs:
+        kinds = [mdev.type for mdev in device.facts.mdevs]
+        return MdevRule(name=name, select=select, types=_counts(kinds), take_over=take_over)
     origin = host.record_of_this_boot(RecordKind.ORIGIN, device.address)
     rebound = origin is not None and origin.driver != device.driver
     return HostRule(name=name, select=select, driver=device.driver if rebound else None, take_over=take_over)
@@ -98,7 +111,11 @@ def _select(device: Device) -> Select:
     nvidia = device.facts.nvidia
     if nvidia is not None:
         return Select(uuid=nvidia.uuid)
-    return Select(address=device.address)
+    return Select(address=device.address) if is_pci(device.address) else Select(parent=device.address)
+
+
+def _counts(types: list[str]) -> tuple[TypeCount, ...]:
+    return tuple(TypeCount(type=name, count=types.count(name)) for name in dict.fromkeys(types))
 
 
 def _layout(gpu: MigGpu) -> tuple[LayoutEntry, ...]:
@@ -125,14 +142,10 @@ def _vf(vfs: tuple[Device, ...], autoprobe: bool) -> Vf:
 
 
 def _attachments(host: Host, device: Device, name: str) -> Iterator[Attachment]:
-    owner = holder_of(host, device) if device.on_vfio else None
-    if owner is not None:
-        yield Attachment(domain=owner.name, device=name)
-    sriov = device.facts.sriov
-    for number, vf in enumerate(host.devices_at(sriov.vfs) if sriov is not None else ()):
-        owner = holder_of(host, vf)
+    for slot in slots_of(host, device):
+        owner = holder(host, slot) if slot.part or device.on_vfio else None
         if owner is not None:
-            yield Attachment(domain=owner.name, device=f"{name}/vf{number}")
+            yield Attachment(domain=owner.name, device=f"{name}/{slot.part}" if slot.part else name)
 
 
 def made_elsewhere(host: Host, devices: Iterable[Device]) -> Iterator[str]:
@@ -148,3 +161,6 @@ def made_elsewhere(host: Host, devices: Iterable[Device]) -> Iterator[str]:
         if len(mine) < len(names):
             others = ", ".join(name for name in names if name not in mine)
             yield f"{device.address} has {others}, which gpupass did not make"
+        for mdev in device.facts.mdevs:
+            if host.record_of_this_boot(RecordKind.MDEV, device.address, mdev.uuid) is None:
+                yield f"{device.address} has a mediated device {mdev.uuid} that gpupass did not make"

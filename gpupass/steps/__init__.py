@@ -19,9 +19,12 @@ from gpupass.model.plan import (
     ResetGpu,
     SetComputeInstance,
     SetGpuInstance,
+    SetMdev,
     SetMigMode,
     SetPersistence,
     SetVfs,
+    SetVgpuParams,
+    SetVgpuType,
     Step,
     WriteFile,
     WriteRecord,
@@ -31,6 +34,7 @@ from gpupass.steps import (
     bind,
     file,
     guest,
+    mdev,
     mig,
     mig_mode,
     module,
@@ -41,6 +45,8 @@ from gpupass.steps import (
     reset,
     unit,
     vfs,
+    vgpu,
+    vgpu_params,
 )
 from gpupass.system import System
 
@@ -50,6 +56,9 @@ _BEFORE: dict[type[Step], Any] = {
     SetMigMode: mig_mode.Mode,
     SetGpuInstance: bool,
     SetComputeInstance: bool,
+    SetMdev: bool,
+    SetVgpuType: int,
+    SetVgpuParams: str,
     WriteRecord: Record | None,
     AttachDevice: bool,
     DetachDevice: bool,
@@ -70,6 +79,12 @@ def current(step: Step, system: System) -> Any:
             return mig_mode.current(step, system)
         case SetGpuInstance() | SetComputeInstance():
             return mig.current(step, system)
+        case SetMdev():
+            return mdev.current(step, system)
+        case SetVgpuType():
+            return vgpu.current(step, system)
+        case SetVgpuParams():
+            return vgpu_params.current(step, system)
         case WriteRecord():
             return record.current(step, system)
         case AttachDevice() | DetachDevice():
@@ -104,6 +119,12 @@ def do(step: Step, system: System, deadline: float) -> None:
             mig_mode.reset(step, system)
         case SetGpuInstance() | SetComputeInstance():
             mig.do(step, system)
+        case SetMdev():
+            mdev.do(step, system)
+        case SetVgpuType():
+            vgpu.do(step, system)
+        case SetVgpuParams():
+            vgpu_params.do(step, system)
         case WriteRecord():
             record.do(step, system)
         case AttachDevice():
@@ -141,6 +162,12 @@ def undo(step: Step, before: Any, system: System) -> None:
             mig_mode.undo_reset(step, system)
         case SetGpuInstance() | SetComputeInstance():
             mig.undo(step, before, system)
+        case SetMdev():
+            mdev.undo(step, before, system)
+        case SetVgpuType():
+            vgpu.undo(step, before, system)
+        case SetVgpuParams():
+            vgpu_params.undo(step, before, system)
         case WriteRecord():
             record.undo(step, before, system)
         case AttachDevice():
