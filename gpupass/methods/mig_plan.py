@@ -130,12 +130,17 @@ def uncut(host: Host, device: Device, rule: Rule) -> Plan:
 
 def slots(device: Device) -> Iterator[Slot]:
     """GPU instances by profile and place."""
-    nvidia = device.facts.nvidia
-    gpu = nvidia.cut.gpu if nvidia is not None and nvidia.cut is not None else None
-    for one in gpu.instances if gpu is not None else ():
+    for one in instances(device):
         yield Slot(
             kind=SlotKind.MIG, device=device.address, of=device.address, part=one.name, size=one.profile
         )
+
+
+def instances(device: Device) -> tuple[GpuInstance, ...]:
+    """As far as they were seen."""
+    nvidia = device.facts.nvidia
+    gpu = nvidia.cut.gpu if nvidia is not None and nvidia.cut is not None else None
+    return gpu.instances if gpu is not None else ()
 
 
 def layout_of(rule: MigRule, gpu: MigGpu) -> tuple[LayoutEntry, ...]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from gpupass.methods import mig_ownership
+from gpupass.methods import mig_ownership, mig_plan
 from gpupass.methods.passthrough import VFIO
 from gpupass.methods.sriov import made_by_us
 from gpupass.methods.vgpu import made
@@ -154,9 +154,7 @@ def made_elsewhere(host: Host, devices: Iterable[Device]) -> Iterator[str]:
         sriov = device.facts.sriov
         if sriov is not None and sriov.enabled and made_by_us(host, device) is None:
             yield f"{device.address} has {sriov.enabled} virtual functions that gpupass did not make"
-        nvidia = device.detail.nvidia if device.detail is not None else None
-        gpu = nvidia.cut.gpu if nvidia is not None and nvidia.cut is not None else None
-        names = [one.name for one in gpu.instances] if gpu is not None else []
+        names = [one.name for one in mig_plan.instances(device)]
         mine = mig_ownership.ours(host, device, names)
         if len(mine) < len(names):
             others = ", ".join(name for name in names if name not in mine)

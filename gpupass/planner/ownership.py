@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from gpupass.methods import mig_ownership, vgpu
+from gpupass.methods import mig_ownership, mig_plan, vgpu
 from gpupass.methods.passthrough import endpoints
 from gpupass.methods.sriov import made_by_us
 from gpupass.model.host import Device, Host
@@ -25,9 +25,7 @@ def _adoptions(host: Host, device: Device) -> Iterator[Step]:
     functions = (*endpoints(host, device), *(host.devices_at(sriov.vfs) if sriov is not None else ()))
     if sriov is not None and sriov.enabled and made_by_us(host, device) is None:
         yield _remember(host, device, RecordKind.VFS, vfs=sriov.enabled, autoprobe=True)
-    nvidia = device.facts.nvidia
-    gpu = nvidia.cut.gpu if nvidia is not None and nvidia.cut is not None else None
-    names = tuple(sorted(one.name for one in gpu.instances)) if gpu is not None else ()
+    names = tuple(sorted(one.name for one in mig_plan.instances(device)))
     if len(mig_ownership.ours(host, device, names)) < len(names):
         record = mig_ownership.made_by_us(host, device)
         mode = record is not None and record.mode

@@ -340,3 +340,36 @@ def test_a_saved_plan(machine):
     assert host.run("plan", file, "--out", plan).status == 3
     assert host.run("apply", plan, "--yes").status == 0
     assert host.gpus()[0][1] == BALANCED_H100
+
+
+def test_slots(machine):
+    host = machine("H100-80")
+    cut(host, "mig, layout: [4g.40gb, 3g.40gb]")
+    host.double.starts(0, pid=4711, gi=1, ci=0)
+    slots = json.loads(host.run("slots", "07:00.0", "--json").text)["slots"]
+    told = {
+        slot["part"]: (slot["owner"], slot["state"], slot["domains"], slot["containers"]) for slot in slots
+    }
+    assert told["4g.40gb@0"] == ("gpupass", "in use", False, True)
+    assert told["3g.40gb@4"] == ("gpupass", "free", False, True)
+    assert told[None][1] == "cut"
+
+
+def test_mig_parted_files(machine):
+    """One of its files, unchanged, to a profile that is applied."""
+    host = machine("H100-80", "A100-40 on")
+    file = host.directory / "mig-configs.yaml"
+    file.write_text(
+        "version: v1\nmig-configs:\n  mixed:\n"
+        "  - devices: [0]\n    mig-enabled: true\n    mig-devices: {1g.10gb+me: 1, 3g.40gb: 1}\n"
+        "  - devices: [1]\n    mig-enabled: true\n    mig-devices: {2g.10gb: 3}\n"
+    )
+    printed = host.run("profile", "import-mig", str(file))
+    assert printed.status == 0, printed.text
+    profile = host.directory / "imported.yaml"
+    profile.write_text(printed.text)
+    assert host.run("apply", str(profile), "--yes").status == 0
+    assert host.gpus() == {
+        0: ("on", ("20@0:1@0", "9@4:3@0")),
+        1: ("on", ("14@0:2@0", "14@2:2@0", "14@4:2@0")),
+    }
