@@ -22,6 +22,7 @@ from gpupass.system.mig import (
     read_users,
 )
 from gpupass.system.nvml_library import (
+    FUNCTION_NOT_FOUND,
     IN_USE,
     INSUFFICIENT_RESOURCES,
     LIBRARY,
@@ -104,16 +105,13 @@ def make_compute_instance(address: Address, uuid: str, where: At, place: Placeme
         instance = _find_gpu_instance(nvml, device, where)
         if instance is None:
             raise GpupassError(f"cannot {what}: its GPU instance is gone", f"gpupass show {address}")
-        ids = [
-            number
-            for number, slices in compute_profiles(nvml, instance, uuid, where[0])
-            if slices == place.size
-        ]
+        known = compute_profiles(nvml, instance, uuid, where[0])
+        sizes = [slices for _, slices in known]
+        ids = [number for number, slices in known if slices == place.size]
         if not ids:
             raise GpupassError(f"cannot {what}: the driver knows no such part", f"gpupass show {address}")
-        wanted = nvml.c_nvmlComputeInstancePlacement_t(place.start, place.size)
         with _taken(nvml, what, address):
-            nvml.nvmlGpuInstanceCreateComputeInstanceWithPlacement(instance, ids[0], byref(wanted))
+            _create_compute(nvml, instance, ids[0], place, whole=place.size == max(sizes))
 
 
 def destroy_compute_instance(
@@ -129,6 +127,17 @@ def destroy_compute_instance(
         if found is not None:
             with _used(system, nvml, device, what, address):
                 nvml.nvmlComputeInstanceDestroy(found)
+
+
+def _create_compute(nvml: Any, instance: Any, profile_id: int, place: Placement, whole: bool) -> None:
+    """Drivers that cannot be told a place have but one for what fills the whole GPU instance."""
+    wanted = nvml.c_nvmlComputeInstancePlacement_t(place.start, place.size)
+    try:
+        nvml.nvmlGpuInstanceCreateComputeInstanceWithPlacement(instance, profile_id, byref(wanted))
+    except nvml.NVMLError as error:
+        if not whole or code(error) != FUNCTION_NOT_FOUND:
+            raise
+        nvml.nvmlGpuInstanceCreateComputeInstance(instance, profile_id)
 
 
 def reset(system: System, uuid: str) -> None:

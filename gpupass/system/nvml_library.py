@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from threading import Condition
+from threading import Condition, local
 from typing import Any
 
 from gpupass.errors import GpupassError
@@ -35,6 +35,7 @@ class Library:
 
     def __init__(self) -> None:
         self._changed = Condition()
+        self._thread = local()  # how many calls it is within
         self._callers = self._keepers = self._closers = 0
         self._silent = self._open = False
         self.profiles: dict[str, tuple[MigProfile, ...]] = {}  # by GPU UUID
@@ -50,16 +51,20 @@ class Library:
                 "cannot ask the NVIDIA driver: the Python module pynvml is not installed",
                 "pip install nvidia-ml-py",
             ) from None
+        within = getattr(self._thread, "calls", 0)
         with self._changed:
-            self._changed.wait_for(lambda: not self._silent and not self._closers)
+            if not within:  # else whoever wants it closed waits for us
+                self._changed.wait_for(lambda: not self._silent and not self._closers)
             if not self._open:
                 with told("ask the NVIDIA driver", pynvml):
                     pynvml.nvmlInit()
                 self._open = True
             self._callers += 1
+        self._thread.calls = within + 1
         try:
             yield pynvml
         finally:
+            self._thread.calls = within
             with self._changed:
                 self._callers -= 1
                 self._close_if_idle()

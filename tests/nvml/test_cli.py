@@ -373,3 +373,33 @@ def test_mig_parted_files(machine):
         0: ("on", ("20@0:1@0", "9@4:3@0")),
         1: ("on", ("14@0:2@0", "14@2:2@0", "14@4:2@0")),
     }
+
+
+def test_a_gpu_that_is_cut_is_not_lent_by_the_way(machine):
+    host = machine("H100-80")
+    cut(host, "mig, layout: [7g.80gb]")
+    refused = host.run("bind", "07:00.0", "--dry-run")
+    assert refused.status == 4, refused.text
+    assert "cut into MIG instances, which would be lost: 7g.80gb@0" in refused.text
+    planned = host.run("plan", host.profile(rules("passthrough")))
+    assert planned.status == 3, planned.text
+    steps = (
+        "destroy 7c@0",
+        "destroy 7g.80gb@0",
+        "switch MIG mode of 0000:07:00.0 off",
+        "bind 0000:07:00.0 to vfio-pci",
+    )
+    places = [planned.text.index(step) for step in steps]
+    assert places == sorted(places)
+
+
+def test_a_driver_that_takes_no_place_for_compute_instances(machine):
+    host = machine("H100-80 on")
+    fault = "nvmlGpuInstanceCreateComputeInstanceWithPlacement:*:13"
+    cut(host, "mig, layout: balanced", FAKE_NVML_FAULTS=fault)
+    assert host.gpus()[0][1] == BALANCED_H100
+    ended = cut(
+        host, "mig, layout: [{profile: 4g.40gb, compute: [2c, 2c]}]", status=1, FAKE_NVML_FAULTS=fault
+    )
+    assert "cannot make 2c@0 of 4g.40gb@0 on 0000:07:00.0: this NVIDIA driver is too old for it" in ended
+    assert host.gpus()[0][1] == BALANCED_H100

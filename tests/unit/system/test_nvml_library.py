@@ -120,3 +120,21 @@ def test_it_cannot_be_initialised(calls, monkeypatch):
     monkeypatch.setattr(sys.modules["pynvml"], "nvmlInit", fails)
     with pytest.raises(GpupassError, match="the nvidia driver is not loaded"), Library().calls():
         pass
+
+
+def test_a_call_within_a_call_does_not_wait_for_whoever_wants_silence(calls):
+    library = Library()
+
+    def silence():
+        with library.silent():
+            pass
+
+    with library.calls():
+        silent = Thread(target=silence)
+        silent.start()
+        while not library._closers:
+            pass
+        with library.calls():
+            pass
+    silent.join(10)
+    assert not silent.is_alive() and calls == ["init", "shutdown"]
