@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from gpupass.model.host import Bar, Device, Link, Mdev, Sriov
+from gpupass.model.host import Bar, Device, Link, Mdev, Sriov, Vgpu
 from gpupass.model.mig import GpuInstance, MigState
 from gpupass.model.pci_class import class_words
 from gpupass.model.user import User, UserKind
@@ -137,3 +137,9 @@ def _used(users: tuple[User, ...]) -> str:
 def mdev_text(mdev: Mdev) -> str:
     users = "; ".join(_user(user) for user in mdev.users)
     return f"{mdev.uuid} ({mdev.type})" + (f", {users}" if users else "")
+
+
+def vgpu_text(vgpu: Vgpu) -> str:
+    if vgpu.current:
+        return f"type {vgpu.current}" + (f", {vgpu.params}" if vgpu.params else "")
+    return "none; can be " + (", ".join(kind.name for kind in vgpu.creatable) or "none at present")
