@@ -1,7 +1,6 @@
 """NVIDIA MIG as a way to share a GPU: from the GPU as it is to the layout of a profile, and back; pure."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 
 from gpupass.errors import Usage
 from gpupass.methods.mig import KeptInstance, NewInstance, Recut, plan_recut
@@ -17,7 +16,6 @@ from gpupass.model.plan import (
     SetComputeInstance,
     SetGpuInstance,
     SetMigMode,
-    SetPersistence,
     Step,
 )
 from gpupass.model.profile import HostRule, MigRule, PassthroughRule, Rule
@@ -25,7 +23,7 @@ from gpupass.model.slot import Slot, SlotKind
 from gpupass.model.user import UserKind
 
 _NVIDIA = 0x10DE
-_DAEMON = "nvidia-persiste"  # nvidia-persistenced, as the kernel cuts its name
+_DAEMON = "nvidia-persiste"  # nvidia-persistenced, cut by the kernel; it lets go when it is told to
 
 
 def supports(host: Host, device: Device) -> str | None:
@@ -178,12 +176,7 @@ def _mode_steps(device: Device, nvidia: Nvidia, state: MigState, on: bool) -> tu
         return (set_it,)
     back = ResetGpu(address=device.address, uuid=nvidia.uuid, back=True, why="if it has to be undone")
     reset_it = ResetGpu(address=device.address, uuid=nvidia.uuid, why=f"only then the mode is {word}")
-    if not nvidia.persistence:
-        return (back, set_it, reset_it)
-    close = SetPersistence(
-        address=device.address, uuid=nvidia.uuid, on=False, why="it keeps the GPU open, which is to be reset"
-    )
-    return (close, back, set_it, reset_it, replace(close, on=True, why="as it was"))
+    return (back, set_it, reset_it)
 
 
 def _recut_steps(device: Device, nvidia: Nvidia, gpu: MigGpu, recut: Recut) -> Iterator[Step]:
@@ -264,9 +257,7 @@ def _create(device: Device, nvidia: Nvidia, new: NewInstance) -> Iterator[Step]:
 
 def _held(device: Device, state: MigState, on: bool) -> Iterator[Finding]:
     """Whoever has the GPU open keeps its mode from changing: told before, and no reason to refuse."""
-    nvidia = device.facts.nvidia
-    lets_go = _DAEMON if nvidia is not None and nvidia.persistence and state.resets else ""
-    holders = [u for u in device.users if u.kind is UserKind.PROCESS and u.name != lets_go]
+    holders = [user for user in device.users if user.kind is UserKind.PROCESS and user.name != _DAEMON]
     if holders and state.on != on:
         names = _list(dict.fromkeys(f"{user.name} (pid {user.pid})" for user in holders))
         what = "can be reset" if state.resets else f"can switch MIG mode {'on' if on else 'off'}"

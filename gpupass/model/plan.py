@@ -96,7 +96,8 @@ class SetMigMode:
 class ResetGpu:
     """Reset an NVIDIA GPU through its driver, if its MIG mode is pending. `back`: only on the way back.
 
-    Steps are undone last first, so the reset that a rollback needs must stand before the mode.
+    Persistence mode, which keeps the GPU open, is off meanwhile. Steps are undone last first, so the reset
+    that a rollback needs must stand before the mode.
     """
 
     address: Address

@@ -54,6 +54,7 @@ _BEFORE: dict[type[Step], Any] = {
     BindDriver: bind.Binding,
     SetVfs: vfs.Functions,
     SetMigMode: mig_mode.Mode,
+    ResetGpu: bool,
     SetGpuInstance: bool,
     SetComputeInstance: bool,
     SetMdev: bool,
@@ -95,7 +96,9 @@ def current(step: Step, system: System) -> Any:
             return file.current(step, system)
         case EnableUnit():
             return unit.current(step, system)
-        case LoadModule() | ResetDevice() | ResetGpu() | AwaitRelease() | Refresh():
+        case ResetGpu():
+            return mig_mode.persistence_before(step, system)
+        case LoadModule() | ResetDevice() | AwaitRelease() | Refresh():
             return None
         case _:
             assert_never(step)
@@ -159,7 +162,7 @@ def undo(step: Step, before: Any, system: System) -> None:
         case SetMigMode():
             mig_mode.undo(step, before, system)
         case ResetGpu():
-            mig_mode.undo_reset(step, system)
+            mig_mode.undo_reset(step, before, system)
         case SetGpuInstance() | SetComputeInstance():
             mig.undo(step, before, system)
         case SetMdev():

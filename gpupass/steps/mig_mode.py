@@ -1,10 +1,13 @@
 """MIG mode of an NVIDIA GPU, and the reset without which Ampere only says it will be switched."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, TypedDict
 
 from gpupass.errors import GpupassError, Pending
 from gpupass.model.address import Address
-from gpupass.model.plan import ResetGpu, SetMigMode
+from gpupass.model.plan import ResetGpu, SetMigMode, SetPersistence
+from gpupass.steps import persistence
 from gpupass.system import System, mig_change
 from gpupass.system.holders import gpu_holders
 from gpupass.system.nvml_library import LIBRARY
@@ -40,15 +43,22 @@ def undo(step: SetMigMode, before: Any, system: System) -> None:
         raise GpupassError(message, hint)
 
 
+def persistence_before(step: ResetGpu, system: System) -> bool:
+    """What a reset needs off, and must not lose."""
+    return persistence.current(_persistence(step), system)
+
+
 def reset(step: ResetGpu, system: System) -> None:
     """Nothing to do when the driver has reset it by itself. Pending while somebody holds the GPU."""
     if not step.back:
         _reset(step, system)
 
 
-def undo_reset(step: ResetGpu, system: System) -> None:
+def undo_reset(step: ResetGpu, before: Any, system: System) -> None:
     if step.back:
         _reset(step, system)
+    if before and not persistence_before(step, system):
+        persistence.do(_persistence(step, True), system)
 
 
 def _set(step: SetMigMode, on: bool, system: System) -> Mode:
@@ -68,20 +78,38 @@ def _reset(step: ResetGpu, system: System) -> None:
     on, pending = mig_change.mode(step.address)
     if on == pending:
         return
-    if mig_change.users(system, step.address) or gpu_holders(system, step.address):
-        raise Pending(*_waits(system, step.address, pending))
-    try:
-        with LIBRARY.silent():
-            mig_change.reset(system, step.uuid)
-    except GpupassError as error:
-        if any(words in error.message for words in _BUSY):
-            raise Pending(
-                f"MIG mode of {step.address} stays {_word(on)} until the GPU is free: {error.message}",
-                "end what uses it, then: gpupass recover",
-            ) from None
-        raise
+    with _let_go(step, system):
+        if mig_change.users(system, step.address) or gpu_holders(system, step.address):
+            raise Pending(*_waits(system, step.address, pending))
+        try:
+            with LIBRARY.silent():
+                mig_change.reset(system, step.uuid)
+        except GpupassError as error:
+            if any(words in error.message for words in _BUSY):
+                raise Pending(
+                    f"MIG mode of {step.address} stays {_word(on)} until the GPU is free: {error.message}",
+                    "end what uses it, then: gpupass recover",
+                ) from None
+            raise
     if mig_change.mode(step.address) != (pending, pending):
         raise Pending(*_waits(system, step.address, pending))
+
+
+@contextmanager
+def _let_go(step: ResetGpu, system: System) -> Iterator[None]:
+    """Persistence mode keeps the GPU open."""
+    persistent = persistence_before(step, system)
+    if persistent:
+        persistence.do(_persistence(step, False), system)
+    try:
+        yield
+    finally:
+        if persistent:
+            persistence.do(_persistence(step, True), system)
+
+
+def _persistence(step: ResetGpu, on: bool = False) -> SetPersistence:
+    return SetPersistence(address=step.address, uuid=step.uuid, on=on)
 
 
 def _waits(system: System, address: Address, wanted: bool) -> tuple[str, str]:

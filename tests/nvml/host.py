@@ -129,7 +129,8 @@ class Host:
         return found
 
     def snapshot(self) -> object:
-        return self.gpus(), self.records()
+        persistence = tuple(line.split()[6] for line in self.double.lines() if line.startswith("gpu "))
+        return self.gpus(), self.records(), persistence
 
     def open_journals(self) -> list[str]:
         return sorted(path.name for path in (self.state / "journal").glob("*.jsonl"))

@@ -237,7 +237,7 @@ def test_another_holder_than_a_job_keeps_it_pending(machine):
 
 
 def test_called_off_while_pending(machine):
-    host = machine("A100-40")
+    host = machine("A100-40 persistent")
     before = host.snapshot()
     file = host.profile(rules("mig, layout: balanced"))
     assert host.run("apply", file, "--yes", "--allow-reset", HOST_HOLDERS="nv-hostengine:0").status == 6

@@ -27,7 +27,7 @@ CASES = {
     "cut anew": ("H100-80 on", "mig, layout: [1g.10gb, 1g.10gb, 2g.20gb]", "mig, layout: [3g.40gb, 1g.10gb]"),
     "mode and cut": ("H100-80", None, "mig, layout: [{profile: 4g.40gb, compute: [2c, 2c]}]"),
     "back to the host": ("H100-80", "mig, layout: [3g.40gb]", "host"),
-    "with a reset": ("A100-40", None, "mig, layout: [7g.40gb]"),
+    "with a reset": ("A100-40 persistent", None, "mig, layout: [7g.40gb]"),
 }
 ARGUMENTS = ("--yes", "--allow-reset")
 

@@ -21,9 +21,9 @@ GPU = "0000:07:00.0"
 SELECT = Select(address=GPU)
 
 
-def device(gpu, on=True, pending=None, resets=True, persistence=False, users=()):
+def device(gpu, on=True, pending=None, resets=True, users=()):
     state = MigState(on=on, pending=on if pending is None else pending, resets=resets, gpu=gpu)
-    nvidia = Nvidia(uuid="GPU-1", cut=state, persistence=persistence)
+    nvidia = Nvidia(uuid="GPU-1", cut=state)
     return Device(
         address=GPU,
         vendor=0x10DE,
@@ -78,11 +78,6 @@ def planned(one, wish, *records):
         ({"on": False}, ["ResetGpu(back)", "on", "ResetGpu"]),
         ({"on": False, "pending": True}, ["ResetGpu(back)", "on", "ResetGpu"]),
         ({"on": True, "pending": False}, ["on"]),
-        (
-            {"on": False, "persistence": True},
-            ["SetPersistence", "ResetGpu(back)", "on", "ResetGpu", "SetPersistence"],
-        ),
-        ({"on": False, "resets": False, "persistence": True}, ["on"]),
     ],
 )
 def test_the_mode(state, steps):
@@ -137,10 +132,7 @@ def test_whoever_holds_the_gpu_is_told_of():
         f"{GPU} can be reset only when it is let go by nv-hostengine (pid 5); until then it is pending"
     )
     daemon = (User(kind=UserKind.PROCESS, name="nvidia-persiste", pid=6),)
-    assert (
-        planned(device(board("A100-40"), on=False, users=daemon, persistence=True), rule("empty")).findings
-        == ()
-    )
+    assert planned(device(board("A100-40"), on=False, users=daemon), rule("empty")).findings == ()
 
 
 @pytest.mark.parametrize(
