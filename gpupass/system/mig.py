@@ -9,7 +9,14 @@ from typing import Any
 
 from gpupass.model.mig import ComputeInstance, GpuInstance, MigGpu, MigProfile, Placement
 from gpupass.model.user import User, UserKind
-from gpupass.system.nvml_library import FUNCTION_NOT_FOUND, INVALID_ARGUMENT, LIBRARY, NOT_SUPPORTED, code
+from gpupass.system.nvml_library import (
+    FUNCTION_NOT_FOUND,
+    INVALID_ARGUMENT,
+    LIBRARY,
+    NOT_FOUND,
+    NOT_SUPPORTED,
+    code,
+)
 
 MOST = 32  # instances of one profile, and compute instances of one GPU instance; boards have 7 and 8
 _FIRST_WITHOUT_RESET = 9  # NVML_DEVICE_ARCH_HOPPER
@@ -17,8 +24,15 @@ ProcessName = Callable[[int], str]
 _Users = dict[tuple[int | None, int | None], tuple[User, ...]]  # by GPU instance and compute instance id
 
 
+class Incomplete(Exception):
+    """What the driver told in one way, it did not tell in another."""
+
+
 def read_mig_gpu(nvml: Any, device: Any, uuid: str, on: bool, name_of: ProcessName) -> MigGpu:
-    """Profiles whatever the mode, instances when it is on. NVMLError as the driver gives it; needs root."""
+    """Profiles whatever the mode, instances when it is on. NVMLError as the driver gives it; needs root.
+
+    Incomplete when there are instances that none of the profiles has.
+    """
     profiles = read_profiles(nvml, device, uuid)
     if not on:
         return MigGpu(profiles=profiles)
@@ -28,6 +42,7 @@ def read_mig_gpu(nvml: Any, device: Any, uuid: str, on: bool, name_of: ProcessNa
         for profile in profiles
         for handle in gpu_instances(nvml, device, profile.id)
     ]
+    _require_all(nvml, device, instances)
     return MigGpu(
         profiles=profiles, instances=tuple(sorted(instances, key=lambda one: (one.placement, one.profile)))
     )
@@ -134,6 +149,21 @@ def _instance(nvml: Any, uuid: str, profile: MigProfile, handle: Any, users: _Us
         compute=tuple(sorted(parts, key=lambda part: part.placement)),
         users=users.get((int(info.id), None), ()),
     )
+
+
+def _require_all(nvml: Any, device: Any, instances: list[GpuInstance]) -> None:
+    """A profile that the driver is silent about would hide its instances; MIG devices are listed without."""
+    seen = {(one.id, part.id) for one in instances for part in one.compute}
+    for index in range(nvml.nvmlDeviceGetMaxMigDeviceCount(device)):
+        try:
+            part = nvml.nvmlDeviceGetMigDeviceHandleByIndex(device, index)
+        except nvml.NVMLError as error:
+            if code(error) != NOT_FOUND:
+                raise
+            continue
+        where = (nvml.nvmlDeviceGetGpuInstanceId(part), nvml.nvmlDeviceGetComputeInstanceId(part))
+        if where not in seen:
+            raise Incomplete(f"it has a GPU instance {where[0]} that is listed for none of its profiles")
 
 
 def _compute(nvml: Any, instance: int, handle: Any, users: _Users) -> ComputeInstance:

@@ -73,7 +73,7 @@ def _read(nvml: Any, handle: Any, cut: Collection[Address], name_of: Callable[[i
 
 def _mig(nvml: Any, handle: Any, uuid: str, parts: bool, name_of: Callable[[int], str]) -> dict[str, Any]:
     """Nothing of a GPU that has no MIG; of any other why something could not be seen."""
-    from gpupass.system.mig import needs_reset, read_mig_gpu
+    from gpupass.system.mig import Incomplete, needs_reset, read_mig_gpu
 
     found: dict[str, Any] = {}
     try:
@@ -85,6 +85,9 @@ def _mig(nvml: Any, handle: Any, uuid: str, parts: bool, name_of: Callable[[int]
     except nvml.NVMLError as error:
         if found or code(error) != NOT_SUPPORTED:
             found["mig_unseen"] = why(error)
+    except Incomplete as error:
+        LIBRARY.forget(uuid)
+        found["mig_unseen"] = str(error)
     return found
 
 

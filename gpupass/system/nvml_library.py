@@ -8,7 +8,7 @@ from typing import Any
 from gpupass.errors import GpupassError
 from gpupass.model.mig import MigProfile
 
-INVALID_ARGUMENT, NOT_SUPPORTED, FUNCTION_NOT_FOUND = 2, 3, 13
+INVALID_ARGUMENT, NOT_SUPPORTED, NOT_FOUND, FUNCTION_NOT_FOUND = 2, 3, 6, 13
 RESET_REQUIRED, IN_USE, INSUFFICIENT_RESOURCES = 16, 19, 23
 _WHY = {
     4: "no permission",
@@ -99,6 +99,12 @@ class Library:
             with self._changed:
                 self._silent = False
                 self._changed.notify_all()
+
+    def forget(self, uuid: str) -> None:
+        """What a GPU has told once; it was not all."""
+        self.profiles.pop(uuid, None)
+        for known in [known for known in self.compute_profiles if known[0] == uuid]:
+            del self.compute_profiles[known]
 
     def _close_if_idle(self) -> None:
         if not self._callers and not self._keepers:

@@ -403,3 +403,55 @@ def test_a_driver_that_takes_no_place_for_compute_instances(machine):
     )
     assert "cannot make 2c@0 of 4g.40gb@0 on 0000:07:00.0: this NVIDIA driver is too old for it" in ended
     assert host.gpus()[0][1] == BALANCED_H100
+
+
+@pytest.mark.parametrize(
+    ("layout", "instances"),
+    [
+        ("[2g.48gb+gfx, 1g.24gb, 1g.24gb+me]", ("14@6:1@0", "21@9:1@0", "35@0:2@0")),
+        ("[1g.24gb+me.all, 1g.24gb-me, 2g.48gb-me]", ("65@6:1@0", "66@0:2@0", "67@9:1@0")),
+        ("all-1g.24gb+gfx", tuple(f"47@{start}:1@0" for start in (0, 3, 6, 9))),
+        ("balanced", ("14@6:1@0", "14@9:1@0", "5@0:2@0")),
+    ],
+)
+def test_attributes_of_graphics_boards(layout, instances, machine):
+    host = machine("RTX-PRO-6000")
+    cut(host, f"mig, layout: {layout}")
+    assert host.gpus()[0] == ("on", instances)
+    assert host.run("rollback", "--yes").status == 0
+    assert host.gpus()[0] == ("off", ())
+
+
+@pytest.mark.parametrize(
+    ("layout", "message"),
+    [
+        ("[1g.24gb+me.all, 1g.24gb]", "1g.24gb+me.all takes all media engines and leaves none for 1g.24gb"),
+        (
+            "[1g.24gb+me.all, 1g.24gb+me]",
+            "1g.24gb+me and 1g.24gb+me.all need the media engines that a GPU has once",
+        ),
+        ("[1g.24gb-mee]", "this GPU has no profile '1g.24gb-mee', did you mean '1g.24gb-me'?"),
+    ],
+)
+def test_attributes_that_exclude_each_other(layout, message, machine):
+    host = machine("RTX-PRO-6000")
+    assert message in cut(host, f"mig, layout: {layout}", status=4)
+    assert host.gpus()[0] == ("off", ())
+
+
+def test_eight_at_once(machine, tmp_path):
+    """Each in a thread of its own, all of them on one initialisation of the library; one that fails is put back."""
+    host, trace = machine(*["H100-80"] * 8), tmp_path / "trace"
+    wish = ["mig, layout: balanced"] * 8
+    failing = {
+        "FAKE_NVML_FAULTS": "nvmlDeviceCreateGpuInstanceWithPlacement:9:999",
+        "FAKE_NVML_DELAY_MS": "5",
+    }
+    cut(host, *wish, status=1, FAKE_NVML_TRACE=str(trace), **failing)
+    assert sorted(host.gpus().values()) == [("off", ()), *[("on", BALANCED_H100)] * 7]
+    assert trace.read_text().split().count("nvmlInitWithFlags") == 2, (
+        "for the plan that is shown, and for the apply"
+    )
+    assert len(host.records()) == 7
+    cut(host, *wish)
+    assert set(host.gpus().values()) == {("on", BALANCED_H100)}
