@@ -61,7 +61,8 @@ class Applied:
     def unreset(self) -> tuple[Address, ...]:
         """GPUs that were therefore left alone because they would have been reset."""
         tried = {report.title for report in self.reports}
-        return tuple(a for one in self.plan.to_do if one.title not in tried for a in gpu_resets(one))
+        left = (one for one in self.plan.to_do if one.title not in tried and not one.refusals)
+        return tuple(address for one in left for address in gpu_resets(one))
 
 
 def apply_profile(system: System, profile: Profile, order: Order, shown: HostPlan | None = None) -> Applied:

@@ -67,7 +67,9 @@ def _set(step: SetMigMode, on: bool, system: System) -> Mode:
         waits = mig_change.set_mode(step.address, on)
         now = current(step, system)
     if now["pending"] != on:
+        held = ", ".join(_holders(system, step.address)) if waits else ""
         why = waits or "the driver says it has, and it has not"
+        why += f"; it is held by {held}" if held else ""
         raise GpupassError(
             f"cannot switch MIG mode of {step.address} {_word(on)}: {why}", f"gpupass show {step.address}"
         )
@@ -114,17 +116,22 @@ def _persistence(step: ResetGpu, on: bool = False) -> SetPersistence:
 
 def _waits(system: System, address: Address, wanted: bool) -> tuple[str, str]:
     """What is said of a mode that is pending, and what to do about it."""
-    names = {f"{holder.name} (pid {holder.pid})": None for holder in gpu_holders(system, address)}
-    try:
-        users = mig_change.users(system, address)
-    except GpupassError:
-        users = ()
-    names |= {f"{user.name} ({user.detail})": None for user in users}
+    names = _holders(system, address)
     held = f"in use by {', '.join(names)}" if names else "the driver waits for a reset of the GPU"
     return (
         f"MIG mode of {address} is to be {_word(wanted)} and stays {_word(not wanted)}: {held}",
         "end what uses it, then: gpupass recover" if names else "gpupass recover, or reboot",
     )
+
+
+def _holders(system: System, address: Address) -> tuple[str, ...]:
+    """Whoever has its node open, and whoever works on it as far as the driver tells."""
+    names = {f"{holder.name} (pid {holder.pid})": None for holder in gpu_holders(system, address)}
+    try:
+        users = mig_change.users(system, address)
+    except GpupassError:
+        users = ()
+    return tuple(names | {f"{user.name} ({user.detail})": None for user in users})
 
 
 def _word(on: bool) -> str:

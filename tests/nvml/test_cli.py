@@ -236,6 +236,15 @@ def test_another_holder_than_a_job_keeps_it_pending(machine):
     assert len(host.gpus()[0][1]) == 4 and host.open_journals() == []
 
 
+def test_a_driver_that_refuses_the_mode_says_who_holds_the_gpu(machine):
+    host = machine("H100-80")
+    before, file = host.snapshot(), host.profile(rules("mig, layout: balanced"))
+    faults = {"FAKE_NVML_FAULTS": "nvmlDeviceSetMigMode:*:19", "HOST_HOLDERS": "nv-hostengine:0"}
+    ended = host.run("apply", file, "--yes", **faults)
+    assert ended.status == 1 and "it is in use; it is held by nv-hostengine (pid " in ended.text
+    assert host.snapshot() == before
+
+
 def test_called_off_while_pending(machine):
     host = machine("A100-40 persistent")
     before = host.snapshot()
