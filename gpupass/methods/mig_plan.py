@@ -59,9 +59,10 @@ def cut(host: Host, device: Device, rule: MigRule) -> Plan:
     if nvidia is None or nvidia.cut is None or nvidia.cut.gpu is None:
         return Plan(title=title, devices=here)  # after the next look
     state, gpu = nvidia.cut, nvidia.cut.gpu
-    if not gpu.profiles:
-        mode = _mode_steps(device, nvidia, state, True)
-        return Plan(title=title, steps=mode, devices=here, findings=tuple(_held(device, state, True)))
+    if not gpu.profiles:  # told in MIG mode only: the layout after the next look
+        first = recorded(host, device, (), not state.on)[0]
+        steps = (*first, *_mode_steps(device, nvidia, state, True))
+        return Plan(title=title, steps=steps, devices=here, findings=tuple(_held(device, state, True)))
     try:
         layout = layout_of(rule, gpu)
     except Usage as error:

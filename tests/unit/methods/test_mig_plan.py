@@ -6,7 +6,7 @@ import pytest
 
 from gpupass.methods import mig_plan
 from gpupass.model.host import Detail, Device, Host, Nvidia
-from gpupass.model.mig import LayoutEntry, MigState
+from gpupass.model.mig import LayoutEntry, MigGpu, MigState
 from gpupass.model.plan import SetComputeInstance, SetGpuInstance, SetMigMode, WriteRecord
 from gpupass.model.profile import HostRule, MigRule, PassthroughRule, Select
 from gpupass.model.record import Record, RecordKind
@@ -176,6 +176,15 @@ def test_why_not(one, unseen, message):
 def test_a_gpu_on_its_way_from_a_guest_is_cut_after_the_next_look():
     one = replace(device(board("A30")), detail=Detail())
     assert mig_plan.cut(host(one), one, rule("balanced")) == mig_plan.Plan(title=f"cut {GPU}", devices=(GPU,))
+
+
+def test_a_driver_that_tells_profiles_in_mig_mode_only():
+    assert words(planned(device(MigGpu(profiles=()), on=False, resets=False), rule("balanced"))) == [
+        "remember ",
+        "on",
+    ]
+    refused = planned(device(MigGpu(profiles=())), rule("balanced")).refusals
+    assert refused[0].message == f"cannot see MIG of {GPU}: its driver tells no profiles"
 
 
 def uncut(one, wish, *records):
