@@ -50,6 +50,6 @@ class NotClean(NeedsPerson):
 
 
 class Pending(GpupassError):
-    """The guest has not let go yet; the request stands and cannot be cancelled."""
+    """The guest, or whoever holds a GPU to be reset, has not let go yet; the request stands."""
 
     exit_code = 6

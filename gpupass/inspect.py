@@ -51,7 +51,7 @@ class Slots:
 
 def list_devices(system: System, connect: str, all_endpoints: bool) -> Listing:
     wanted = _assignable if all_endpoints else _is_gpu
-    host = observe(system, detail=_those(wanted), connect=connect, essentials=all_endpoints)
+    host = observe(system, detail=_those(wanted), connect=connect, essentials=all_endpoints, cuts=False)
     return Listing(host=host, devices=tuple(device for device in host.devices if wanted(device)))
 
 
@@ -69,7 +69,8 @@ def list_groups(system: System, connect: str, all_groups: bool) -> Groups:
     """Groups that hold a GPU, or all of them."""
     from gpupass.methods.verdict import group_verdict
 
-    host = observe(system, detail=_groups_of(_anything if all_groups else _is_gpu), connect=connect)
+    wanted = _groups_of(_anything if all_groups else _is_gpu)
+    host = observe(system, detail=wanted, connect=connect, cuts=False)
     numbers = [
         number
         for number, members in host.groups.items()

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from gpupass.model.host import User, UserKind
 from gpupass.model.mig import ComputeInstance, GpuInstance, MigGpu, MigProfile, Placement
+from gpupass.model.user import User, UserKind
 
 PUBLISHED = Path(__file__).parent / "nvml" / "published"
 BOARDS = ("A30", "A100-40", "A100-80", "H100-80", "H200")

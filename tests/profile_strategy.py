@@ -2,11 +2,13 @@
 
 from hypothesis import strategies as st
 
+from gpupass.model.mig import LayoutEntry
 from gpupass.model.profile import (
     DRIVER,
     NAME,
     Attachment,
     HostRule,
+    MigRule,
     PassthroughRule,
     Profile,
     Rule,
@@ -74,6 +76,15 @@ SELECT = st.builds(
 ).filter(lambda select: select != Select())
 
 
+ENTRY = st.builds(
+    LayoutEntry,
+    profile=st.sampled_from(["3g.20gb", "1g.5gb+me", "1g.24gb-me", "1g.24gb+me.all", "2", "7e3", "0x1f"]),
+    start=st.none() | st.integers(0, 11),
+    compute=st.none() | st.lists(st.integers(1, 7), max_size=4).map(tuple),
+)
+LAYOUT = st.lists(ENTRY, max_size=7).map(tuple) | st.sampled_from(["balanced", "all-1g", "empty", "no-1g"])
+
+
 def common(name: str) -> dict[str, st.SearchStrategy]:
     return {
         "name": st.just(name),
@@ -98,13 +109,14 @@ def rules(draw: st.DrawFn, name: str) -> Rule:
     single = st.dictionaries(st.integers(0, vfs - 1), DRIVERS, max_size=3) if vfs else st.just({})
     numbered = single.map(lambda found: tuple(VfDriver(index=at, driver=found[at]) for at in sorted(found)))
     vf = st.builds(Vf, driver=st.none() | DRIVERS, autoprobe=st.booleans(), drivers=numbered)
-    return draw(host | given | st.builds(SriovRule, **common(name), vfs=st.just(vfs), vf=vf))
+    mig = st.builds(MigRule, **common(name), layout=LAYOUT)
+    return draw(host | given | mig | st.builds(SriovRule, **common(name), vfs=st.just(vfs), vf=vf))
 
 
 def _device(rule: Rule) -> list[str]:
     if isinstance(rule, SriovRule):
         return [f"{rule.name}/vf{rule.vfs - 1}"] if rule.vfs else []
-    return [] if isinstance(rule, HostRule) or rule.select.address else [rule.name]
+    return [] if isinstance(rule, HostRule | MigRule) or rule.select.address else [rule.name]
 
 
 @st.composite

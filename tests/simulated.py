@@ -226,6 +226,7 @@ _TOLD = {
     "claim": ("driver", "override", "domain"),
     "quarantine": ("driver", "override", "domain"),
     "vfs": ("autoprobe",),
+    "mig": ("instances", "mode"),
 }
 
 

@@ -19,6 +19,7 @@ from gpupass.model.encode import encode
 from gpupass.model.host import Device, Host
 from gpupass.model.plan import Disruption, HostPlan, Plan, Step
 from gpupass.model.profile import Profile
+from gpupass.planner.estimate import gpu_resets
 from gpupass.planner.export import export
 from gpupass.planner.profile import plan_profile
 from gpupass.planner.selection import attachments, choose
@@ -27,6 +28,7 @@ from gpupass.profiles import write_profile
 from gpupass.system import System
 from gpupass.system.applies import new_id, read_applies, write_apply
 from gpupass.system.locks import hold
+from gpupass.system.nvml_library import LIBRARY
 
 _MENDABLE = (Ending.FAILED, Ending.NEEDS_PERSON, Ending.PENDING)
 _ROUNDS = 3  # what the first one makes may be what the second one needs to know
@@ -55,6 +57,13 @@ class Applied:
             if disruption.at_work
         )
 
+    @property
+    def unreset(self) -> tuple[Address, ...]:
+        """GPUs that were therefore left alone because they would have been reset."""
+        tried = {report.title for report in self.reports}
+        left = (one for one in self.plan.to_do if one.title not in tried and not one.refusals)
+        return tuple(address for one in left for address in gpu_resets(one))
+
 
 def apply_profile(system: System, profile: Profile, order: Order, shown: HostPlan | None = None) -> Applied:
     """Reach the profile. `shown` is the plan that somebody agreed to: another one is refused.
@@ -62,6 +71,11 @@ def apply_profile(system: System, profile: Profile, order: Order, shown: HostPla
     A device whose change fails is rolled back; the others reach their goal.
     """
     require_root()
+    with LIBRARY.kept():
+        return _apply(system, profile, order, shown)
+
+
+def _apply(system: System, profile: Profile, order: Order, shown: HostPlan | None) -> Applied:
     first = look(system, profile, order)
     devices = _locked(profile, first)
     with hold(system.state, devices):
@@ -101,6 +115,7 @@ def _in_rounds(
     reports: dict[str, Report] = {}
     made = applied.plan
     left = todo = allowed(made, order)
+    unseen: tuple[Plan, ...] = ()
     for _ in range(_ROUNDS):
         reports |= {report.title: report for report in _run(system, todo, pending, order, apply_id)}
         pending = ()
@@ -110,12 +125,17 @@ def _in_rounds(
             why = f"done, but cannot be verified: {error.message}"
             return Applied(reports=tuple(_unless_done(r, why) for r in reports.values()), plan=made)
         done = {title for title, report in reports.items() if report.ending is Ending.DONE}
+        unseen = tuple(one for one in made.plans if one.title in done and one.refusals)
         left = tuple(one for one in made.to_do if one.title in done)
         todo = tuple(one for one in left if _may_go_on(one, order))
-        if not todo:
+        if not todo and not unseen:
             break
-    for one in left:
-        why = f"done, but a fresh look still wants {type(one.steps[0]).__name__}"
+    for one in (*left, *unseen):
+        why = (
+            f"done, but cannot be verified: {one.refusals[0].message}"
+            if one.refusals
+            else f"done, but a fresh look still wants {type(one.steps[0]).__name__}"
+        )
         reports[one.title] = _unless_done(reports[one.title], why)
     return Applied(reports=tuple(reports.values()), plan=made)
 
@@ -198,12 +218,16 @@ def allowed(made: HostPlan, order: Order) -> tuple[Plan, ...]:
         names = ", ".join(dict.fromkeys(victim.victim for victim in made.victims))
         hint = "--allow-disruption, when they may be disrupted"
         raise Refused(f"cannot {verb}: it disrupts {names}", hint, reasons)
+    resets = [address for one in plans for address in gpu_resets(one)]
+    if resets and not order.allow_reset:
+        hint = "--allow-reset, when they may be reset; who uses them: gpupass list"
+        raise Refused(f"cannot {verb}: it resets {', '.join(resets)} for another MIG mode", hint)
     return plans
 
 
 def _may_go_on(plan: Plan, order: Order) -> bool:
     harmless = order.allow_disruption or not any(disruption.at_work for disruption in plan.disruptions)
-    return harmless and not plan.refusals
+    return harmless and not plan.refusals and (order.allow_reset or not gpu_resets(plan))
 
 
 def _begin(system: System, profile: Profile, order: Order, host: Host, plans: tuple[Plan, ...]) -> Apply:
@@ -274,7 +298,7 @@ def _run(
         except GpupassError as error:
             return replace(report, ending=Ending.FAILED, note=error.message)
 
-    if order.workers == 1 or len(plans) == 1:
+    if order.workers == 1 or len(plans) <= 1:
         return tuple(one(plan) for plan in plans)
     with ThreadPoolExecutor(max_workers=min(order.workers, len(plans))) as pool:
         try:

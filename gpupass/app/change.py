@@ -145,7 +145,7 @@ def carry_out(
 def group_addresses(system: System, device: str) -> tuple[Address, ...]:
     """The device first, then the rest of its group; an address needs fewer reads than a name."""
     detail = nothing if parse_address(device) else everything
-    host = observe(system, detail=detail, connect=None, processes=False, essentials=False)
+    host = observe(system, detail=detail, connect=None, processes=False, essentials=False, cuts=False)
     return _group_of(host, find(system, host, device).address)
 
 

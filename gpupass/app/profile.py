@@ -16,8 +16,10 @@ from gpupass.model.profile import Profile
 from gpupass.observe import observe
 from gpupass.planner.export import export as export_profile
 from gpupass.planner.export import made_elsewhere, worth_telling
+from gpupass.planner.mig_import import choose_config, import_config
 from gpupass.planner.profile import plan_profile
 from gpupass.planner.selection import candidates
+from gpupass.profiles.mig_parted import read_mig_configs
 from gpupass.system import System
 from gpupass.system.applies import read_applies
 from gpupass.system.state import require_readable
@@ -33,6 +35,7 @@ class Order:
     connect: str = QEMU
     timeout: float = 60.0  # for guests to let go
     allow_disruption: bool = False
+    allow_reset: bool = False  # of NVIDIA GPUs, for another MIG mode
     devices_only: bool = False  # no attachments: libvirt may not run yet
     partly: bool = False  # do what can be done, at boot
     workers: int = WORKERS
@@ -69,6 +72,12 @@ def export(system: System, connect: str = QEMU) -> tuple[Profile, Host]:
     """A profile of this host as it is."""
     host = observe(system, connect=connect)
     return export_profile(host, worth_telling(host)), host
+
+
+def import_mig(system: System, file: str, text: str, config: str | None) -> Profile:
+    """What a config of mig-parted's file means on this host; Usage when it cannot be told."""
+    chosen = choose_config(read_mig_configs(file, text), config)
+    return import_config(chosen, observe(system, connect=None, processes=False, essentials=False, cuts=False))
 
 
 def foreign(host: Host) -> tuple[str, ...]:

@@ -66,7 +66,7 @@ def cli() -> None:
       0 done, or nothing to do      1 failed, everything rolled back
       2 usage                       3 differences found
       4 refused, nothing changed    5 a person is needed
-      6 pending: the guest has not let go yet
+      6 pending: somebody has not let go yet
     """
 
 

@@ -19,6 +19,7 @@ from gpupass.cli.output import connect_option, host_option, json_option, print_j
 from gpupass.cli.plan_view import NOTHING, plan_data, show_differences, show_host_plan
 from gpupass.cli.report import report_data, show_reports, status_of, step_text
 from gpupass.errors import Pending, Refused, Usage
+from gpupass.model.address import Address
 from gpupass.model.encode import encode
 from gpupass.model.plan import Disruption, Finding, HostPlan, Step, WriteRecord
 from gpupass.model.profile import Profile
@@ -32,6 +33,9 @@ _BOOT_PATIENCE = 60.0
 _yes = click.option("--yes", is_flag=True, help="Do not ask.")
 _disrupt = click.option(
     "--allow-disruption", is_flag=True, help="Even if a running domain or process loses something."
+)
+_reset = click.option(
+    "--allow-reset", is_flag=True, help="Even if an NVIDIA GPU has to be reset for another MIG mode."
 )
 _timeout = click.option(
     "--timeout",
@@ -47,10 +51,13 @@ _dry_run = click.option("--dry-run", is_flag=True, help="Show the plan, change n
 @click.command()
 @click.argument("file")
 @click.option("--out", metavar="PLAN", help="Save the plan for `gpupass apply PLAN`.")
+@_reset
 @json_option
 @host_option
 @connect_option
-def plan(file: str, out: str | None, as_json: bool, host_dir: Path | None, connect: str) -> int:
+def plan(
+    file: str, out: str | None, allow_reset: bool, as_json: bool, host_dir: Path | None, connect: str
+) -> int:
     """Show what `apply FILE` would do, and whom it would disturb. Exit status 3: there is something to do."""
     system = system_at(host_dir)
     profile, order = load_file(system, file), Order(source=file, connect=connect)
@@ -60,7 +67,7 @@ def plan(file: str, out: str | None, as_json: bool, host_dir: Path | None, conne
     if as_json:
         print_json(**plan_data(made))
     else:
-        show_host_plan(made)
+        show_host_plan(made, allow_reset=allow_reset)
     if made.refusals:
         return Refused.exit_code
     return DIFFERENT if made.to_do else 0
@@ -69,6 +76,7 @@ def plan(file: str, out: str | None, as_json: bool, host_dir: Path | None, conne
 @click.command()
 @click.argument("file", metavar="FILE|PLAN")
 @_disrupt
+@_reset
 @_timeout
 @click.option("--devices-only", is_flag=True, help="Leave attachments out; libvirt is not asked.")
 @click.option("--boot", is_flag=True, help="Do what can be done, wait for what is not there yet.")
@@ -79,6 +87,7 @@ def plan(file: str, out: str | None, as_json: bool, host_dir: Path | None, conne
 def apply(
     file: str,
     allow_disruption: bool,
+    allow_reset: bool,
     timeout: float,
     devices_only: bool,
     boot: bool,
@@ -95,6 +104,7 @@ def apply(
         connect=connect,
         timeout=timeout,
         allow_disruption=allow_disruption,
+        allow_reset=allow_reset,
         devices_only=devices_only,
         partly=boot,
     )
@@ -135,13 +145,20 @@ def check(file: str, as_json: bool, host_dir: Path | None, connect: str) -> int:
 
 @click.command()
 @_disrupt
+@_reset
 @_timeout
 @_dry_run
 @_yes
 @connect_option
 @json_option
 def rollback(
-    allow_disruption: bool, timeout: float, dry_run: bool, yes: bool, connect: str, as_json: bool
+    allow_disruption: bool,
+    allow_reset: bool,
+    timeout: float,
+    dry_run: bool,
+    yes: bool,
+    connect: str,
+    as_json: bool,
 ) -> int:
     """Take the last apply back: its devices become what they were before. Again: the one before it."""
     system = System()
@@ -152,6 +169,7 @@ def rollback(
         connect=connect,
         timeout=timeout,
         allow_disruption=allow_disruption,
+        allow_reset=allow_reset,
         takes_back=entry.id,
     )
     if not as_json:
@@ -177,13 +195,14 @@ def _agree_and_apply(
     if saved is not None:
         require_same(saved, made)
     if not as_json:
-        show_host_plan(made, refusals=False)
+        show_host_plan(made, refusals=False, allow_reset=order.allow_reset)
     if allowed(made, order) and not yes:
         _agree(line, as_json)
     if not as_json:
         order = replace(order, on_step=_tell)
     try:
-        applied = apply_profile(system, profile, order, made)
+        unasked = yes and saved is None  # what a crash left is settled first, and then another plan is right
+        applied = apply_profile(system, profile, order, None if unasked else made)
     except KeyboardInterrupt:
         click.echo("interrupted\nhint: gpupass recover", err=True)
         raise
@@ -210,7 +229,8 @@ def _show_applied(applied: Applied, as_json: bool, shown: HostPlan | None = None
 
     At boot some devices may have been refused; otherwise nothing would have been done.
     """
-    waits, refusals = applied.plan.waits, (*applied.plan.refusals, *map(_spared, applied.spared))
+    spared = (*map(_spared, applied.spared), *map(_unreset, applied.unreset))
+    waits, refusals = applied.plan.waits, (*applied.plan.refusals, *spared)
     if as_json:
         results = [report_data(report) for report in applied.reports]
         print_json(results=results, waits=list(waits), refused=encode(refusals))
@@ -230,3 +250,8 @@ def _show_applied(applied: Applied, as_json: bool, shown: HostPlan | None = None
 def _spared(disruption: Disruption) -> Finding:
     message = f"{disruption.victim} would lose {disruption.loses}"
     return Finding(message=message, remedy="--allow-disruption, when it may")
+
+
+def _unreset(address: Address) -> Finding:
+    message = f"{address} would be reset for another MIG mode"
+    return Finding(message=message, remedy="--allow-reset, when it may")

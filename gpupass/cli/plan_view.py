@@ -5,10 +5,18 @@ import click
 from gpupass.app.profile import WORKERS
 from gpupass.cli.report import show_plan, step_text
 from gpupass.model.codec import encode, encode_step
-from gpupass.model.plan import AwaitRelease, HostPlan, LoadModule, ResetDevice, SetPersistence, WriteRecord
-from gpupass.planner.estimate import driver_changes, plan_seconds, resets
+from gpupass.model.plan import (
+    AwaitRelease,
+    HostPlan,
+    LoadModule,
+    ResetDevice,
+    ResetGpu,
+    SetPersistence,
+    WriteRecord,
+)
+from gpupass.planner.estimate import driver_changes, gpu_resets, plan_seconds, resets
 
-_MEANS = (AwaitRelease, LoadModule, ResetDevice, SetPersistence, WriteRecord)  # to what differs
+_MEANS = (AwaitRelease, LoadModule, ResetDevice, ResetGpu, SetPersistence, WriteRecord)  # to what differs
 NOTHING = "nothing to do: this host is as the profile says"
 
 
@@ -27,13 +35,14 @@ def plan_data(plan: HostPlan) -> dict[str, object]:
         "waits": list(plan.waits),
         "foreign": list(plan.foreign),
         "resets": list(resets(plan)),
+        "needs_allow_reset": [address for one in plan.to_do for address in gpu_resets(one)],
         "driver_changes": list(driver_changes(plan)),
         "seconds": plan_seconds(plan, WORKERS),
     }
 
 
-def show_host_plan(plan: HostPlan, refusals: bool = True) -> None:
-    """Without its refusals where the error says them."""
+def show_host_plan(plan: HostPlan, refusals: bool = True, allow_reset: bool = False) -> None:
+    """Without its refusals where the error says them; what has not been allowed yet is told."""
     for one in plan.to_do:
         click.echo(one.title)
         show_plan(one)
@@ -48,6 +57,9 @@ def show_host_plan(plan: HostPlan, refusals: bool = True) -> None:
     for what, addresses in (("resets", resets(plan)), ("new driver", driver_changes(plan))):
         if addresses:
             click.echo(f"{what + ':':<12} {', '.join(addresses)}")
+    needs = [address for one in plan.to_do for address in gpu_resets(one)] if not allow_reset else []
+    if needs:
+        click.echo(f"needs:       --allow-reset, for {', '.join(needs)}")
     _show_the_rest(plan, refusals)
     if plan.to_do:
         count = len(plan.to_do)

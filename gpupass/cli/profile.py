@@ -1,10 +1,12 @@
 """`gpupass profile`: the format of profiles, and whether a file is one."""
 
 import json
+from pathlib import Path
 
 import click
 
-from gpupass.cli.output import json_option, print_json, show_error
+from gpupass.cli.inspect import system_at
+from gpupass.cli.output import host_option, json_option, print_json, show_error
 from gpupass.errors import Usage
 from gpupass.system import System
 
@@ -50,6 +52,24 @@ def validate(files: tuple[str, ...], hostname: str | None, as_json: bool) -> int
     if as_json:
         print_json(files=documents)
     return status
+
+
+@profile.command("import-mig")
+@click.argument("file")
+@click.option("--config", metavar="NAME", help="Which of the file's mig-configs; needless when it has one.")
+@json_option
+@host_option
+def import_mig(file: str, config: str | None, as_json: bool, host_dir: Path | None) -> None:
+    """Print the profile that says for this host what mig-parted's FILE (-: standard input) says."""
+    from gpupass.app import profile as trip
+    from gpupass.app.profile_file import read_file
+    from gpupass.profiles import write_profile
+
+    text = write_profile(trip.import_mig(system_at(host_dir), file, read_file(file), config))
+    if as_json:
+        print_json(profile=text)
+    else:
+        click.echo(text, nl=False)
 
 
 def _errors(error: Usage) -> list[dict[str, str]]:

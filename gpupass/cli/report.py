@@ -6,6 +6,7 @@ from gpupass.app import Ending, Report
 from gpupass.cli.output import print_json
 from gpupass.errors import GpupassError, NeedsPerson, Pending
 from gpupass.model.codec import encode, encode_step
+from gpupass.model.mig import instance_name
 from gpupass.model.plan import (
     AttachDevice,
     AwaitRelease,
@@ -16,7 +17,11 @@ from gpupass.model.plan import (
     Plan,
     Refresh,
     ResetDevice,
+    ResetGpu,
+    SetComputeInstance,
+    SetGpuInstance,
     SetMdev,
+    SetMigMode,
     SetPersistence,
     SetVfs,
     SetVgpuParams,
@@ -37,6 +42,7 @@ _REMEMBERED = {
     RecordKind.ORIGIN: "the former driver",
     RecordKind.CLAIM: "the domain",
     RecordKind.VFS: "the virtual functions",
+    RecordKind.MIG: "the GPU instances",
     RecordKind.MDEV: "the mediated device",
     RecordKind.VGPU: "the vGPU",
     RecordKind.QUARANTINE: "the quarantine",
@@ -87,7 +93,7 @@ def show_plan(plan: Plan) -> None:
 
 
 def _only_back(step: Step) -> bool:
-    return isinstance(step, Refresh) and step.back
+    return isinstance(step, Refresh | ResetGpu) and step.back
 
 
 def step_text(step: Step) -> str:
@@ -96,6 +102,12 @@ def step_text(step: Step) -> str:
             return f"bind {step.address} to {step.driver or 'no driver'}"
         case SetVfs():
             return _vfs_text(step)
+        case SetMigMode():
+            return f"switch MIG mode of {step.address} {'on' if step.on else 'off'}"
+        case ResetGpu():
+            return f"reset the GPU {step.address}"
+        case SetGpuInstance() | SetComputeInstance():
+            return f"{'make' if step.present else 'destroy'} {instance_text(step)} on {step.address}"
         case SetMdev():
             verb = "make" if step.present else "remove"
             return f"{verb} the mediated device {step.uuid} ({step.type}) of {step.address}"
@@ -126,6 +138,13 @@ def step_text(step: Step) -> str:
             return f"{'enable' if step.on else 'disable'} {step.unit}"
         case Refresh():
             return f"have {step.what} read its files again"
+
+
+def instance_text(step: SetGpuInstance | SetComputeInstance) -> str:
+    """3g.20gb@4, or 2c@0 of 4g.20gb@0."""
+    if isinstance(step, SetGpuInstance):
+        return instance_name(step.profile, step.placement)
+    return f"{step.placement.size}c@{step.placement.start} of {step.profile}@{step.start}"
 
 
 def _vfs_text(step: SetVfs) -> str:

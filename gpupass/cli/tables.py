@@ -14,6 +14,7 @@ from gpupass.cli.wording import (
     full_name,
     link_text,
     mdev_text,
+    mig_rows,
     short_name,
     sriov_text,
     users_text,
@@ -166,7 +167,8 @@ def _pci_facts(device: Device, host: Host) -> Iterable[tuple[str, str]]:
         nvidia = facts.nvidia
         yield "GPU UUID", nvidia.uuid
         yield "GPU serial", nvidia.serial or ""
-        yield "MIG", nvidia.mig or ""
+        yield "MIG", nvidia.mig or nvidia.cut_unseen
+        yield from mig_rows(nvidia.cut)
         if nvidia.memory_total is not None:
             yield "GPU memory", f"{nvidia.memory_used or 0} of {nvidia.memory_total} MiB used"
         if nvidia.persistence is not None:

@@ -1,9 +1,12 @@
 """Facts in the few words a table has room for; pure."""
 
 import re
+from collections.abc import Iterator
 
-from gpupass.model.host import Bar, Device, Link, Mdev, Sriov, User, UserKind, Vgpu
+from gpupass.model.host import Bar, Device, Link, Mdev, Sriov, Vgpu
+from gpupass.model.mig import GpuInstance, MigState
 from gpupass.model.pci_class import class_words
+from gpupass.model.user import User, UserKind
 from gpupass.model.verdict import Verdict
 
 _COMPANY = re.compile(
@@ -106,6 +109,29 @@ def sriov_text(sriov: Sriov | None) -> str:
         return ""
     words = f"{sriov.enabled} of {sriov.total} virtual functions on"
     return f"{words}: {', '.join(sriov.vfs)}" if sriov.vfs else words
+
+
+def mig_rows(state: MigState | None) -> Iterator[tuple[str, str]]:
+    """What a MIG GPU is cut into, and what it could be."""
+    if state is None:
+        return
+    if state.unseen:
+        yield "MIG instances", f"not seen: {state.unseen}"
+    if state.gpu is None:
+        return
+    for one in state.gpu.instances:
+        yield "MIG instance", f"{one.name} (id {one.id}){_parts(one)}"
+    if state.gpu.profiles:
+        yield "MIG profiles", ", ".join(f"{profile.most}x {profile.name}" for profile in state.gpu.profiles)
+
+
+def _parts(instance: GpuInstance) -> str:
+    words = [f"{part.name} {part.uuid or ''}".rstrip() + _used(part.users) for part in instance.compute]
+    return (f": {'; '.join(words)}" if words else "") + _used(instance.users)
+
+
+def _used(users: tuple[User, ...]) -> str:
+    return f", used by {users_text(users)}" if users else ""
 
 
 def mdev_text(mdev: Mdev) -> str:

@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 
 from gpupass.model.domain import Domain, DomainState, Hostdev, Port
-from gpupass.model.host import Bar, Device, Host, Mdev, UserKind
+from gpupass.model.host import Bar, Device, Host, Mdev
 from gpupass.model.plan import Finding
 from gpupass.model.record import RecordKind
+from gpupass.model.user import UserKind
 
 _GIB = 1 << 30
 _KIB = 1 << 10

@@ -5,11 +5,12 @@ from difflib import get_close_matches
 from uuid import UUID, uuid5
 
 from gpupass.model.address import Address
-from gpupass.model.host import Device, Host, Mdev, MdevType, UserKind
+from gpupass.model.host import Device, Host, Mdev, MdevType
 from gpupass.model.plan import Disruption, Finding, Plan, SetMdev, Step, WriteRecord
 from gpupass.model.profile import MdevRule, Rule
 from gpupass.model.record import Record, RecordKind
 from gpupass.model.slot import Slot, SlotKind
+from gpupass.model.user import UserKind
 
 _NAMESPACE = UUID("5d6a9a52-6f0e-4c0f-9d0a-5b1a3c9b7e21")  # gpupass's own
 

@@ -2,6 +2,7 @@
 
 Everything about the GPU comes from its driver (`MigGpu`). Of all ways to the layout the one is taken that
 loses the fewest users, then GPU instances, then compute instances, and that leaves the most room for more.
+Before all that come the instances that somebody wants spared.
 """
 
 from collections.abc import Iterator
@@ -10,7 +11,6 @@ from dataclasses import dataclass
 from gpupass.methods.mig_check import listed, mistakes
 from gpupass.methods.mig_compute import pack_compute, parts_of
 from gpupass.methods.packing import Piece, pack
-from gpupass.model.host import User, UserKind
 from gpupass.model.mig import (
     ComputeInstance,
     GpuInstance,
@@ -20,9 +20,10 @@ from gpupass.model.mig import (
     Placement,
 )
 from gpupass.model.plan import Disruption, Finding
+from gpupass.model.user import User, UserKind
 
 Wanted = tuple[MigProfile, LayoutEntry]
-_NOTHING = (0, 0, 0, 0)  # users, GPU instances, compute instances, room
+_NOTHING = (0, 0, 0, 0, 0)  # spared ones, users, GPU instances, compute instances, room
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,13 +61,21 @@ class Recut:
         return bool(self.destroyed or self.created or parts)
 
 
-def plan_recut(gpu: MigGpu, layout: tuple[LayoutEntry, ...], disrupt: bool = False) -> Recut:
-    """`disrupt`: what is in use may be destroyed; it is then named in `disruptions`."""
+def plan_recut(
+    gpu: MigGpu,
+    layout: tuple[LayoutEntry, ...],
+    disrupt: bool = False,
+    spare: frozenset[GpuInstance] = frozenset(),
+) -> Recut:
+    """`disrupt`: what is in use may be destroyed; it is then named in `disruptions`.
+
+    Instances to `spare` are changed only where the layout can be reached in no other way.
+    """
     findings = tuple(dict.fromkeys(mistakes(gpu, layout)))
     if findings:
         return Recut(refusals=findings)
     wanted = _largest_first(gpu, layout)
-    starts = _pack(gpu, wanted)
+    starts = _pack(gpu, wanted, spare)
     if starts is None:
         return Recut(refusals=(_no_room(gpu, wanted),))
     recut = _recut(gpu, wanted, starts)
@@ -83,21 +92,24 @@ def _largest_first(gpu: MigGpu, layout: tuple[LayoutEntry, ...]) -> tuple[Wanted
     return tuple(sorted(pairs, key=lambda pair: (-pair[0].size, -pair[0].slices, pair[0].name)))
 
 
-def _pack(gpu: MigGpu, wanted: tuple[Wanted, ...]) -> tuple[int, ...] | None:
+def _pack(
+    gpu: MigGpu, wanted: tuple[Wanted, ...], spare: frozenset[GpuInstance] = frozenset()
+) -> tuple[int, ...] | None:
     places = [place.mask for profile in gpu.profiles for place in profile.placements]
 
     def room(taken: int) -> tuple[int, ...]:
-        return (0, 0, 0, -sum(not taken & mask for mask in places))
+        return (0, 0, 0, 0, -sum(not taken & mask for mask in places))
 
-    return pack(tuple(_piece(gpu, profile, entry) for profile, entry in wanted), _NOTHING, room)
+    return pack(tuple(_piece(gpu, profile, entry, spare) for profile, entry in wanted), _NOTHING, room)
 
 
-def _piece(gpu: MigGpu, profile: MigProfile, entry: LayoutEntry) -> Piece:
+def _piece(gpu: MigGpu, profile: MigProfile, entry: LayoutEntry, spare: frozenset[GpuInstance]) -> Piece:
     saves = {}
     for instance in gpu.instances:
         if instance.profile == profile.name:
             kept = _kept(profile, entry, instance)
             saves[instance.placement.start] = (
+                -1 if instance in spare and not kept.destroyed else 0,
                 _users_lost(kept) - len(instance.all_users),
                 -1,
                 len(kept.destroyed) - len(instance.compute),

@@ -4,10 +4,11 @@ from collections.abc import Iterator
 
 from gpupass.methods.verdict import NO_IOMMU_REMEDY, device_verdict
 from gpupass.model.address import Address, is_pci, same_slot
-from gpupass.model.host import Device, Host, User, UserKind
+from gpupass.model.host import Device, Host
 from gpupass.model.plan import BindDriver, Finding, LoadModule, Plan, SetPersistence, Step, WriteRecord
 from gpupass.model.record import Record, RecordKind
 from gpupass.model.slot import Slot, SlotKind
+from gpupass.model.user import User, UserKind
 from gpupass.model.verdict import StayKind
 
 VFIO = "vfio-pci"
@@ -72,6 +73,7 @@ def plan_bind(
     findings = (
         *_group_findings(host, device, moving, allow_boot_display, whole_group),
         *_busy_findings(moving),
+        *_cut_findings(moving),
         *(_agreement(device, moving, agreed, driver) if whole_group else ()),
     )
     return Plan(
@@ -157,6 +159,19 @@ def _group_findings(
     for stay in verdict.staying:
         if stay.kind is not StayKind.BOOT_DISPLAY or not allow_boot_display:
             yield Finding(message=stay.reason, remedy=stay.remedy)
+
+
+def _cut_findings(moving: tuple[Device, ...]) -> Iterator[Finding]:
+    """They do not outlive the host's driver."""
+    for member in moving:
+        nvidia = member.facts.nvidia
+        gpu = nvidia.cut.gpu if nvidia is not None and nvidia.cut is not None else None
+        if gpu is not None and gpu.instances:
+            names = ", ".join(one.name for one in gpu.instances)
+            yield Finding(
+                message=f"{member.address} is cut into MIG instances, which would be lost: {names}",
+                remedy="use: passthrough in a profile, with take-over: true for what gpupass did not make",
+            )
 
 
 def held_findings(members: tuple[Device, ...]) -> tuple[Finding, ...]:

@@ -4,11 +4,12 @@ from collections.abc import Iterator
 
 from gpupass.methods.passthrough import plan_bind
 from gpupass.model.address import Address
-from gpupass.model.host import Device, Host, Sriov, User, UserKind
+from gpupass.model.host import Device, Host, Sriov
 from gpupass.model.plan import BindDriver, Disruption, Finding, Plan, SetVfs, Step, WriteRecord
 from gpupass.model.profile import HostRule, Rule, SriovRule, Vf
 from gpupass.model.record import Record, RecordKind
 from gpupass.model.slot import Slot, SlotKind
+from gpupass.model.user import User, UserKind
 
 _KERNELS_CHOICE = True  # sriov_drivers_autoprobe as the kernel sets it (drivers/pci/iov.c)
 

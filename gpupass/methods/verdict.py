@@ -1,8 +1,9 @@
 """The verdict on an IOMMU group: what VFIO asks of all its members (Documentation/driver-api/vfio.rst)."""
 
 from gpupass.model.address import same_slot
-from gpupass.model.host import Acs, Device, Host, User, UserKind
+from gpupass.model.host import Acs, Device, Host
 from gpupass.model.record import RecordKind
+from gpupass.model.user import User, UserKind
 from gpupass.model.verdict import Companion, ResetAbility, Staying, StayKind, Verdict
 
 # Drivers that do no DMA themselves or manage it (driver_managed_dma): a group is viable with them in it.

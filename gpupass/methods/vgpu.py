@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from gpupass.methods.mdev import mdev_uuid
 from gpupass.methods.sriov import made_by_us, plan_vfs
 from gpupass.methods.vgpu_types import read_label, type_label
-from gpupass.model.host import Device, Host, Mdev, User, UserKind
+from gpupass.model.host import Device, Host, Mdev
 from gpupass.model.plan import (
     Disruption,
     Finding,
@@ -26,6 +26,7 @@ from gpupass.model.plan import (
 from gpupass.model.profile import Rule, VgpuRule
 from gpupass.model.record import Record, RecordKind
 from gpupass.model.slot import Slot, SlotKind
+from gpupass.model.user import User, UserKind
 
 _FIRST_LIBVIRT = (9, 7, 0)  # takes any VF with a vfio-dev directory for one of VFIO (virpci.c)
 

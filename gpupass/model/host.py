@@ -7,28 +7,9 @@ from functools import cached_property
 
 from gpupass.model.address import Address
 from gpupass.model.domain import Domain
+from gpupass.model.mig import MigState
 from gpupass.model.record import Record
-
-
-class UserKind(StrEnum):
-    """Who can hold a device."""
-
-    DOMAIN = "domain"  # in a domain's live XML
-    DOMAIN_CONFIG = "domain-config"  # in a domain's persistent XML
-    PROCESS = "process"  # a host process with the device's node open or mapped
-    DISK = "disk"  # the host's file systems or swap lie behind it
-    NETWORK = "network"  # a route of the host goes through it
-    BOOT_DISPLAY = "boot-display"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class User:
-    """One user of one device."""
-
-    kind: UserKind
-    name: str  # domain name, process name, mount point, interface
-    detail: str = ""  # "pid 12, /dev/vfio/7", "10.0.0.0/8", …
-    pid: int | None = None
+from gpupass.model.user import User
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +112,8 @@ class Nvidia:
     memory_used: int | None = None
     persistence: bool | None = None
     minor: int | None = None
+    cut: MigState | None = None  # None: not capable of MIG, or …
+    cut_unseen: str = ""  # … why that is not known
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,10 +5,11 @@ A100), a compute instance's place counts *compute* slices of its GPU instance (n
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 
-from gpupass.model.host import User
+from gpupass.model.key import key
+from gpupass.model.user import User
 
 _NAME = re.compile(r"(\d+)g\.(\d+)gb([+-].+)?")
 
@@ -58,6 +59,11 @@ class ComputeInstance:
     id: int
     placement: Placement
     users: tuple[User, ...] = ()
+    uuid: str | None = field(default=None, compare=False)  # MIG-…: another one each time it is made
+
+    @property
+    def name(self) -> str:
+        return f"{self.placement.size}c@{self.placement.start}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +75,10 @@ class GpuInstance:
     placement: Placement
     compute: tuple[ComputeInstance, ...] = ()
     users: tuple[User, ...] = ()  # of the instance as such; processes are with its compute instances
+
+    @property
+    def name(self) -> str:
+        return instance_name(self.profile, self.placement)
 
     @property
     def all_users(self) -> tuple[User, ...]:
@@ -99,12 +109,37 @@ class MigGpu:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MigState:
+    """MIG of one GPU that is capable of it. `pending` is the mode after its next reset."""
+
+    on: bool
+    pending: bool
+    resets: bool = True  # another mode takes a reset of the GPU: so it is before Hopper
+    gpu: MigGpu | None = None  # None: not asked for, or …
+    unseen: str = ""  # … why it could not be seen
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LayoutEntry:
     """One GPU instance somebody wants."""
 
-    profile: str
-    start: int | None = None  # None: wherever it fits best
-    compute: tuple[int, ...] | None = None  # compute slices of each part; None: one part, the whole of it
+    profile: str = key(
+        "profile of the GPU instance, 3g.20gb",
+        pattern=r"[0-9][0-9A-Za-z.,+-]{0,60}",
+        form="a profile like 1g.5gb, 1g.5gb+me or 3g.20gb",
+    )
+    start: int | None = key("its first memory slice (default: where it fits best)", default=None, minimum=0)
+    compute: tuple[int, ...] | None = key(
+        "compute slices of each compute instance: [2c, 2c] (default: one, the whole of it)",
+        default=None,
+        minimum=1,
+        unit="c",
+    )
+
+
+def instance_name(profile: str, placement: Placement) -> str:
+    """What a GPU instance is called, whatever its id and UUID: 3g.20gb@4."""
+    return f"{profile}@{placement.start}"
 
 
 def attributes_of(name: str) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from gpupass.model.address import Address
+from gpupass.model.mig import Placement
 from gpupass.model.record import Record, RecordKind
 
 
@@ -77,6 +78,58 @@ class SetVgpuParams:
     address: Address
     params: str
     mdev: str | None = None
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetMigMode:
+    """MIG mode of one NVIDIA GPU. `reset_follows`: the plan resets the GPU, so that it may stay pending."""
+
+    address: Address
+    uuid: str
+    on: bool
+    reset_follows: bool = False
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResetGpu:
+    """Reset an NVIDIA GPU through its driver, if its MIG mode is pending. `back`: only on the way back.
+
+    Persistence mode, which keeps the GPU open, is off meanwhile. Steps are undone last first, so the reset
+    that a rollback needs must stand before the mode.
+    """
+
+    address: Address
+    uuid: str
+    back: bool = False
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetGpuInstance:
+    """Whether a MIG GPU has this GPU instance; the placement counts memory slices of the GPU."""
+
+    address: Address
+    uuid: str
+    profile: str
+    profile_id: int
+    placement: Placement
+    present: bool
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetComputeInstance:
+    """Whether the GPU instance `profile` at `start` has a compute instance; placed in its own slices."""
+
+    address: Address
+    uuid: str
+    profile: str
+    profile_id: int
+    start: int
+    placement: Placement
+    present: bool
     why: str = ""
 
 
@@ -186,6 +239,10 @@ Step = (
     | SetPersistence
     | BindDriver
     | SetVfs
+    | SetMigMode
+    | ResetGpu
+    | SetGpuInstance
+    | SetComputeInstance
     | SetMdev
     | SetVgpuType
     | SetVgpuParams

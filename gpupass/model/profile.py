@@ -4,44 +4,14 @@ Every field a person may write carries its description (`key`); the parser and t
 are made from these classes, so a key exists in one place.
 """
 
-from dataclasses import MISSING, dataclass, field
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
 
 from gpupass.model.address import Address
+from gpupass.model.key import key
+from gpupass.model.mig import LayoutEntry
 
 VERSION = 1
-
-
-def key(
-    doc: str,
-    *,
-    default: Any = MISSING,
-    spelled: str | None = None,
-    minimum: int | None = None,
-    choices: tuple[str | int, ...] = (),
-    pattern: str | None = None,
-    form: str | None = None,
-    also: tuple[str, ...] = (),
-    mapping: bool = False,
-) -> Any:
-    """A field that is written in YAML, as `spelled` when its Python name cannot be.
-
-    `minimum` is a number's least value, or how many keys a mapping needs; `form` says a pattern in words;
-    `also` are words people bring from elsewhere, answered with the right one. `mapping`: a tuple of
-    entries with two fields each is written {first: second}.
-    """
-    metadata = {
-        "doc": doc,
-        "key": spelled,
-        "minimum": minimum,
-        "choices": choices,
-        "pattern": pattern,
-        "form": form,
-        "also": also,
-        "mapping": mapping,
-    }
-    return field(default=default, metadata=metadata)
 
 
 class Use(StrEnum):
@@ -50,6 +20,7 @@ class Use(StrEnum):
     HOST = "host"
     PASSTHROUGH = "passthrough"
     SRIOV = "sriov"
+    MIG = "mig"
     MDEV = "mdev"
     VGPU = "vgpu"
 
@@ -173,6 +144,19 @@ class SriovRule(Rule):
     vf: Vf = key("how they are driven", default=Vf())
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MigRule(Rule):
+    """`use: mig`: an NVIDIA GPU is cut into GPU instances, called NAME/3g.20gb@4: profile and first slice."""
+
+    layout: tuple[LayoutEntry, ...] | str = key(
+        "GPU instances, as profiles (3g.20gb) or {profile, start, compute}; or a layout's name: balanced, "
+        "empty, all-1g, all-1g.5gb+me",
+        short="profile",
+        word=r"[A-Za-z][0-9A-Za-z.,+-]{0,60}",
+        also=("mig-devices", "instances", "profiles"),
+    )
+
+
 _TYPE = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}"
 _TYPE_FORM = "letters, digits, '_', '.' or '-'"
 
@@ -217,6 +201,7 @@ RULES: dict[Use, type[Rule]] = {
     Use.HOST: HostRule,
     Use.PASSTHROUGH: PassthroughRule,
     Use.SRIOV: SriovRule,
+    Use.MIG: MigRule,
     Use.MDEV: MdevRule,
     Use.VGPU: VgpuRule,
 }

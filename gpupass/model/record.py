@@ -12,6 +12,7 @@ class RecordKind(StrEnum):
     ORIGIN = "origin"  # the driver and override it had before the first bind
     CLAIM = "claim"  # handed to a domain and not yet verified clean again
     VFS = "vfs"  # the virtual functions of this one were made by gpupass
+    MIG = "mig"  # GPU instances of this one were made by gpupass, or its MIG mode switched on
     MDEV = "mdev"  # this mediated device was made by gpupass
     VGPU = "vgpu"  # the vGPU type of this VF was set by gpupass
     QUARANTINE = "quarantine"  # nobody gets it until a person says so
@@ -38,5 +39,7 @@ class Record:
     vfs: int | None = None  # vfs: how many …
     autoprobe: bool | None = None  # … sriov_drivers_autoprobe before …
     script: bool = False  # … and whether NVIDIA's sriov-manage made them
+    instances: tuple[str, ...] = ()  # mig: what was made, 3g.20gb@4 …
+    mode: bool = False  # … and whether the mode was off before
     boot_id: str = ""
     since: str = ""  # ISO 8601, UTC

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from gpupass.model.address import Address, parse_address
-from gpupass.model.host import Device, User, UserKind
+from gpupass.model.host import Device
+from gpupass.model.user import User, UserKind
 from gpupass.system import System
 
 _BLOCK = "/sys/class/block"

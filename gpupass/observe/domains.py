@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from gpupass.errors import GpupassError
 from gpupass.model.address import Address
 from gpupass.model.domain import Domain, DomainState
-from gpupass.model.host import User, UserKind
+from gpupass.model.user import User, UserKind
 from gpupass.observe import recorded
 from gpupass.system import System
 

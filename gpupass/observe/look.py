@@ -5,8 +5,9 @@ from dataclasses import replace
 
 from gpupass.model.address import Address, is_pci
 from gpupass.model.domain import Domain
-from gpupass.model.host import Detail, Device, Host, Mdev, User, UserKind
+from gpupass.model.host import Detail, Device, Host, Mdev
 from gpupass.model.record import Record
+from gpupass.model.user import User, UserKind
 from gpupass.observe.iommu import read_iommu
 from gpupass.observe.mdev import PARENTS, read_mdevs, read_parents, read_types
 from gpupass.observe.naming import read_names
@@ -35,11 +36,13 @@ def observe(
     essentials: bool = True,
     records: bool = True,
     names: bool = True,
+    cuts: bool = True,
 ) -> Host:
     """Look once.
 
     `detail` gets the host with the basics only and says which functions are worth all their facts;
-    `connect` None leaves libvirt out; `essentials` are the host's own disks and networks.
+    `connect` None leaves libvirt out; `essentials` are the host's own disks and networks, `cuts` what GPUs
+    are cut into by their drivers.
     """
     devices = (*read_devices(system), *read_parents(system))
     mdevs = read_mdevs(system)
@@ -67,7 +70,7 @@ def observe(
         unseen += missed
         users.append(found)
     users.append(_boot_displays(system, devices))
-    details, missed = _details(system, wanted, mdevs, users)
+    details, missed = _details(system, wanted, mdevs, users, cuts)
     unseen += missed
     labels = read_names(system, wanted) if names and wanted else {}
     if any(not _sees_extended(system, address) for address in [*filter(is_pci, details)][:1]):
@@ -103,7 +106,7 @@ def _joined(name: str, sources: Iterable[Users]) -> tuple[User, ...]:
 
 
 def _details(
-    system: System, devices: tuple[Device, ...], mdevs: Mdevs, users: Iterable[Users]
+    system: System, devices: tuple[Device, ...], mdevs: Mdevs, users: Iterable[Users], cuts: bool
 ) -> tuple[dict[Address, Detail], tuple[str, ...]]:
     if not devices:
         return {}, ()
@@ -111,7 +114,8 @@ def _details(
     from gpupass.observe.nvidia import read_nvidia
 
     drivers = host_drivers(system, devices)
-    nvidia, unseen = read_nvidia(system) if any(d.driver == "nvidia" for d in devices) else ({}, ())
+    driven = {device.address for device in devices if device.driver == "nvidia"}
+    nvidia, unseen = read_nvidia(system, driven if cuts else ()) if driven else ({}, ())
     details = {
         device.address: read_detail(system, device, drivers.get(device.address), nvidia.get(device.address))
         if is_pci(device.address)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from ipaddress import IPv4Address
 
 from gpupass.model.address import Address
-from gpupass.model.host import User, UserKind
+from gpupass.model.user import User, UserKind
 from gpupass.observe.disks import addresses_in
 from gpupass.system import System
 

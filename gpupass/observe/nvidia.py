@@ -1,25 +1,34 @@
 """NVIDIA GPUs as the nvidia driver's /proc files and NVML tell them."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
 
 from gpupass.errors import GpupassError
 from gpupass.model.address import Address, parse_address
+from gpupass.model.codec import decode, encode
 from gpupass.model.host import Nvidia
+from gpupass.model.mig import MigState
 from gpupass.observe import recorded
 from gpupass.system import System
+from gpupass.system.holders import process_name
 from gpupass.system.nvml import GpuAnswer, read_gpus
 
 _GPUS = "/proc/driver/nvidia/gpus"
 
 
-def read_nvidia(system: System) -> tuple[dict[Address, Nvidia], tuple[str, ...]]:
-    """GPUs the nvidia driver runs, and what could not be seen. NVML is asked only when there is one."""
+def read_nvidia(
+    system: System, cut: Collection[Address] = ()
+) -> tuple[dict[Address, Nvidia], tuple[str, ...]]:
+    """GPUs the nvidia driver runs, and what could not be seen. NVML is asked only when there is one.
+
+    How MIG cuts them is read of those in `cut` only.
+    """
     information = _information(system)
     if not information:
         return {}, ()
-    answers, unseen = read_answers(system)
+    answers, unseen = read_answers(system, cut)
+    silent = unseen[0] if unseen else "NVML does not answer for it"
     by_address = {parse_address(answer.bus_id): answer for answer in answers}
     found = {}
     for address, fields in information.items():
@@ -28,26 +37,40 @@ def read_nvidia(system: System) -> tuple[dict[Address, Nvidia], tuple[str, ...]]
         if answer is not None:
             found[address] = _from_nvml(answer)
         elif "GPU UUID" in fields and "?" not in fields["GPU UUID"]:
-            found[address] = Nvidia(uuid=fields["GPU UUID"], minor=int(minor) if minor.isdecimal() else None)
+            number = int(minor) if minor.isdecimal() else None
+            found[address] = Nvidia(uuid=fields["GPU UUID"], minor=number, cut_unseen=silent)
     return found, unseen
 
 
-def read_answers(system: System) -> tuple[tuple[GpuAnswer, ...], tuple[str, ...]]:
+def read_answers(
+    system: System, cut: Collection[Address] = ()
+) -> tuple[tuple[GpuAnswer, ...], tuple[str, ...]]:
     if system.recorded:
         return recorded.load(
             system,
             recorded.NVML,
-            lambda data: (tuple(GpuAnswer(**gpu) for gpu in data["gpus"]), tuple(data["unseen"])),
+            _answers_of,
             {"gpus": [], "unseen": []},
         )
     try:
-        return read_gpus(), ()
+        answers = read_gpus(cut, lambda pid: process_name(system, pid))
     except GpupassError as error:
         return (), (f"NVML: {error.message} ({error.hint})",)
+    return answers, tuple(_unseen(answers))
+
+
+def _unseen(answers: tuple[GpuAnswer, ...]) -> Iterator[str]:
+    for answer in answers:
+        if answer.mig_unseen:
+            yield f"MIG of {parse_address(answer.bus_id)}: {answer.mig_unseen}"
+
+
+def _answers_of(data: Any) -> tuple[tuple[GpuAnswer, ...], tuple[str, ...]]:
+    return tuple(decode(GpuAnswer, gpu) for gpu in data["gpus"]), tuple(data["unseen"])
 
 
 def spell_answers(answers: tuple[GpuAnswer, ...], unseen: tuple[str, ...]) -> str:
-    return json.dumps({"gpus": [asdict(answer) for answer in answers], "unseen": list(unseen)}, indent=1)
+    return json.dumps({"gpus": [encode(answer) for answer in answers], "unseen": list(unseen)}, indent=1)
 
 
 def minors(system: System) -> dict[int, Address]:
@@ -68,6 +91,20 @@ def _from_nvml(answer: GpuAnswer) -> Nvidia:
         memory_used=answer.memory_used,
         persistence=answer.persistence,
         minor=answer.minor,
+        cut=_cut(answer),
+        cut_unseen=answer.mig_unseen if answer.mig is None else "",
+    )
+
+
+def _cut(answer: GpuAnswer) -> MigState | None:
+    if answer.mig is None:
+        return None
+    return MigState(
+        on=answer.mig,
+        pending=answer.mig if answer.mig_pending is None else answer.mig_pending,
+        resets=answer.mig_resets,
+        gpu=answer.mig_gpu,
+        unseen=answer.mig_unseen,
     )
 
 

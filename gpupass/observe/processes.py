@@ -6,7 +6,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from gpupass.model.address import Address, parse_address
-from gpupass.model.host import Device, Mdev, User, UserKind
+from gpupass.model.host import Device, Mdev
+from gpupass.model.user import User, UserKind
 from gpupass.observe import recorded
 from gpupass.system import System
 

@@ -192,7 +192,7 @@ def _answers(store: Store, system: System) -> tuple[str, ...]:
     store.text(recorded.HOLDERS, spell_holders(found, blind) + "\n")
     unseen = blind
     if system.names("/proc/driver/nvidia/gpus"):
-        answers, missed = read_answers(system)
+        answers, missed = read_answers(system, [device.address for device in devices])
         store.text(recorded.NVML, spell_answers(answers, missed) + "\n")
         unseen = (*unseen, *missed)
     for record in read_records(system.state):

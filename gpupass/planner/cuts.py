@@ -1,9 +1,9 @@
 """How a rule cuts its device, and what other methods have left on it; pure. One line for each method."""
 
-from gpupass.methods import mdev, sriov, vgpu
+from gpupass.methods import mdev, mig_plan, sriov, vgpu
 from gpupass.model.host import Device, Host
 from gpupass.model.plan import Plan
-from gpupass.model.profile import MdevRule, Rule, SriovRule, VgpuRule
+from gpupass.model.profile import MdevRule, MigRule, Rule, SriovRule, VgpuRule
 
 
 def cut_plan(host: Host, device: Device, rule: Rule) -> Plan:
@@ -11,6 +11,8 @@ def cut_plan(host: Host, device: Device, rule: Rule) -> Plan:
     match rule:
         case SriovRule():
             return sriov.cut(host, device, rule)
+        case MigRule():
+            return mig_plan.cut(host, device, rule)
         case MdevRule():
             return mdev.cut(host, device, rule)
         case VgpuRule():
@@ -28,4 +30,6 @@ def uncut_plans(host: Host, device: Device, rule: Rule) -> tuple[Plan, ...]:
         plans.append(mdev.uncut(host, device, rule))
     if not isinstance(rule, SriovRule):
         plans.append(sriov.uncut(host, device, rule))
+    if not isinstance(rule, MigRule):
+        plans.append(mig_plan.uncut(host, device, rule))
     return tuple(plans)

@@ -11,9 +11,14 @@ from gpupass.model.plan import (
     EnableUnit,
     HostPlan,
     LoadModule,
+    Plan,
     Refresh,
     ResetDevice,
+    ResetGpu,
+    SetComputeInstance,
+    SetGpuInstance,
     SetMdev,
+    SetMigMode,
     SetPersistence,
     SetVfs,
     SetVgpuParams,
@@ -35,6 +40,12 @@ def seconds(step: Step) -> float:
             return 1.0
         case ResetDevice():
             return 1.0
+        case SetMigMode():
+            return 2.0
+        case ResetGpu():
+            return 0.0 if step.back else 10.0
+        case SetGpuInstance() | SetComputeInstance():
+            return 0.3
         case AttachDevice():
             return 2.0
         case DetachDevice():
@@ -56,8 +67,14 @@ def plan_seconds(plan: HostPlan, workers: int) -> float:
 
 
 def resets(plan: HostPlan) -> tuple[Address, ...]:
-    found = (step for one in plan.to_do for step in one.steps if isinstance(step, ResetDevice))
-    return tuple(dict.fromkeys(address for step in found for address in step.addresses))
+    steps = [step for one in plan.to_do for step in one.steps]
+    functions = [address for step in steps if isinstance(step, ResetDevice) for address in step.addresses]
+    return tuple(dict.fromkeys((*functions, *(a for one in plan.to_do for a in gpu_resets(one)))))
+
+
+def gpu_resets(plan: Plan) -> tuple[Address, ...]:
+    """NVIDIA GPUs that are reset for another MIG mode: not without --allow-reset."""
+    return tuple(step.address for step in plan.steps if isinstance(step, ResetGpu) and not step.back)
 
 
 def driver_changes(plan: HostPlan) -> tuple[Address, ...]:

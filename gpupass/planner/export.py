@@ -2,15 +2,18 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 
+from gpupass.methods import mig_ownership, mig_plan
 from gpupass.methods.passthrough import VFIO
 from gpupass.methods.sriov import made_by_us
 from gpupass.methods.vgpu import made
 from gpupass.model.address import Address, is_pci
 from gpupass.model.host import Device, Host
+from gpupass.model.mig import GpuInstance, LayoutEntry, MigGpu
 from gpupass.model.profile import (
     Attachment,
     HostRule,
     MdevRule,
+    MigRule,
     PassthroughRule,
     Profile,
     Rule,
@@ -96,6 +99,9 @@ def _rule(host: Host, device: Device, name: str, take_over: bool) -> Rule:
     if sriov is not None and sriov.enabled:
         vf = _vf(host.devices_at(sriov.vfs), sriov.autoprobe)
         return SriovRule(name=name, select=select, vfs=sriov.enabled, vf=vf, take_over=take_over)
+    cut = device.facts.nvidia.cut if device.facts.nvidia is not None else None
+    if cut is not None and cut.on and cut.gpu is not None:
+        return MigRule(name=name, select=select, layout=_layout(cut.gpu), take_over=take_over)
     if device.facts.mdevs:
         kinds = [mdev.type for mdev in device.facts.mdevs]
         return MdevRule(name=name, select=select, types=_counts(kinds), take_over=take_over)
@@ -114,6 +120,20 @@ def _select(device: Device) -> Select:
 
 def _counts(types: list[str]) -> tuple[TypeCount, ...]:
     return tuple(TypeCount(type=name, count=types.count(name)) for name in dict.fromkeys(types))
+
+
+def _layout(gpu: MigGpu) -> tuple[LayoutEntry, ...]:
+    """Every GPU instance at its place; its compute instances where they are not the one that fills it."""
+
+    def compute(one: GpuInstance) -> tuple[int, ...] | None:
+        parts = tuple(part.placement.size for part in one.compute)
+        profile = gpu.profile(one.profile)
+        return None if profile is not None and parts == (profile.slices,) else parts
+
+    return tuple(
+        LayoutEntry(profile=one.profile, start=one.placement.start, compute=compute(one))
+        for one in gpu.instances
+    )
 
 
 def _vf(vfs: tuple[Device, ...], autoprobe: bool) -> Vf:
@@ -138,6 +158,11 @@ def made_elsewhere(host: Host, devices: Iterable[Device]) -> Iterator[str]:
         sriov = device.facts.sriov
         if sriov is not None and sriov.enabled and made_by_us(host, device) is None:
             yield f"{device.address} has {sriov.enabled} virtual functions that gpupass did not make"
+        names = [one.name for one in mig_plan.instances(device)]
+        mine = mig_ownership.ours(host, device, names)
+        if len(mine) < len(names):
+            others = ", ".join(name for name in names if name not in mine)
+            yield f"{device.address} has {others}, which gpupass did not make"
         for mdev in device.facts.mdevs:
             if host.record_of_this_boot(RecordKind.MDEV, device.address, mdev.uuid) is None:
                 yield f"{device.address} has a mediated device {mdev.uuid} that gpupass did not make"

@@ -7,7 +7,7 @@ from typing import assert_never
 from gpupass.methods.sriov import vf_address
 from gpupass.model.address import Address
 from gpupass.model.domain import Domain, Hostdev
-from gpupass.model.host import Detail, Device, Host, Mdev, User, UserKind
+from gpupass.model.host import Detail, Device, Host, Mdev
 from gpupass.model.plan import (
     AttachDevice,
     AwaitRelease,
@@ -17,7 +17,11 @@ from gpupass.model.plan import (
     LoadModule,
     Refresh,
     ResetDevice,
+    ResetGpu,
+    SetComputeInstance,
+    SetGpuInstance,
     SetMdev,
+    SetMigMode,
     SetPersistence,
     SetVfs,
     SetVgpuParams,
@@ -26,6 +30,8 @@ from gpupass.model.plan import (
     WriteFile,
     WriteRecord,
 )
+from gpupass.model.user import User, UserKind
+from gpupass.planner.imagine_mig import cut_after
 
 
 def imagine(host: Host, steps: tuple[Step, ...]) -> Host:
@@ -40,6 +46,8 @@ def _after(host: Host, step: Step) -> Host:
             return _change(host, step.address, lambda device: _bound(device, step))
         case SetVfs():
             return _with_vfs(host, step)
+        case SetMigMode() | ResetGpu() | SetGpuInstance() | SetComputeInstance():
+            return _change(host, step.address, lambda device: cut_after(device, step))
         case SetMdev():
             return _change(host, step.address, lambda device: _with_mdev(device, step))
         case SetVgpuType():

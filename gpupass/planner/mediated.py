@@ -9,9 +9,10 @@ from gpupass.hotplug.preflight import mdev_attach_findings, mdev_detach_findings
 from gpupass.methods.mdev import anew
 from gpupass.methods.passthrough import quarantine_findings
 from gpupass.model.domain import Domain
-from gpupass.model.host import Device, Host, Mdev, UserKind
+from gpupass.model.host import Device, Host, Mdev
 from gpupass.model.plan import AttachDevice, AwaitRelease, DetachDevice, Finding, Plan, Step, WriteRecord
 from gpupass.model.record import Record, RecordKind
+from gpupass.model.user import UserKind
 
 
 def mdev_of(parent: Device, uuid: str) -> Mdev:

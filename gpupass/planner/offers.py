@@ -4,10 +4,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from gpupass.methods import sriov, vgpu
-from gpupass.model.host import Device, Host, User, UserKind
+from gpupass.methods import mig_ownership, mig_plan, sriov, vgpu
+from gpupass.model.host import Device, Host
 from gpupass.model.record import RecordKind
 from gpupass.model.slot import Slot, SlotKind
+from gpupass.model.user import User, UserKind
 from gpupass.planner.lending import holder
 from gpupass.planner.slots import slots_of
 
@@ -56,10 +57,13 @@ def _offer(host: Host, slot: Slot, cut: bool) -> Offer:
         state=SlotState.CUT if cut else _state(host, device, slot, users),
         users=users,
         domains=slot.kind not in (SlotKind.MIG, SlotKind.PARTITION),
+        containers=slot.kind is SlotKind.MIG,
     )
 
 
 def _users(device: Device, slot: Slot) -> tuple[User, ...]:
+    if slot.kind is SlotKind.MIG:
+        return next((one.all_users for one in mig_plan.instances(device) if one.name == slot.part), ())
     if slot.mdev is None:
         return device.users
     return next((mdev.users for mdev in device.facts.mdevs if mdev.uuid == slot.mdev), ())
@@ -76,6 +80,8 @@ def _size(device: Device) -> str:
 def _owner(host: Host, device: Device, slot: Slot) -> str:
     if slot.mdev is not None:
         ours = host.record_of_this_boot(RecordKind.MDEV, device.address, slot.mdev)
+    elif slot.kind is SlotKind.MIG:
+        return GPUPASS if mig_ownership.ours(host, device, (slot.part,)) else ""
     elif slot.kind is SlotKind.VGPU:
         ours = host.record_of_this_boot(RecordKind.VGPU, device.address)
     elif slot.kind is SlotKind.VF and device.physfn is not None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from gpupass.methods import vgpu
+from gpupass.methods import mig_ownership, mig_plan, vgpu
 from gpupass.methods.passthrough import endpoints
 from gpupass.methods.sriov import made_by_us
 from gpupass.model.host import Device, Host
@@ -25,6 +25,11 @@ def _adoptions(host: Host, device: Device) -> Iterator[Step]:
     functions = (*endpoints(host, device), *(host.devices_at(sriov.vfs) if sriov is not None else ()))
     if sriov is not None and sriov.enabled and made_by_us(host, device) is None:
         yield _remember(host, device, RecordKind.VFS, vfs=sriov.enabled, autoprobe=True)
+    names = tuple(sorted(one.name for one in mig_plan.instances(device)))
+    if len(mig_ownership.ours(host, device, names)) < len(names):
+        record = mig_ownership.made_by_us(host, device)
+        mode = record is not None and record.mode
+        yield _remember(host, device, RecordKind.MIG, instances=names, mode=mode)
     for one in vgpu.made(host, device):
         if one.record is None:
             kind = RecordKind.VGPU if one.mdev is None else RecordKind.MDEV

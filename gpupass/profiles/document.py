@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from gpupass.model.profile import VERSION, Attachment, Rule, key
+from gpupass.model.key import key
+from gpupass.model.profile import VERSION, Attachment, Rule
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

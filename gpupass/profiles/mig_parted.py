@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
+from gpupass.model.key import key
 from gpupass.model.mig import LayoutEntry
-from gpupass.model.profile import key
 from gpupass.profiles.findings import Enough, Findings
 from gpupass.profiles.shape import read_part
 from gpupass.profiles.tree import read_tree

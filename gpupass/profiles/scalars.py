@@ -18,6 +18,16 @@ def read_truth(key: Key, node: Node, findings: Findings) -> bool | None:
     return node.text.lower() in _TRUE
 
 
+def read_measure(key: Key, node: Node, findings: Findings) -> int | None:
+    """A number that its unit follows: 2c."""
+    text = node.text if isinstance(node, Scalar) and node.tag is Tag.TEXT else ""
+    found = re.fullmatch(rf"([0-9]{{1,{_DIGITS}}}){key.unit}", text)
+    if found is None or int(found[1]) < (key.minimum or 0):
+        expected(f"a number like {key.minimum or 1}{key.unit}", key.spelled, node, findings)
+        return None
+    return int(found[1])
+
+
 def read_number(key: Key, node: Node, findings: Findings) -> int | None:
     if not isinstance(node, Scalar) or node.tag is not Tag.NUMBER:
         text = isinstance(node, Scalar) and node.tag is Tag.TEXT and node.text.isdecimal()

@@ -75,8 +75,15 @@ def _value(key: Key, definitions: Schema) -> Schema:
         entry = _one(second, definitions)
         entry = {"anyOf": [entry, {"type": "null"}]} if second.nullable else entry
         return {"type": "object", **named, "additionalProperties": entry}
-    items = {"type": "array", "items": _one(key, definitions)}
-    return items if is_dataclass(key.kind) else {"anyOf": [_one(key, definitions), items]}
+    one = alone = _one(key, definitions)
+    if key.short is not None:
+        alone = _text(next(own for own in keys_of(key.kind).values() if own.field == key.short))
+        one = {"anyOf": [alone, one]}
+    items = {"type": "array", "items": one}
+    if is_dataclass(key.kind) and key.short is None:
+        return items
+    word = [{"type": "string", "pattern": f"^({key.word})$"}] if key.word is not None else []
+    return {"anyOf": [alone, *word, items]}
 
 
 def _one(key: Key, definitions: Schema) -> Schema:
@@ -87,6 +94,8 @@ def _one(key: Key, definitions: Schema) -> Schema:
         return {**_reference(key.kind, definitions), **least}
     if key.kind is bool:
         return {"type": "boolean", **choices}
+    if key.unit:
+        return {"type": "string", "pattern": f"^[1-9][0-9]{{0,8}}{key.unit}$"}
     if key.kind is int:
         least = {"minimum": key.minimum} if key.minimum is not None else {}
         return {"type": "integer", **least, **choices}

@@ -1,12 +1,13 @@
 """Tree → parts: keys, uses and types are checked against the model's classes."""
 
+import re
 from dataclasses import is_dataclass
 from typing import Any
 
 from gpupass.model.profile import RULES, Rule, Use
 from gpupass.profiles.findings import Findings, nearest, quoted
 from gpupass.profiles.nodes import List, Map, Node, Scalar, Tag
-from gpupass.profiles.scalars import expected, read_number, read_text, read_truth
+from gpupass.profiles.scalars import expected, read_measure, read_number, read_text, read_truth
 from gpupass.profiles.spelling import USE, USES, Key, entry_of, keys_of, keys_of_any_use, spellings, uses_with
 from gpupass.profiles.written import Part, Written
 
@@ -72,13 +73,26 @@ def _read_value(key: Key, node: Node, findings: Findings) -> Written | None:
         return _read_one(key, node, findings)
     if key.mapping:
         return _read_entries(key, node, findings)
-    alone = isinstance(node, Scalar) and not is_dataclass(key.kind) and node.tag is not Tag.NOTHING
+    if isinstance(node, Scalar) and node.tag is Tag.TEXT and re.fullmatch(key.word or "(?!)", node.text):
+        return Written(place=node.place, value=node.text)
+    single = key.short is not None or not is_dataclass(key.kind)
+    alone = isinstance(node, Scalar) and single and node.tag is not Tag.NOTHING
     if not alone and not isinstance(node, List):
         expected("a list", key.spelled, node, findings, "leave the key out, or write []")
         return None
     nodes = node.items if isinstance(node, List) else (node,)
     items = [_read_one(key, item, findings) for item in nodes]
     return Written(place=node.place, value=tuple(item for item in items if item is not None))
+
+
+def _read_short(key: Key, node: Scalar, findings: Findings) -> Written | None:
+    """An item that says only the one field that it must."""
+    first = next(own for own in keys_of(key.kind).values() if own.field == key.short)
+    said = _read_one(first, node, findings)
+    if said is None:
+        return None
+    part = Part(kind=key.kind, place=node.place, fields={first.field: said})
+    return Written(place=node.place, value=part)
 
 
 def _read_entries(key: Key, node: Node, findings: Findings) -> Written | None:
@@ -112,6 +126,8 @@ def _read_one(key: Key, node: Node, findings: Findings) -> Written | None:
         return Written(place=node.place, value=None)
     if is_dataclass(key.kind):
         assert isinstance(key.kind, type)
+        if key.short is not None and isinstance(node, Scalar):
+            return _read_short(key, node, findings)
         value = read_part(key.kind, node, findings, key.spelled)
         if value is not None and isinstance(node, Map) and len(node.entries) < (key.minimum or 0):
             findings.add(
@@ -121,6 +137,8 @@ def _read_one(key: Key, node: Node, findings: Findings) -> Written | None:
             )
     elif key.kind is bool:
         value = read_truth(key, node, findings)
+    elif key.unit:
+        value = read_measure(key, node, findings)
     elif key.kind is int:
         value = read_number(key, node, findings)
     else:

@@ -28,6 +28,9 @@ class Key:
     form: str | None
     also: tuple[str, ...]
     mapping: bool
+    unit: str
+    short: str | None
+    word: str | None
     nullable: bool  # null may be written, and says something of its own
 
     @property
@@ -84,7 +87,8 @@ def _key(item: Any, hint: Any) -> Key:
 
 def _kind(hint: Any) -> tuple[Any, bool]:
     if get_origin(hint) in (Union, UnionType):
-        (hint,) = (arm for arm in get_args(hint) if arm is not NoneType)
+        arms = [arm for arm in get_args(hint) if arm is not NoneType]
+        hint = next((arm for arm in arms if get_origin(arm) is tuple), arms[0])
     if get_origin(hint) is tuple:
         return get_args(hint)[0], True
     return hint, False

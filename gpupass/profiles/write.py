@@ -14,7 +14,7 @@ from gpupass.profiles.tree import implicit_tag
 
 _BEFORE_USE = "select"
 _INLINE = ("select", "attachments")
-_WORD = re.compile(r"[A-Za-z][A-Za-z0-9._/-]*")
+_WORD = re.compile(r"[A-Za-z][A-Za-z0-9._/-]*|[0-9]g\.[0-9]+gb([+-][a-z.]+)?|[0-9]c")
 _SPECIAL = {"y", "n", "yes", "no", "on", "off", "true", "false", "null"}
 
 
@@ -43,7 +43,7 @@ def _object(value: Any, inline: bool) -> MappingNode:
 
 
 def _value(key: Key, value: Any, inline: bool) -> Node:
-    if not key.many:
+    if not key.many or isinstance(value, str):
         return _one(value, inline)
     if key.mapping:
         first, second = entry_of(key.kind)
@@ -52,8 +52,19 @@ def _value(key: Key, value: Any, inline: bool) -> Node:
             for item in value
         ]
         return _mapping(pairs, inline=True)
-    flow = not is_dataclass(key.kind)
-    return SequenceNode("tag:yaml.org,2002:seq", [_one(item, inline) for item in value], flow_style=flow)
+    flow = not is_dataclass(key.kind) or key.short is not None
+    items = [_item(key, item, inline or flow) for item in value]
+    return SequenceNode("tag:yaml.org,2002:seq", items, flow_style=flow)
+
+
+def _item(key: Key, item: Any, inline: bool) -> Node:
+    if key.unit:
+        return _text(f"{item}{key.unit}")
+    if key.short is not None:
+        said = [own.field for own in keys_of(key.kind).values() if getattr(item, own.field) != own.default]
+        if said == [key.short]:
+            return _text(getattr(item, key.short))
+    return _one(item, inline)
 
 
 def _one(value: Any, inline: bool) -> Node:

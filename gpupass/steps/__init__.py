@@ -16,7 +16,11 @@ from gpupass.model.plan import (
     LoadModule,
     Refresh,
     ResetDevice,
+    ResetGpu,
+    SetComputeInstance,
+    SetGpuInstance,
     SetMdev,
+    SetMigMode,
     SetPersistence,
     SetVfs,
     SetVgpuParams,
@@ -31,6 +35,8 @@ from gpupass.steps import (
     file,
     guest,
     mdev,
+    mig,
+    mig_mode,
     module,
     persistence,
     record,
@@ -47,6 +53,10 @@ from gpupass.system import System
 _BEFORE: dict[type[Step], Any] = {
     BindDriver: bind.Binding,
     SetVfs: vfs.Functions,
+    SetMigMode: mig_mode.Mode,
+    ResetGpu: bool,
+    SetGpuInstance: bool,
+    SetComputeInstance: bool,
     SetMdev: bool,
     SetVgpuType: int,
     SetVgpuParams: str,
@@ -66,6 +76,10 @@ def current(step: Step, system: System) -> Any:
             return bind.current(step, system)
         case SetVfs():
             return vfs.current(step, system)
+        case SetMigMode():
+            return mig_mode.current(step, system)
+        case SetGpuInstance() | SetComputeInstance():
+            return mig.current(step, system)
         case SetMdev():
             return mdev.current(step, system)
         case SetVgpuType():
@@ -82,6 +96,8 @@ def current(step: Step, system: System) -> Any:
             return file.current(step, system)
         case EnableUnit():
             return unit.current(step, system)
+        case ResetGpu():
+            return mig_mode.persistence_before(step, system)
         case LoadModule() | ResetDevice() | AwaitRelease() | Refresh():
             return None
         case _:
@@ -100,6 +116,12 @@ def do(step: Step, system: System, deadline: float) -> None:
             bind.do(step, system)
         case SetVfs():
             vfs.do(step, system)
+        case SetMigMode():
+            mig_mode.do(step, system)
+        case ResetGpu():
+            mig_mode.reset(step, system)
+        case SetGpuInstance() | SetComputeInstance():
+            mig.do(step, system)
         case SetMdev():
             mdev.do(step, system)
         case SetVgpuType():
@@ -137,6 +159,12 @@ def undo(step: Step, before: Any, system: System) -> None:
             bind.undo(step, before, system)
         case SetVfs():
             vfs.undo(step, before, system)
+        case SetMigMode():
+            mig_mode.undo(step, before, system)
+        case ResetGpu():
+            mig_mode.undo_reset(step, before, system)
+        case SetGpuInstance() | SetComputeInstance():
+            mig.undo(step, before, system)
         case SetMdev():
             mdev.undo(step, before, system)
         case SetVgpuType():

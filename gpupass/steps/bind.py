@@ -1,5 +1,6 @@
 """Which driver has a PCI function: driver_override, unbind, drivers_probe; each write verified."""
 
+from contextlib import nullcontext
 from typing import Any, TypedDict
 
 from gpupass.errors import GpupassError, NeedsPerson, NotClean
@@ -7,6 +8,7 @@ from gpupass.model.address import Address
 from gpupass.model.plan import BindDriver
 from gpupass.system import System
 from gpupass.system.guarded import WriteHung
+from gpupass.system.nvml_library import LIBRARY
 
 _UNBIND_SECONDS = 20.0
 _PROBE_SECONDS = 60.0  # a GPU driver's probe loads firmware
@@ -72,21 +74,31 @@ def _reach(system: System, address: Address, driver: str | None, override: str |
 
 
 def _unbind(system: System, address: Address, driver: str) -> None:
-    lock = f"/proc/driver/nvidia/gpus/{address}/unbindLock"
-    if driver == "nvidia" and system.exists(lock):
-        _write(system, address, lock, "1\n", "lock")
-        if system.read(lock) != "1":  # open-gpu-kernel-modules nv-procfs.c: granted at usage count 0 only
-            raise GpupassError(
-                f"cannot unbind {address} from nvidia: something still uses it (unbindLock was not granted)",
-                f"fuser -v /dev/nvidia*; gpupass show {address}",
-            )
-    try:
-        _write(system, address, f"{_device(address)}/driver/unbind", address, "unbind", _UNBIND_SECONDS)
-    except NotClean:  # the link goes before the driver's remove runs, which hangs (__device_release_driver)
-        raise
-    except GpupassError:
-        if system.link(f"{_device(address)}/driver") is not None:
+    with LIBRARY.silent() if driver == "nvidia" else nullcontext():
+        if driver == "nvidia":
+            _lock(system, address)
+        try:
+            _write(system, address, f"{_device(address)}/driver/unbind", address, "unbind", _UNBIND_SECONDS)
+        except (
+            NotClean
+        ):  # the link goes before the driver's remove runs, which hangs (__device_release_driver)
             raise
+        except GpupassError:
+            if system.link(f"{_device(address)}/driver") is not None:
+                raise
+
+
+def _lock(system: System, address: Address) -> None:
+    """open-gpu-kernel-modules nv-procfs.c: granted at usage count 0 only."""
+    lock = f"/proc/driver/nvidia/gpus/{address}/unbindLock"
+    if not system.exists(lock):
+        return
+    _write(system, address, lock, "1\n", "lock")
+    if system.read(lock) != "1":
+        raise GpupassError(
+            f"cannot unbind {address} from nvidia: something still uses it (unbindLock was not granted)",
+            f"fuser -v /dev/nvidia*; gpupass show {address}",
+        )
 
 
 def _write(

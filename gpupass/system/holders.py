@@ -1,5 +1,6 @@
 """Which processes have a device node open or mapped, from /proc."""
 
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,13 +20,18 @@ class Holder:
 
 
 def holders(system: System, prefixes: tuple[str, ...] = _NODES) -> Iterator[Holder]:
-    """Every open or mapped node below `prefixes`; processes we may not look into are passed over."""
+    """Every open or mapped node below `prefixes`; not ours, nor of processes we may not look into."""
+    own = str(os.getpid())
     for entry in system.names("/proc"):
-        if entry.isdecimal():
+        if entry.isdecimal() and entry != own:
             nodes = _nodes(system, f"/proc/{entry}", prefixes)
             if nodes:
-                name = system.read(f"/proc/{entry}/comm") or "?"
+                name = process_name(system, int(entry))
                 yield from (Holder(pid=int(entry), name=name, node=node) for node in sorted(nodes))
+
+
+def process_name(system: System, pid: int) -> str:
+    return system.read(f"/proc/{pid}/comm") or "?"
 
 
 def vfio_holders(system: System, group: int, addresses: tuple[str, ...]) -> tuple[Holder, ...]:
@@ -35,6 +41,16 @@ def vfio_holders(system: System, group: int, addresses: tuple[str, ...]) -> tupl
         for name in system.names(f"/sys/bus/pci/devices/{address}/vfio-dev"):
             nodes.add(f"/dev/vfio/devices/{name}")
     return tuple(holder for holder in holders(system, ("/dev/vfio/",)) if holder.node in nodes)
+
+
+def gpu_holders(system: System, address: str) -> tuple[Holder, ...]:
+    """Who, apart from us, has the node of an NVIDIA GPU open; the driver's /proc file tells its number."""
+    text = system.read(f"/proc/driver/nvidia/gpus/{address}/information") or ""
+    minor = re.search(r"Device Minor:\s*(\d+)", text)
+    if minor is None:
+        return ()
+    node = f"/dev/nvidia{minor[1]}"
+    return tuple(holder for holder in holders(system, (node,)) if holder.node == node)
 
 
 def _nodes(system: System, process: str, prefixes: tuple[str, ...]) -> set[str]:

@@ -1,10 +1,12 @@
 """What NVML says of the GPUs that the nvidia driver runs. The library is loaded only by a call."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
-from gpupass.errors import GpupassError
+from gpupass.model.address import Address, parse_address
+from gpupass.model.mig import MigGpu
+from gpupass.system.nvml_library import LIBRARY, NOT_SUPPORTED, code, told, why
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,64 +19,76 @@ class GpuAnswer:
     minor: int | None = None
     mig: bool | None = None
     mig_pending: bool | None = None
+    mig_resets: bool = True  # another mode takes a reset
+    mig_gpu: MigGpu | None = None  # None: not asked for, or …
+    mig_unseen: str = ""  # … why it could not be seen
     memory_total: int | None = None
     memory_used: int | None = None
     persistence: bool | None = None
 
 
-def read_gpus() -> tuple[GpuAnswer, ...]:
-    """Every GPU; GpupassError when NVML is not there or does not answer. Nothing stays open."""
-    try:
-        import pynvml
-    except ImportError:
-        raise GpupassError(
-            "cannot ask the NVIDIA driver: the Python module pynvml is not installed",
-            "pip install nvidia-ml-py",
-        ) from None
-    try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError as error:
-        raise GpupassError(f"cannot ask the NVIDIA driver: {error}", "nvidia-smi -L") from None
-    try:
-        return tuple(_read_all(pynvml))
-    except pynvml.NVMLError as error:
-        raise GpupassError(f"cannot ask the NVIDIA driver: {error}", "nvidia-smi -L") from None
-    finally:
-        pynvml.nvmlShutdown()
+def read_gpus(
+    cut: Collection[Address] = (), name_of: Callable[[int], str] = lambda pid: "?"
+) -> tuple[GpuAnswer, ...]:
+    """Every GPU; GpupassError when NVML is not there or does not answer.
+
+    Of those in `cut` it is read, too, how MIG cuts them; `name_of` tells the name of a process.
+    """
+    with LIBRARY.calls() as nvml, told("ask the NVIDIA driver", nvml):
+        return tuple(_read_all(nvml, cut, name_of))
 
 
-def _read_all(nvml: Any) -> list[GpuAnswer]:
+def _read_all(nvml: Any, cut: Collection[Address], name_of: Callable[[int], str]) -> list[GpuAnswer]:
     answers = []
     for index in range(nvml.nvmlDeviceGetCount()):
         try:
             handle = nvml.nvmlDeviceGetHandleByIndex(index)
-            answers.append(_read(nvml, handle))
+            answers.append(_read(nvml, handle, cut, name_of))
         except nvml.NVMLError:  # one GPU that is lost, or not for this user, must not hide the others
             continue
     return answers
 
 
-def _read(nvml: Any, handle: Any) -> GpuAnswer:
+def _read(nvml: Any, handle: Any, cut: Collection[Address], name_of: Callable[[int], str]) -> GpuAnswer:
     def ask(question: Callable[[Any], Any]) -> Any:
         try:
             return question(handle)
         except nvml.NVMLError:
             return None
 
+    bus_id, uuid = _text(nvml.nvmlDeviceGetPciInfo(handle).busId), _text(nvml.nvmlDeviceGetUUID(handle))
     memory = ask(nvml.nvmlDeviceGetMemoryInfo)
-    modes = ask(nvml.nvmlDeviceGetMigMode)
     persistence = ask(nvml.nvmlDeviceGetPersistenceMode)
     return GpuAnswer(
-        bus_id=_text(nvml.nvmlDeviceGetPciInfo(handle).busId),
-        uuid=_text(nvml.nvmlDeviceGetUUID(handle)),
+        bus_id=bus_id,
+        uuid=uuid,
         serial=_text(ask(nvml.nvmlDeviceGetSerial)) or None,
         minor=ask(nvml.nvmlDeviceGetMinorNumber),
-        mig=bool(modes[0]) if modes is not None else None,
-        mig_pending=bool(modes[1]) if modes is not None else None,
         memory_total=memory.total >> 20 if memory is not None else None,
         memory_used=memory.used >> 20 if memory is not None else None,
         persistence=bool(persistence) if persistence is not None else None,
+        **_mig(nvml, handle, uuid, parse_address(bus_id) in cut, name_of),
     )
+
+
+def _mig(nvml: Any, handle: Any, uuid: str, parts: bool, name_of: Callable[[int], str]) -> dict[str, Any]:
+    """Nothing of a GPU that has no MIG; of any other why something could not be seen."""
+    from gpupass.system.mig import Incomplete, needs_reset, read_mig_gpu
+
+    found: dict[str, Any] = {}
+    try:
+        now, pending = nvml.nvmlDeviceGetMigMode(handle)
+        found |= {"mig": bool(now), "mig_pending": bool(pending)}
+        if parts:
+            found["mig_resets"] = needs_reset(nvml, handle)
+            found["mig_gpu"] = read_mig_gpu(nvml, handle, uuid, bool(now), name_of)
+    except nvml.NVMLError as error:
+        if found or code(error) != NOT_SUPPORTED:
+            found["mig_unseen"] = why(error)
+    except Incomplete as error:
+        LIBRARY.forget(uuid)
+        found["mig_unseen"] = str(error)
+    return found
 
 
 def _text(value: Any) -> str:

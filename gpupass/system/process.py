@@ -26,6 +26,6 @@ def run(argv: tuple[str, ...], timeout: float = 60.0) -> str:
     except subprocess.TimeoutExpired:
         raise GpupassError(f"cannot run {argv[0]}: no end within {timeout:g} s", line) from None
     if done.returncode != 0:
-        why = done.stderr.strip().splitlines()
+        why = (done.stderr.strip() or done.stdout.strip()).splitlines()  # nvidia-smi complains to stdout
         raise GpupassError(f"cannot run {argv[0]}: {why[-1] if why else f'exit {done.returncode}'}", line)
     return done.stdout

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from tests.host_tree import Function, HostTree
 from tests.hosts.build_desktop import desktop
+from tests.hosts.build_mig import mig_server
 from tests.hosts.build_server import server_sriov
 
 HERE = Path(__file__).parent
@@ -121,7 +122,13 @@ def no_iommu(tree: HostTree) -> None:
     )
 
 
-HOSTS = {"desktop": desktop, "server-sriov": server_sriov, "acs-less": acs_less, "no-iommu": no_iommu}
+HOSTS = {
+    "desktop": desktop,
+    "server-sriov": server_sriov,
+    "mig-server": mig_server,
+    "acs-less": acs_less,
+    "no-iommu": no_iommu,
+}
 
 if __name__ == "__main__":
     for name, build in HOSTS.items():

@@ -7,6 +7,7 @@
 #define EVEN4 0x55 /* 0, 2, 4, 6 */
 #define EVEN3 0x15 /* 0, 2, 4 */
 #define HALVES 0x11 /* 0, 4 */
+#define QUARTERS 0x249 /* 0, 3, 6, 9 */
 #define FIRST 0x01
 
 /*  index id  name          slices most memory sms copy dec jpeg ofa starts size */
@@ -54,6 +55,20 @@ static const struct profile H200[] = {
     {4, 0, "MIG 7g.141gb", 7, 1, 143360, 132, 8, 7, 7, 1, FIRST, 8},
 };
 
+static const struct profile RTX_PRO_6000[] = {
+    {0x0, 14, "MIG 1g.24gb", 1, 4, 24187, 46, 1, 1, 1, 0, QUARTERS, 3},
+    {0x7, 21, "MIG 1g.24gb+me", 1, 1, 24187, 46, 1, 1, 1, 1, QUARTERS, 3},
+    {0xa, 47, "MIG 1g.24gb+gfx", 1, 4, 24187, 46, 1, 1, 1, 0, QUARTERS, 3},
+    {0xf, 65, "MIG 1g.24gb+me.all", 1, 1, 24187, 46, 1, 4, 4, 1, QUARTERS, 3},
+    {0xd, 67, "MIG 1g.24gb-me", 1, 4, 24187, 46, 1, 0, 0, 0, QUARTERS, 3},
+    {0x1, 5, "MIG 2g.48gb", 2, 2, 48517, 94, 2, 2, 2, 0, 0x41, 6},
+    {0xb, 35, "MIG 2g.48gb+gfx", 2, 2, 48517, 94, 2, 2, 2, 0, 0x41, 6},
+    {0x10, 64, "MIG 2g.48gb+me.all", 2, 1, 48517, 94, 2, 4, 4, 1, 0x41, 6},
+    {0xe, 66, "MIG 2g.48gb-me", 2, 2, 48517, 94, 2, 0, 0, 0, 0x41, 6},
+    {0x3, 0, "MIG 4g.96gb", 4, 1, 97280, 188, 4, 4, 4, 1, FIRST, 12},
+    {0xc, 32, "MIG 4g.96gb+gfx", 4, 1, 97280, 188, 4, 4, 4, 1, FIRST, 12},
+};
+
 #define PROFILES(table) sizeof(table) / sizeof(*table), table
 static const struct board BOARDS[] = {
     {"T4", "Tesla T4", BEFORE_MIG, 0x1eb8, 15360, 0, 0, NULL, 0},
@@ -61,6 +76,8 @@ static const struct board BOARDS[] = {
     {"A100-40", "NVIDIA A100-SXM4-40GB", AMPERE, 0x20b0, 40960, 7, PROFILES(A100_40), 14},
     {"A100-80", "NVIDIA A100-SXM4-80GB", AMPERE, 0x20b2, 81920, 7, PROFILES(A100_80), 14},
     {"H100-80", "NVIDIA H100 80GB HBM3", HOPPER, 0x2330, 81559, 7, PROFILES(H100_80), 16},
+    {"RTX-PRO-6000", "NVIDIA RTX PRO 6000 Blackwell Server Edition", BLACKWELL, 0x2bb5, 97887, 4,
+     PROFILES(RTX_PRO_6000), 46},
     {"H200", "NVIDIA H200", HOPPER, 0x2335, 143771, 7, PROFILES(H200), 16},
 };
 

@@ -1,7 +1,7 @@
 /* What NVIDIA's boards can be cut into. Memory in MiB, places in memory slices. Sources: published/ and README. */
 #pragma once
 
-enum generation { BEFORE_MIG, AMPERE, HOPPER };
+enum generation { BEFORE_MIG, AMPERE, HOPPER, BLACKWELL };
 
 struct profile {
     unsigned index; /* NVML_GPU_INSTANCE_PROFILE_*: what profile info is asked by */
@@ -21,7 +21,9 @@ struct board {
     unsigned slice_sms; /* SMs of a compute instance of one slice that does not fill its GPU instance */
 };
 
-#define MEDIA_ENGINES '+' /* in a profile's name: it has the only JPEG and OFA engines */
+#define MEDIA_ENGINES "+me"  /* in a profile's name: it has the only OFA engine, and JPEG before Hopper */
+#define ALL_ENGINES "+me.all" /* beside it only profiles without media engines fit … */
+#define NO_ENGINES "-me"      /* … these */
 
 const struct board *find_board(const char *key);
 const struct profile *find_profile(const struct board *board, unsigned id);

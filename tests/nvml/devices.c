@@ -195,6 +195,12 @@ GPU_QUESTION(nvmlDeviceGetMinorNumber, unsigned *minor)
     return of.kind == GPU ? (*minor = of.gpu, SUCCESS) : NOT_SUPPORTED;
 }
 
+/* NVML_DEVICE_ARCH_TURING, _AMPERE, _HOPPER, _BLACKWELL */
+GPU_QUESTION(nvmlDeviceGetArchitecture, unsigned *architecture)
+    static const unsigned KNOWN[] = {[BEFORE_MIG] = 6, [AMPERE] = 7, [HOPPER] = 9, [BLACKWELL] = 10};
+    return *architecture = KNOWN[gpu->board->generation], SUCCESS;
+}
+
 GPU_QUESTION(nvmlDeviceGetIndex, unsigned *index)
     return *index = of.gpu, SUCCESS;
 }
@@ -311,7 +317,7 @@ API int nvmlDeviceSetMigMode(handle device, unsigned mode, int *activation)
     struct gpu *gpu = &c.s.gpu[c.of.gpu];
     if (gpu->board->generation == BEFORE_MIG || mode > 1)
         return changed(&c, gpu->board->generation == BEFORE_MIG ? NOT_SUPPORTED : INVALID_ARGUMENT);
-    int at_once = gpu->board->generation == HOPPER || getenv("FAKE_NVML_RESETS");
+    int at_once = gpu->board->generation >= HOPPER || getenv("FAKE_NVML_RESETS");
     gpu->pending = mode;
     *activation = SUCCESS;
     if (mode != gpu->mig) {

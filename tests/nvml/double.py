@@ -43,7 +43,7 @@ def library_directory() -> Path:
 
 @dataclass(frozen=True)
 class Double:
-    """One machine; `boards` as "A100-40,H100-80@0000:3b:00.0" (T4, A30, A100-40, A100-80, H100-80, H200)."""
+    """One machine; `boards` as "A100-40,H100-80@0000:3b:00.0" (T4, A30, A100-40, A100-80, H100-80, H200, RTX-PRO-6000)."""
 
     state: Path
     boards: str
@@ -89,11 +89,11 @@ class Double:
             lines[:] = [line for line in map(_reset(gpu), lines) if line is not None]
 
     def reboots(self) -> None:
-        """Instances are gone everywhere; Ampere keeps its mode, Hopper has none any more (MIG User Guide)."""
+        """Instances are gone everywhere; Ampere keeps its mode, newer ones have none any more (MIG User Guide)."""
         with self._edited() as lines:
             gpus = [line.split() for line in lines if line.startswith("gpu ")]
             lines[:] = [
-                " ".join((*words[:4], *(["0", "0"] if words[2].startswith("H") else [words[5]] * 2), "0"))
+                " ".join((*words[:4], *([words[5]] * 2 if words[2].startswith("A") else ["0", "0"]), "0"))
                 for words in gpus
             ]
 

@@ -40,12 +40,30 @@ static unsigned used(const struct state *s, unsigned gpu)
 /* A GPU has one set of the media engines that "+me" names (MIG User Guide, profile tables). */
 static int is_media(const struct profile *profile)
 {
-    return strchr(profile->name, MEDIA_ENGINES) != NULL;
+    return strstr(profile->name, MEDIA_ENGINES) != NULL;
+}
+
+static int takes_all(const struct profile *profile)
+{
+    return strstr(profile->name, ALL_ENGINES) != NULL;
+}
+
+static int takes_some(const struct profile *profile)
+{
+    return strstr(profile->name, NO_ENGINES) == NULL;
+}
+
+static int quarrel(const struct profile *a, const struct profile *b)
+{
+    return (takes_all(a) && takes_some(b)) || (takes_all(b) && takes_some(a));
 }
 
 static unsigned still_allowed(const struct state *s, unsigned gpu, const struct profile *profile)
 {
     unsigned there = 0;
+    for (const struct gi *gi = s->gi; gi < s->gi + s->gis; gi++)
+        if (gi->gpu == gpu && quarrel(profile, profile_of(s, gi)))
+            return 0;
     for (const struct gi *gi = s->gi; gi < s->gi + s->gis; gi++)
         if (gi->gpu == gpu)
             there += gi->profile == profile->id || (is_media(profile) && is_media(profile_of(s, gi)));

@@ -155,11 +155,26 @@ static unsigned calls_of(const char *call)
     return calls;
 }
 
+/* FAKE_NVML_TRACE: every call is one more line of this file */
+static void trace(const char *call)
+{
+    char line[128];
+    const char *path = getenv("FAKE_NVML_TRACE");
+    int file = path ? open(path, O_CREAT | O_WRONLY | O_APPEND | O_CLOEXEC, 0666) : -1;
+    if (file < 0)
+        return;
+    int length = snprintf(line, sizeof line, "%s\n", call);
+    if (write(file, line, (size_t)length) < 0)
+        abort();
+    close(file);
+}
+
 /* FAKE_NVML_FAULTS: "CALL:NTH:ERROR,…", counted in each process; NTH * is every call, ERROR kill is SIGKILL */
 int fault(const char *call)
 {
     char faults[PATH], *rest = faults;
     unsigned calls = calls_of(call);
+    trace(call);
     if (!getenv("FAKE_NVML_FAULTS"))
         return 0;
     snprintf(faults, sizeof faults, "%s", getenv("FAKE_NVML_FAULTS"));

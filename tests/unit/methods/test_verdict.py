@@ -6,8 +6,9 @@ import pytest
 
 from gpupass.methods.verdict import device_verdict, group_verdict
 from gpupass.model.address import Address
-from gpupass.model.host import Acs, Detail, Device, Host, Iommu, User, UserKind
+from gpupass.model.host import Acs, Detail, Device, Host, Iommu
 from gpupass.model.record import Record, RecordKind
+from gpupass.model.user import User, UserKind
 from gpupass.model.verdict import StayKind
 
 GPU, AUDIO, OTHER, PORT = (

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from gpupass.model.host import UserKind
+from gpupass.model.user import UserKind
 from gpupass.observe import observe
 from gpupass.system import System
 from tests.host_tree import Function, HostTree

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from gpupass.model.host import UserKind
+from gpupass.model.user import UserKind
 from gpupass.observe import observe
 from gpupass.system import System
 from tests.host_tree import Function, HostTree

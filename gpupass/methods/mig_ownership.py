@@ -1,0 +1,65 @@
+"""Which GPU instances are gpupass's own, of this boot only: no instance outlives one; pure."""
+
+from collections.abc import Iterable, Iterator
+
+from gpupass.model.host import Device, Host
+from gpupass.model.mig import GpuInstance
+from gpupass.model.plan import Finding, Step, WriteRecord
+from gpupass.model.record import Record, RecordKind
+
+
+def made_by_us(host: Host, device: Device) -> Record | None:
+    return host.record_of_this_boot(RecordKind.MIG, device.address)
+
+
+def ours(host: Host, device: Device, names: Iterable[str]) -> tuple[str, ...]:
+    """Those of the names that gpupass made."""
+    record = made_by_us(host, device)
+    return tuple(name for name in names if record is not None and name in record.instances)
+
+
+def recorded(
+    host: Host,
+    device: Device,
+    instances: tuple[str, ...],
+    mode: bool,
+    *,
+    keep_mode: bool = True,
+    on_the_way: tuple[str, ...] = (),
+) -> tuple[tuple[Step, ...], tuple[Step, ...]]:
+    """The steps that remember just these instances, and that the mode was off before.
+
+    The first ones come before the deed: until it is done those on the way out are gpupass's, too.
+    """
+    old = made_by_us(host, device)
+    now = (tuple(sorted(old.instances)), old.mode) if old is not None else ((), False)
+    mode = mode or (keep_mode and old is not None and old.mode)
+    before = (tuple(sorted({*instances, *on_the_way})), mode)
+    after = (tuple(sorted(instances)), mode)
+    return (
+        _record(host, device, *before) if before != now else (),
+        _record(host, device, *after) if after != before else (),
+    )
+
+
+def _record(host: Host, device: Device, instances: tuple[str, ...], mode: bool) -> tuple[Step, ...]:
+    if not instances and not mode:
+        why = "nothing of it is gpupass's any more"
+        return (WriteRecord(kind=RecordKind.MIG, address=device.address, record=None, why=why),)
+    made = Record(
+        kind=RecordKind.MIG, address=device.address, instances=instances, mode=mode, boot_id=host.boot_id
+    )
+    why = "so that they are known as gpupass's"
+    return (WriteRecord(kind=RecordKind.MIG, address=device.address, record=made, why=why),)
+
+
+def foreign_findings(
+    device: Device, changed: tuple[GpuInstance, ...], foreign: frozenset[GpuInstance]
+) -> Iterator[Finding]:
+    lost = [one.name for one in changed if one in foreign]
+    if lost:
+        yield Finding(
+            message=f"{device.address} has {', '.join(lost)}, which gpupass did not make "
+            "and the layout has no place for",
+            remedy=f"gpupass adopt {device.address}, or take-over: true in the rule",
+        )

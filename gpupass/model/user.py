@@ -1,0 +1,25 @@
+"""Who can hold a device, or a part of one."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class UserKind(StrEnum):
+    """Who can hold a device."""
+
+    DOMAIN = "domain"  # in a domain's live XML
+    DOMAIN_CONFIG = "domain-config"  # in a domain's persistent XML
+    PROCESS = "process"  # a host process with the device's node open or mapped
+    DISK = "disk"  # the host's file systems or swap lie behind it
+    NETWORK = "network"  # a route of the host goes through it
+    BOOT_DISPLAY = "boot-display"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class User:
+    """One user of one device."""
+
+    kind: UserKind
+    name: str  # domain name, process name, mount point, interface
+    detail: str = ""  # "pid 12, /dev/vfio/7", "10.0.0.0/8", …
+    pid: int | None = None

@@ -1,0 +1,52 @@
+"""A config of mig-parted's file and a host → the profile that means the same here; pure."""
+
+from collections.abc import Iterator
+
+from gpupass.errors import Usage
+from gpupass.model.address import is_pci
+from gpupass.model.host import Device, Host
+from gpupass.model.profile import HostRule, MigRule, Profile, Rule, Select
+from gpupass.profiles.mig_parted import MigConfig
+
+_NVIDIA = 0x10DE
+
+
+def choose_config(configs: tuple[MigConfig, ...], name: str | None) -> MigConfig:
+    """The one of this name, or the only one; Usage lists them."""
+    known = ", ".join(config.name for config in configs) or "none"
+    if name is None and len(configs) == 1:
+        return configs[0]
+    found = next((config for config in configs if config.name == name), None)
+    if found is None:
+        which = "several configs are in this file" if name is None else f"this file has no config {name}"
+        raise Usage(f"cannot choose: {which}: {known}", "gpupass profile import-mig FILE --config NAME")
+    return found
+
+
+def import_config(config: MigConfig, host: Host) -> Profile:
+    """Usage when it speaks of no GPU of this host.
+
+    GPUs are numbered as mig-parted does: all of NVIDIA's, in the order of their addresses.
+    """
+    rules = tuple(_rules(config, host))
+    if not rules:
+        raise Usage(f"cannot import {config.name}: it speaks of no GPU that this host has", "gpupass list")
+    return Profile(gpus=rules)
+
+
+def _rules(config: MigConfig, host: Host) -> Iterator[Rule]:
+    gpus = [one for one in host.devices if one.vendor == _NVIDIA and one.is_gpu and one.physfn is None]
+    for number, device in enumerate(one for one in gpus if is_pci(one.address)):
+        entry = config.entry_for(number, device.device << 16 | device.vendor)
+        if entry is None:
+            continue
+        name, select = f"gpu{number}", _select(device)
+        if entry.layout is None:
+            yield HostRule(name=name, select=select)
+        else:
+            yield MigRule(name=name, select=select, layout=entry.layout)
+
+
+def _select(device: Device) -> Select:
+    nvidia = device.detail.nvidia if device.detail is not None else None
+    return Select(uuid=nvidia.uuid) if nvidia is not None else Select(address=device.address)

@@ -1,0 +1,206 @@
+"""How NVIDIA GPUs are cut (MIG), as NVML tells it; handles live as long as the library is open.
+
+Two numbers mean a profile: the index of NVML_GPU_INSTANCE_PROFILE_*, and the id that everything else takes.
+"""
+
+from collections.abc import Callable, Iterator
+from ctypes import byref, c_uint
+from typing import Any
+
+from gpupass.model.mig import ComputeInstance, GpuInstance, MigGpu, MigProfile, Placement
+from gpupass.model.user import User, UserKind
+from gpupass.system.nvml_library import (
+    FUNCTION_NOT_FOUND,
+    INVALID_ARGUMENT,
+    LIBRARY,
+    NOT_FOUND,
+    NOT_SUPPORTED,
+    code,
+)
+
+MOST = 32  # instances of one profile, and compute instances of one GPU instance; boards have 7 and 8
+_FIRST_WITHOUT_RESET = 9  # NVML_DEVICE_ARCH_HOPPER
+ProcessName = Callable[[int], str]
+_Users = dict[tuple[int | None, int | None], tuple[User, ...]]  # by GPU instance and compute instance id
+
+
+class Incomplete(Exception):
+    """What the driver told in one way, it did not tell in another."""
+
+
+def read_mig_gpu(nvml: Any, device: Any, uuid: str, on: bool, name_of: ProcessName) -> MigGpu:
+    """Profiles whatever the mode, instances when it is on. NVMLError as the driver gives it; needs root.
+
+    Incomplete when there are instances that none of the profiles has.
+    """
+    profiles = read_profiles(nvml, device, uuid)
+    if not on:
+        return MigGpu(profiles=profiles)
+    users = _users(nvml, device, name_of)
+    instances = [
+        _instance(nvml, uuid, profile, handle, users)
+        for profile in profiles
+        for handle in gpu_instances(nvml, device, profile.id)
+    ]
+    _require_all(nvml, device, instances)
+    return MigGpu(
+        profiles=profiles, instances=tuple(sorted(instances, key=lambda one: (one.placement, one.profile)))
+    )
+
+
+def needs_reset(nvml: Any, device: Any) -> bool:
+    """Does another MIG mode take a reset of this GPU? (MIG User Guide: Ampere only)"""
+    try:
+        return bool(nvml.nvmlDeviceGetArchitecture(device) < _FIRST_WITHOUT_RESET)
+    except nvml.NVMLError as error:
+        if code(error) not in (NOT_SUPPORTED, FUNCTION_NOT_FOUND):
+            raise
+        return True
+
+
+def read_profiles(nvml: Any, device: Any, uuid: str) -> tuple[MigProfile, ...]:
+    """Asked for once: they belong to the board."""
+    if uuid not in LIBRARY.profiles:
+        LIBRARY.profiles[uuid] = tuple(_profiles(nvml, device))
+    return LIBRARY.profiles[uuid]
+
+
+def gpu_instances(nvml: Any, device: Any, profile_id: int) -> tuple[Any, ...]:
+    """Handles of all instances of one profile."""
+    count, handles = c_uint(MOST), (nvml.c_nvmlGpuInstance_t * MOST)()
+    nvml.nvmlDeviceGetGpuInstances(device, profile_id, handles, byref(count))
+    return tuple(handles[: count.value])
+
+
+def compute_instances(nvml: Any, instance: Any, profile_id: int) -> tuple[Any, ...]:
+    count, handles = c_uint(MOST), (nvml.c_nvmlComputeInstance_t * MOST)()
+    nvml.nvmlGpuInstanceGetComputeInstances(instance, profile_id, handles, byref(count))
+    return tuple(handles[: count.value])
+
+
+def compute_profiles(nvml: Any, instance: Any, uuid: str, profile_id: int) -> tuple[tuple[int, int], ...]:
+    """(id, compute slices) of each; the same in every GPU instance of one profile, so asked for once."""
+    if (uuid, profile_id) not in LIBRARY.compute_profiles:
+        found = []
+        for index in range(nvml.NVML_COMPUTE_INSTANCE_PROFILE_COUNT):
+            info = _unless_unknown(
+                nvml,
+                lambda number: nvml.nvmlGpuInstanceGetComputeInstanceProfileInfo(instance, number, 0),
+                index,
+            )
+            if info is not None:
+                found.append((int(info.id), int(info.sliceCount)))
+        LIBRARY.compute_profiles[uuid, profile_id] = tuple(found)
+    return LIBRARY.compute_profiles[uuid, profile_id]
+
+
+def placement_of(info: Any) -> Placement:
+    return Placement(start=int(info.placement.start), size=int(info.placement.size))
+
+
+def _profiles(nvml: Any, device: Any) -> Iterator[MigProfile]:
+    for index in range(nvml.NVML_GPU_INSTANCE_PROFILE_COUNT):
+        info = _unless_unknown(
+            nvml, lambda number: nvml.nvmlDeviceGetGpuInstanceProfileInfo(device, number), index
+        )
+        places = _placements(nvml, device, info.id) if info is not None else ()
+        if info is not None and places:
+            name = info.name.decode() if isinstance(info.name, bytes) else str(info.name)
+            yield MigProfile(
+                id=int(info.id),
+                name=name.removeprefix("MIG "),
+                slices=int(info.sliceCount),
+                memory=int(info.memorySizeMB),
+                most=int(info.instanceCount),
+                placements=places,
+            )
+
+
+def _unless_unknown(nvml: Any, question: Callable[[int], Any], index: int) -> Any:
+    """None: this board has no such profile, or this driver does not know of one."""
+    try:
+        return question(index)
+    except nvml.NVMLError as error:
+        if code(error) not in (NOT_SUPPORTED, INVALID_ARGUMENT):
+            raise
+        return None
+
+
+def _placements(nvml: Any, device: Any, profile_id: int) -> tuple[Placement, ...]:
+    count = c_uint()
+    nvml.nvmlDeviceGetGpuInstancePossiblePlacements(device, profile_id, None, byref(count))
+    places = (nvml.c_nvmlGpuInstancePlacement_t * count.value)()
+    nvml.nvmlDeviceGetGpuInstancePossiblePlacements(device, profile_id, places, byref(count))
+    found = (Placement(start=place.start, size=place.size) for place in places[: count.value])
+    return tuple(sorted(found))
+
+
+def _instance(nvml: Any, uuid: str, profile: MigProfile, handle: Any, users: _Users) -> GpuInstance:
+    info = nvml.nvmlGpuInstanceGetInfo(handle)
+    parts = [
+        _compute(nvml, int(info.id), part, users)
+        for number, _ in compute_profiles(nvml, handle, uuid, profile.id)
+        for part in compute_instances(nvml, handle, number)
+    ]
+    return GpuInstance(
+        id=int(info.id),
+        profile=profile.name,
+        placement=placement_of(info),
+        compute=tuple(sorted(parts, key=lambda part: part.placement)),
+        users=users.get((int(info.id), None), ()),
+    )
+
+
+def _require_all(nvml: Any, device: Any, instances: list[GpuInstance]) -> None:
+    """A profile that the driver is silent about would hide its instances; MIG devices are listed without."""
+    seen = {(one.id, part.id) for one in instances for part in one.compute}
+    for index in range(nvml.nvmlDeviceGetMaxMigDeviceCount(device)):
+        try:
+            part = nvml.nvmlDeviceGetMigDeviceHandleByIndex(device, index)
+        except nvml.NVMLError as error:
+            if code(error) != NOT_FOUND:
+                raise
+            continue
+        where = (nvml.nvmlDeviceGetGpuInstanceId(part), nvml.nvmlDeviceGetComputeInstanceId(part))
+        if where not in seen:
+            raise Incomplete(f"it has a GPU instance {where[0]} that is listed for none of its profiles")
+
+
+def _compute(nvml: Any, instance: int, handle: Any, users: _Users) -> ComputeInstance:
+    info = nvml.nvmlComputeInstanceGetInfo(handle)
+    return ComputeInstance(
+        id=int(info.id),
+        placement=placement_of(info),
+        users=users.get((instance, int(info.id)), ()),
+        uuid=str(nvml.nvmlDeviceGetUUID(info.device)),
+    )
+
+
+def read_users(nvml: Any, device: Any, name_of: ProcessName) -> tuple[User, ...]:
+    """Every process that works on the GPU or a part of it."""
+    found = (user for users in _users(nvml, device, name_of).values() for user in users)
+    return tuple(dict.fromkeys(found))
+
+
+def _users(nvml: Any, device: Any, name_of: ProcessName) -> _Users:
+    found: _Users = {}
+    for kind in ("Compute", "Graphics", "MPSCompute"):
+        for process in _processes(nvml, device, kind):
+            where = (process.gpuInstanceId, process.computeInstanceId)
+            name = name_of(process.pid)
+            user = User(kind=UserKind.PROCESS, name=name, detail=f"pid {process.pid}", pid=process.pid)
+            if user not in found.get(where, ()):
+                found[where] = (*found.get(where, ()), user)
+    return found
+
+
+def _processes(nvml: Any, device: Any, kind: str) -> Any:
+    """With the ids of instances, which the third version of the call tells, and the second one before it."""
+    try:
+        return getattr(nvml, f"nvmlDeviceGet{kind}RunningProcesses_v3")(device)
+    except nvml.NVMLError as error:
+        if code(error) == NOT_SUPPORTED:
+            return ()
+        if code(error) != FUNCTION_NOT_FOUND:
+            raise
+    return getattr(nvml, f"nvmlDeviceGet{kind}RunningProcesses_v2")(device)

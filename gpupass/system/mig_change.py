@@ -1,0 +1,191 @@
+"""Cutting NVIDIA GPUs: one NVML call that changes something each, and the look at what it came to.
+
+A GPU is found by its PCI address, an instance by profile and place: ids are given anew, UUIDs too.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from ctypes import byref
+from typing import Any
+
+from gpupass.errors import GpupassError
+from gpupass.model.address import Address
+from gpupass.model.mig import Placement
+from gpupass.model.user import User
+from gpupass.system.door import System
+from gpupass.system.holders import process_name
+from gpupass.system.mig import (
+    compute_instances,
+    compute_profiles,
+    gpu_instances,
+    placement_of,
+    read_users,
+)
+from gpupass.system.nvml_library import (
+    FUNCTION_NOT_FOUND,
+    IN_USE,
+    INSUFFICIENT_RESOURCES,
+    LIBRARY,
+    RESET_REQUIRED,
+    code,
+    told,
+    why,
+)
+
+At = tuple[int, int]  # a profile's id, and the first slice of its instance
+
+
+@contextmanager
+def _gpu(address: Address, what: str) -> Iterator[tuple[Any, Any]]:
+    """pynvml and the GPU's handle; NVML's errors within are told as "cannot WHAT: …"."""
+    with LIBRARY.calls() as nvml, told(what, nvml, f"gpupass show {address}"):
+        yield nvml, nvml.nvmlDeviceGetHandleByPciBusId(address)
+
+
+def mode(address: Address) -> tuple[bool, bool]:
+    """MIG mode now, and after the next reset."""
+    with _gpu(address, f"read the MIG mode of {address}") as (nvml, device):
+        now, pending = nvml.nvmlDeviceGetMigMode(device)
+        return bool(now), bool(pending)
+
+
+def set_mode(address: Address, on: bool) -> str:
+    """What the driver waits for, or "": the mode can be pending after a success and after these errors."""
+    with _gpu(address, f"switch MIG mode of {address} {'on' if on else 'off'}") as (nvml, device):
+        try:
+            status = nvml.nvmlDeviceSetMigMode(device, int(on))
+        except nvml.NVMLError as error:
+            if code(error) not in (IN_USE, RESET_REQUIRED):
+                raise
+            return why(error)
+        return "" if status == nvml.NVML_SUCCESS else why(nvml.NVMLError(status))
+
+
+def users(system: System, address: Address) -> tuple[User, ...]:
+    """Processes that work on the GPU or a part of it."""
+    with _gpu(address, f"ask who uses {address}") as (nvml, device):
+        return read_users(nvml, device, lambda pid: process_name(system, pid))
+
+
+def has_gpu_instance(address: Address, where: At) -> bool:
+    with _gpu(address, f"read the GPU instances of {address}") as (nvml, device):
+        return _find_gpu_instance(nvml, device, where) is not None
+
+
+def make_gpu_instance(address: Address, profile_id: int, place: Placement, name: str) -> None:
+    what = f"make {name} on {address}"
+    with _gpu(address, what) as (nvml, device):
+        wanted = nvml.c_nvmlGpuInstancePlacement_t(place.start, place.size)
+        with _taken(nvml, what, address):
+            nvml.nvmlDeviceCreateGpuInstanceWithPlacement(device, profile_id, byref(wanted))
+
+
+def destroy_gpu_instance(system: System, address: Address, where: At, name: str) -> None:
+    """Nothing happens when there is none."""
+    what = f"destroy {name} of {address}"
+    with _gpu(address, what) as (nvml, device):
+        found = _find_gpu_instance(nvml, device, where)
+        if found is not None:
+            with _used(system, nvml, device, what, address):
+                nvml.nvmlGpuInstanceDestroy(found)
+
+
+def has_compute_instance(address: Address, uuid: str, where: At, place: Placement) -> bool:
+    """False also when there is no such GPU instance."""
+    with _gpu(address, f"read the compute instances of {address}") as (nvml, device):
+        instance = _find_gpu_instance(nvml, device, where)
+        return (
+            instance is not None and _find_compute_instance(nvml, instance, uuid, where[0], place) is not None
+        )
+
+
+def make_compute_instance(address: Address, uuid: str, where: At, place: Placement, name: str) -> None:
+    what = f"make {name} on {address}"
+    with _gpu(address, what) as (nvml, device):
+        instance = _find_gpu_instance(nvml, device, where)
+        if instance is None:
+            raise GpupassError(f"cannot {what}: its GPU instance is gone", f"gpupass show {address}")
+        known = compute_profiles(nvml, instance, uuid, where[0])
+        sizes = [slices for _, slices in known]
+        ids = [number for number, slices in known if slices == place.size]
+        if not ids:
+            raise GpupassError(f"cannot {what}: the driver knows no such part", f"gpupass show {address}")
+        with _taken(nvml, what, address):
+            _create_compute(nvml, instance, ids[0], place, whole=place.size == max(sizes))
+
+
+def destroy_compute_instance(
+    system: System, address: Address, uuid: str, where: At, place: Placement, name: str
+) -> None:
+    """Nothing happens when there is none."""
+    what = f"destroy {name} of {address}"
+    with _gpu(address, what) as (nvml, device):
+        instance = _find_gpu_instance(nvml, device, where)
+        found = (
+            _find_compute_instance(nvml, instance, uuid, where[0], place) if instance is not None else None
+        )
+        if found is not None:
+            with _used(system, nvml, device, what, address):
+                nvml.nvmlComputeInstanceDestroy(found)
+
+
+def _create_compute(nvml: Any, instance: Any, profile_id: int, place: Placement, whole: bool) -> None:
+    """Drivers that cannot be told a place have but one for what fills the whole GPU instance."""
+    wanted = nvml.c_nvmlComputeInstancePlacement_t(place.start, place.size)
+    try:
+        nvml.nvmlGpuInstanceCreateComputeInstanceWithPlacement(instance, profile_id, byref(wanted))
+    except nvml.NVMLError as error:
+        if not whole or code(error) != FUNCTION_NOT_FOUND:
+            raise
+        nvml.nvmlGpuInstanceCreateComputeInstance(instance, profile_id)
+
+
+def reset(system: System, uuid: str) -> None:
+    """NVML has no call for it, and must have let go of every GPU. GpupassError with what nvidia-smi says."""
+    system.run("nvidia-smi", "--gpu-reset", "-i", uuid, timeout=180.0)
+
+
+def _find_gpu_instance(nvml: Any, device: Any, where: At) -> Any:
+    for handle in gpu_instances(nvml, device, where[0]):
+        if nvml.nvmlGpuInstanceGetInfo(handle).placement.start == where[1]:
+            return handle
+    return None
+
+
+def _find_compute_instance(nvml: Any, instance: Any, uuid: str, profile_id: int, place: Placement) -> Any:
+    for number, slices in compute_profiles(nvml, instance, uuid, profile_id):
+        if slices != place.size:
+            continue
+        for handle in compute_instances(nvml, instance, number):
+            if placement_of(nvml.nvmlComputeInstanceGetInfo(handle)) == place:
+                return handle
+    return None
+
+
+@contextmanager
+def _taken(nvml: Any, what: str, address: Address) -> Iterator[None]:
+    """The driver says the same of a GPU that is full and of a place that is taken."""
+    try:
+        yield
+    except nvml.NVMLError as error:
+        if code(error) != INSUFFICIENT_RESOURCES:
+            raise
+        raise GpupassError(
+            f"cannot {what}: others have taken its slices meanwhile, or the driver has no room for it",
+            f"gpupass show {address}",
+        ) from None
+
+
+@contextmanager
+def _used(system: System, nvml: Any, device: Any, what: str, address: Address) -> Iterator[None]:
+    try:
+        yield
+    except nvml.NVMLError as error:
+        if code(error) != IN_USE:
+            raise
+        found = read_users(nvml, device, lambda pid: process_name(system, pid))
+        names = ", ".join(f"{user.name} ({user.detail})" for user in found)
+        raise GpupassError(
+            f"cannot {what}: it is in use" + (f"; on this GPU work {names}" if names else ""),
+            f"gpupass show {address}",
+        ) from None

@@ -1,0 +1,109 @@
+"""The real gpupass, in a process of its own, on a machine whose GPUs are the double's: `python host_process.py STATE ARGS…`
+
+Its journal, records and locks lie on the disk in STATE; sysfs is simulated, NVML and nvidia-smi are the double's.
+"""
+
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+import gpupass.system  # noqa: E402
+from tests.host_tree import Function  # noqa: E402
+from tests.simulated import DISK, FUNCTIONS, NVIDIA, Machine, _tree  # noqa: E402
+
+RealSystem = gpupass.system.System
+
+
+def lines_of(state: Path, kind: str) -> list[list[str]]:
+    return [line.split() for line in state.read_text().splitlines() if line.startswith(f"{kind} ")]
+
+
+def gpus_of(state: Path) -> list[list[str]]:
+    return lines_of(state, "gpu")
+
+
+def functions(gpus: list[list[str]]) -> tuple[Function, ...]:
+    """The disk, and the GPUs of the double's state, each below a port of its own."""
+    (card,) = (one for one in FUNCTIONS if one.address == NVIDIA)
+    kept = [one for one in FUNCTIONS if one.address in (DISK, "0000:00:04.0")]
+    cards = (
+        replace(card, address=address, parent=None, group=100 + int(number))
+        for _, number, _, address, *_ in gpus
+    )
+    return (*kept, *cards)
+
+
+class HostProcess(Machine):
+    """What `System()` is in this process."""
+
+    def __new__(cls, root: str = "", state: Path | None = None):
+        return RealSystem(root, state) if root else object.__new__(cls)
+
+    def __init__(self) -> None:
+        state = Path(os.environ["FAKE_NVML_STATE"])
+        gpus = gpus_of(state)
+        super().__init__(Path(os.environ["HOST_STATE"]), functions(gpus))
+        self.files.remove(f"/proc/driver/nvidia/gpus/{NVIDIA}")
+        for _, number, _, address, *_ in gpus:
+            text = f"GPU UUID: \t GPU-unknown\nDevice Minor: \t {number}\n"
+            self.put(f"/proc/driver/nvidia/gpus/{address}/information", text)
+        self.put("/dev/nvidiactl", "")
+        self.put("/proc/sys/kernel/random/boot_id", os.environ.get("HOST_BOOT", "boot-1") + "\n")
+        for words in lines_of(state, "process"):
+            self.process("python", f"/dev/nvidia{words[1]}", int(words[4]))
+        for one in filter(None, os.environ.get("HOST_HOLDERS", "").split(",")):
+            name, number = one.split(":")
+            self.process(name, f"/dev/nvidia{number}")
+
+    def run(self, *argv: str, timeout: float = 60.0) -> str:
+        if argv[0] == "nvidia-smi":
+            return RealSystem.run(self, *argv, timeout=timeout)
+        return super().run(*argv, timeout=timeout)
+
+
+def prepare() -> None:
+    """Whatever is imported from here on takes the simulated machine for the real one."""
+    os.environ["PATH"] = f"{Path(__file__).parent / 'bin'}:{os.environ['PATH']}"
+    os.geteuid = lambda: 0
+    gpupass.system.System = HostProcess
+    from gpupass.system import names
+
+    names.pci_names = lambda ids: {}
+
+
+def run(state: str, *arguments: str) -> None:
+    os.environ["HOST_STATE"] = state
+    sys.argv[1:] = arguments
+    from gpupass.cli.main import main
+
+    main()
+
+
+def serve() -> None:
+    """[state, arguments, environment, output] line by line, each in a child of its own; answers exit statuses."""
+    import json
+
+    import pynvml  # noqa: F401
+
+    from gpupass.cli import bind, export, inspect, plan, profile, recover  # noqa: F401
+
+    for line in sys.stdin:
+        state, arguments, environment, output = json.loads(line)
+        _tree(functions(gpus_of(Path(environment["FAKE_NVML_STATE"]))))  # kept for the next child
+        child = os.fork()
+        if child == 0:
+            os.environ.update(environment)
+            fd = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+            for stream in (1, 2):
+                os.dup2(fd, stream)
+            run(state, *arguments)
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)  # noqa: T201
+
+
+if __name__ == "__main__":
+    prepare()
+    serve() if sys.argv[1] == "--serve" else run(*sys.argv[1:])

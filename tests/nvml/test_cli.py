@@ -1,0 +1,466 @@
+"""gpupass cuts GPUs: the command line in a process of its own, on NVIDIA's library as the double plays it."""
+
+import json
+
+import pytest
+
+from tests.nvml.host import rules
+
+BALANCED_H100 = ("14@0:2@0", "19@2:1@0", "19@3:1@0", "9@4:3@0")
+
+
+def cut(host, *wishes, status=0, **environment):
+    ended = host.run("apply", host.profile(rules(*wishes)), "--yes", **environment)
+    assert ended.status == status, ended.text
+    return ended.text
+
+
+def test_there_and_back_on_hopper(machine):
+    host = machine("H100-80")
+    file = host.profile(rules("mig, layout: balanced"))
+    before = host.snapshot()
+    done = host.process("apply", file, "--yes")
+    assert done.status == 0, done.text
+    assert host.gpus() == {0: ("on", BALANCED_H100)}
+    assert host.records() == {"0000:07:00.0": (("1g.10gb@2", "1g.10gb@3", "2g.20gb@0", "3g.40gb@4"), True)}
+    assert host.process("check", file).status == 0
+    assert "nothing to do" in host.process("apply", file, "--yes").text
+    shown = host.process("show", "07:00.0").text
+    assert "3g.40gb@4" in shown and "MIG-00000000-" in shown
+    assert host.process("rollback", "--yes").status == 0
+    assert host.snapshot() == before
+
+
+def test_there_and_back_on_ampere_takes_a_reset(machine):
+    host = machine("A100-40 persistent")
+    before, file = host.snapshot(), host.profile(rules("mig, layout: balanced"))
+    planned = host.run("plan", file)
+    assert planned.status == 3 and "reset the GPU 0000:07:00.0" in planned.text
+    assert "needs:       --allow-reset, for 0000:07:00.0" in planned.text
+    assert "needs" not in host.run("plan", "--allow-reset", file).text
+    refused = host.run("apply", file, "--yes")
+    assert refused.status == 4 and "resets 0000:07:00.0" in refused.text and host.snapshot() == before
+    assert host.run("apply", file, "--yes", "--allow-reset").status == 0
+    assert host.gpus()[0] == ("on", ("14@0:2@0", "19@2:1@0", "19@3:1@0", "9@4:3@0"))
+    assert host.double.lines()[0].endswith("1 1 1"), "persistence mode as it was"
+    assert host.run("rollback", "--yes").status == 4
+    assert host.run("rollback", "--yes", "--allow-reset").status == 0
+    assert host.snapshot() == before
+
+
+def test_every_attribute_and_form(machine):
+    host = machine("A100-40 on")
+    cut(
+        host,
+        "mig, layout: [{profile: 3g.20gb, start: 4}, {profile: 2g.10gb, compute: [1c, 1c]}, 1g.5gb+me, 1g.5gb]",
+    )
+    assert host.gpus()[0][1] == ("14@0:1@0,1@1", "19@2:1@0", "20@3:1@0", "9@4:3@0")
+    cut(host, "mig, layout: [{profile: 4g.20gb, compute: [2c, 2c]}, 3g.20gb]")
+    assert host.gpus()[0][1] == ("5@0:2@0,2@2", "9@4:3@0")
+    cut(host, "mig, layout: all-1g")
+    assert len(host.gpus()[0][1]) == 7
+    cut(host, "mig, layout: empty")
+    assert host.gpus()[0] == ("on", ())
+
+
+def test_compute_instances_alone_change(machine):
+    host = machine("A100-40 on")
+    cut(host, "mig, layout: [{profile: 4g.20gb, compute: [2c, 2c]}]")
+    first = host.double.lines()
+    said = cut(host, "mig, layout: [{profile: 4g.20gb, compute: [2c, 1c]}]")
+    assert host.gpus()[0][1] == ("5@0:1@2,2@0",) and "4g.20gb@0 on" not in said.replace("of 4g.20gb@0 on", "")
+    assert [line for line in first if line.startswith("gi")] == [
+        line for line in host.double.lines() if line.startswith("gi")
+    ]
+
+
+def test_one_slice_of_seven_touches_one_instance(machine, tmp_path):
+    host = machine("A100-40 on")
+    cut(host, "mig, layout: all-1g")
+    before, trace = host.ids(), tmp_path / "trace"
+    one = "1g.5gb, 1g.5gb, 1g.5gb, 1g.5gb, 1g.5gb, 1g.5gb, 1g.5gb+me"
+    cut(host, f"mig, layout: [{one}]", FAKE_NVML_TRACE=str(trace))
+    after = host.ids()
+    assert len(after) == 7 and len(before.items() & after.items()) == 6
+    calls = trace.read_text().split()
+    for call in (
+        "nvmlGpuInstanceDestroy",
+        "nvmlComputeInstanceDestroy",
+        "nvmlDeviceCreateGpuInstanceWithPlacement",
+    ):
+        assert calls.count(call) == 1
+    assert calls.count("nvmlInitWithFlags") == 2, "once for the plan that is shown, once for all of the apply"
+
+
+def test_what_fits_is_kept(machine):
+    host = machine("H100-80 on")
+    cut(host, "mig, layout: balanced")
+    before = host.ids()
+    cut(host, "mig, layout: [3g.40gb, 3g.40gb]")
+    assert host.ids()["0 9@4"] == before["0 9@4"]
+
+
+def test_in_use_is_named_and_stays(machine):
+    host = machine("A100-40 on")
+    cut(host, "mig, layout: all-1g")
+    gi = next(
+        line.split()[2] for line in host.double.lines() if line.startswith("gi") and line.split()[4] == "0"
+    )
+    host.double.starts(0, pid=4711, gi=int(gi), ci=0)
+    before, wanted = host.snapshot(), host.profile(rules("mig, layout: [7g.40gb]"))
+    refused = host.run("apply", wanted, "--yes")
+    assert refused.status == 4 and host.snapshot() == before
+    assert "python (pid 4711) would lose 1g.5gb at slice 0 of 0000:07:00.0" in refused.text
+    assert "7g.40gb needs slices 0-7; slice 0 is used by 1g.5gb (python, pid 4711)" in refused.text
+    cut(host, "mig, layout: [3g.20gb, 1g.5gb, 1g.5gb, 1g.5gb, 1g.5gb]")
+    assert "9@4:3@0" in host.gpus()[0][1], "it is cut around the process"
+    held = host.run("apply", wanted, "--yes", "--allow-disruption")
+    assert held.status == 1 and "is in use; on this GPU work python (pid 4711)" in held.text
+    assert "9@4:3@0" in host.gpus()[0][1], "the driver does not let go: rolled back"
+    host.double.ends(4711)
+    assert host.run("apply", wanted, "--yes").status == 0
+
+
+def test_others_instances_are_kept_or_asked_for(machine):
+    host = machine("A100-40 on")
+    with host.double._edited() as lines:
+        lines[1:1] = ["gi 0 7 19 6 1", "ci 0 7 0 0 0 1 1"]
+    cut(host, "mig, layout: [3g.20gb, 1g.5gb]")
+    assert host.gpus()[0][1] == ("19@6:1@0", "9@0:3@0"), "around the one that was there"
+    refused = cut(host, "mig, layout: [3g.20gb, 3g.20gb]", status=4)
+    assert "has 1g.5gb@6, which gpupass did not make" in refused and "gpupass adopt 0000:07:00.0" in refused
+    told = host.run("plan", host.profile(rules("host")))
+    assert "left alone:  0000:07:00.0 has 1g.5gb@6, which gpupass did not make" in told.text
+    assert "gpupass did not make" in host.run("export").text
+    cut(host, "host")
+    assert host.gpus()[0] == ("on", ("19@6:1@0",)), "MIG was on before gpupass came"
+    assert host.run("adopt", "07:00.0").status == 0
+    cut(host, "mig, layout: [3g.20gb, 3g.20gb]")
+    cut(host, "host")
+    assert host.gpus()[0] == ("on", ())
+
+
+def test_take_over(machine):
+    host = machine("A100-40 on")
+    with host.double._edited() as lines:
+        lines[1:1] = ["gi 0 7 19 6 1", "ci 0 7 0 0 0 1 1"]
+    cut(host, "mig, layout: [3g.20gb, 3g.20gb], take-over: true")
+    assert host.gpus()[0][1] == ("9@0:3@0", "9@4:3@0")
+
+
+@pytest.mark.parametrize(
+    ("gpu", "wish", "message"),
+    [
+        ("A100-40", "mig, layout: [3g.40gb]", "this GPU has no profile '3g.40gb', did you mean '3g.20gb'?"),
+        ("A100-40", "mig, layout: [1g.5gb+ne]", "did you mean '1g.5gb+me'?"),
+        ("A100-40", "mig, layout: balansed", "this GPU has no layout 'balansed'"),
+        ("A100-40", "mig, layout: [4g.20gb, 4g.20gb]", "this GPU can have one 4g.20gb at most, not 2"),
+        (
+            "A100-40",
+            "mig, layout: [3g.20gb, 3g.20gb, 1g.5gb]",
+            "the layout needs 9 memory slices, and this GPU has 8",
+        ),
+        ("A100-40", "mig, layout: [{profile: 3g.20gb, start: 2}]", "3g.20gb cannot start at slice 2"),
+        (
+            "A100-40",
+            "mig, layout: [{profile: 3g.20gb, compute: [2c, 2c]}]",
+            "3g.20gb has no room for 2c and 2c",
+        ),
+        (
+            "A30",
+            "mig, layout: [2g.12gb, 2g.12gb, 1g.6gb]",
+            "the layout needs 5 memory slices, and this GPU has 4",
+        ),
+        ("T4", "mig, layout: balanced", "0000:07:00.0 (10de:20b5) has no MIG"),
+    ],
+)
+def test_bad_input_is_refused_before_anything(gpu, wish, message, machine, tmp_path):
+    host, trace = machine(gpu), tmp_path / "trace"
+    before = host.snapshot()
+    ended = host.run("apply", host.profile(rules(wish)), "--yes", "--allow-reset", FAKE_NVML_TRACE=str(trace))
+    assert ended.status == 4 and message in ended.text, ended.text
+    assert host.snapshot() == before and host.open_journals() == []
+    assert not [
+        call for call in trace.read_text().split() if "Set" in call or "Create" in call or "Destroy" in call
+    ]
+
+
+def test_no_permission(machine):
+    host = machine("H100-80 on")
+    ended = cut(host, "mig, layout: balanced", status=4, FAKE_NVML_UNPRIVILEGED="1")
+    assert "cannot see MIG of 0000:07:00.0: no permission" in ended and "run it with sudo" in ended
+    assert host.run("list", FAKE_NVML_UNPRIVILEGED="1").status == 0
+    assert "not seen: no permission" in host.run("show", "07:00.0", FAKE_NVML_UNPRIVILEGED="1").text
+
+
+def test_a_driver_that_is_too_old(machine):
+    host = machine("H100-80 on")
+    fault = "nvmlDeviceGetGpuInstanceProfileInfoV:*:13"
+    ended = cut(host, "mig, layout: balanced", status=4, FAKE_NVML_FAULTS=fault)
+    assert "this NVIDIA driver is too old for it" in ended
+    fault = "nvmlDeviceCreateGpuInstanceWithPlacement:*:13"
+    ended = cut(host, "mig, layout: balanced", status=1, FAKE_NVML_FAULTS=fault)
+    assert "cannot make 3g.40gb@4 on 0000:07:00.0: this NVIDIA driver is too old for it" in ended
+    assert host.gpus()[0] == ("on", ()) and host.records() == {}
+
+
+def test_pending_is_not_done(machine):
+    """Hopper needs no reset, but nobody may work on it; Ampere's is put off while somebody holds it."""
+    for gpu, more in (("H100-80", ()), ("A100-40", ("--allow-reset",))):
+        host = machine(gpu)
+        host.double.starts(0, pid=4711)
+        file = host.profile(rules("mig, layout: balanced"))
+        planned = host.run("plan", file)
+        assert "python (pid 4711); until then it is pending" in planned.text
+        ended = host.run("apply", file, "--yes", *more)
+        assert ended.status == 6, ended.text
+        assert "stays off: in use by python (pid 4711)" in ended.text
+        assert host.gpus()[0] == ("off>on", ()) and len(host.open_journals()) == 1
+        assert host.run("recover").status == 6
+        assert "off>on" not in host.run("check", file).text and host.run("check", file).status == 3
+        host.double.ends(4711)
+        recovered = host.run("recover")
+        assert recovered.status == 0, recovered.text
+        assert host.gpus()[0][0] == "on" and len(host.gpus()[0][1]) == 4 and host.open_journals() == []
+        assert host.run("check", file).status == 0
+
+
+def test_another_holder_than_a_job_keeps_it_pending(machine):
+    host = machine("A100-40")
+    file = host.profile(rules("mig, layout: balanced"))
+    ended = host.run("apply", file, "--yes", "--allow-reset", HOST_HOLDERS="nv-hostengine:0")
+    assert ended.status == 6 and "in use by nv-hostengine (pid " in ended.text
+    assert host.run("apply", file, "--yes", "--allow-reset").status == 0, (
+        "a new order replaces the one that waits"
+    )
+    assert len(host.gpus()[0][1]) == 4 and host.open_journals() == []
+
+
+def test_a_driver_that_refuses_the_mode_says_who_holds_the_gpu(machine):
+    host = machine("H100-80")
+    before, file = host.snapshot(), host.profile(rules("mig, layout: balanced"))
+    faults = {"FAKE_NVML_FAULTS": "nvmlDeviceSetMigMode:*:19", "HOST_HOLDERS": "nv-hostengine:0"}
+    ended = host.run("apply", file, "--yes", **faults)
+    assert ended.status == 1 and "it is in use; it is held by nv-hostengine (pid " in ended.text
+    assert host.snapshot() == before
+
+
+def test_called_off_while_pending(machine):
+    host = machine("A100-40 persistent")
+    before = host.snapshot()
+    file = host.profile(rules("mig, layout: balanced"))
+    assert host.run("apply", file, "--yes", "--allow-reset", HOST_HOLDERS="nv-hostengine:0").status == 6
+    cut(host, "host")
+    assert host.snapshot() == before and host.open_journals() == []
+
+
+def test_the_reset_fails(machine):
+    host = machine("A100-40")
+    before, file = host.snapshot(), host.profile(rules("mig, layout: balanced"))
+    ended = host.run("apply", file, "--yes", "--allow-reset", FAKE_SMI_FAILS="Unable to reset this GPU")
+    assert ended.status == 1 and "cannot run nvidia-smi: Unable to reset this GPU" in ended.text
+    assert host.snapshot() == before
+
+
+def test_a_failure_after_the_reset_takes_another_one_back(machine):
+    host = machine("A100-40 persistent")
+    before, file = host.snapshot(), host.profile(rules("mig, layout: balanced"))
+    fault = {"FAKE_NVML_FAULTS": "nvmlDeviceCreateGpuInstanceWithPlacement:3:999"}
+    ended = host.run("apply", file, "--yes", "--allow-reset", **fault)
+    assert ended.status == 1 and "Unknown Error" in ended.text
+    assert host.snapshot() == before
+    assert host.double.lines()[0].endswith("0 0 1")
+
+
+def test_restored_at_boot(machine):
+    """What the units run, after a reboot: Hopper has lost its mode, Ampere has kept it, both their instances."""
+    host = machine("H100-80", "A100-40")
+    file = host.profile(rules("mig, layout: balanced", "mig, layout: all-1g"))
+    assert host.run("apply", file, "--yes", "--allow-reset").status == 0
+    wanted = host.gpus()
+    host.double.reboots()
+    assert host.gpus() == {0: ("off", ()), 1: ("on", ())}
+    boot = ("apply", file, "--yes", "--boot", "--devices-only")
+    ended = host.process(*boot, HOST_BOOT="boot-2")
+    assert ended.status == 0, ended.text
+    assert host.gpus() == wanted
+    assert host.run("check", file, HOST_BOOT="boot-2").status == 0
+
+
+def test_partly_at_boot(machine):
+    """A GPU that needs a reset is left alone, and said so; the other one is cut."""
+    host = machine("H100-80", "A100-40")
+    file = host.profile(rules("mig, layout: balanced", "mig, layout: all-1g"))
+    ended = host.run("apply", file, "--yes", "--boot", "--devices-only", "--wait", "0")
+    assert ended.status == 4 and "0000:0f:00.0 would be reset for another MIG mode" in ended.text
+    assert host.gpus() == {0: ("on", BALANCED_H100), 1: ("off", ())}
+
+
+def test_one_fails_and_the_other_reaches_its_goal(machine):
+    host = machine("H100-80 on", "A100-40 on")
+    cut(host, "mig, layout: empty", "mig, layout: [7g.40gb]")
+    host.double.starts(1, pid=9, gi=0, ci=0)
+    before, file = host.gpus()[1], host.profile(rules("mig, layout: balanced", "mig, layout: all-1g"))
+    ended = host.run("apply", file, "--yes", "--allow-disruption")
+    assert ended.status == 1 and "failed: b: mig 0000:0f:00.0" in ended.text, ended.text
+    assert host.gpus() == {0: ("on", BALANCED_H100), 1: before}
+    assert len(host.records()) == 2
+
+
+def test_exported_and_recorded(machine):
+    host = machine("H100-80", "A100-40 on")
+    cut(host, "mig, layout: [{profile: 4g.40gb, compute: [2c, 1c]}, 3g.40gb]")
+    host.double.starts(0, pid=4711, gi=1, ci=0)
+    exported = host.run("export")
+    assert exported.status == 0 and "{profile: 4g.40gb, start: 0, compute: [2c, 1c]}" in exported.text
+    file = host.directory / "exported.yaml"
+    file.write_text(exported.text)
+    assert host.run("check", str(file)).status == 0, host.run("check", str(file)).text
+    stored = host.directory / "record"
+    assert host.run("record", str(stored)).status == 0
+    again = host.run("export", "--host", str(stored))
+    assert again.text == exported.text
+    shown = host.run("show", "07:00.0", "--host", str(stored))
+    assert "used by python[4711]" in " ".join(shown.text.split())
+    assert host.run("plan", "--host", str(stored), str(file)).status == 0
+
+
+def test_json_for_programs(machine):
+    host = machine("H100-80")
+    file = host.profile(rules("mig, layout: [7g.80gb]"))
+    planned = json.loads(host.run("plan", file, "--json").text)
+    assert [step["step"] for step in planned["plans"][0]["steps"]] == [
+        "WriteRecord",
+        "SetMigMode",
+        "SetGpuInstance",
+        "SetComputeInstance",
+    ]
+    assert planned["needs_allow_reset"] == []
+    cut(host, "mig, layout: [7g.80gb]")
+    device = json.loads(host.run("show", "07:00.0", "--json").text)["device"]
+    (one,) = device["nvidia"]["cut"]["gpu"]["instances"]
+    assert (one["profile"], one["placement"], one["id"]) == ("7g.80gb", {"start": 0, "size": 8}, 0)
+    assert one["compute"][0]["uuid"].startswith("MIG-")
+
+
+def test_a_saved_plan(machine):
+    host = machine("H100-80")
+    file, plan = host.profile(rules("mig, layout: balanced")), str(host.directory / "plan.json")
+    assert host.run("plan", file, "--out", plan).status == 3
+    assert host.run("apply", plan, "--yes").status == 0
+    assert host.gpus()[0][1] == BALANCED_H100
+
+
+def test_slots(machine):
+    host = machine("H100-80")
+    cut(host, "mig, layout: [4g.40gb, 3g.40gb]")
+    host.double.starts(0, pid=4711, gi=1, ci=0)
+    slots = json.loads(host.run("slots", "07:00.0", "--json").text)["slots"]
+    told = {
+        slot["part"]: (slot["owner"], slot["state"], slot["domains"], slot["containers"]) for slot in slots
+    }
+    assert told["4g.40gb@0"] == ("gpupass", "in use", False, True)
+    assert told["3g.40gb@4"] == ("gpupass", "free", False, True)
+    assert told[None][1] == "cut"
+
+
+def test_mig_parted_files(machine):
+    """One of its files, unchanged, to a profile that is applied."""
+    host = machine("H100-80", "A100-40 on")
+    file = host.directory / "mig-configs.yaml"
+    file.write_text(
+        "version: v1\nmig-configs:\n  mixed:\n"
+        "  - devices: [0]\n    mig-enabled: true\n    mig-devices: {1g.10gb+me: 1, 3g.40gb: 1}\n"
+        "  - devices: [1]\n    mig-enabled: true\n    mig-devices: {2g.10gb: 3}\n"
+    )
+    printed = host.run("profile", "import-mig", str(file))
+    assert printed.status == 0, printed.text
+    profile = host.directory / "imported.yaml"
+    profile.write_text(printed.text)
+    assert host.run("apply", str(profile), "--yes").status == 0
+    assert host.gpus() == {
+        0: ("on", ("20@0:1@0", "9@4:3@0")),
+        1: ("on", ("14@0:2@0", "14@2:2@0", "14@4:2@0")),
+    }
+
+
+def test_a_gpu_that_is_cut_is_not_lent_by_the_way(machine):
+    host = machine("H100-80")
+    cut(host, "mig, layout: [7g.80gb]")
+    refused = host.run("bind", "07:00.0", "--dry-run")
+    assert refused.status == 4, refused.text
+    assert "cut into MIG instances, which would be lost: 7g.80gb@0" in refused.text
+    planned = host.run("plan", host.profile(rules("passthrough")))
+    assert planned.status == 3, planned.text
+    steps = (
+        "destroy 7c@0",
+        "destroy 7g.80gb@0",
+        "switch MIG mode of 0000:07:00.0 off",
+        "bind 0000:07:00.0 to vfio-pci",
+    )
+    places = [planned.text.index(step) for step in steps]
+    assert places == sorted(places)
+
+
+def test_a_driver_that_takes_no_place_for_compute_instances(machine):
+    host = machine("H100-80 on")
+    fault = "nvmlGpuInstanceCreateComputeInstanceWithPlacement:*:13"
+    cut(host, "mig, layout: balanced", FAKE_NVML_FAULTS=fault)
+    assert host.gpus()[0][1] == BALANCED_H100
+    ended = cut(
+        host, "mig, layout: [{profile: 4g.40gb, compute: [2c, 2c]}]", status=1, FAKE_NVML_FAULTS=fault
+    )
+    assert "cannot make 2c@0 of 4g.40gb@0 on 0000:07:00.0: this NVIDIA driver is too old for it" in ended
+    assert host.gpus()[0][1] == BALANCED_H100
+
+
+@pytest.mark.parametrize(
+    ("layout", "instances"),
+    [
+        ("[2g.48gb+gfx, 1g.24gb, 1g.24gb+me]", ("14@6:1@0", "21@9:1@0", "35@0:2@0")),
+        ("[1g.24gb+me.all, 1g.24gb-me, 2g.48gb-me]", ("65@6:1@0", "66@0:2@0", "67@9:1@0")),
+        ("all-1g.24gb+gfx", tuple(f"47@{start}:1@0" for start in (0, 3, 6, 9))),
+        ("balanced", ("14@6:1@0", "14@9:1@0", "5@0:2@0")),
+    ],
+)
+def test_attributes_of_graphics_boards(layout, instances, machine):
+    host = machine("RTX-PRO-6000")
+    cut(host, f"mig, layout: {layout}")
+    assert host.gpus()[0] == ("on", instances)
+    assert host.run("rollback", "--yes").status == 0
+    assert host.gpus()[0] == ("off", ())
+
+
+@pytest.mark.parametrize(
+    ("layout", "message"),
+    [
+        ("[1g.24gb+me.all, 1g.24gb]", "1g.24gb+me.all takes all media engines and leaves none for 1g.24gb"),
+        (
+            "[1g.24gb+me.all, 1g.24gb+me]",
+            "1g.24gb+me and 1g.24gb+me.all need the media engines that a GPU has once",
+        ),
+        ("[1g.24gb-mee]", "this GPU has no profile '1g.24gb-mee', did you mean '1g.24gb-me'?"),
+    ],
+)
+def test_attributes_that_exclude_each_other(layout, message, machine):
+    host = machine("RTX-PRO-6000")
+    assert message in cut(host, f"mig, layout: {layout}", status=4)
+    assert host.gpus()[0] == ("off", ())
+
+
+def test_eight_at_once(machine, tmp_path):
+    """Each in a thread of its own, all of them on one initialisation of the library; one that fails is put back."""
+    host, trace = machine(*["H100-80"] * 8), tmp_path / "trace"
+    wish = ["mig, layout: balanced"] * 8
+    failing = {
+        "FAKE_NVML_FAULTS": "nvmlDeviceCreateGpuInstanceWithPlacement:9:999",
+        "FAKE_NVML_DELAY_MS": "5",
+    }
+    cut(host, *wish, status=1, FAKE_NVML_TRACE=str(trace), **failing)
+    assert sorted(host.gpus().values()) == [("off", ()), *[("on", BALANCED_H100)] * 7]
+    assert trace.read_text().split().count("nvmlInitWithFlags") == 2, (
+        "for the plan that is shown, and for the apply"
+    )
+    assert len(host.records()) == 7
+    cut(host, *wish)
+    assert set(host.gpus().values()) == {("on", BALANCED_H100)}
