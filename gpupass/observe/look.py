@@ -4,12 +4,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from gpupass.model.address import Address
+from gpupass.model.amd import Amd, Gim
 from gpupass.model.domain import Domain
 from gpupass.model.host import Detail, Device, Host, User, UserKind
 from gpupass.model.record import Record
 from gpupass.observe.iommu import read_iommu
 from gpupass.observe.naming import read_names
-from gpupass.observe.pci import is_boot_display, read_detail, read_devices
+from gpupass.observe.pci import Vendor, is_boot_display, read_detail, read_devices
 from gpupass.system import System
 
 Users = Mapping[Address, tuple[User, ...]]
@@ -100,10 +101,32 @@ def _details(system: System, devices: tuple[Device, ...]) -> tuple[dict[Address,
 
     drivers = host_drivers(system, devices)
     nvidia, unseen = read_nvidia(system) if any(d.driver == "nvidia" for d in devices) else ({}, ())
+    amd, gim = _amd(system, devices)
     return {
-        device.address: read_detail(system, device, drivers.get(device.address), nvidia.get(device.address))
+        device.address: read_detail(
+            system,
+            device,
+            Vendor(
+                host_driver=drivers.get(device.address),
+                nvidia=nvidia.get(device.address),
+                amd=amd.get(device.address),
+                gim=gim.get(device.address),
+            ),
+        )
         for device in devices
     }, unseen
+
+
+def _amd(system: System, devices: tuple[Device, ...]) -> tuple[dict[Address, Amd | None], dict[Address, Gim]]:
+    if not any(device.driver in ("amdgpu", "gim") for device in devices):
+        return {}, {}
+    from gpupass.observe.amd import read_amd, read_gim, read_nodes
+
+    nodes = read_nodes(system)
+    return (
+        {d.address: read_amd(system, d.address, nodes) for d in devices if d.driver == "amdgpu"},
+        {d.address: read_gim(system, d.address) for d in devices if d.driver == "gim"},
+    )
 
 
 def _sees_extended(system: System, address: Address) -> bool:

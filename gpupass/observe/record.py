@@ -10,8 +10,10 @@ from pathlib import Path
 
 from gpupass import __version__
 from gpupass.errors import Usage
+from gpupass.model.address import Address
 from gpupass.model.encode import SCHEMA, encode
-from gpupass.observe import recorded
+from gpupass.observe import intel, recorded
+from gpupass.observe.amd import AMD_FILES, GIM_FILES, TOPOLOGY
 from gpupass.observe.drivers import DRIVERS, MODPROBE, pci_aliases, read_blacklist, read_modalias
 from gpupass.observe.naming import read_names
 from gpupass.observe.nvidia import read_answers, spell_answers
@@ -30,6 +32,8 @@ _FUNCTION_FILES = (
     *("driver_override", "reset_method", "power_state", "power/control", "power/runtime_status"),
     *("sriov_totalvfs", "sriov_numvfs", "sriov_drivers_autoprobe"),
     *("sriov_offset", "sriov_stride", "sriov_vf_device"),
+    *AMD_FILES,
+    *GIM_FILES,
 )
 _SYSTEM_FILES = (
     *("/proc/swaps", "/proc/net/route", "/proc/net/ipv6_route", "/proc/meminfo"),
@@ -86,10 +90,22 @@ def _functions(store: Store, system: System) -> None:
         for kind in system.names(f"{path}/mdev_supported_types"):
             for name in ("name", "available_instances", "device_api", "description"):
                 store.file(f"{path}/mdev_supported_types/{kind}/{name}", limit=4096)
+        if device.driver in intel.DRIVERS:
+            _shares(store, system, device.address)
+    for node in system.names(TOPOLOGY):
+        store.file(f"{TOPOLOGY}/{node}/properties")
     for uuid in system.names("/sys/bus/mdev/devices"):
         store.link(f"/sys/bus/mdev/devices/{uuid}")
     for slot in system.names("/sys/bus/pci/slots"):
         store.file(f"/sys/bus/pci/slots/{slot}/address")
+
+
+def _shares(store: Store, system: System, address: Address) -> None:
+    """Of all VFs that the GPU can have: their shares can be set before they are there."""
+    total = system.read(f"{DEVICES}/{address}/sriov_totalvfs") or ""
+    if total.isdecimal():
+        for path in intel.files_of(system, address, int(total)):
+            store.file(path, limit=4096)
 
 
 def _groups(store: Store, system: System) -> None:

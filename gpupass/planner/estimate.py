@@ -12,12 +12,16 @@ from gpupass.model.plan import (
     HostPlan,
     LoadModule,
     Refresh,
+    ReloadModule,
     ResetDevice,
+    SetAttribute,
+    SetMemoryPartition,
     SetPersistence,
     SetVfs,
     Step,
     WriteFile,
     WriteRecord,
+    addresses_of,
 )
 
 
@@ -40,6 +44,12 @@ def seconds(step: Step) -> float:
             return 30.0
         case WriteRecord() | WriteFile() | EnableUnit():
             return 0.0
+        case SetAttribute():
+            return 0.5
+        case SetMemoryPartition():
+            return 10.0 + 5.0 * len(step.addresses)
+        case ReloadModule():
+            return 10.0 + 10.0 * len(step.addresses)
         case _:
             assert_never(step)
 
@@ -56,5 +66,6 @@ def resets(plan: HostPlan) -> tuple[Address, ...]:
 
 
 def driver_changes(plan: HostPlan) -> tuple[Address, ...]:
-    found = (step for one in plan.to_do for step in one.steps if isinstance(step, BindDriver))
-    return tuple(dict.fromkeys(step.address for step in found))
+    kinds = BindDriver | SetMemoryPartition | ReloadModule
+    found = (step for one in plan.to_do for step in one.steps if isinstance(step, kinds))
+    return tuple(dict.fromkeys(address for step in found for address in addresses_of(step)))

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from gpupass.methods import passthrough, sriov
+from gpupass.methods import amd, passthrough, sriov
 from gpupass.model.host import Device, Host
 from gpupass.model.slot import Slot
 
@@ -20,3 +20,4 @@ def slot_of(host: Host, device: Device, part: str) -> Slot | None:
 def _slots(host: Host, device: Device) -> Iterator[Slot]:
     yield passthrough.slot(device)
     yield from sriov.slots(host, device)
+    yield from amd.slots(device)

@@ -3,7 +3,7 @@
 import re
 
 from gpupass.model.address import parse_address
-from gpupass.model.profile import HostRule, Place, SriovRule
+from gpupass.model.profile import HostRule, PartitionRule, Place, SriovRule
 from gpupass.profiles.findings import Findings, nearest, quoted
 from gpupass.profiles.written import Part
 
@@ -25,15 +25,16 @@ def check_rules(rules: tuple[Part, ...], findings: Findings) -> None:
             if _LIBVIRT.fullmatch(name):
                 findings.add(rule.where("name"), f"name: '{name}' looks like a PCI address")
         if rule.kind is SriovRule:
-            _check_vf_drivers(rule, findings)
+            _check_vfs(rule, findings)
 
 
-def _check_vf_drivers(rule: Part, findings: Findings) -> None:
+def _check_vfs(rule: Part, findings: Findings) -> None:
     vfs, vf = rule.get("vfs"), rule.get("vf")
-    for entry in vf.parts("drivers") if vf is not None else ():
-        index = entry.get("index")
-        if vfs is not None and index is not None and index >= vfs:
-            findings.add(entry.place, f"drivers: there is no VF {index}: {_vfs_of(rule)}")
+    for key in ("drivers", "shares"):
+        for entry in vf.parts(key) if vf is not None else ():
+            index = entry.get("index")
+            if vfs is not None and index is not None and index >= vfs:
+                findings.add(entry.place, f"{key}: there is no VF {index}: {_vfs_of(rule)}")
 
 
 def check_attachments(attachments: tuple[Part, ...], rules: tuple[Part, ...], findings: Findings) -> None:
@@ -73,6 +74,8 @@ def _why_not(rule: Part, nth: str | None, vf: str | None) -> str:
     name, count, vfs = rule.get("name"), rule.get("count"), rule.get("vfs")
     if rule.kind is HostRule:
         return f"'{name}' says use: host"
+    if rule.kind is PartitionRule:
+        return f"'{name}' says use: partition, and its parts are for containers"
     if nth is not None and count is not None and int(nth) >= count:
         return f"'{name}' takes {count}, counted from 0"
     if vf is not None and rule.kind is not SriovRule:

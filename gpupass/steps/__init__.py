@@ -15,7 +15,10 @@ from gpupass.model.plan import (
     EnableUnit,
     LoadModule,
     Refresh,
+    ReloadModule,
     ResetDevice,
+    SetAttribute,
+    SetMemoryPartition,
     SetPersistence,
     SetVfs,
     Step,
@@ -23,7 +26,21 @@ from gpupass.model.plan import (
     WriteRecord,
 )
 from gpupass.model.record import Record
-from gpupass.steps import bind, file, guest, module, persistence, record, refresh, release, reset, unit, vfs
+from gpupass.steps import (
+    attribute,
+    bind,
+    file,
+    guest,
+    memory_partition,
+    module,
+    persistence,
+    record,
+    refresh,
+    release,
+    reset,
+    unit,
+    vfs,
+)
 from gpupass.system import System
 
 _BEFORE: dict[type[Step], Any] = {
@@ -35,6 +52,9 @@ _BEFORE: dict[type[Step], Any] = {
     SetPersistence: bool,
     WriteFile: file.Before,
     EnableUnit: bool,
+    SetAttribute: str | None,
+    SetMemoryPartition: memory_partition.Modes,
+    ReloadModule: module.Loaded,
 }
 
 
@@ -57,6 +77,12 @@ def current(step: Step, system: System) -> Any:
             return unit.current(step, system)
         case LoadModule() | ResetDevice() | AwaitRelease() | Refresh():
             return None
+        case SetAttribute():
+            return attribute.current(step, system)
+        case SetMemoryPartition():
+            return memory_partition.current(step, system)
+        case ReloadModule():
+            return module.current(step, system)
         case _:
             assert_never(step)
 
@@ -93,6 +119,12 @@ def do(step: Step, system: System, deadline: float) -> None:
             unit.do(step, system)
         case Refresh():
             refresh.do(step, system)
+        case SetAttribute():
+            attribute.do(step, system)
+        case SetMemoryPartition():
+            memory_partition.do(step, system)
+        case ReloadModule():
+            module.reload(step, system)
         case _:
             assert_never(step)
 
@@ -120,6 +152,12 @@ def undo(step: Step, before: Any, system: System) -> None:
             refresh.undo(step, system)
         case LoadModule() | ResetDevice() | AwaitRelease():
             pass
+        case SetAttribute():
+            attribute.undo(step, before, system)
+        case SetMemoryPartition():
+            memory_partition.undo(step, before, system)
+        case ReloadModule():
+            module.undo_reload(step, before, system)
         case _:
             assert_never(step)
 

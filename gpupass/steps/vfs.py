@@ -10,7 +10,7 @@ from typing import Any, TypedDict
 from gpupass.errors import GpupassError, NeedsPerson, NotClean
 from gpupass.model.address import Address
 from gpupass.model.plan import BindDriver, SetVfs
-from gpupass.steps import bind
+from gpupass.steps import attribute, bind
 from gpupass.system import System
 from gpupass.system.guarded import WriteHung
 
@@ -18,11 +18,12 @@ _SECONDS = 60.0  # a PF's driver talks to its firmware, VF drivers probe
 
 
 class Functions(TypedDict):
-    """How many VFs, may the kernel bind new ones, and who drives those that are there."""
+    """How many VFs, may the kernel bind new ones, who drives those that are there, what goes with them."""
 
     count: int
     autoprobe: bool
     vfs: dict[Address, bind.Binding]
+    kept: dict[str, str | None]
 
 
 def current(step: SetVfs, system: System) -> Functions:
@@ -31,7 +32,8 @@ def current(step: SetVfs, system: System) -> Functions:
     return {
         "count": int(system.read(f"{device}/sriov_numvfs") or 0),
         "autoprobe": system.read(f"{device}/sriov_drivers_autoprobe") != "0",
-        "vfs": {vf: bind.current(_binding(vf), system) for vf in _vfs(system, step.address)},
+        "vfs": bindings(system, step.address),
+        "kept": {path: attribute.read(system, path) for path in step.keep},
     }
 
 
@@ -50,10 +52,20 @@ def undo(step: SetVfs, before: Any, system: System) -> None:
             f"somebody else has made {now['count']} meanwhile",
             f"gpupass show {step.address}",
         )
-    _reach(system, step.address, before["count"], before["autoprobe"], now)
+    _reach(system, step.address, before["count"], before["autoprobe"], now, before["kept"])
     if before["count"] != step.count:  # the VFs were made anew
-        for vf, had in before["vfs"].items():
-            bind.do(_binding(vf, had["driver"], had["override"]), system)
+        bind_again(system, before["vfs"])
+
+
+def bindings(system: System, pf: Address) -> dict[Address, bind.Binding]:
+    """Who drives each VF that is there."""
+    return {vf: bind.current(_binding(vf), system) for vf in _vfs(system, pf)}
+
+
+def bind_again(system: System, had: dict[Address, bind.Binding]) -> None:
+    """VFs that were made anew, to the drivers they had."""
+    for vf, binding in had.items():
+        bind.do(_binding(vf, binding["driver"], binding["override"]), system)
 
 
 def _binding(vf: Address, driver: str | None = None, override: str | None = None) -> BindDriver:
@@ -66,7 +78,14 @@ def _vfs(system: System, pf: Address) -> Iterator[Address]:
     return (Address(vf) for name in links if (vf := system.link(f"{device}/{name}")) is not None)
 
 
-def _reach(system: System, address: Address, count: int, autoprobe: bool, now: Functions) -> None:
+def _reach(
+    system: System,
+    address: Address,
+    count: int,
+    autoprobe: bool,
+    now: Functions,
+    kept: dict[str, str | None] | None = None,
+) -> None:
     if now["autoprobe"] != autoprobe:
         _write(system, address, "sriov_drivers_autoprobe", str(int(autoprobe)))
     if now["count"] == count:
@@ -76,6 +95,9 @@ def _reach(system: System, address: Address, count: int, autoprobe: bool, now: F
         _write(system, address, "sriov_numvfs", "0")
     if not count:
         return
+    for path, value in (kept or {}).items():
+        if value is not None:
+            attribute.write(system, address, path, value)
     log = system.kernel_log()
     try:
         _write(system, address, "sriov_numvfs", str(count))

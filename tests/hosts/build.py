@@ -4,7 +4,9 @@ import shutil
 from pathlib import Path
 
 from tests.host_tree import Function, HostTree
+from tests.hosts.build_amd import amd_gim, amd_mi300x
 from tests.hosts.build_desktop import desktop
+from tests.hosts.build_intel import intel_i915, intel_xe, intel_xe_debugfs
 from tests.hosts.build_server import server_sriov
 
 HERE = Path(__file__).parent
@@ -121,7 +123,17 @@ def no_iommu(tree: HostTree) -> None:
     )
 
 
-HOSTS = {"desktop": desktop, "server-sriov": server_sriov, "acs-less": acs_less, "no-iommu": no_iommu}
+HOSTS = {
+    "desktop": desktop,
+    "server-sriov": server_sriov,
+    "acs-less": acs_less,
+    "no-iommu": no_iommu,
+    "intel-xe": intel_xe,
+    "intel-xe-debugfs": intel_xe_debugfs,
+    "intel-i915": intel_i915,
+    "amd-mi300x": amd_mi300x,
+    "amd-gim": amd_gim,
+}
 
 if __name__ == "__main__":
     for name, build in HOSTS.items():

@@ -45,17 +45,26 @@ RULES = [
     (HOST.replace("host", "sriov"), ["3:5: missing key 'vfs': how many virtual functions"]),
     (HOST.replace("host", "hots"), ["5:10: unknown use 'hots', did you mean 'host'?"]),
     (HOST.replace("host", "SR-IOV"), ["5:10: unknown use 'SR-IOV', did you mean 'sriov'?"]),
-    (HOST.replace("host", "x"), ["5:10: unknown use 'x': it is one of host, passthrough, sriov"]),
-    (HOST.replace("host", ""), ["5:9: use: expected one of host, passthrough, sriov, not nothing"]),
+    (HOST.replace("host", "x"), ["5:10: unknown use 'x': it is one of host, passthrough, sriov, partition"]),
+    (
+        HOST.replace("host", ""),
+        ["5:9: use: expected one of host, passthrough, sriov, partition, not nothing"],
+    ),
     (
         HEAD + "  - {name: a, select: {slot: 3}, usee: host}\n",
-        ["3:5: missing key 'use': host, passthrough, sriov", "3:34: unknown key 'usee', did you mean 'use'?"],
+        [
+            "3:5: missing key 'use': host, passthrough, sriov, partition",
+            "3:34: unknown key 'usee', did you mean 'use'?",
+        ],
     ),
-    (HEAD + "  - {name: a, select: {slot: 3}}\n", ["3:5: missing key 'use': host, passthrough, sriov"]),
+    (
+        HEAD + "  - {name: a, select: {slot: 3}}\n",
+        ["3:5: missing key 'use': host, passthrough, sriov, partition"],
+    ),
     (
         HEAD + "  - {name: a, select: {slot: 3}, vfs: x}\n",
         [
-            "3:5: missing key 'use': host, passthrough, sriov",
+            "3:5: missing key 'use': host, passthrough, sriov, partition",
             "3:39: vfs: expected a number, not the text 'x'",
         ],
     ),
