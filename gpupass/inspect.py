@@ -13,6 +13,7 @@ from gpupass.system import System
 if TYPE_CHECKING:
     from gpupass.model.verdict import Verdict
     from gpupass.observe.record import Stored
+    from gpupass.planner.offers import Offer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +39,14 @@ class Groups:
 
     host: Host
     verdicts: tuple["Verdict", ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slots:
+    """What can be given to a domain or a container."""
+
+    host: Host
+    offers: tuple["Offer", ...]
 
 
 def list_devices(system: System, connect: str, all_endpoints: bool) -> Listing:
@@ -67,6 +76,17 @@ def list_groups(system: System, connect: str, all_groups: bool) -> Groups:
         if all_groups or any(member.is_gpu for member in members)
     ]
     return Groups(host=host, verdicts=tuple(group_verdict(number, host) for number in numbers))
+
+
+def list_slots(system: System, text: str | None, connect: str) -> Slots:
+    """Everything that a domain or a container can be given; of one device, or of all that are worth it."""
+    from gpupass.observe.find import find
+    from gpupass.planner.export import worth_telling
+    from gpupass.planner.offers import offers_of
+
+    host = observe(system, connect=connect)
+    devices = (find(system, host, text),) if text is not None else worth_telling(host)
+    return Slots(host=host, offers=tuple(offer for device in devices for offer in offers_of(host, device)))
 
 
 def record_host(system: System, directory: Path, connect: str) -> "Stored":

@@ -12,8 +12,9 @@ from gpupass.errors import GpupassError, NeedsPerson, Pending, Refused
 from gpupass.model.address import BOOT, Address, parse_address
 from gpupass.model.host import Device, Host
 from gpupass.model.plan import Finding, Plan
+from gpupass.model.slot import Slot
 from gpupass.observe import everything, nothing, observe
-from gpupass.observe.find import find
+from gpupass.observe.find import find, find_slot
 from gpupass.system import System
 from gpupass.system.locks import hold
 
@@ -59,6 +60,7 @@ def told(report: Report, outcome: Outcome) -> Report:
 
 
 Planner = Callable[[Host, Device], Plan]
+SlotPlanner = Callable[[Host, Slot], Plan]
 
 
 def change(
@@ -83,6 +85,33 @@ def change(
         return make_plan(host, chosen)
 
     return carry_out(system, group, plan_now, timeout=timeout, dry_run=dry_run, replaces=replaces)
+
+
+def change_slot(
+    system: System,
+    name: str,
+    make_plan: SlotPlanner,
+    *,
+    connect: str = QEMU,
+    timeout: float = 30.0,
+    dry_run: bool = False,
+) -> Report:
+    """The same for a slot: a function, or a part of one."""
+    address = parse_address(name)
+    detail = everything if address is None else lambda host: (address,) if host.device(address) else ()
+    host = observe(system, detail=detail, connect=None, processes=False, essentials=False)
+    slot = find_slot(system, host, name)
+    group = _group_of(host, slot.device)
+
+    def plan_now() -> Plan:
+        host = observe(system, connect=connect, detail=lambda host: with_bridges_above(host, group))
+        device = host.device(slot.device)
+        mdevs = {mdev.uuid for mdev in device.facts.mdevs} if device is not None else set()
+        if device is None or (slot.mdev is not None and slot.mdev not in mdevs):
+            raise GpupassError(f"cannot find {slot.name} any more: it is gone", "gpupass slots")
+        return make_plan(host, slot)
+
+    return carry_out(system, group, plan_now, timeout=timeout, dry_run=dry_run)
 
 
 def carry_out(
@@ -117,9 +146,13 @@ def group_addresses(system: System, device: str) -> tuple[Address, ...]:
     """The device first, then the rest of its group; an address needs fewer reads than a name."""
     detail = nothing if parse_address(device) else everything
     host = observe(system, detail=detail, connect=None, processes=False, essentials=False)
-    chosen = find(system, host, device)
-    others = (member.address for member in host.group_of(chosen) if member.address != chosen.address)
-    return (chosen.address, *others)
+    return _group_of(host, find(system, host, device).address)
+
+
+def _group_of(host: Host, address: Address) -> tuple[Address, ...]:
+    device = host.devices_at((address,))[0]
+    others = (member.address for member in host.group_of(device) if member.address != address)
+    return (address, *others)
 
 
 def with_bridges_above(host: Host, addresses: tuple[Address, ...]) -> set[Address]:

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 
-from gpupass import planner
 from gpupass.app.change import (
     QEMU,
     SETTLE_SECONDS,
@@ -23,9 +22,12 @@ from gpupass.engine.run import execute, resume
 from gpupass.errors import Busy, GpupassError
 from gpupass.model.address import Address, parse_address
 from gpupass.model.apply import ApplyEnd
+from gpupass.model.host import Device
 from gpupass.model.plan import Plan
 from gpupass.model.record import Record, RecordKind
-from gpupass.observe import nothing, observe
+from gpupass.observe import observe
+from gpupass.planner import lending
+from gpupass.planner.slots import slots_of
 from gpupass.system import System
 from gpupass.system.applies import read_applies, write_apply
 from gpupass.system.locks import hold
@@ -101,26 +103,34 @@ def _clean_leftovers(system: System, connect: str, deadline: float) -> Iterator[
     claims = [record for record in read_records(system.state) if record.kind is RecordKind.CLAIM]
     if not claims:
         return
-    host = observe(system, detail=nothing, connect=None, processes=False, essentials=False)
-    seen: set[Address] = set()
+    addresses = {record.address for record in claims if record.mdev is not None}
+    host = observe(
+        system,
+        detail=lambda host: addresses & {device.address for device in host.devices},
+        connect=None,
+        processes=False,
+        essentials=False,
+    )
+    seen: set[str] = set()
     for record in claims:
         device = host.device(record.address)
-        if device is None:
+        if device is None or _mdev_is_gone(device, record):
             yield _forget_vanished(system, record)
-        if device is None or record.address in seen:
             continue
         group = tuple(member.address for member in host.group_of(device))
-        seen.update(group)
+        if (record.mdev or record.address) in seen:
+            continue
+        seen.update((record.mdev,) if record.mdev is not None else group)
         if _is_open(system, group):  # that operation's report says more
             continue
         report = Report(
-            title=f"clean {record.address} (was {record.domain}'s)",
+            title=f"clean {record.mdev or record.address} (was {record.domain}'s)",
             ending=Ending.DONE,
-            plan=Plan(title=f"clean {record.address}", devices=group),
+            plan=Plan(title=f"clean {record.mdev or record.address}", devices=group),
         )
         try:
             with hold(system.state, group, wait=0.0):
-                cleaned = _clean_leftover(system, report, connect, deadline)
+                cleaned = _clean_leftover(system, report, record.mdev, connect, deadline)
         except Busy as busy:
             cleaned = replace(report, ending=Ending.BUSY, note=busy.message)
         except GpupassError as error:
@@ -129,17 +139,24 @@ def _clean_leftovers(system: System, connect: str, deadline: float) -> Iterator[
             yield cleaned
 
 
+def _mdev_is_gone(parent: Device, record: Record) -> bool:
+    return record.mdev is not None and all(mdev.uuid != record.mdev for mdev in parent.facts.mdevs)
+
+
 def _forget_vanished(system: System, record: Record) -> Report:
     """Pulled out or dead: when the slot has a device again, it is another one."""
-    title = f"forget {record.address} (was {record.domain}'s)"
+    title = f"forget {record.mdev or record.address} (was {record.domain}'s)"
+    kinds = (RecordKind.CLAIM, RecordKind.ORIGIN if record.mdev is None else RecordKind.MDEV)
     with hold(system.state, (record.address,)):
-        for kind in (RecordKind.CLAIM, RecordKind.ORIGIN):
-            remove(record_path(system.state, kind, record.address))
+        for kind in kinds:
+            remove(record_path(system.state, kind, record.address, record.mdev))
     plan = Plan(title=title, devices=(record.address,))
     return Report(title=title, ending=Ending.DONE, plan=plan, note="it is gone from the host")
 
 
-def _clean_leftover(system: System, report: Report, connect: str, deadline: float) -> Report | None:
+def _clean_leftover(
+    system: System, report: Report, mdev: str | None, connect: str, deadline: float
+) -> Report | None:
     """Under the lock. None when there is nothing to clean."""
     group = report.plan.devices
     if _is_open(system, group):
@@ -147,7 +164,11 @@ def _clean_leftover(system: System, report: Report, connect: str, deadline: floa
     system.hypervisor(connect)  # its guests live on while libvirt is away: nobody knows then who has what
     host = observe(system, connect=connect, detail=lambda host: with_bridges_above(host, group))
     require_libvirt(host)
-    plan = planner.clean_plan(host, host.devices_at(group)[0])
+    device = host.devices_at(group)[0]
+    slot = next((slot for slot in slots_of(host, device) if slot.mdev == mdev), None)
+    if slot is None:
+        return None
+    plan = lending.clean(host, slot)
     if not plan.steps:
         return None
     return told(replace(report, plan=plan), execute(plan, system, deadline))

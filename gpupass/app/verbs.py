@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from gpupass import planner
-from gpupass.app.change import QEMU, Planner, Report, change, require_libvirt
+from gpupass.app.change import QEMU, Report, SlotPlanner, change, change_slot, require_libvirt
 from gpupass.errors import Usage
 from gpupass.hotplug.windows import with_windows
 from gpupass.methods.passthrough import VFIO, lends, plan_bind
@@ -14,6 +14,8 @@ from gpupass.model.host import Device, Host
 from gpupass.model.plan import Plan
 from gpupass.model.record import RecordKind
 from gpupass.model.select import resolve
+from gpupass.model.slot import Slot
+from gpupass.planner import lending
 from gpupass.planner.ownership import adopt_plan
 from gpupass.system import System
 
@@ -59,50 +61,50 @@ def unbind(system: System, device: str, *, dry_run: bool = False) -> Report:
 def attach(
     system: System,
     domain: str,
-    device: str,
+    slot: str,
     *,
     connect: str = QEMU,
     timeout: float = 30.0,
     dry_run: bool = False,
 ) -> Report:
-    """Hand the device to a running domain."""
-    plan = _plan_for(system, domain, connect, planner.attach_plan)
-    return change(system, device, plan, connect=connect, timeout=timeout, dry_run=dry_run)
+    """Hand the slot to a running domain."""
+    plan = _plan_for(system, domain, connect, lending.attach)
+    return change_slot(system, slot, plan, connect=connect, timeout=timeout, dry_run=dry_run)
 
 
 def detach(
     system: System,
     domain: str,
-    device: str,
+    slot: str,
     *,
     connect: str = QEMU,
     timeout: float = 30.0,
     dry_run: bool = False,
 ) -> Report:
-    """Ask the guest for the device, and see it closed and reset."""
+    """Ask the guest for the slot, and see it closed and clean."""
     system.hypervisor(connect)
     known: list[Domain] = []
 
-    def plan(host: Host, chosen: Device) -> Plan:
+    def plan(host: Host, chosen: Slot) -> Plan:
         found = host.domain(domain) or (_vanished(host, domain, chosen, known))
         known.append(found or _domain(host, domain))
-        return planner.detach_plan(host, known[-1], chosen, connect)
+        return lending.detach(host, known[-1], chosen, connect)
 
-    return change(system, device, plan, connect=connect, timeout=timeout, dry_run=dry_run)
+    return change_slot(system, slot, plan, connect=connect, timeout=timeout, dry_run=dry_run)
 
 
 def move(
     system: System,
-    device: str,
+    slot: str,
     target: str,
     *,
     connect: str = QEMU,
     timeout: float = 30.0,
     dry_run: bool = False,
 ) -> Report:
-    """From whichever domain has the device to another one, or back to where it was."""
-    plan = _plan_for(system, target, connect, planner.move_plan)
-    return change(system, device, plan, connect=connect, timeout=timeout, dry_run=dry_run)
+    """From whichever domain has the slot to another one, or back to where it was."""
+    plan = _plan_for(system, target, connect, lending.move)
+    return change_slot(system, slot, plan, connect=connect, timeout=timeout, dry_run=dry_run)
 
 
 def _require_driver(system: System, driver: str) -> None:
@@ -113,12 +115,12 @@ def _require_driver(system: System, driver: str) -> None:
         raise Usage(f"cannot bind to {driver}: no PCI driver of that name is loaded", f"modprobe {driver}")
 
 
-def _vanished(host: Host, name: str, device: Device, known: list[Domain]) -> Domain | None:
+def _vanished(host: Host, name: str, slot: Slot, known: list[Domain]) -> Domain | None:
     """A transient domain that is gone: what it left behind can still be taken back in its name."""
     require_libvirt(host)
     if known:
         return replace(known[-1], state=DomainState.SHUT_OFF, live=(), config=())
-    claim = host.record(RecordKind.CLAIM, device.address)
+    claim = host.record(RecordKind.CLAIM, slot.device, slot.mdev)
     if claim is None or name not in (claim.domain, claim.uuid):
         return None
     return Domain(name=str(claim.domain), uuid=str(claim.uuid), state=DomainState.SHUT_OFF)
@@ -134,9 +136,9 @@ def _domain(host: Host, name: str) -> Domain:
 
 
 def _plan_for(
-    system: System, name: str, connect: str, make: Callable[[Host, Domain, Device, str], Plan]
-) -> Planner:
-    """The plan that hands a device to the domain of this name; Refused at once when libvirt is away."""
+    system: System, name: str, connect: str, make: Callable[[Host, Domain, Slot, str], Plan]
+) -> SlotPlanner:
+    """The plan that hands a slot to the domain of this name; Refused at once when libvirt is away."""
     system.hypervisor(connect)
     return lambda host, chosen: make(host, _receiver(system, host, name, connect), chosen, connect)
 

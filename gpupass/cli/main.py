@@ -16,6 +16,7 @@ VERBS = {
     "list": "inspect:list_",
     "show": "inspect:show",
     "groups": "inspect:groups",
+    "slots": "slots:slots",
     "record": "inspect:record",
     "bind": "bind:bind",
     "unbind": "bind:unbind",

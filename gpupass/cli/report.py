@@ -18,9 +18,12 @@ from gpupass.model.plan import (
     ReloadModule,
     ResetDevice,
     SetAttribute,
+    SetMdev,
     SetMemoryPartition,
     SetPersistence,
     SetVfs,
+    SetVgpuParams,
+    SetVgpuType,
     Step,
     WriteFile,
     WriteRecord,
@@ -37,6 +40,8 @@ _REMEMBERED = {
     RecordKind.ORIGIN: "the former driver",
     RecordKind.CLAIM: "the domain",
     RecordKind.VFS: "the virtual functions",
+    RecordKind.MDEV: "the mediated device",
+    RecordKind.VGPU: "the vGPU",
     RecordKind.QUARANTINE: "the quarantine",
 }
 
@@ -94,6 +99,15 @@ def step_text(step: Step) -> str:
             return f"bind {step.address} to {step.driver or 'no driver'}"
         case SetVfs():
             return _vfs_text(step)
+        case SetMdev():
+            verb = "make" if step.present else "remove"
+            return f"{verb} the mediated device {step.uuid} ({step.type}) of {step.address}"
+        case SetVgpuType():
+            return (
+                f"make {step.address} a vGPU {step.type}" if step.id else f"remove the vGPU of {step.address}"
+            )
+        case SetVgpuParams():
+            return f"tell the vGPU of {step.mdev or step.address}: {step.params}"
         case LoadModule():
             return f"load the kernel module {step.module}"
         case SetPersistence():
@@ -101,13 +115,14 @@ def step_text(step: Step) -> str:
         case ResetDevice():
             return f"reset {', '.join(step.addresses)}"
         case AttachDevice():
-            return f"attach {step.address} to {step.domain}"
+            return f"attach {step.mdev or step.address} to {step.domain}"
         case DetachDevice():
-            return f"ask {step.domain} to let go of {step.address}"
+            return f"ask {step.domain} to let go of {step.mdev or step.address}"
         case AwaitRelease():
             return f"wait until nobody has {', '.join(step.addresses)} open"
         case WriteRecord():
-            return f"{'remember' if step.record else 'forget'} {_REMEMBERED[step.kind]} of {step.address}"
+            what = step.mdev or step.address
+            return f"{'remember' if step.record else 'forget'} {_REMEMBERED[step.kind]} of {what}"
         case WriteFile():
             return f"{'remove' if step.text is None else 'write'} {step.path}"
         case EnableUnit():

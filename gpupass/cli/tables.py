@@ -14,6 +14,7 @@ from gpupass.cli.wording import (
     full_name,
     gim_text,
     link_text,
+    mdev_text,
     partitions_text,
     shares_text,
     short_name,
@@ -21,7 +22,7 @@ from gpupass.cli.wording import (
     users_text,
     verdict_line,
 )
-from gpupass.inspect import Groups, Listing, Shown
+from gpupass.inspect import Groups, Listing, Shown, Slots
 from gpupass.methods.amd import hive_of
 from gpupass.methods.verdict import NO_IOMMU, NO_IOMMU_REMEDY
 from gpupass.model.host import Device, Host
@@ -41,6 +42,30 @@ def print_device(shown: Shown) -> None:
 
 def print_groups(groups: Groups) -> None:
     _print(lambda console: _groups(console, groups))
+
+
+def print_slots(slots: Slots) -> None:
+    _print(lambda console: _slots(console, slots))
+
+
+def _slots(console: Console, slots: Slots) -> None:
+    rows = [
+        (
+            offer.slot.name,
+            offer.slot.kind.value,
+            offer.size or "-",
+            offer.owner or "-",
+            offer.state.value,
+            users_text(offer.users),
+        )
+        for offer in slots.offers
+    ]
+    if rows:
+        heads = ("SLOT", "KIND", "SIZE", "MADE BY", "STATE", "USED BY")
+        console.print(_table(console, rows, heads, elastic={0: 16, 5: 16}))
+    else:
+        console.print("no GPU, accelerator or cut device here; one device: gpupass slots DEVICE")
+    _print_footer(console, slots.host)
 
 
 def _list(console: Console, listing: Listing) -> None:
@@ -129,8 +154,8 @@ def _facts(device: Device, host: Host) -> Iterable[tuple[str, str]]:
     yield "physical function", device.physfn or ""
     for mdev in facts.mdev_types:
         yield "mdev type", f"{mdev.id} ({mdev.name}): {mdev.available} free, {mdev.device_api}"
-    for uuid in facts.mdevs:
-        yield "mdev", uuid
+    for alive in facts.mdevs:
+        yield "mdev", mdev_text(alive)
     yield "answers", "" if facts.responds else "no: configuration space reads all ones"
     if facts.nvidia is not None:
         nvidia = facts.nvidia

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 from gpupass.model.amd import Amd, Gim
-from gpupass.model.host import Bar, Device, Link, Sriov, User, UserKind
+from gpupass.model.host import Bar, Device, Link, Mdev, Sriov, User, UserKind
 from gpupass.model.intel import Intel
 from gpupass.model.pci_class import class_words
 from gpupass.model.verdict import Verdict
@@ -109,6 +109,11 @@ def sriov_text(sriov: Sriov | None) -> str:
         return ""
     words = f"{sriov.enabled} of {sriov.total} virtual functions on"
     return f"{words}: {', '.join(sriov.vfs)}" if sriov.vfs else words
+
+
+def mdev_text(mdev: Mdev) -> str:
+    users = "; ".join(_user(user) for user in mdev.users)
+    return f"{mdev.uuid} ({mdev.type})" + (f", {users}" if users else "")
 
 
 def shares_text(intel: Intel | None, enabled: int) -> tuple[str, ...]:

@@ -10,11 +10,13 @@ def cleaning(host: Host, members: tuple[Device, ...]) -> tuple[tuple[ResetDevice
     """One reset per slot: of each function where all can, else of the slot's bus.
 
     A slot without any gets a reset of method "none", which fails and so quarantines it, and a finding.
+    A vGPU has none: it is made anew (methods/vgpu.py).
     """
     resets: list[ResetDevice] = []
     findings: list[Finding] = []
     for _, slot in groupby(
-        sorted(members, key=lambda d: d.address), key=lambda d: d.address.rpartition(".")[0]
+        sorted((d for d in members if not d.own_vfio), key=lambda d: d.address),
+        key=lambda d: d.address.rpartition(".")[0],
     ):
         functions = tuple(slot)
         addresses = tuple(function.address for function in functions)

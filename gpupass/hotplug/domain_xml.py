@@ -20,7 +20,6 @@ class Definition:
     """What one XML document, live or persistent, says."""
 
     hostdevs: tuple[Hostdev, ...] = ()
-    mdevs: tuple[str, ...] = ()  # UUIDs of mediated devices
     machine: str = ""
     memory: int = 0  # KiB
     hard_limit: int | None = None  # KiB
@@ -41,7 +40,6 @@ def parse_definition(xml: str) -> Definition:
         raise ValueError(f"expected <domain>, not <{root.tag}>")
     return Definition(
         hostdevs=tuple(_hostdevs(root)),
-        mdevs=tuple(_mdevs(root)),
         machine=_attribute(root.find("os/type"), "machine"),
         memory=_kib(root.find("memory")) or 0,
         hard_limit=_kib(root.find("memtune/hard_limit")),
@@ -78,8 +76,6 @@ def parse_domain(
         autostart=autostart,
         live=running.hostdevs if running else (),
         config=persistent.hostdevs if persistent else (),
-        live_mdevs=running.mdevs if running else (),
-        config_mdevs=persistent.mdevs if persistent else (),
         machine=decisive.machine,
         memory=decisive.memory,
         resident=resident,
@@ -94,29 +90,25 @@ def parse_domain(
 
 
 def _hostdevs(root: Element) -> Iterator[Hostdev]:
-    """`<hostdev type='pci'>` and the SR-IOV spelling `<interface type='hostdev'>`."""
+    """`<hostdev type='pci'>`, its SR-IOV spelling `<interface type='hostdev'>`, `<hostdev type='mdev'>`."""
     for element in root.iterfind("devices/*"):
-        if (element.tag, element.get("type")) not in (("hostdev", "pci"), ("interface", "hostdev")):
-            continue
-        host = _address(element.find("source/address"))
-        if host is None:
+        kind = (element.tag, element.get("type"))
+        source = element.find("source/address")
+        host = _address(source) if kind in (("hostdev", "pci"), ("interface", "hostdev")) else None
+        mdev = _attribute(source, "uuid").lower() if kind == ("hostdev", "mdev") else ""
+        if host is None and not mdev:
             continue
         guest = element.find("address")
         yield Hostdev(
             address=host,
+            mdev=mdev or None,
             alias=_attribute(element.find("alias"), "name") or None,
             managed=element.get("managed") == "yes",
             guest=_address(guest),
             multifunction=_attribute(guest, "multifunction") == "on",
             unassigned=_attribute(guest, "type") == "unassigned",
+            ramfb=element.get("ramfb") == "on",
         )
-
-
-def _mdevs(root: Element) -> Iterator[str]:
-    for element in root.iterfind("devices/hostdev[@type='mdev']/source/address"):
-        uuid = element.get("uuid")
-        if uuid:
-            yield uuid.lower()
 
 
 def _ports(root: Element) -> Iterator[Port]:

@@ -5,9 +5,17 @@ import xml.etree.ElementTree as ElementTree
 from gpupass.model.address import Address
 
 
-def alias_of(address: Address) -> str:
+def alias_of(address: Address, mdev: str | None = None) -> str:
     """User aliases start with `ua-` (libvirt formatdomain); one per function makes attaching idempotent."""
-    return "ua-gpupass-" + address.replace(":", "-").replace(".", "-")
+    return "ua-gpupass-" + (mdev or address.replace(":", "-").replace(".", "-"))
+
+
+def mdev_xml(uuid: str, alias: str) -> str:
+    """No `display` and no `ramfb`: they need a graphics device, and ramfb forbids hot-plug."""
+    hostdev = ElementTree.Element("hostdev", mode="subsystem", type="mdev", model="vfio-pci")
+    ElementTree.SubElement(ElementTree.SubElement(hostdev, "source"), "address", uuid=uuid)
+    ElementTree.SubElement(hostdev, "alias", name=alias)
+    return ElementTree.tostring(hostdev, encoding="unicode")
 
 
 def hostdev_xml(address: Address, alias: str, exposed: bool) -> str:

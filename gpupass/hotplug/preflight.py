@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from gpupass.model.domain import Domain, DomainState
-from gpupass.model.host import Bar, Device, Host, UserKind
+from gpupass.model.domain import Domain, DomainState, Hostdev, Port
+from gpupass.model.host import Bar, Device, Host, Mdev, UserKind
 from gpupass.model.plan import Finding
 from gpupass.model.record import RecordKind
 
@@ -26,9 +26,43 @@ def attach_findings(
     )
 
 
+def mdev_attach_findings(host: Host, mdev: Mdev, domain: Domain) -> tuple[Finding, ...]:
+    """The same for a mediated device, whose BARs nobody can tell beforehand."""
+    elsewhere = (user for user in mdev.users if user.kind is UserKind.DOMAIN and user.name != domain.name)
+    claims = (
+        Finding(
+            message=f"{mdev.uuid} is attached to {user.name}",
+            remedy=f"gpupass move {mdev.uuid} --to {domain.name}",
+        )
+        for user in elsewhere
+    )
+    return (
+        *_readiness(domain),
+        *claims,
+        *_no_port(domain),
+        *_memory_lock(domain),
+        *_host_memory(host, domain),
+    )
+
+
 def detach_findings(members: tuple[Device, ...], domain: Domain) -> tuple[Finding, ...]:
     """What makes a guest slot impossible to unplug live (libvirt qemu_hotplug.c)."""
-    return tuple(_unplug_obstacles(members, domain))
+    mine = {member.address for member in members}
+    return tuple(
+        finding
+        for hostdev in domain.live
+        if hostdev.address in mine
+        for finding in _unplug_obstacles(hostdev, domain)
+    )
+
+
+def mdev_detach_findings(uuid: str, domain: Domain) -> tuple[Finding, ...]:
+    return tuple(
+        finding
+        for hostdev in domain.live
+        if hostdev.mdev == uuid
+        for finding in _unplug_obstacles(hostdev, domain)
+    )
 
 
 def _readiness(domain: Domain) -> Iterator[Finding]:
@@ -79,9 +113,29 @@ def _cleanliness(host: Host, members: tuple[Device, ...]) -> Iterator[Finding]:
             )
 
 
+def _has_ports(domain: Domain) -> bool:
+    """i440fx plugs into its root bus."""
+    return "q35" in domain.machine or "virt" in domain.machine
+
+
+def _free_ports(domain: Domain) -> tuple[Port, ...]:
+    return tuple(port for port in domain.ports if port.hotplug and not port.occupied)
+
+
+def _no_port(domain: Domain) -> Iterator[Finding]:
+    if _has_ports(domain) and not _free_ports(domain):
+        off = any(not port.hotplug and not port.occupied for port in domain.ports)
+        yield Finding(
+            message=f"{domain.name} has no free hot-plug port"
+            + (": the empty ones have hotplug='off'" if off else ""),
+            remedy=f"virsh edit {domain.name}: add <controller type='pci' model='pcie-root-port'/>, "
+            "then restart it (ports cannot be added live)",
+        )
+
+
 def _ports(device: Device, domain: Domain) -> Iterator[Finding]:
-    if "q35" not in domain.machine and "virt" not in domain.machine:
-        return  # i440fx plugs into its root bus
+    if not _has_ports(domain):
+        return
     if not device.facts.express:
         if not domain.conventional_bus:
             yield Finding(
@@ -90,15 +144,9 @@ def _ports(device: Device, domain: Domain) -> Iterator[Finding]:
                 "then restart it",
             )
         return
-    free = tuple(port for port in domain.ports if port.hotplug and not port.occupied)
+    free = _free_ports(domain)
     if not free:
-        off = any(not port.hotplug and not port.occupied for port in domain.ports)
-        yield Finding(
-            message=f"{domain.name} has no free hot-plug port"
-            + (": the empty ones have hotplug='off'" if off else ""),
-            remedy=f"virsh edit {domain.name}: add <controller type='pci' model='pcie-root-port'/>, "
-            "then restart it (ports cannot be added live)",
-        )
+        yield from _no_port(domain)
         return
     port = free[0]  # libvirt takes the first
     needs = (
@@ -170,31 +218,32 @@ def _numa(device: Device, domain: Domain) -> Iterator[Finding]:
         )
 
 
-def _unplug_obstacles(members: tuple[Device, ...], domain: Domain) -> Iterator[Finding]:
+def _unplug_obstacles(hostdev: Hostdev, domain: Domain) -> Iterator[Finding]:
     remedy = f"only shutting {domain.name} down frees it: virsh shutdown {domain.name}"
-    ports = {port.index: port for port in domain.ports}
-    mine = {member.address for member in members}
-    for hostdev in domain.live:
-        if hostdev.address not in mine or hostdev.guest is None:
-            continue
-        bus, slot, function = hostdev.guest.split(":")[1], *hostdev.guest.split(":")[2].split(".")
-        shared = any(
-            other.guest is not None
-            and other.guest != hostdev.guest
-            and other.guest.rpartition(".")[0] == hostdev.guest.rpartition(".")[0]
-            for other in domain.live
+    name = hostdev.mdev or hostdev.address
+    if hostdev.ramfb:
+        yield Finding(
+            message=f"{name} has ramfb in {domain.name}: QEMU never unplugs it (vfio-pci-nohotplug)",
+            remedy=remedy,
         )
-        if function != "0" or hostdev.multifunction or shared:
-            yield Finding(
-                message=f"{hostdev.address} is function {function} of the multifunction slot {bus}:{slot} "
-                f"in {domain.name}: libvirt unplugs whole slots only",
-                remedy=remedy,
-            )
-        port = ports.get(int(bus, 16))
-        if port is not None and not port.hotplug:
-            yield Finding(
-                message=f"{hostdev.address} sits in a port of {domain.name} with hotplug='off'", remedy=remedy
-            )
+    if hostdev.guest is None:
+        return
+    bus, slot, function = hostdev.guest.split(":")[1], *hostdev.guest.split(":")[2].split(".")
+    shared = any(
+        other.guest is not None
+        and other.guest != hostdev.guest
+        and other.guest.rpartition(".")[0] == hostdev.guest.rpartition(".")[0]
+        for other in domain.live
+    )
+    if function != "0" or hostdev.multifunction or shared:
+        yield Finding(
+            message=f"{name} is function {function} of the multifunction slot {bus}:{slot} "
+            f"in {domain.name}: libvirt unplugs whole slots only",
+            remedy=remedy,
+        )
+    port = next((port for port in domain.ports if port.index == int(bus, 16)), None)
+    if port is not None and not port.hotplug:
+        yield Finding(message=f"{name} sits in a port of {domain.name} with hotplug='off'", remedy=remedy)
 
 
 def size_text(size: int) -> str:

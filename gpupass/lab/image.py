@@ -58,6 +58,10 @@ def recipe_files() -> dict[str, bytes]:
         files[f"{_LIB}/{name}"] = (_HERE / name).read_bytes()
     for source in sorted((_HERE / "guests").glob("*.asm")):
         files[f"{_LIB}/guests/{source.name}"] = source.read_bytes()
+    for source in sorted((_HERE / "modules").glob("*/*")):
+        if source.name != "Makefile" and source.suffix not in (".c", ".h"):
+            continue  # left behind by somebody's build
+        files[f"{_LIB}/modules/{source.parent.name}/{source.name}"] = source.read_bytes()
     files[f"{_LIB}/build-packages"] = "\n".join(packages("build-packages.txt")).encode() + b"\n"
     return files
 

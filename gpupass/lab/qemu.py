@@ -65,6 +65,8 @@ def kernel_command_line(topology: Topology) -> str:
     ]  # fmt: skip
     if topology.modules:
         words.append("modules_load=" + ",".join(topology.modules))
+    if topology.blacklist:
+        words.append("modprobe.blacklist=" + ",".join(topology.blacklist))
     if topology.route is not None:
         words.append(f"gpupass_lab.route={ROUTE_MAC}")
     return " ".join(words)

@@ -51,6 +51,7 @@ class Topology:
     route: str | None = None
     boot_display: bool = False
     modules: tuple[str, ...] = ()
+    blacklist: tuple[str, ...] = ()
     memory: str = "3G"
     digest: str = ""
 
@@ -133,6 +134,7 @@ def parse(text: str, name: str) -> Topology:
         route=None if route is None else route.text("model"),
         boot_display=reader.flag("boot_display", False),
         modules=reader.texts("modules"),
+        blacklist=reader.texts("blacklist"),
         memory=reader.text("memory", "3G"),
         digest=hashlib.sha256(text.encode()).hexdigest()[:16],
     )

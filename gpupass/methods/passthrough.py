@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from gpupass.methods.verdict import NO_IOMMU_REMEDY, device_verdict
-from gpupass.model.address import Address, same_slot
+from gpupass.model.address import Address, is_pci, same_slot
 from gpupass.model.host import Device, Host, User, UserKind
 from gpupass.model.plan import BindDriver, Finding, LoadModule, Plan, SetPersistence, Step, WriteRecord
 from gpupass.model.record import Record, RecordKind
@@ -18,10 +18,16 @@ def lends(driver: str) -> bool:
     return driver.replace("-", "_").endswith("vfio_pci")
 
 
+def can_be_lent(device: Device) -> bool:
+    """Is there a PCI function to be lent as a whole?"""
+    return is_pci(device.address) and not device.is_bridge
+
+
 def slot(device: Device) -> Slot:
     """The whole function."""
-    kind = SlotKind.FUNCTION if device.physfn is None else SlotKind.VF
-    return Slot(kind=kind, device=device.address, of=device.address)
+    vgpu = device.facts.vgpu is not None and device.facts.vgpu.current
+    whole = SlotKind.FUNCTION if device.physfn is None else SlotKind.VF
+    return Slot(kind=SlotKind.VGPU if vgpu else whole, device=device.address, of=device.address)
 
 
 def endpoints(host: Host, device: Device) -> tuple[Device, ...]:
@@ -47,9 +53,10 @@ def plan_bind(
         for member in members
         if member.driver != driver and not (member.on_vfio and whole_group and member != device)
     )
-    if device.is_bridge:
-        bridge = Finding(message=f"{device.address} is a bridge, which cannot be assigned", remedy="")
-        return Plan(title=f"bind {device.address} to {driver}", findings=(bridge,))
+    if not can_be_lent(device):
+        what = "a bridge, which cannot be assigned" if device.is_bridge else "no PCI function"
+        never = Finding(message=f"{device.address} is {what}", remedy="gpupass list --all")
+        return Plan(title=f"bind {device.address} to {driver}", findings=(never,))
     if not moving:
         return Plan(title=f"bind {device.address} to {driver}", devices=_addresses(host, device))
     steps: list[Step] = []

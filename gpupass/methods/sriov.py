@@ -51,7 +51,9 @@ def uncut(host: Host, pf: Device, rule: Rule) -> Plan:
     if sriov is None or not sriov.enabled:
         return Plan(title=title)
     if made_by_us(host, pf) is not None or rule.take_over:
-        return plan_vfs(host, pf, 0, autoprobe_before(host, pf), rule.take_over)
+        record = made_by_us(host, pf)
+        script = record is not None and record.script
+        return plan_vfs(host, pf, 0, autoprobe_before(host, pf), rule.take_over, script)
     left = f"{pf.address} has {sriov.enabled} virtual functions that gpupass did not make"
     return Plan(title=title, foreign=(left,) if isinstance(rule, HostRule) else ())
 
@@ -73,11 +75,17 @@ def made_by_us(host: Host, pf: Device) -> Record | None:
 
 
 def plan_vfs(
-    host: Host, pf: Device, count: int, autoprobe: bool, take_over: bool = False, anew: bool = False
+    host: Host,
+    pf: Device,
+    count: int,
+    autoprobe: bool,
+    take_over: bool = False,
+    script: bool = False,
+    anew: bool = False,
 ) -> Plan:
     """Another number of VFs goes through 0, so none may be in use. Nothing to do when the number is right.
 
-    `anew`: the same number goes through 0, too.
+    `script`: by NVIDIA's sriov-manage; `anew`: the same number goes through 0, too.
     """
     title = f"make {count} virtual functions of {pf.address}"
     sriov = pf.facts.sriov
@@ -97,6 +105,7 @@ def plan_vfs(
             address=pf.address,
             vfs=count,
             autoprobe=record.autoprobe if record is not None else sriov.autoprobe,
+            script=script,
             boot_id=host.boot_id,
         )
         why = "so that they are known as gpupass's"
@@ -107,7 +116,7 @@ def plan_vfs(
         before = f"it has {sriov.enabled or 'none'}{through}"
     else:
         before = f"autoprobe is {'on' if sriov.autoprobe else 'off'}"
-    steps.append(SetVfs(address=pf.address, count=count, autoprobe=autoprobe, why=before))
+    steps.append(SetVfs(address=pf.address, count=count, autoprobe=autoprobe, script=script, why=before))
     if not count and record is not None:
         steps.append(
             WriteRecord(kind=RecordKind.VFS, address=pf.address, record=None, why="it has none any more")

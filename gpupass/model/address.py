@@ -1,4 +1,7 @@
-"""PCI addresses: one spelling everywhere, `DDDD:BB:DD.F` in lower case."""
+"""PCI addresses: one spelling everywhere, `DDDD:BB:DD.F` in lower case.
+
+A parent of mediated devices that is no PCI function goes by the kernel's name for it: `mbochs`.
+"""
 
 import re
 from typing import NewType
@@ -6,6 +9,7 @@ from typing import NewType
 Address = NewType("Address", str)
 BOOT = Address("boot")  # no device: the files that decide about the next boot, locked like one
 
+_PARENT = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,62}")
 _ADDRESS = re.compile(r"(?:([0-9a-f]{4,8}):)?([0-9a-f]{1,2}):([0-9a-f]{1,2})\.([0-7])", re.IGNORECASE)
 
 
@@ -18,6 +22,15 @@ def parse_address(text: str) -> Address | None:
     if int(slot, 16) > 0x1F:
         return None
     return Address(f"{int(domain or '0', 16):04x}:{int(bus, 16):02x}:{int(slot, 16):02x}.{function}")
+
+
+def parent_address(name: str) -> Address | None:
+    """The address of a parent in /sys/class/mdev_bus; None when it is no name to make a path of."""
+    return parse_address(name) or (Address(name) if _PARENT.fullmatch(name) else None)
+
+
+def is_pci(address: Address) -> bool:
+    return parse_address(address) is not None
 
 
 def same_slot(a: Address, b: Address) -> bool:

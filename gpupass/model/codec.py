@@ -6,7 +6,7 @@ from functools import cache
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints, is_typeddict
 
-from gpupass.model.address import BOOT, Address, parse_address
+from gpupass.model.address import Address, parent_address
 from gpupass.model.apply import Apply
 from gpupass.model.encode import SCHEMA, encode
 from gpupass.model.plan import Step
@@ -78,7 +78,7 @@ def _decode(kind: Any, data: Any) -> Any:
             return kind(**{name: _decode(hints[name], item) for name, item in data.items()})
         except TypeError as error:
             raise ValueError(str(error)) from None
-    if kind is Address and data != BOOT and (not isinstance(data, str) or parse_address(data) != data):
+    if kind is Address and (not isinstance(data, str) or parent_address(data) != data):
         raise ValueError(f"expected an address, not {data!r}")
     kind = getattr(kind, "__supertype__", kind)
     if isinstance(kind, type) and issubclass(kind, Enum):

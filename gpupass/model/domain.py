@@ -17,14 +17,19 @@ class DomainState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hostdev:
-    """One `<hostdev type='pci'>`; `guest` is its address inside the guest, None when unassigned."""
+    """One `<hostdev>`: a PCI function by its address, or a mediated device by its UUID.
 
-    address: Address
+    `guest` is its address inside the guest, None when unassigned.
+    """
+
+    address: Address | None = None
+    mdev: str | None = None
     alias: str | None = None
     managed: bool = False
     guest: Address | None = None
     multifunction: bool = False
     unassigned: bool = False
+    ramfb: bool = False  # QEMU's vfio-pci-nohotplug
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,8 +56,6 @@ class Domain:
     autostart: bool = False
     live: tuple[Hostdev, ...] = ()
     config: tuple[Hostdev, ...] = ()
-    live_mdevs: tuple[str, ...] = ()  # UUIDs of mediated devices in the live XML …
-    config_mdevs: tuple[str, ...] = ()  # … and in the persistent one
     machine: str = ""
     memory: int = 0
     resident: int | None = None  # what of it is in the host's memory now

@@ -78,6 +78,42 @@ class MdevType:
     device_api: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mdev:
+    """One mediated device; its IOMMU group is its own."""
+
+    uuid: str
+    type: str  # MdevType.id
+    group: int | None = None
+    defined: bool = False  # mdevctl or libvirt keeps its definition
+    users: tuple[User, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VgpuType:
+    """One line of creatable_vgpu_types; ids are those of one physical card."""
+
+    id: int
+    name: str  # "A100-4C": without "NVIDIA " or "GRID "
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vgpu:
+    """A VF that NVIDIA's driver itself lends (vendor-specific VFIO: VF/nvidia/ in sysfs)."""
+
+    current: int = 0  # id of its type; 0: it has none and cannot be opened
+    creatable: tuple[VgpuType, ...] = ()
+    params: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VgpuCard:
+    """What a card with vGPUs has for all of them; None: its driver does not tell."""
+
+    mixed: bool | None = None  # may several sizes share it (heterogeneous mode)?
+    scheduler: str | None = None  # how they take turns: best-effort, equal-share, fixed-share
+
+
 class Acs(StrEnum):
     """Does this port or function keep its peers apart (PCI_ACS_SV|RR|CR|UF all enabled)?"""
 
@@ -117,7 +153,9 @@ class Detail:
     runtime_status: str | None = None  # active, suspended
     sriov: Sriov | None = None
     mdev_types: tuple[MdevType, ...] = ()
-    mdevs: tuple[str, ...] = ()  # UUIDs alive on this parent
+    mdevs: tuple[Mdev, ...] = ()  # alive on this parent
+    vgpu: Vgpu | None = None
+    vgpu_card: VgpuCard | None = None
     serial: str | None = None  # PCIe Device Serial Number, or the vendor's
     acs: Acs = Acs.UNKNOWN
     multifunction: bool = False
@@ -130,7 +168,7 @@ class Detail:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Device:
-    """One PCI function."""
+    """One PCI function, or a parent of mediated devices that is none (`vendor` and `device` are 0 then)."""
 
     address: Address
     vendor: int
@@ -141,6 +179,7 @@ class Device:
     parent: Address | None = None  # the bridge above
     physfn: Address | None = None  # the PF, when this is a VF
     slot: str | None = None  # physical slot name
+    own_vfio: bool = False  # its own driver lends it, without vfio-pci: a VF of NVIDIA's vGPU
     name: str = ""  # hardware database, or vendor:device
     detail: Detail | None = None
     users: tuple[User, ...] = ()
@@ -154,8 +193,8 @@ class Device:
 
     @property
     def on_vfio(self) -> bool:
-        """vfio-pci or one of its variant drivers (nvgrace_gpu_vfio_pci, mlx5_vfio_pci, …)."""
-        return self.driver is not None and self.driver.replace("-", "_").endswith("vfio_pci")
+        """vfio-pci, one of its variants (nvgrace_gpu_vfio_pci, mlx5_vfio_pci, …), or a driver like them."""
+        return self.own_vfio or (self.driver or "").replace("-", "_").endswith("vfio_pci")
 
     @property
     def is_bridge(self) -> bool:
@@ -188,7 +227,10 @@ class Host:
     domains: tuple[Domain, ...] = ()
     iommu: Iommu = field(default_factory=lambda: Iommu(enabled=False))
     boot_id: str = ""
+    machine_id: str = ""
     kernel: str = ""
+    libvirt: tuple[int, int, int] | None = None  # its version, where a device asks for one
+    sriov_manage: bool = False  # NVIDIA's script for VFs is installed
     available_memory: int | None = None  # bytes (MemAvailable)
     records: tuple[Record, ...] = ()  # gpupass's own: claims, quarantine, origins
     unseen: tuple[str, ...] = ()  # "libvirt: not running", …
@@ -223,10 +265,13 @@ class Host:
     def domain(self, name_or_uuid: str) -> Domain | None:
         return next((d for d in self.domains if name_or_uuid in (d.name, d.uuid)), None)
 
-    def record(self, kind: str, address: Address) -> Record | None:
-        return next((r for r in self.records if r.kind == kind and r.address == address), None)
+    def record(self, kind: str, address: Address, mdev: str | None = None) -> Record | None:
+        """About the device itself, or about one mediated device of it."""
+        return next(
+            (r for r in self.records if r.kind == kind and r.address == address and r.mdev == mdev), None
+        )
 
-    def record_of_this_boot(self, kind: str, address: Address) -> Record | None:
-        """What is remembered of drivers and VFs tells nothing once the host has booted anew."""
-        found = self.record(kind, address)
+    def record_of_this_boot(self, kind: str, address: Address, mdev: str | None = None) -> Record | None:
+        """What is remembered of drivers, VFs and mdevs tells nothing once the host has booted anew."""
+        found = self.record(kind, address, mdev)
         return found if found is not None and found.boot_id == self.boot_id else None

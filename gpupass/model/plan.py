@@ -49,6 +49,7 @@ class BindDriver:
 class SetVfs:
     """How many virtual functions a physical function has; another number than before goes through none.
 
+    `script`: NVIDIA's sriov-manage makes them, always all of them; its driver refuses the kernel's own way.
     `keep`: files of the PF that lose their values with the functions; a rollback that makes these again sets
     them before.
     """
@@ -56,6 +57,7 @@ class SetVfs:
     address: Address
     count: int
     autoprobe: bool  # may the kernel bind new ones to their host driver?
+    script: bool = False
     keep: tuple[str, ...] = ()
     why: str = ""
 
@@ -65,12 +67,44 @@ class SetVfs:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SetMdev:
+    """Is there a mediated device of this type and UUID on the parent?"""
+
+    address: Address
+    uuid: str
+    type: str  # its id in mdev_supported_types
+    present: bool
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetVgpuType:
+    """The vGPU type of a VF of the vendor-specific framework; `id` 0: no vGPU."""
+
+    address: Address
+    id: int
+    type: str  # its name, "A100-4C"
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetVgpuParams:
+    """What a vGPU's plugin is told when its guest starts: "frame_rate_limiter=0 disable_vnc=1"."""
+
+    address: Address
+    params: str
+    mdev: str | None = None
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WriteRecord:
     """Remember (`record`) or forget (None) one fact about a device."""
 
     kind: RecordKind
     address: Address
     record: Record | None
+    mdev: str | None = None  # the fact is about this mediated device of it
     why: str = ""
 
 
@@ -85,9 +119,13 @@ class ResetDevice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttachDevice:
-    """Give one function to a running domain, live only; `exposed` False: owned but not seen by the guest."""
+    """Give one function to a running domain, live only; `exposed` False: owned but not seen by the guest.
+
+    With `mdev` that mediated device (UUID) of `address`.
+    """
 
     address: Address
+    mdev: str | None = None
     domain: str
     uuid: str
     alias: str
@@ -98,9 +136,10 @@ class AttachDevice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DetachDevice:
-    """Ask a running domain to let go of one function, and wait until it has."""
+    """Ask a running domain to let go of one function or mediated device, and wait until it has."""
 
     address: Address
+    mdev: str | None = None
     domain: str
     uuid: str
     alias: str
@@ -202,6 +241,9 @@ Step = (
     | SetPersistence
     | BindDriver
     | SetVfs
+    | SetMdev
+    | SetVgpuType
+    | SetVgpuParams
     | WriteRecord
     | ResetDevice
     | AttachDevice

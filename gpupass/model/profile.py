@@ -50,6 +50,8 @@ class Use(StrEnum):
     HOST = "host"
     PASSTHROUGH = "passthrough"
     SRIOV = "sriov"
+    MDEV = "mdev"
+    VGPU = "vgpu"
     PARTITION = "partition"
 
 
@@ -95,6 +97,12 @@ class Select:
         pattern="display|accelerator|network|storage|[0-9a-fA-F]{2,6}",
     )
     numa: int | None = key("NUMA node", default=None, minimum=0)
+    parent: str | None = key(
+        "parent of mediated devices that is no PCI function, by its name in /sys/class/mdev_bus",
+        default=None,
+        pattern=NAME,
+        form=_NAME_FORM,
+    )
     driver: str | None = key(
         "kernel driver that has it, or had it before gpupass bound it",
         default=None,
@@ -243,10 +251,52 @@ class PartitionRule(Rule):
     )
 
 
+_TYPE = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}"
+_TYPE_FORM = "letters, digits, '_', '.' or '-'"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TypeCount:
+    """How many of one type."""
+
+    type: str = key("the type's name", pattern=_TYPE, form=_TYPE_FORM)
+    count: int = key("how many", minimum=0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MdevRule(Rule):
+    """`use: mdev`: mediated devices for domains, as NAME/TYPE-0, NAME/TYPE-1, …"""
+
+    types: tuple[TypeCount, ...] = key("how many of which type: {i915-GVTg_V5_4: 2}", mapping=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VgpuParam:
+    """One thing a vGPU's plugin is told when its guest starts."""
+
+    name: str = key("parameter", pattern=r"[A-Za-z][A-Za-z0-9_.-]{0,62}", form=_TYPE_FORM)
+    value: str = key("value", pattern=r"[A-Za-z0-9_.:/-]{1,63}", form="letters, digits, or one of '_.:/-'")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VgpuRule(Rule):
+    """`use: vgpu`: NVIDIA vGPUs for domains, as NAME/TYPE-0, NAME/TYPE-1, …"""
+
+    types: tuple[TypeCount, ...] = key("how many of which type: {A100-4C: 3, A100-8C: 1}", mapping=True)
+    params: tuple[VgpuParam, ...] = key(
+        "vgpu_params of each, {frame_rate_limiter: 0}", default=(), mapping=True
+    )
+    scheduler: str | None = key(
+        "how they take turns", default=None, choices=("best-effort", "equal-share", "fixed-share")
+    )
+
+
 RULES: dict[Use, type[Rule]] = {
     Use.HOST: HostRule,
     Use.PASSTHROUGH: PassthroughRule,
     Use.SRIOV: SriovRule,
+    Use.MDEV: MdevRule,
+    Use.VGPU: VgpuRule,
     Use.PARTITION: PartitionRule,
 }
 

@@ -12,6 +12,8 @@ class RecordKind(StrEnum):
     ORIGIN = "origin"  # the driver and override it had before the first bind
     CLAIM = "claim"  # handed to a domain and not yet verified clean again
     VFS = "vfs"  # the virtual functions of this one were made by gpupass
+    MDEV = "mdev"  # this mediated device was made by gpupass
+    VGPU = "vgpu"  # the vGPU type of this VF was set by gpupass
     QUARANTINE = "quarantine"  # nobody gets it until a person says so
 
 
@@ -29,8 +31,12 @@ class Record:
     domain: str | None = None  # claim: name …
     uuid: str | None = None  # … and UUID of the domain
     alias: str | None = None  # claim
+    mdev: str | None = None  # mdev, and the claim of one: its UUID
+    part: str | None = None  # mdev, vgpu: what the slot is called …
+    type: str | None = None  # … and its type
     declared: bool = False  # claim: a profile said so, and may unsay it
     vfs: int | None = None  # vfs: how many …
-    autoprobe: bool | None = None  # … and sriov_drivers_autoprobe before
+    autoprobe: bool | None = None  # … sriov_drivers_autoprobe before …
+    script: bool = False  # … and whether NVIDIA's sriov-manage made them
     boot_id: str = ""
     since: str = ""  # ISO 8601, UTC

@@ -1,11 +1,12 @@
 """libvirt's domains, and which device each of them has or wants."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from gpupass.errors import GpupassError
-from gpupass.model.address import Address, parse_address
+from gpupass.model.address import Address
 from gpupass.model.domain import Domain, DomainState
 from gpupass.model.host import User, UserKind
 from gpupass.observe import recorded
@@ -34,6 +35,16 @@ def read_texts(system: System, connect: str) -> tuple[tuple["DomainText", ...], 
         return (), (f"libvirt: {error.message}{hint}",)
 
 
+def read_version(system: System, connect: str) -> tuple[int, int, int] | None:
+    """libvirt's own; None when it cannot be asked."""
+    if system.recorded:
+        return None
+    try:
+        return system.hypervisor(connect).version()
+    except GpupassError:
+        return None
+
+
 def read_domains(system: System, connect: str) -> tuple[tuple[Domain, ...], tuple[str, ...]]:
     texts, unseen = read_texts(system, connect)
     if not texts:
@@ -60,33 +71,20 @@ def read_domains(system: System, connect: str) -> tuple[tuple[Domain, ...], tupl
     return tuple(domains), unseen
 
 
-def users_of(domains: Iterable[Domain], parents: dict[str, Address]) -> dict[Address, tuple[User, ...]]:
-    """Users by address; `parents` says which function a mediated device belongs to."""
-    users: dict[Address, list[User]] = {}
+def users_of(domains: Iterable[Domain], parents: Mapping[str, Address]) -> dict[str, tuple[User, ...]]:
+    """Users by address, and by UUID of a mediated device; `parents` says whose it is."""
+    users: dict[str, list[User]] = {}
     for domain in domains:
-        for kind, hostdevs, mdevs in (
-            (UserKind.DOMAIN, domain.live, domain.live_mdevs),
-            (UserKind.DOMAIN_CONFIG, domain.config, domain.config_mdevs),
-        ):
+        for kind, hostdevs in ((UserKind.DOMAIN, domain.live), (UserKind.DOMAIN_CONFIG, domain.config)):
             for hostdev in hostdevs:
                 user = User(kind=kind, name=domain.name, detail=hostdev.alias or "")
-                users.setdefault(hostdev.address, []).append(user)
-            for mdev in mdevs:
-                if mdev in parents:
-                    user = User(kind=kind, name=domain.name, detail=f"mdev {mdev}")
-                    users.setdefault(parents[mdev], []).append(user)
-    return {address: tuple(found) for address, found in users.items()}
-
-
-def mdev_parents(system: System) -> dict[str, Address]:
-    """UUID of a mediated device → the function that provides it."""
-    parents = {}
-    for uuid in system.names("/sys/bus/mdev/devices"):
-        target = system.target(f"/sys/bus/mdev/devices/{uuid}") or ""
-        address = parse_address(target.rsplit("/", 2)[-2]) if target.count("/") >= 2 else None
-        if address is not None:
-            parents[uuid.lower()] = address
-    return parents
+                if hostdev.address is not None:
+                    users.setdefault(hostdev.address, []).append(user)
+                elif hostdev.mdev is not None and hostdev.mdev in parents:
+                    users.setdefault(hostdev.mdev, []).append(user)
+                    through = replace(user, detail=f"mdev {hostdev.mdev}")
+                    users.setdefault(parents[hostdev.mdev], []).append(through)
+    return {name: tuple(found) for name, found in users.items()}
 
 
 def _recorded(system: System) -> tuple[tuple["DomainText", ...], tuple[str, ...]]:

@@ -1,10 +1,14 @@
-"""DEVICE as people type it, names of the last applied profile included."""
+"""DEVICE or SLOT as people type it, names of the last applied profile included."""
+
+from collections.abc import Iterator
 
 from gpupass.errors import GpupassError, Usage
 from gpupass.model.apply import ApplyEnd
 from gpupass.model.host import Device, Host
 from gpupass.model.select import resolve
+from gpupass.model.slot import Slot
 from gpupass.planner.selection import choose, names_of
+from gpupass.planner.slots import slot_of, slots_of
 from gpupass.profiles import load_profile
 from gpupass.system import System
 from gpupass.system.applies import read_applies
@@ -12,10 +16,39 @@ from gpupass.system.applies import read_applies
 
 def find(system: System, host: Host, text: str) -> Device:
     """Usage when nothing, or more than one device, is called so."""
+    return _find(system, host, text)
+
+
+def find_slot(system: System, host: Host, text: str) -> Slot:
+    """DEVICE, DEVICE/PART, or the UUID of a mediated device. Usage when there is no such slot."""
+    by_uuid = next((slot for slot in _mediated(host) if slot.mdev == text.strip().lower()), None)
+    if by_uuid is not None:
+        return by_uuid
+    name, _, part = text.strip().rpartition("/")
+    device = _find(system, host, text if not name or part.isdecimal() else name)
+    if not name or part.isdecimal():
+        part = ""
+    slot = slot_of(host, device, part)
+    if slot is None:
+        known = ", ".join(slot.name for slot in slots_of(host, device))
+        raise Usage(
+            f"cannot find {text}: {device.address} has {known or 'no slots'}",
+            f"gpupass slots {device.address}",
+        )
+    return slot
+
+
+def _mediated(host: Host) -> Iterator[Slot]:
+    for device in host.devices:
+        if device.detail is not None and device.detail.mdevs:
+            yield from slots_of(host, device)
+
+
+def _find(system: System, host: Host, name: str) -> Device:
     try:
-        return resolve(host, text)
+        return resolve(host, name)
     except Usage:
-        device = _by_profile_name(system, host, text)
+        device = _by_profile_name(system, host, name)
         if device is None:
             raise
         return device

@@ -3,17 +3,19 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
-from gpupass.model.address import Address
+from gpupass.model.address import Address, is_pci
 from gpupass.model.amd import Amd, Gim
 from gpupass.model.domain import Domain
-from gpupass.model.host import Detail, Device, Host, User, UserKind
+from gpupass.model.host import Detail, Device, Host, Mdev, User, UserKind
 from gpupass.model.record import Record
 from gpupass.observe.iommu import read_iommu
+from gpupass.observe.mdev import PARENTS, read_mdevs, read_parents, read_types
 from gpupass.observe.naming import read_names
 from gpupass.observe.pci import Vendor, is_boot_display, read_detail, read_devices
 from gpupass.system import System
 
-Users = Mapping[Address, tuple[User, ...]]
+Users = Mapping[str, tuple[User, ...]]  # by address, and by UUID of a mediated device
+Mdevs = Mapping[Address, tuple[Mdev, ...]]
 Wanted = Callable[[Host], Iterable[Address]]
 
 
@@ -40,22 +42,25 @@ def observe(
     `detail` gets the host with the basics only and says which functions are worth all their facts;
     `connect` None leaves libvirt out; `essentials` are the host's own disks and networks.
     """
-    devices = tuple(read_devices(system))
+    devices = (*read_devices(system), *read_parents(system))
+    mdevs = read_mdevs(system)
     unseen: list[str] = []
     bare = Host(devices=devices)
     wanted = tuple(bare.devices_at(sorted(set(detail(bare)))))
     users: list[Users] = []
+    found: Users
     domains: tuple[Domain, ...] = ()
     if connect is not None:
-        from gpupass.observe.domains import mdev_parents, read_domains, users_of
+        from gpupass.observe.domains import read_domains, users_of
 
         domains, missed = read_domains(system, connect)
         unseen += missed
-        users.append(users_of(domains, mdev_parents(system)))
+        parents = {mdev.uuid: parent for parent, alive in mdevs.items() for mdev in alive}
+        users.append(users_of(domains, parents))
     if processes:
         from gpupass.observe.processes import read_processes
 
-        found, missed = read_processes(system, devices)
+        found, missed = read_processes(system, devices, mdevs)
         unseen += missed
         users.append(found)
     if essentials:
@@ -63,16 +68,21 @@ def observe(
         unseen += missed
         users.append(found)
     users.append(_boot_displays(system, devices))
-    details, missed = _details(system, wanted)
+    details, missed = _details(system, wanted, mdevs, users)
     unseen += missed
     labels = read_names(system, wanted) if names and wanted else {}
-    if any(not _sees_extended(system, address) for address in list(details)[:1]):
+    if any(not _sees_extended(system, address) for address in [*filter(is_pci, details)][:1]):
         unseen.append("ACS and serial numbers of PCI devices: run as root")
     return Host(
-        devices=tuple(_completed(device, details, labels, _joined(device, users)) for device in devices),
+        devices=tuple(
+            _completed(device, details, labels, _joined(device.address, users)) for device in devices
+        ),
         domains=domains,
         iommu=read_iommu(system),
         boot_id=system.boot_id(),
+        machine_id=system.machine_id(),
+        sriov_manage=system.exists("/usr/lib/nvidia/sriov-manage"),
+        libvirt=_libvirt_version(system, connect, devices),
         kernel=(system.read("/proc/sys/kernel/osrelease") or ""),
         available_memory=_available_memory(system),
         records=_records(system) if records else (),
@@ -86,14 +96,16 @@ def _completed(
     detail = details.get(device.address)
     if detail is None and not users:
         return device
-    return replace(device, detail=detail, users=users, name=labels.get(device.ids, ""))
+    return replace(device, detail=detail, users=users, name=labels.get(device.ids, device.name))
 
 
-def _joined(device: Device, sources: Iterable[Users]) -> tuple[User, ...]:
-    return tuple(user for source in sources for user in source.get(device.address, ()))
+def _joined(name: str, sources: Iterable[Users]) -> tuple[User, ...]:
+    return tuple(user for source in sources for user in source.get(name, ()))
 
 
-def _details(system: System, devices: tuple[Device, ...]) -> tuple[dict[Address, Detail], tuple[str, ...]]:
+def _details(
+    system: System, devices: tuple[Device, ...], mdevs: Mdevs, users: Iterable[Users]
+) -> tuple[dict[Address, Detail], tuple[str, ...]]:
     if not devices:
         return {}, ()
     from gpupass.observe.drivers import host_drivers
@@ -102,7 +114,7 @@ def _details(system: System, devices: tuple[Device, ...]) -> tuple[dict[Address,
     drivers = host_drivers(system, devices)
     nvidia, unseen = read_nvidia(system) if any(d.driver == "nvidia" for d in devices) else ({}, ())
     amd, gim = _amd(system, devices)
-    return {
+    details = {
         device.address: read_detail(
             system,
             device,
@@ -113,8 +125,23 @@ def _details(system: System, devices: tuple[Device, ...]) -> tuple[dict[Address,
                 gim=gim.get(device.address),
             ),
         )
+        if is_pci(device.address)
+        else Detail(express=False)
         for device in devices
+    }
+    return {
+        address: _mediated(system, address, detail, mdevs, users) for address, detail in details.items()
     }, unseen
+
+
+def _mediated(
+    system: System, address: Address, detail: Detail, mdevs: Mdevs, users: Iterable[Users]
+) -> Detail:
+    """With the mediated devices it can have and has."""
+    if not system.exists(f"{PARENTS}/{address}"):
+        return detail
+    alive = tuple(replace(mdev, users=_joined(mdev.uuid, users)) for mdev in mdevs.get(address, ()))
+    return replace(detail, mdev_types=tuple(read_types(system, address)), mdevs=alive)
 
 
 def _amd(system: System, devices: tuple[Device, ...]) -> tuple[dict[Address, Amd | None], dict[Address, Gim]]:
@@ -134,13 +161,13 @@ def _sees_extended(system: System, address: Address) -> bool:
     return len(system.read_bytes(f"/sys/bus/pci/devices/{address}/config", limit=256) or b"") > 64
 
 
-def _essentials(system: System, host: Host) -> tuple[dict[Address, tuple[User, ...]], tuple[str, ...]]:
+def _essentials(system: System, host: Host) -> tuple[Users, tuple[str, ...]]:
     from gpupass.observe.disks import read_disk_users
     from gpupass.observe.networks import read_network_users
 
     disks, unseen = read_disk_users(system, host.devices)
     networks = read_network_users(system)
-    found: dict[Address, tuple[User, ...]] = {}
+    found: dict[str, tuple[User, ...]] = {}
     for device in host.devices:
         users = (*disks.get(device.address, ()), *networks.get(device.address, ()))
         if users and not device.is_bridge:
@@ -162,6 +189,17 @@ def _records(system: System) -> tuple[Record, ...]:
     from gpupass.system.state import read_records
 
     return read_records(system.state)
+
+
+def _libvirt_version(
+    system: System, connect: str | None, devices: tuple[Device, ...]
+) -> tuple[int, int, int] | None:
+    """Only where a VF is there that an older libvirt would not take."""
+    if connect is None or not any(device.own_vfio for device in devices):
+        return None
+    from gpupass.observe.domains import read_version
+
+    return read_version(system, connect)
 
 
 def _available_memory(system: System) -> int | None:

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 
 from gpupass.model.address import Address, parse_address
 from gpupass.model.amd import Amd, Gim
-from gpupass.model.host import Acs, Bar, Detail, Device, Link, MdevType, Nvidia, Sriov
+from gpupass.model.host import Acs, Bar, Detail, Device, Link, Nvidia, Sriov
 from gpupass.model.intel import Intel
 from gpupass.observe.config_space import read_config_space
 from gpupass.observe.intel import DRIVERS, read_intel
 from gpupass.observe.uevent import parse_uevent
+from gpupass.observe.vgpu import read_vgpu
 from gpupass.system import System
 
 DEVICES = "/sys/bus/pci/devices"
@@ -46,7 +47,14 @@ def _basics(system: System, address: Address, path: str, slots: dict[str, str]) 
         parent=_parent(system, path),
         physfn=parse_address(physfn) if physfn else None,
         slot=slots.get(address.rpartition(".")[0]),
+        own_vfio=_lends_itself(system, path, event.get("DRIVER"), physfn),
     )
+
+
+def _lends_itself(system: System, path: str, driver: str | None, physfn: str | None) -> bool:
+    """A VF that its own driver registers with VFIO, as libvirt sees it since 9.7 (virpci.c)."""
+    vendors = driver is not None and physfn is not None and not driver.replace("-", "_").endswith("vfio_pci")
+    return vendors and system.exists(f"{path}/vfio-dev")
 
 
 def _parent(system: System, path: str) -> Address | None:
@@ -94,8 +102,7 @@ def read_detail(system: System, device: Device, vendor: Vendor) -> Detail:
         power_state=system.read(f"{path}/power_state"),
         runtime_status=system.read(f"{path}/power/runtime_status"),
         sriov=sriov,
-        mdev_types=tuple(_mdev_types(system, f"{path}/mdev_supported_types")),
-        mdevs=_mdevs(system, path),
+        vgpu=read_vgpu(system, path),
         serial=config.serial,
         acs=config.acs if config.known_extended else Acs.UNKNOWN,
         multifunction=config.multifunction,
@@ -204,18 +211,3 @@ def _sriov(system: System, path: str) -> Sriov | None:
         stride=_number(system.read(f"{path}/sriov_stride")),
         vf_device=_hex(system.read(f"{path}/sriov_vf_device")),
     )
-
-
-def _mdev_types(system: System, path: str) -> Iterator[MdevType]:
-    for name in system.names(path):
-        yield MdevType(
-            id=name,
-            name=system.read(f"{path}/{name}/name") or name,
-            available=_number(system.read(f"{path}/{name}/available_instances")) or 0,
-            device_api=system.read(f"{path}/{name}/device_api") or "",
-        )
-
-
-def _mdevs(system: System, path: str) -> tuple[str, ...]:
-    """mdev devices are directories of their parent, named by their UUID."""
-    return tuple(name for name in system.names(path) if len(name) == 36 and name.count("-") == 4)

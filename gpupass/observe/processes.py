@@ -1,12 +1,12 @@
 """Which host processes hold which device: nodes of the VFIO, DRM, accelerator and NVIDIA drivers."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from gpupass.model.address import Address, parse_address
-from gpupass.model.host import Device, User, UserKind
+from gpupass.model.host import Device, Mdev, User, UserKind
 from gpupass.observe import recorded
 from gpupass.system import System
 
@@ -18,14 +18,18 @@ _NODES = ("/dev/vfio/", "/dev/nvidia", "/dev/dri/", "/dev/accel/")
 
 
 def read_processes(
-    system: System, devices: Iterable[Device]
-) -> tuple[dict[Address, tuple[User, ...]], tuple[str, ...]]:
-    """Users by address, and what could not be seen."""
+    system: System, devices: Iterable[Device], mdevs: Mapping[Address, tuple[Mdev, ...]]
+) -> tuple[dict[str, tuple[User, ...]], tuple[str, ...]]:
+    """Users by address, and by UUID of a mediated device; and what could not be seen."""
     found, unseen = read_holders(system)
     if not found:
         return {}, unseen
     nodes = _nodes(system, devices)
-    users: dict[Address, list[User]] = {}
+    for parent, alive in mdevs.items():
+        for mdev in alive:
+            for node in _mdev_nodes(system, mdev):
+                nodes[node] = [mdev.uuid, parent]
+    users: dict[str, list[User]] = {}
     for holder in found:
         user = User(
             kind=UserKind.PROCESS,
@@ -69,9 +73,15 @@ def _order(user: User) -> tuple[int, str]:
     return (user.pid or 0, user.detail)
 
 
-def _nodes(system: System, devices: Iterable[Device]) -> dict[str, list[Address]]:
+def _mdev_nodes(system: System, mdev: Mdev) -> Iterator[str]:
+    yield f"/dev/vfio/{mdev.group}"
+    for name in system.names(f"/sys/bus/mdev/devices/{mdev.uuid}/vfio-dev"):
+        yield f"/dev/vfio/devices/{name}"
+
+
+def _nodes(system: System, devices: Iterable[Device]) -> dict[str, list[str]]:
     """Device node → the functions it stands for; a VFIO group stands for all its members."""
-    nodes: dict[str, list[Address]] = {}
+    nodes: dict[str, list[str]] = {}
     for device in devices:
         if device.group is not None and device.on_vfio:
             nodes.setdefault(f"/dev/vfio/{device.group}", []).append(device.address)

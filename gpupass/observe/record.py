@@ -15,6 +15,7 @@ from gpupass.model.encode import SCHEMA, encode
 from gpupass.observe import intel, recorded
 from gpupass.observe.amd import AMD_FILES, GIM_FILES, TOPOLOGY
 from gpupass.observe.drivers import DRIVERS, MODPROBE, pci_aliases, read_blacklist, read_modalias
+from gpupass.observe.mdev import DEFINITIONS, MDEVS, PARENTS
 from gpupass.observe.naming import read_names
 from gpupass.observe.nvidia import read_answers, spell_answers
 from gpupass.observe.pci import DEVICES, read_devices
@@ -87,17 +88,32 @@ def _functions(store: Store, system: System) -> None:
                 store.link(f"{path}/{name}")
             elif re.fullmatch(r"resource\d_resize", name):
                 store.file(f"{path}/{name}", limit=4096)
-        for kind in system.names(f"{path}/mdev_supported_types"):
-            for name in ("name", "available_instances", "device_api", "description"):
-                store.file(f"{path}/mdev_supported_types/{kind}/{name}", limit=4096)
+        for name in ("current_vgpu_type", "creatable_vgpu_types", "vgpu_params"):
+            store.file(f"{path}/nvidia/{name}", limit=1 << 16)
+        for name in system.names(f"{path}/vfio-dev"):
+            store.directory(f"{system.resolve(path)}/vfio-dev/{name}")
         if device.driver in intel.DRIVERS:
             _shares(store, system, device.address)
     for node in system.names(TOPOLOGY):
         store.file(f"{TOPOLOGY}/{node}/properties")
-    for uuid in system.names("/sys/bus/mdev/devices"):
-        store.link(f"/sys/bus/mdev/devices/{uuid}")
+    _mdevs(store, system)
     for slot in system.names("/sys/bus/pci/slots"):
         store.file(f"/sys/bus/pci/slots/{slot}/address")
+
+
+def _mdevs(store: Store, system: System) -> None:
+    for parent in system.names(PARENTS):
+        store.link(f"{PARENTS}/{parent}")
+        types = f"{system.resolve(f'{PARENTS}/{parent}')}/mdev_supported_types"
+        for kind in system.names(types):
+            for name in ("name", "available_instances", "device_api", "description"):
+                store.file(f"{types}/{kind}/{name}", limit=4096)
+        for uuid in system.names(f"{DEFINITIONS}/{parent}"):
+            store.text(f"{DEFINITIONS}/{parent}/{uuid}", "")  # that there is one is all
+    for uuid in system.names(MDEVS):
+        store.link(f"{MDEVS}/{uuid}")
+        for name in ("iommu_group", "mdev_type"):
+            store.link(f"{MDEVS}/{uuid}/{name}")
 
 
 def _shares(store: Store, system: System, address: Address) -> None:

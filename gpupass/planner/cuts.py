@@ -1,9 +1,9 @@
 """How a rule cuts its device, and what other methods have left on it; pure. One line for each method."""
 
-from gpupass.methods import amd, gim, intel, sriov
+from gpupass.methods import amd, gim, intel, mdev, sriov, vgpu
 from gpupass.model.host import Device, Host
 from gpupass.model.plan import Plan
-from gpupass.model.profile import PartitionRule, Rule, SriovRule
+from gpupass.model.profile import MdevRule, PartitionRule, Rule, SriovRule, VgpuRule
 
 
 def cut_plan(host: Host, device: Device, rule: Rule) -> Plan:
@@ -15,21 +15,27 @@ def cut_plan(host: Host, device: Device, rule: Rule) -> Plan:
             return intel.cut(host, device, rule)
         case SriovRule():
             return sriov.cut(host, device, rule)
+        case MdevRule():
+            return mdev.cut(host, device, rule)
+        case VgpuRule():
+            return vgpu.cut(host, device, rule)
         case PartitionRule():
             return amd.cut(host, device, rule)
         case _:
             return Plan(title=f"cut {device.address}")
 
 
-def uncut_plan(host: Host, device: Device, rule: Rule) -> Plan:
+def uncut_plans(host: Host, device: Device, rule: Rule) -> tuple[Plan, ...]:
     """What takes away the slots of other methods than the rule's, as far as gpupass has made them."""
-    match rule:
-        case SriovRule():
-            return Plan(title=f"uncut {device.address}")
-        case _ if device.driver == gim.MODULE:
-            return gim.uncut(host, device, rule)
-        case _:
-            return intel.uncut(host, device, rule)
+    if isinstance(rule, VgpuRule):
+        return ()
+    plans = [vgpu.uncut(host, device, rule)]
+    if not isinstance(rule, MdevRule):
+        plans.append(mdev.uncut(host, device, rule))
+    if not isinstance(rule, SriovRule):
+        functions = gim if device.driver == gim.MODULE else intel
+        plans.append(functions.uncut(host, device, rule))
+    return tuple(plans)
 
 
 def company(host: Host, device: Device) -> tuple[Device, ...]:

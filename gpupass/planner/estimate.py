@@ -15,9 +15,12 @@ from gpupass.model.plan import (
     ReloadModule,
     ResetDevice,
     SetAttribute,
+    SetMdev,
     SetMemoryPartition,
     SetPersistence,
     SetVfs,
+    SetVgpuParams,
+    SetVgpuType,
     Step,
     WriteFile,
     WriteRecord,
@@ -32,13 +35,15 @@ def seconds(step: Step) -> float:
             return 1.0 if step.driver is None or step.driver.startswith("vfio") else 5.0
         case SetVfs():
             return 2.0
+        case SetMdev() | SetVgpuType():
+            return 1.0
         case ResetDevice():
             return 1.0
         case AttachDevice():
             return 2.0
         case DetachDevice():
             return 3.0
-        case LoadModule() | SetPersistence() | AwaitRelease():
+        case LoadModule() | SetPersistence() | SetVgpuParams() | AwaitRelease():
             return 0.5
         case Refresh():
             return 30.0

@@ -5,7 +5,8 @@ from dataclasses import replace
 
 from gpupass.methods.passthrough import VFIO
 from gpupass.methods.sriov import made_by_us
-from gpupass.model.address import Address
+from gpupass.methods.vgpu import made
+from gpupass.model.address import Address, is_pci
 from gpupass.model.host import Device, Host
 from gpupass.model.intel import Intel, Knob
 from gpupass.model.profile import (
@@ -13,6 +14,7 @@ from gpupass.model.profile import (
     MEMORIES,
     Attachment,
     HostRule,
+    MdevRule,
     PartitionRule,
     PassthroughRule,
     Profile,
@@ -21,12 +23,15 @@ from gpupass.model.profile import (
     Share,
     SriovRule,
     Turn,
+    TypeCount,
     Vf,
     VfDriver,
     VfShare,
+    VgpuRule,
 )
 from gpupass.model.record import RecordKind
-from gpupass.planner.handover import holder_of
+from gpupass.planner.lending import holder
+from gpupass.planner.slots import slots_of
 
 _MIB = 1 << 20
 
@@ -44,6 +49,7 @@ def worth_telling(host: Host) -> tuple[Device, ...]:
         and (
             device.is_gpu
             or device.address in remembered | lent | cut
+            or device.facts.mdevs
             or (device.on_vfio and not any(member.is_gpu for member in host.group_of(device)))
         )
     )
@@ -89,10 +95,17 @@ def _rule(host: Host, device: Device, name: str, take_over: bool) -> Rule:
             allow_boot_display=boot_display,
             take_over=take_over,
         )
+    vgpus = made(host, device) if not device.facts.mdev_types else ()
+    if vgpus:
+        types = _counts([one.type for one in vgpus])
+        return VgpuRule(name=name, select=select, types=types, take_over=take_over)
     if sriov is not None and sriov.enabled:
         vf = _vf(host.devices_at(sriov.vfs), sriov.autoprobe)
         vf, pf = _shares(device.facts.intel, sriov.enabled, vf)
         return SriovRule(name=name, select=select, vfs=sriov.enabled, vf=vf, pf=pf, take_over=take_over)
+    if device.facts.mdevs:
+        kinds = [mdev.type for mdev in device.facts.mdevs]
+        return MdevRule(name=name, select=select, types=_counts(kinds), take_over=take_over)
     amd = device.facts.amd
     if amd is not None and amd.compute in COMPUTES:
         memory = amd.memory if amd.memory in MEMORIES else None
@@ -109,7 +122,11 @@ def _select(device: Device) -> Select:
     nvidia = device.facts.nvidia
     if nvidia is not None:
         return Select(uuid=nvidia.uuid)
-    return Select(address=device.address)
+    return Select(address=device.address) if is_pci(device.address) else Select(parent=device.address)
+
+
+def _counts(types: list[str]) -> tuple[TypeCount, ...]:
+    return tuple(TypeCount(type=name, count=types.count(name)) for name in dict.fromkeys(types))
 
 
 def _vf(vfs: tuple[Device, ...], autoprobe: bool) -> Vf:
@@ -158,14 +175,10 @@ def _common(values: list[int | None]) -> int | None:
 
 
 def _attachments(host: Host, device: Device, name: str) -> Iterator[Attachment]:
-    owner = holder_of(host, device) if device.on_vfio else None
-    if owner is not None:
-        yield Attachment(domain=owner.name, device=name)
-    sriov = device.facts.sriov
-    for number, vf in enumerate(host.devices_at(sriov.vfs) if sriov is not None else ()):
-        owner = holder_of(host, vf)
+    for slot in slots_of(host, device):
+        owner = holder(host, slot) if slot.part or device.on_vfio else None
         if owner is not None:
-            yield Attachment(domain=owner.name, device=f"{name}/vf{number}")
+            yield Attachment(domain=owner.name, device=f"{name}/{slot.part}" if slot.part else name)
 
 
 def made_elsewhere(host: Host, devices: Iterable[Device]) -> Iterator[str]:
@@ -174,3 +187,6 @@ def made_elsewhere(host: Host, devices: Iterable[Device]) -> Iterator[str]:
         sriov = device.facts.sriov
         if sriov is not None and sriov.enabled and made_by_us(host, device) is None:
             yield f"{device.address} has {sriov.enabled} virtual functions that gpupass did not make"
+        for mdev in device.facts.mdevs:
+            if host.record_of_this_boot(RecordKind.MDEV, device.address, mdev.uuid) is None:
+                yield f"{device.address} has a mediated device {mdev.uuid} that gpupass did not make"

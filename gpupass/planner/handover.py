@@ -3,6 +3,7 @@
 from gpupass.hotplug.cleaning import cleaning
 from gpupass.hotplug.hostdev_xml import alias_of
 from gpupass.hotplug.preflight import attach_findings, detach_findings
+from gpupass.methods import vgpu
 from gpupass.methods.passthrough import (
     VFIO,
     endpoints,
@@ -56,7 +57,13 @@ def attach_plan(host: Host, domain: Domain, device: Device, connect: str) -> Pla
     return Plan(
         title=title,
         steps=(*bind.steps, *clean, *_hand_over(host, domain, device, members, connect)),
-        findings=(*bind.findings, *held, *attach_findings(host, device, members, domain), *unresettable),
+        findings=(
+            *bind.findings,
+            *held,
+            *vgpu.lend_findings(host, device),
+            *attach_findings(host, device, members, domain),
+            *unresettable,
+        ),
         devices=devices,
     )
 
@@ -168,18 +175,21 @@ def _take_back(
     host: Host, domain: Domain, device: Device, members: tuple[Device, ...], connect: str
 ) -> tuple[Step, ...]:
     mine = {member.address for member in members}
-    held = sorted((h for h in domain.live if h.address in mine), key=lambda h: (h.unassigned, h.address))
+    held = sorted(
+        ((h.address, h) for h in domain.live if h.address is not None and h.address in mine),
+        key=lambda pair: (pair[1].unassigned, pair[0]),
+    )
     detaches = tuple(
         DetachDevice(
-            address=hostdev.address,
+            address=address,
             domain=domain.name,
             uuid=domain.uuid,
-            alias=hostdev.alias or alias_of(hostdev.address),
+            alias=hostdev.alias or alias_of(address),
             exposed=not hostdev.unassigned,
             connect=connect,
-            why="asked for" if hostdev.address == device.address else "same IOMMU group",
+            why="asked for" if address == device.address else "same IOMMU group",
         )
-        for hostdev in held
+        for address, hostdev in held
     )
     return (*detaches, *_clean(host, members, device)) if detaches or _claimed(host, members) else ()
 
@@ -201,4 +211,5 @@ def _clean(
         if device.group is not None
         else ()
     )
-    return (*waits, *resets, *claims)
+    renewals = (step for member in members if member.own_vfio for step in vgpu.anew(host, member))
+    return (*waits, *resets, *renewals, *claims)

@@ -11,7 +11,7 @@ from gpupass.methods.sriov import vf_address
 from gpupass.model.address import Address
 from gpupass.model.amd import Amd
 from gpupass.model.domain import Domain, Hostdev
-from gpupass.model.host import Detail, Device, Host, User, UserKind
+from gpupass.model.host import Detail, Device, Host, Mdev, User, UserKind
 from gpupass.model.intel import Intel
 from gpupass.model.plan import (
     AttachDevice,
@@ -24,9 +24,12 @@ from gpupass.model.plan import (
     ReloadModule,
     ResetDevice,
     SetAttribute,
+    SetMdev,
     SetMemoryPartition,
     SetPersistence,
     SetVfs,
+    SetVgpuParams,
+    SetVgpuType,
     Step,
     WriteFile,
     WriteRecord,
@@ -45,18 +48,24 @@ def _after(host: Host, step: Step) -> Host:
             return _change(host, step.address, lambda device: _bound(device, step))
         case SetVfs():
             return _with_vfs(host, step)
+        case SetMdev():
+            return _change(host, step.address, lambda device: _with_mdev(device, step))
+        case SetVgpuType():
+            return _change(host, step.address, lambda device: _with_type(device, step.id))
+        case SetVgpuParams():
+            return _change(host, step.address, lambda device: _with_params(device, step))
         case SetPersistence():
             return _change(host, step.address, lambda device: _persistent(device, step.on))
         case WriteRecord():
-            others = (r for r in host.records if (r.kind, r.address) != (step.kind, step.address))
+            about = (step.kind, step.address, step.mdev)
+            others = (r for r in host.records if (r.kind, r.address, r.mdev) != about)
             return replace(host, records=(*others, *([step.record] if step.record else [])))
         case AttachDevice():
-            user = User(kind=UserKind.DOMAIN, name=step.domain, detail=step.alias)
-            host = _change(host, step.address, lambda device: replace(device, users=(*device.users, user)))
+            host = _change(host, step.address, lambda device: _lent(device, step))
             return _in_domain(host, step.uuid, lambda domain: _with(domain, step))
         case DetachDevice():
-            host = _change(host, step.address, lambda device: _released(device, step.domain))
-            return _in_domain(host, step.uuid, lambda domain: _without(domain, step.address))
+            host = _change(host, step.address, lambda device: _returned(device, step))
+            return _in_domain(host, step.uuid, lambda domain: _without(domain, step))
         case LoadModule() | ResetDevice() | AwaitRelease() | WriteFile() | EnableUnit() | Refresh():
             return host
         case SetAttribute():  # nothing that a later step depends on
@@ -114,11 +123,56 @@ def _persistent(device: Device, on: bool) -> Device:
     return replace(device, detail=replace(device.facts, nvidia=replace(nvidia, persistence=on)))
 
 
-def _released(device: Device, domain: str) -> Device:
+def _with_mdev(device: Device, step: SetMdev) -> Device:
+    """How many more there can be is known for types of which there was one left, and for no other."""
+    others = tuple(mdev for mdev in device.facts.mdevs if mdev.uuid != step.uuid)
+    mdevs = (*others, Mdev(uuid=step.uuid, type=step.type)) if step.present else others
+    return replace(device, detail=replace(device.facts, mdevs=mdevs))
+
+
+def _with_type(device: Device, type_id: int) -> Device:
+    vgpu = device.facts.vgpu
+    if vgpu is None:
+        return device
+    return replace(device, detail=replace(device.facts, vgpu=replace(vgpu, current=type_id)))
+
+
+def _with_params(device: Device, step: SetVgpuParams) -> Device:
+    vgpu = device.facts.vgpu
+    if vgpu is None:
+        return device
+    return replace(device, detail=replace(device.facts, vgpu=replace(vgpu, params=step.params)))
+
+
+def _lent(device: Device, step: AttachDevice) -> Device:
+    user = User(kind=UserKind.DOMAIN, name=step.domain, detail=step.alias)
+    if step.mdev is None:
+        return replace(device, users=(*device.users, user))
+    through = replace(user, detail=f"mdev {step.mdev}")
+    return _change_mdev(
+        replace(device, users=(*device.users, through)), step.mdev, lambda users: (*users, user)
+    )
+
+
+def _returned(device: Device, step: DetachDevice) -> Device:
     """With the domain its QEMU lets go, too."""
+    if step.mdev is None:
+        return replace(device, users=_released(device.users, step.domain))
+    through = User(kind=UserKind.DOMAIN, name=step.domain, detail=f"mdev {step.mdev}")
+    users = tuple(user for user in device.users if user != through)
+    return _change_mdev(replace(device, users=users), step.mdev, lambda users: _released(users, step.domain))
+
+
+def _released(users: tuple[User, ...], domain: str) -> tuple[User, ...]:
     gone = (UserKind.DOMAIN, UserKind.PROCESS)
-    users = tuple(u for u in device.users if u.kind not in gone or (u.kind is gone[0] and u.name != domain))
-    return replace(device, users=users)
+    return tuple(u for u in users if u.kind not in gone or (u.kind is gone[0] and u.name != domain))
+
+
+def _change_mdev(device: Device, uuid: str, change: Callable[[tuple[User, ...]], tuple[User, ...]]) -> Device:
+    mdevs = tuple(
+        replace(mdev, users=change(mdev.users)) if mdev.uuid == uuid else mdev for mdev in device.facts.mdevs
+    )
+    return replace(device, detail=replace(device.facts, mdevs=mdevs))
 
 
 def _in_domain(host: Host, uuid: str, change: Callable[[Domain], Domain]) -> Host:
@@ -126,7 +180,8 @@ def _in_domain(host: Host, uuid: str, change: Callable[[Domain], Domain]) -> Hos
 
 
 def _with(domain: Domain, step: AttachDevice) -> Domain:
-    hostdev = Hostdev(address=step.address, alias=step.alias, unassigned=not step.exposed)
+    address = step.address if step.mdev is None else None
+    hostdev = Hostdev(address=address, mdev=step.mdev, alias=step.alias, unassigned=not step.exposed)
     free = next((port for port in domain.ports if port.hotplug and not port.occupied), None)
     ports = domain.ports
     if step.exposed and free is not None:
@@ -135,8 +190,9 @@ def _with(domain: Domain, step: AttachDevice) -> Domain:
     return replace(domain, live=(*domain.live, hostdev), ports=ports)
 
 
-def _without(domain: Domain, address: Address) -> Domain:
-    gone = next((hostdev for hostdev in domain.live if hostdev.address == address), None)
+def _without(domain: Domain, step: DetachDevice) -> Domain:
+    address = step.address if step.mdev is None else None
+    gone = next((h for h in domain.live if (h.address, h.mdev) == (address, step.mdev)), None)
     if gone is None:
         return domain
     bus = int(gone.guest.split(":")[1], 16) if gone.guest else None

@@ -3,12 +3,14 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
+from gpupass.methods import vgpu
 from gpupass.methods.passthrough import endpoints
 from gpupass.methods.sriov import made_by_us
 from gpupass.model.host import Device, Host
 from gpupass.model.plan import Plan, Step, WriteRecord
 from gpupass.model.record import Record, RecordKind
 from gpupass.planner.handover import holder_of
+from gpupass.planner.mediated import mdev_holder
 
 
 def adopt_plan(host: Host, device: Device) -> Plan:
@@ -23,8 +25,18 @@ def _adoptions(host: Host, device: Device) -> Iterator[Step]:
     functions = (*endpoints(host, device), *(host.devices_at(sriov.vfs) if sriov is not None else ()))
     if sriov is not None and sriov.enabled and made_by_us(host, device) is None:
         yield _remember(host, device, RecordKind.VFS, vfs=sriov.enabled, autoprobe=True)
+    for one in vgpu.made(host, device):
+        if one.record is None:
+            kind = RecordKind.VGPU if one.mdev is None else RecordKind.MDEV
+            uuid = one.mdev.uuid if one.mdev is not None else None
+            yield _remember(host, one.vf, kind, mdev=uuid, type=one.type)
+            yield from _claims(host, one.vf, uuid)
     for function in functions:
-        if function.on_vfio and host.record_of_this_boot(RecordKind.ORIGIN, function.address) is None:
+        if (
+            function.on_vfio
+            and not function.own_vfio
+            and host.record_of_this_boot(RecordKind.ORIGIN, function.address) is None
+        ):
             yield _remember(host, function, RecordKind.ORIGIN, driver=function.facts.host_driver)
         owner = holder_of(host, function)
         if owner is not None and host.record(RecordKind.CLAIM, function.address) is None:
@@ -32,6 +44,19 @@ def _adoptions(host: Host, device: Device) -> Iterator[Step]:
             yield _remember(host, function, RecordKind.CLAIM, domain=owner.name, uuid=owner.uuid, alias=alias)
 
 
-def _remember(host: Host, device: Device, kind: RecordKind, **facts: object) -> WriteRecord:
-    record = replace(Record(kind=kind, address=device.address, boot_id=host.boot_id), **facts)  # type: ignore[arg-type]
-    return WriteRecord(kind=kind, address=device.address, record=record, why="adopted")
+def _claims(host: Host, parent: Device, mdev: str | None) -> Iterator[Step]:
+    """Of a mediated device; a vGPU that is a function is claimed like others."""
+    owner = mdev_holder(host, mdev) if mdev is not None else None
+    if owner is not None and host.record(RecordKind.CLAIM, parent.address, mdev) is None:
+        alias = next((h.alias for h in owner.live if h.mdev == mdev), None)
+        yield _remember(
+            host, parent, RecordKind.CLAIM, mdev=mdev, domain=owner.name, uuid=owner.uuid, alias=alias
+        )
+
+
+def _remember(
+    host: Host, device: Device, kind: RecordKind, mdev: str | None = None, **facts: object
+) -> WriteRecord:
+    record = Record(kind=kind, address=device.address, mdev=mdev, boot_id=host.boot_id)
+    record = replace(record, **facts)  # type: ignore[arg-type]
+    return WriteRecord(kind=kind, address=device.address, mdev=mdev, record=record, why="adopted")

@@ -13,9 +13,11 @@ from gpupass.model.plan import Disruption, Finding, HostPlan, Plan, Step, WriteR
 from gpupass.model.profile import HostRule, PartitionRule, PassthroughRule, Profile, Rule, SriovRule, use_of
 from gpupass.model.record import RecordKind
 from gpupass.model.slot import Slot
-from gpupass.planner.cuts import changed_with, cut_plan, uncut_plan
-from gpupass.planner.handover import attach_plan, clean_plan, detach_plan, holder_of, unbind_plan
+from gpupass.planner import lending
+from gpupass.planner.cuts import changed_with, cut_plan, uncut_plans
+from gpupass.planner.handover import clean_plan, unbind_plan
 from gpupass.planner.imagine import imagine
+from gpupass.planner.lending import holder
 from gpupass.planner.parts import parts_of
 from gpupass.planner.selection import Chosen, Wanted, attachments, choose
 from gpupass.planner.slots import slots_of
@@ -76,6 +78,7 @@ class _Draft:
     foreign: list[str] = field(default_factory=list)
     devices: dict[Address, None] = field(default_factory=dict)
     refused: set[str] = field(default_factory=set)
+    unmade: set[str] = field(default_factory=set)  # some of their slots can be told only by a fresh look
 
     def plan(self) -> Plan:
         for phase in (self._detach, self._unbind, self._cut, self._bind, self._attach):
@@ -125,33 +128,31 @@ class _Draft:
     def _detach(self, one: Chosen) -> None:
         self.devices |= dict.fromkeys(member.address for member in self.host.group_of(self._now(one)))
         for slot in self._slots(one):
-            device = self.host.device(slot.device) or one.device
-            owner = holder_of(self.host, device)
+            owner = holder(self.host, slot)
             if owner is None:
                 continue
             target = self._domain_for(one, slot.part)
-            claim = self.host.record(RecordKind.CLAIM, device.address)
+            claim = self.host.record(RecordKind.CLAIM, slot.device, slot.mdev)
             ours = claim is not None and claim.uuid == owner.uuid
+            what = slot.mdev or slot.device
             if target is not None and not _must_be_free(one.rule, slot.part):
                 receiver = self.host.domain(target)
                 if receiver is None or receiver.uuid == owner.uuid or not receiver.active:
                     continue
             unsaid = ours and claim is not None and claim.declared and not self.devices_only
             if target is None and not unsaid and not _must_be_free(one.rule, slot.part):
-                self.foreign.append(
-                    f"{device.address} is with {owner.name}, which the profile does not speak of"
-                )
+                self.foreign.append(f"{what} is with {owner.name}, which the profile does not speak of")
                 continue
             if not ours and not one.rule.take_over:
                 self.findings.append(
                     Finding(
-                        message=f"{device.address} is with {owner.name}, and gpupass did not give it to it",
-                        remedy=f"gpupass adopt {device.address}, or take-over: true for {one.rule.name}",
+                        message=f"{what} is with {owner.name}, and gpupass did not give it to it",
+                        remedy=f"gpupass adopt {slot.device}, or take-over: true for {one.rule.name}",
                     )
                 )
                 continue
-            self.disruptions.append(Disruption(victim=f"domain {owner.name}", loses=device.address))
-            self._add(detach_plan(self.host, owner, device, self.connect))
+            self.disruptions.append(Disruption(victim=f"domain {owner.name}", loses=what))
+            self._add(lending.detach(self.host, owner, slot, self.connect))
 
     def _unbind(self, one: Chosen) -> None:
         device = self._now(one)
@@ -176,12 +177,15 @@ class _Draft:
 
     def _cut(self, one: Chosen) -> None:
         """What other methods left goes first. Who loses something and has a rule of its own knows of it."""
-        self._add(uncut_plan(self.host, self._now(one), one.rule))
+        for plan in uncut_plans(self.host, self._now(one), one.rule):
+            self._add(plan)
         plan = cut_plan(self.host, self._now(one), one.rule)
         others = (other for other in self.chosen if other != one and type(other.rule) is type(one.rule))
         named = {str(other.device.address) for other in others}
         told = tuple(loss for loss in plan.disruptions if loss.victim not in named)
         self._add(replace(plan, disruptions=told))
+        if plan.waits:
+            self.unmade.add(one.name)
 
     def _bind(self, one: Chosen) -> None:
         device = self._now(one)
@@ -205,15 +209,15 @@ class _Draft:
                 continue
             name = want.attachment.domain
             slot = slots.get(want.part)
-            device = self.host.device(slot.device) if slot is not None else None
             domain = self.host.domain(name)
-            if device is None and self._will_be(one, want.part):
+            if slot is None and self._will_be(one, want.part):
                 self.waits.append(f"{want.attachment.device} is not made yet: {name} gets it then")
-            elif device is None:
+            elif slot is None:
+                known = ", ".join(part for part in slots if part)
                 self.findings.append(
                     Finding(
                         message=f"{want.attachment.device} is not there, and {name} is to have it",
-                        remedy=f"gpupass show {one.device.address}",
+                        remedy=f"{one.name} has {known}" if known else f"gpupass show {one.device.address}",
                     )
                 )
             elif domain is None:
@@ -226,17 +230,18 @@ class _Draft:
             elif not domain.active:
                 self.waits.append(f"{name} is not running: {want.attachment.device} is attached when it does")
             else:
-                self._add(_declared(attach_plan(self.host, domain, device, self.connect)))
+                self._add(_declared(lending.attach(self.host, domain, slot, self.connect)))
 
     def _will_be(self, one: Chosen, part: str) -> bool:
-        """A PF without VFs need not know where they will be."""
+        """What is made tells its names first; and a PF without VFs need not know where they will be."""
         sriov = self._now(one).facts.sriov
-        return part in map(vf_part, range(sriov.enabled if sriov is not None else 0))
+        vfs = map(vf_part, range(sriov.enabled if sriov is not None else 0))
+        return one.name in self.unmade or part in vfs
 
 
 def _must_be_free(rule: Rule, part: str) -> bool:
-    """The host works with it itself: no domain can have the function."""
-    return not part and isinstance(rule, HostRule | SriovRule | PartitionRule)
+    """The host works with it itself, or has cut it: no domain can have the function."""
+    return not part and not isinstance(rule, PassthroughRule)
 
 
 def _declared(plan: Plan) -> Plan:

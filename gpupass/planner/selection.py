@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 
 from gpupass.errors import Usage
 from gpupass.methods.sriov import vf_part
-from gpupass.model.address import Address
+from gpupass.model.address import Address, is_pci
 from gpupass.model.host import Device, Host
 from gpupass.model.profile import Attachment, PassthroughRule, Place, Profile, Rule, Select, use_of
 from gpupass.model.select import card_in_slot, drivers_of, serials_of, uuid_of
@@ -128,6 +128,8 @@ def _by_address(attachment: Attachment, chosen: dict[Address, Chosen], host: Hos
 
 def _near(select: Select, host: Host) -> Iterable[Device]:
     """By what every look knows: address, slot, vendor, class."""
+    if select.parent is not None:
+        return host.devices_at((Address(select.parent),))
     if select.address is not None:
         devices: Iterable[Device] = host.devices_at((select.address,))
     elif select.slot is not None:
@@ -138,7 +140,7 @@ def _near(select: Select, host: Host) -> Iterable[Device]:
 
 
 def _could_fit(select: Select, device: Device) -> bool:
-    if device.is_bridge or device.physfn is not None:
+    if device.is_bridge or device.physfn is not None or not is_pci(device.address):
         return False
     named = (select.address, select.slot, select.uuid, select.serial, select.class_)
     if all(part is None for part in named) and not device.is_gpu:

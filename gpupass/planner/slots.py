@@ -1,8 +1,8 @@
-"""The slots of a device as it is; pure."""
+"""The slots of a device as it is; pure. One line for each method."""
 
 from collections.abc import Iterator
 
-from gpupass.methods import amd, passthrough, sriov
+from gpupass.methods import amd, mdev, passthrough, sriov, vgpu
 from gpupass.model.host import Device, Host
 from gpupass.model.slot import Slot
 
@@ -18,6 +18,11 @@ def slot_of(host: Host, device: Device, part: str) -> Slot | None:
 
 
 def _slots(host: Host, device: Device) -> Iterator[Slot]:
-    yield passthrough.slot(device)
-    yield from sriov.slots(host, device)
+    if passthrough.can_be_lent(device):
+        yield passthrough.slot(device)
+    cut = tuple(vgpu.slots(host, device))
+    taken = {slot.device for slot in cut}
+    yield from (slot for slot in sriov.slots(host, device) if slot.device not in taken)
+    yield from cut
+    yield from mdev.slots(host, device)
     yield from amd.slots(device)

@@ -18,9 +18,12 @@ from gpupass.model.plan import (
     ReloadModule,
     ResetDevice,
     SetAttribute,
+    SetMdev,
     SetMemoryPartition,
     SetPersistence,
     SetVfs,
+    SetVgpuParams,
+    SetVgpuType,
     Step,
     WriteFile,
     WriteRecord,
@@ -31,6 +34,7 @@ from gpupass.steps import (
     bind,
     file,
     guest,
+    mdev,
     memory_partition,
     module,
     persistence,
@@ -40,12 +44,17 @@ from gpupass.steps import (
     reset,
     unit,
     vfs,
+    vgpu,
+    vgpu_params,
 )
 from gpupass.system import System
 
 _BEFORE: dict[type[Step], Any] = {
     BindDriver: bind.Binding,
     SetVfs: vfs.Functions,
+    SetMdev: bool,
+    SetVgpuType: int,
+    SetVgpuParams: str,
     WriteRecord: Record | None,
     AttachDevice: bool,
     DetachDevice: bool,
@@ -65,6 +74,12 @@ def current(step: Step, system: System) -> Any:
             return bind.current(step, system)
         case SetVfs():
             return vfs.current(step, system)
+        case SetMdev():
+            return mdev.current(step, system)
+        case SetVgpuType():
+            return vgpu.current(step, system)
+        case SetVgpuParams():
+            return vgpu_params.current(step, system)
         case WriteRecord():
             return record.current(step, system)
         case AttachDevice() | DetachDevice():
@@ -99,6 +114,12 @@ def do(step: Step, system: System, deadline: float) -> None:
             bind.do(step, system)
         case SetVfs():
             vfs.do(step, system)
+        case SetMdev():
+            mdev.do(step, system)
+        case SetVgpuType():
+            vgpu.do(step, system)
+        case SetVgpuParams():
+            vgpu_params.do(step, system)
         case WriteRecord():
             record.do(step, system)
         case AttachDevice():
@@ -136,6 +157,12 @@ def undo(step: Step, before: Any, system: System) -> None:
             bind.undo(step, before, system)
         case SetVfs():
             vfs.undo(step, before, system)
+        case SetMdev():
+            mdev.undo(step, before, system)
+        case SetVgpuType():
+            vgpu.undo(step, before, system)
+        case SetVgpuParams():
+            vgpu_params.undo(step, before, system)
         case WriteRecord():
             record.undo(step, before, system)
         case AttachDevice():

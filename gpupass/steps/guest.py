@@ -4,7 +4,7 @@ from typing import Any
 
 from gpupass.errors import GpupassError, NeedsPerson, Pending
 from gpupass.hotplug.domain_xml import parse_definition
-from gpupass.hotplug.hostdev_xml import hostdev_xml
+from gpupass.hotplug.hostdev_xml import hostdev_xml, mdev_xml
 from gpupass.model.plan import AttachDevice, DetachDevice
 from gpupass.system import System
 from gpupass.system.libvirt import DEVICE_MISSING, NO_DOMAIN, OPERATION_INVALID, LibvirtFailure
@@ -29,9 +29,22 @@ def current(step: AttachDevice | DetachDevice, system: System) -> Any:
     if xml is None:
         return False
     try:
-        return any(hostdev.address == step.address for hostdev in parse_definition(xml).hostdevs)
+        hostdevs = parse_definition(xml).hostdevs
     except ValueError as error:
         raise GpupassError(f"cannot read the live XML of {step.domain}: {error}") from None
+    if step.mdev is not None:
+        return any(hostdev.mdev == step.mdev for hostdev in hostdevs)
+    return any(hostdev.address == step.address for hostdev in hostdevs)
+
+
+def _xml(step: AttachDevice) -> str:
+    if step.mdev is not None:
+        return mdev_xml(step.mdev, step.alias)
+    return hostdev_xml(step.address, step.alias, step.exposed)
+
+
+def _what(step: AttachDevice | DetachDevice) -> str:
+    return f"the mediated device {step.mdev}" if step.mdev else step.address
 
 
 def attach(step: AttachDevice, system: System) -> None:
@@ -40,13 +53,13 @@ def attach(step: AttachDevice, system: System) -> None:
         return
     hypervisor = system.hypervisor(step.connect)
     try:
-        hypervisor.attach(step.uuid, hostdev_xml(step.address, step.alias, step.exposed))
+        hypervisor.attach(step.uuid, _xml(step))
         failure = None
     except LibvirtFailure as error:
         failure = error
     if not current(step, system):
         why = failure.message if failure else "libvirt reported success but its live XML does not show it"
-        raise GpupassError(f"cannot attach {step.address} to {step.domain}: {why}")
+        raise GpupassError(f"cannot attach {_what(step)} to {step.domain}: {why}")
 
 
 def detach(step: DetachDevice, system: System, deadline: float) -> None:
@@ -70,7 +83,7 @@ def detach(step: DetachDevice, system: System, deadline: float) -> None:
             trouble = f" ({failure.message})"
         if now >= deadline:
             raise Pending(
-                f"{step.domain} has not let go of {step.address} yet{trouble}",
+                f"{step.domain} has not let go of {_what(step)} yet{trouble}",
                 "gpupass recover --wait, or shut the guest down: nothing else can force it",
             )
         hypervisor.wait_event(seen, min(_LOOK_AGAIN, max(0.05, deadline - now)))
@@ -84,10 +97,10 @@ def _ask(step: DetachDevice, system: System) -> tuple[float, str]:
         if error.code in (NO_DOMAIN, DEVICE_MISSING, OPERATION_INVALID) and not current(step, system):
             return 0.0, ""
         if error.code in _FORBIDDEN:
-            raise GpupassError(f"cannot detach {step.address} from {step.domain}: {error.message}") from None
+            raise GpupassError(f"cannot detach {_what(step)} from {step.domain}: {error.message}") from None
         if any(text in error.message for text in _PERMANENT):
             raise GpupassError(
-                f"cannot detach {step.address} from {step.domain}: {error.message}",
+                f"cannot detach {_what(step)} from {step.domain}: {error.message}",
                 f"only shutting {step.domain} down frees it",
             ) from None
         if "in the process of unplug" not in error.message:
@@ -100,6 +113,7 @@ def undo_attach(step: AttachDevice, before: Any, system: System) -> None:
         return
     back = DetachDevice(
         address=step.address,
+        mdev=step.mdev,
         domain=step.domain,
         uuid=step.uuid,
         alias=step.alias,
@@ -109,7 +123,7 @@ def undo_attach(step: AttachDevice, before: Any, system: System) -> None:
     try:
         detach(back, system, system.monotonic() + _UNDO_SECONDS)
     except Pending as pending:
-        raise NeedsPerson(f"cannot take {step.address} back: {pending.message}", pending.hint) from None
+        raise NeedsPerson(f"cannot take {_what(step)} back: {pending.message}", pending.hint) from None
 
 
 def undo_detach(step: DetachDevice, before: Any, system: System) -> None:
@@ -120,6 +134,7 @@ def undo_detach(step: DetachDevice, before: Any, system: System) -> None:
     attach(
         AttachDevice(
             address=step.address,
+            mdev=step.mdev,
             domain=step.domain,
             uuid=step.uuid,
             alias=step.alias,

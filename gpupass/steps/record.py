@@ -10,7 +10,7 @@ from gpupass.system.state import read_record, record_path, remove, write_record
 
 
 def current(step: WriteRecord, system: System) -> Any:
-    return encode(read_record(system.state, step.kind, step.address))
+    return encode(read_record(system.state, step.kind, step.address, step.mdev))
 
 
 def do(step: WriteRecord, system: System) -> None:
@@ -23,6 +23,6 @@ def undo(step: WriteRecord, before: Any, system: System) -> None:
 
 def _store(step: WriteRecord, record: Record | None, system: System) -> None:
     if record is None:
-        remove(record_path(system.state, step.kind, step.address))
+        remove(record_path(system.state, step.kind, step.address, step.mdev))
     else:
         write_record(system.state, record)

@@ -14,6 +14,10 @@ from gpupass.steps import attribute, bind
 from gpupass.system import System
 from gpupass.system.guarded import WriteHung
 
+_SCRIPT = "/usr/lib/nvidia/sriov-manage"
+_SCRIPT_SECONDS = 120.0
+_SETTLE_SECONDS = 30.0
+_LOOK_AGAIN = 0.2
 _SECONDS = 60.0  # a PF's driver talks to its firmware, VF drivers probe
 
 
@@ -39,7 +43,7 @@ def current(step: SetVfs, system: System) -> Functions:
 
 def do(step: SetVfs, system: System) -> None:
     """GpupassError, with the kernel's own line, when the kernel makes fewer than asked for or none."""
-    _reach(system, step.address, step.count, step.autoprobe, current(step, system))
+    _reach(system, step, step.count, step.autoprobe, current(step, system))
 
 
 def undo(step: SetVfs, before: Any, system: System) -> None:
@@ -52,7 +56,7 @@ def undo(step: SetVfs, before: Any, system: System) -> None:
             f"somebody else has made {now['count']} meanwhile",
             f"gpupass show {step.address}",
         )
-    _reach(system, step.address, before["count"], before["autoprobe"], now, before["kept"])
+    _reach(system, step, before["count"], before["autoprobe"], now, before["kept"])
     if before["count"] != step.count:  # the VFs were made anew
         bind_again(system, before["vfs"])
 
@@ -80,12 +84,15 @@ def _vfs(system: System, pf: Address) -> Iterator[Address]:
 
 def _reach(
     system: System,
-    address: Address,
+    step: SetVfs,
     count: int,
     autoprobe: bool,
     now: Functions,
     kept: dict[str, str | None] | None = None,
 ) -> None:
+    address = step.address
+    if step.script:
+        return _by_script(system, address, count, now["count"])
     if now["autoprobe"] != autoprobe:
         _write(system, address, "sriov_drivers_autoprobe", str(int(autoprobe)))
     if now["count"] == count:
@@ -113,6 +120,28 @@ def _reach(
     except GpupassError as error:
         said = log.since(address)
         raise GpupassError(error.message + (f"; kernel: {said}" if said else ""), error.hint) from None
+
+
+def _by_script(system: System, address: Address, count: int, now: int) -> None:
+    """Afterwards every VF has its driver, which takes some seconds (vgpu-device-manager waits ten)."""
+    if now == count:
+        return
+    if now:
+        _require_closed(system, address)
+    system.run(_SCRIPT, "-e" if count else "-d", address, timeout=_SCRIPT_SECONDS)
+    deadline = system.monotonic() + _SETTLE_SECONDS
+    while True:
+        vfs = tuple(_vfs(system, address))
+        driven = all(system.link(f"/sys/bus/pci/devices/{vf}/driver") is not None for vf in vfs)
+        if len(vfs) == count and driven:
+            return
+        if system.monotonic() >= deadline:
+            raise GpupassError(
+                f"cannot make {count} virtual functions of {address}: {_SCRIPT} made {len(vfs)}"
+                + ("" if driven else ", not all of which have a driver"),
+                f"dmesg | grep {address}",
+            )
+        system.sleep(_LOOK_AGAIN)
 
 
 def _require_closed(system: System, address: Address) -> None:

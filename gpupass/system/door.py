@@ -165,6 +165,10 @@ class System:
         """Of a record it is not known: ""."""
         return self.read("/proc/sys/kernel/hostname") or ""
 
+    def machine_id(self) -> str:
+        """machine-id(5), which stays for as long as the installation; of a record it is not known: ""."""
+        return self.read("/etc/machine-id") or ""
+
     def boot_id(self) -> str:
         return self.read("/proc/sys/kernel/random/boot_id") or ""
 

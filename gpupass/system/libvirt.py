@@ -138,6 +138,11 @@ class Hypervisor:
             resident=resident,
         )
 
+    def version(self) -> tuple[int, int, int]:
+        """Of the daemon: major * 1,000,000 + minor * 1,000 + release (virConnectGetLibVersion)."""
+        number = int(self._call(self._alive().getLibVersion))
+        return number // 1_000_000, number // 1_000 % 1_000, number % 1_000
+
     def live_xml(self, uuid: str) -> str | None:
         """The running domain's XML; None when it does not run or no longer exists."""
         try:

@@ -83,13 +83,13 @@ def require_readable(state: Path) -> None:
             raise Refused(f"cannot read {state / kind.value}: {error.strerror}", "run it with sudo") from None
 
 
-def record_path(state: Path, kind: RecordKind, address: str) -> Path:
-    return state / kind.value / f"{address}.json"
+def record_path(state: Path, kind: RecordKind, address: str, mdev: str | None = None) -> Path:
+    return state / kind.value / f"{address}{f'+{mdev}' if mdev else ''}.json"
 
 
-def read_record(state: Path, kind: RecordKind, address: str) -> Record | None:
+def read_record(state: Path, kind: RecordKind, address: str, mdev: str | None = None) -> Record | None:
     """None when there is none; a damaged one is set aside (ValueError never leaves this module)."""
-    path = record_path(state, kind, address)
+    path = record_path(state, kind, address, mdev)
     try:
         text = path.read_bytes()
     except (FileNotFoundError, PermissionError):
@@ -101,7 +101,7 @@ def read_record(state: Path, kind: RecordKind, address: str) -> Record | None:
         if not isinstance(data, dict) or data.pop("schema", None) != SCHEMA:
             raise ValueError("not of this version")
         record = decode_record(data)
-        if (record.kind, record.address) != (kind, address):
+        if (record.kind, record.address, record.mdev) != (kind, address, mdev):
             raise ValueError("about something else")
         return record
     except (ValueError, RecursionError):
@@ -111,7 +111,7 @@ def read_record(state: Path, kind: RecordKind, address: str) -> Record | None:
 
 def write_record(state: Path, record: Record) -> None:
     text = json.dumps({"schema": SCHEMA, **encode(record)}, indent=1) + "\n"
-    write_atomically(record_path(state, record.kind, record.address), text)
+    write_atomically(record_path(state, record.kind, record.address, record.mdev), text)
 
 
 def read_records(state: Path) -> tuple[Record, ...]:
@@ -123,7 +123,8 @@ def read_records(state: Path) -> tuple[Record, ...]:
         except PermissionError:
             continue
         for path in paths:
-            record = read_record(state, kind, path.stem)
+            address, _, mdev = path.stem.partition("+")
+            record = read_record(state, kind, address, mdev or None)
             if record is not None:
                 found.append(record)
     return tuple(found)

@@ -118,7 +118,7 @@ class Hosts:
 
 def pytest_collection_modifyitems(items):
     """All tests of one topology together, so that each is booted once."""
-    order = ("simple", "mixed", "sriov", "groups")
+    order = ("simple", "mixed", "slices", "sriov", "groups")
 
     def rank(item):
         return next(
@@ -168,6 +168,21 @@ def mixed_saved(hosts):
 def mixed(mixed_saved):
     mixed_saved.lab.restore("two-guests")
     return mixed_saved
+
+
+@pytest.fixture(scope="session")
+def slices_saved(hosts):
+    """Topology slices with vm1 and vm2 running, saved once; no virtual function, no vGPU, no mdev yet."""
+    host = hosts.get("slices")
+    host.start("vm1", "vm2")
+    host.lab.snapshot("two-guests")
+    return host
+
+
+@pytest.fixture
+def slices(slices_saved):
+    slices_saved.lab.restore("two-guests")
+    return slices_saved
 
 
 @pytest.fixture(scope="session")

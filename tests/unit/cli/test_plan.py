@@ -156,7 +156,7 @@ LINES = [
     (("apply vm1.yaml --yes",), "move render --to vm2", 0, f"done: move {LONE} from vm1 to vm2"),
     (("apply vm1.yaml --yes",), "detach vm1 render", 0, "done: detach"),
     (("apply ports.yaml --yes",), "attach vm1 nic/vf1", 0, f"done: attach {NIC_VFS[1]} to vm1"),
-    (("apply ports.yaml --yes",), "attach vm1 nic/vf2", 2, "cannot find a device nic/vf2"),
+    (("apply ports.yaml --yes",), "attach vm1 nic/vf2", 2, "cannot find nic/vf2: 0000:0a:00.0 has"),
     (("apply lend.yaml --yes", "rollback --yes"), "show render", 0, LONE),
 ]
 

@@ -44,8 +44,13 @@ LIVE = """<domain type='kvm' id='3'>
 
 def test_live() -> None:
     found = parse_definition(LIVE)
-    assert [str(h.address) for h in found.hostdevs] == ["0000:01:00.0", "0000:01:00.1", "0000:41:01.2"]
-    gpu, audio, vf = found.hostdevs
+    assert [str(h.address) for h in found.hostdevs] == [
+        "0000:01:00.0",
+        "0000:01:00.1",
+        "0000:41:01.2",
+        "None",
+    ]
+    gpu, audio, vf, mdev = found.hostdevs
     assert (gpu.alias, gpu.managed, gpu.guest, gpu.multifunction, gpu.unassigned) == (
         "hostdev0",
         True,
@@ -55,7 +60,7 @@ def test_live() -> None:
     )
     assert (audio.alias, audio.managed, audio.guest, audio.unassigned) == ("ua-audio", False, None, True)
     assert vf.alias is None
-    assert found.mdevs == ("3f2c9a1e-1111-4c6e-9d5a-0123456789ab",)
+    assert mdev.mdev == "3f2c9a1e-1111-4c6e-9d5a-0123456789ab"
     assert found.ports == (
         Port(index=1, hotplug=True, occupied=True),
         Port(index=2, hotplug=False, occupied=True),
@@ -70,7 +75,7 @@ def test_live_decides_and_config_is_kept_apart() -> None:
     config = "<domain><memory unit='MiB'>512</memory><devices/></domain>"
     domain = parse_domain(name="vm1", uuid="u", state=DomainState.RUNNING, live=LIVE, config=config)
     assert domain.memory == 4 << 20
-    assert len(domain.live) == 3
+    assert len(domain.live) == 4
     assert domain.config == ()
     stopped = parse_domain(name="vm1", uuid="u", state=DomainState.SHUT_OFF, config=config)
     assert stopped.memory == 512 << 10

@@ -36,7 +36,9 @@ def test_the_three_promised_topologies_are_there() -> None:
 
 
 def test_unknown_topology_names_the_known() -> None:
-    with pytest.raises(Usage, match=r"cannot find topology 'nope': known are groups, mixed, simple, sriov"):
+    with pytest.raises(
+        Usage, match=r"cannot find topology 'nope': known are groups, mixed, simple, slices, sriov"
+    ):
         topology.load("nope")
 
 
@@ -88,3 +90,9 @@ def test_what_keeps_a_machine_from_being_saved() -> None:
 def test_paths_with_a_comma_and_the_accelerator() -> None:
     assert "file=/d,,1,format=qcow2" in _argv(topology.load("simple"))
     assert "-accel kvm -cpu host" in _argv(topology.load("simple"), "kvm")
+
+
+def test_what_the_kernel_is_not_to_load_by_itself() -> None:
+    one = topology.parse("description = 'x'\nblacklist = ['igb', 'igbvf']\n" + DISPLAY, "t")
+    assert "modprobe.blacklist=igb,igbvf" in qemu.kernel_command_line(one)
+    assert "blacklist" not in qemu.kernel_command_line(topology.load("simple"))

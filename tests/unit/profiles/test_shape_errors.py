@@ -2,9 +2,11 @@
 
 import pytest
 
+from gpupass.model.profile import Use
 from gpupass.profiles import ProfileInvalid
 from tests.profile_files import findings, load
 
+USES = ", ".join(Use)
 HEAD = "version: 1\ngpus:\n"
 SRIOV = HEAD + "  - name: nic\n    select: {slot: 3}\n    use: sriov\n    vfs: 4\n"
 HOST = HEAD + "  - name: gpu\n    select: {slot: 3}\n    use: host\n"
@@ -45,26 +47,17 @@ RULES = [
     (HOST.replace("host", "sriov"), ["3:5: missing key 'vfs': how many virtual functions"]),
     (HOST.replace("host", "hots"), ["5:10: unknown use 'hots', did you mean 'host'?"]),
     (HOST.replace("host", "SR-IOV"), ["5:10: unknown use 'SR-IOV', did you mean 'sriov'?"]),
-    (HOST.replace("host", "x"), ["5:10: unknown use 'x': it is one of host, passthrough, sriov, partition"]),
-    (
-        HOST.replace("host", ""),
-        ["5:9: use: expected one of host, passthrough, sriov, partition, not nothing"],
-    ),
+    (HOST.replace("host", "x"), [f"5:10: unknown use 'x': it is one of {USES}"]),
+    (HOST.replace("host", ""), [f"5:9: use: expected one of {USES}, not nothing"]),
     (
         HEAD + "  - {name: a, select: {slot: 3}, usee: host}\n",
-        [
-            "3:5: missing key 'use': host, passthrough, sriov, partition",
-            "3:34: unknown key 'usee', did you mean 'use'?",
-        ],
+        [f"3:5: missing key 'use': {USES}", "3:34: unknown key 'usee', did you mean 'use'?"],
     ),
-    (
-        HEAD + "  - {name: a, select: {slot: 3}}\n",
-        ["3:5: missing key 'use': host, passthrough, sriov, partition"],
-    ),
+    (HEAD + "  - {name: a, select: {slot: 3}}\n", [f"3:5: missing key 'use': {USES}"]),
     (
         HEAD + "  - {name: a, select: {slot: 3}, vfs: x}\n",
         [
-            "3:5: missing key 'use': host, passthrough, sriov, partition",
+            f"3:5: missing key 'use': {USES}",
             "3:39: vfs: expected a number, not the text 'x'",
         ],
     ),

@@ -15,6 +15,13 @@ mkdir -p "/lib/modules/$release/updates"
 cp "$samples"/*.ko "/lib/modules/$release/updates/"
 rm -rf "$work"
 
+step "compiling the lab's own modules"
+for module in $lib/modules/*; do
+    make -s -C "/lib/modules/$release/build" M="$module" KCFLAGS=-Werror modules
+    strip --strip-debug "$module"/*.ko
+    cp "$module"/*.ko "/lib/modules/$release/updates/"
+done
+
 step "assembling the guests"
 mkdir -p $share/guests
 nasm -f bin -o $share/guests/ack.img $lib/guests/letgo.asm
@@ -35,7 +42,7 @@ ln -s "/boot/vmlinuz-$release" $share/guests/linux-kernel
 cp "/boot/vmlinuz-$release" /boot/gpupass-vmlinuz
 
 step "trimming the boot"
-chmod 755 /usr/local/bin/*
+chmod 755 /usr/local/bin/* /usr/lib/nvidia/sriov-manage
 passwd -d root >/dev/null
 echo gpupass-lab >/etc/hostname
 printf '127.0.0.1 localhost gpupass-lab\n' >/etc/hosts
@@ -56,4 +63,4 @@ systemctl -q mask apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e
 rm -f /etc/libvirt/qemu/networks/autostart/*
 systemctl set-default -q multi-user.target
 python3 -m compileall -q $lib >/dev/null || true
-rm -rf $lib/build-packages $lib/guests
+rm -rf $lib/build-packages $lib/guests $lib/modules

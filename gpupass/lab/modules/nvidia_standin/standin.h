@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* A stand-in of NVIDIA's host driver for the lab: no NVIDIA hardware, no NVIDIA code, only the interfaces it shows.
+
+   card.c    one physical card: its framebuffer, its vGPUs, equal or mixed sizes
+   vgpu.c    a virtual function: VFIO device and the files $VF/nvidia/…
+   gpu.c     a whole GPU: /proc/driver/nvidia/gpus/BDF, /dev/nvidiaN, unbindLock
+   driver.c  the PCI driver `nvidia` */
+#pragma once
+
+#include <linux/kobject.h>
+#include <linux/list.h>
+#include <linux/mutex.h>
+#include <linux/pci.h>
+#include <linux/vfio_pci_core.h>
+
+#define UNIT_MB 4096
+#define UNITS 4
+#define PARAMS_SIZE 1024
+
+struct vgpu_type {
+	u32 id;
+	const char *name;
+	unsigned int units; /* of framebuffer; also what its placement is a multiple of */
+};
+
+extern const struct vgpu_type vgpu_types[];
+extern const unsigned int vgpu_type_count;
+
+struct card {
+	struct kobject kobj; /* /sys/module/nvidia_standin/cards/BDF */
+	struct list_head all;
+	struct pci_dev *pf;
+	unsigned int holders; /* functions of it that are bound; under cards_lock */
+	struct mutex lock;    /* all of the below and the vGPU fields of its functions */
+	struct list_head vfs;
+	bool mixed;
+};
+
+struct vf {
+	struct vfio_pci_core_device core; /* must come first */
+	struct card *card;
+	struct list_head sibling;
+	const struct vgpu_type *type; /* NULL: no vGPU */
+	unsigned int placement;
+	bool open;
+	char params[PARAMS_SIZE];
+};
+
+int cards_begin(void);
+void cards_end(void);
+struct card *card_get(struct pci_dev *pf);
+void card_put(struct card *card);
+int card_place(struct card *card, const struct vgpu_type *type); /* first unit, or why not; under its lock */
+bool card_in_use(struct card *card);
+void card_wipe(struct card *card);
+void vf_clear(struct vf *vf); /* under the card's lock */
+
+int vgpu_probe(struct pci_dev *pdev);
+void vgpu_remove(struct pci_dev *pdev);
+
+int gpus_begin(void);
+void gpus_end(void);
+int gpu_probe(struct pci_dev *pdev);
+void gpu_remove(struct pci_dev *pdev);

@@ -1,0 +1,200 @@
+"""Mediated devices of any parent in /sys/class/mdev_bus: so many of each type; pure."""
+
+from collections.abc import Iterator
+from difflib import get_close_matches
+from uuid import UUID, uuid5
+
+from gpupass.model.address import Address
+from gpupass.model.host import Device, Host, Mdev, MdevType, UserKind
+from gpupass.model.plan import Disruption, Finding, Plan, SetMdev, Step, WriteRecord
+from gpupass.model.profile import MdevRule, Rule
+from gpupass.model.record import Record, RecordKind
+from gpupass.model.slot import Slot, SlotKind
+
+_NAMESPACE = UUID("5d6a9a52-6f0e-4c0f-9d0a-5b1a3c9b7e21")  # gpupass's own
+
+
+def mdev_uuid(host: Host, parent: Address, part: str) -> str:
+    """The same on this host for ever, and on no other host: from its machine-id, the parent and the name."""
+    return str(uuid5(uuid5(_NAMESPACE, host.machine_id), f"{parent}/{part}"))
+
+
+def part_of(host: Host, parent: Device, mdev: Mdev) -> str:
+    """What it is called among the slots of its parent: its name in a profile, or its UUID."""
+    record = host.record_of_this_boot(RecordKind.MDEV, parent.address, mdev.uuid)
+    return (record.part if record is not None else None) or mdev.uuid
+
+
+def slots(host: Host, parent: Device) -> Iterator[Slot]:
+    kinds = {kind.id: kind for kind in parent.facts.mdev_types}
+    for mdev in parent.facts.mdevs:
+        yield Slot(
+            kind=SlotKind.MDEV,
+            device=parent.address,
+            of=parent.address,
+            part=part_of(host, parent, mdev),
+            mdev=mdev.uuid,
+            size=kinds[mdev.type].name if mdev.type in kinds else mdev.type,
+        )
+
+
+def cut(host: Host, parent: Device, rule: MdevRule) -> Plan:
+    """The mediated devices that the rule names; what others made is left alone."""
+    title = f"make mediated devices of {parent.address}"
+    kinds = {count.type: _kind(parent, count.type) for count in rule.types}
+    unknown = tuple(_unknown(parent, name) for name, kind in kinds.items() if kind is None)
+    if unknown:
+        return Plan(title=title, findings=unknown, devices=(parent.address,))
+    wish = {
+        mdev_uuid(host, parent.address, part): (part, kind)
+        for count in rule.types
+        if (kind := kinds[count.type]) is not None
+        for part in (f"{kind.id}-{number}" for number in range(count.count))
+    }
+    alive = {mdev.uuid: mdev for mdev in parent.facts.mdevs}
+    gone = tuple(
+        mdev
+        for uuid, mdev in alive.items()
+        if (wish[uuid][1].id != mdev.type if uuid in wish else _ours(host, parent, mdev) or rule.take_over)
+    )
+    new = {uuid: one for uuid, one in wish.items() if uuid not in alive or alive[uuid] in gone}
+    kept = {uuid: one for uuid, one in wish.items() if uuid not in new}
+    return Plan(
+        title=title,
+        steps=(
+            *(step for mdev in gone for step in _removal(host, parent, mdev)),
+            *(
+                step
+                for uuid, (part, kind) in sorted(
+                    new.items(), key=lambda item: (item[1][1].available, item[1][0])
+                )
+                for step in _creation(host, parent, uuid, part, kind)
+            ),
+            *(
+                _remembrance(host, parent, uuid, part, kind)
+                for uuid, (part, kind) in kept.items()
+                if not _ours(host, parent, alive[uuid])
+            ),
+        ),
+        findings=(
+            *_in_use(gone),
+            *(() if gone else _no_room(parent, tuple(kind for _, kind in new.values()))),
+        ),
+        devices=(parent.address,),
+        disruptions=_losses(parent, gone),
+        foreign=tuple(
+            f"{mdev.uuid} ({mdev.type}) of {parent.address} was not made by gpupass"
+            for uuid, mdev in alive.items()
+            if uuid not in wish and mdev not in gone
+        ),
+    )
+
+
+def uncut(host: Host, parent: Device, rule: Rule) -> Plan:
+    """None of those that gpupass made."""
+    gone = tuple(mdev for mdev in parent.facts.mdevs if _ours(host, parent, mdev) or rule.take_over)
+    return Plan(
+        title=f"remove the mediated devices of {parent.address}",
+        steps=tuple(step for mdev in gone for step in _removal(host, parent, mdev)),
+        findings=tuple(_in_use(gone)),
+        devices=(parent.address,) if gone else (),
+        disruptions=_losses(parent, gone),
+    )
+
+
+def anew(host: Host, parent: Device, mdev: Mdev) -> tuple[Step, ...]:
+    """Removed and made again, so that nothing of its last user is left in it; only where it is gpupass's."""
+    if not _ours(host, parent, mdev):
+        return ()
+    return tuple(
+        SetMdev(
+            address=parent.address,
+            uuid=mdev.uuid,
+            type=mdev.type,
+            present=present,
+            why="made anew, so that nothing of its last guest is left"
+            if present
+            else "its guest has used it",
+        )
+        for present in (False, True)
+    )
+
+
+def _ours(host: Host, parent: Device, mdev: Mdev) -> bool:
+    return host.record_of_this_boot(RecordKind.MDEV, parent.address, mdev.uuid) is not None
+
+
+def _kind(parent: Device, name: str) -> MdevType | None:
+    return next((kind for kind in parent.facts.mdev_types if name in (kind.id, kind.name)), None)
+
+
+def _unknown(parent: Device, name: str) -> Finding:
+    known = [kind.id for kind in parent.facts.mdev_types]
+    near = get_close_matches(name, known, n=1)
+    has = ", ".join(known)
+    return Finding(
+        message=f"{parent.address} has no mediated device type {name}"
+        + (f", did you mean {near[0]}?" if near else ""),
+        remedy=f"it has {has}" if has else f"gpupass show {parent.address}",
+    )
+
+
+def _removal(host: Host, parent: Device, mdev: Mdev) -> Iterator[Step]:
+    yield SetMdev(
+        address=parent.address, uuid=mdev.uuid, type=mdev.type, present=False, why="the profile has none such"
+    )
+    for kind in (RecordKind.CLAIM, RecordKind.MDEV):
+        if host.record(kind, parent.address, mdev.uuid) is not None:
+            yield WriteRecord(
+                kind=kind, address=parent.address, mdev=mdev.uuid, record=None, why="it is gone"
+            )
+
+
+def _creation(host: Host, parent: Device, uuid: str, part: str, kind: MdevType) -> Iterator[Step]:
+    yield _remembrance(host, parent, uuid, part, kind)
+    yield SetMdev(address=parent.address, uuid=uuid, type=kind.id, present=True, why=part)
+
+
+def _remembrance(host: Host, parent: Device, uuid: str, part: str, kind: MdevType) -> Step:
+    record = Record(
+        kind=RecordKind.MDEV,
+        address=parent.address,
+        mdev=uuid,
+        part=part,
+        type=kind.id,
+        boot_id=host.boot_id,
+    )
+    why = "so that it is known as gpupass's"
+    return WriteRecord(kind=RecordKind.MDEV, address=parent.address, mdev=uuid, record=record, why=why)
+
+
+def _no_room(parent: Device, wanted: tuple[MdevType, ...]) -> Iterator[Finding]:
+    """As far as the parent tells: types share its memory, and it counts each alone."""
+    for kind in dict.fromkeys(wanted):
+        if wanted.count(kind) > kind.available:
+            yield Finding(
+                message=f"{parent.address} has room for {kind.available} more {kind.id}, "
+                f"not {wanted.count(kind)}",
+                remedy="ask for fewer, or for another type",
+            )
+
+
+def _in_use(mdevs: tuple[Mdev, ...]) -> Iterator[Finding]:
+    """A removal under an open VFIO file never returns, so it is not tried."""
+    for mdev in mdevs:
+        for user in mdev.users:
+            if user.kind is UserKind.DOMAIN:
+                yield Finding(
+                    message=f"{mdev.uuid} is in use by domain {user.name}",
+                    remedy=f"gpupass detach {user.name} {mdev.uuid}",
+                )
+            elif user.kind is UserKind.PROCESS and not any(u.kind is UserKind.DOMAIN for u in mdev.users):
+                yield Finding(
+                    message=f"{mdev.uuid} is in use by {user.name} ({user.detail})", remedy="stop using it"
+                )
+
+
+def _losses(parent: Device, gone: tuple[Mdev, ...]) -> tuple[Disruption, ...]:
+    return tuple(
+        Disruption(victim=parent.address, loses=f"{mdev.uuid} ({mdev.type})", at_work=False) for mdev in gone
+    )

@@ -1,0 +1,381 @@
+"""NVIDIA vGPU: so many of each type on one card, by whichever framework its driver offers; pure.
+
+A VF with `nvidia/current_vgpu_type` is of the vendor-specific framework and stays with its driver, one with
+`mdev_supported_types` of the mediated one; cards without SR-IOV have that on the GPU itself. What the files
+say decides, no model and no kernel version.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from gpupass.methods.mdev import mdev_uuid
+from gpupass.methods.sriov import made_by_us, plan_vfs
+from gpupass.methods.vgpu_types import read_label, type_label
+from gpupass.model.host import Device, Host, Mdev, User, UserKind
+from gpupass.model.plan import (
+    Disruption,
+    Finding,
+    Plan,
+    SetMdev,
+    SetVgpuParams,
+    SetVgpuType,
+    Step,
+    WriteRecord,
+)
+from gpupass.model.profile import Rule, VgpuRule
+from gpupass.model.record import Record, RecordKind
+from gpupass.model.slot import Slot, SlotKind
+
+_FIRST_LIBVIRT = (9, 7, 0)  # takes any VF with a vfio-dev directory for one of VFIO (virpci.c)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """One vGPU there is: a VF of a type, or a mediated device."""
+
+    vf: Device
+    type: str
+    mdev: Mdev | None = None
+    record: Record | None = None  # None: not made by gpupass
+
+    @property
+    def users(self) -> tuple[User, ...]:
+        return self.vf.users if self.mdev is None else self.mdev.users
+
+    @property
+    def name(self) -> str:
+        return self.vf.address if self.mdev is None else self.mdev.uuid
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """One vGPU somebody wants; `part` is what its slot is called."""
+
+    part: str
+    type: str
+
+
+def cut(host: Host, card: Device, rule: VgpuRule) -> Plan:
+    """VFs first; their types can be told only when they are there."""
+    title = f"make vGPUs of {card.address}"
+    wishes = tuple(
+        Wish(part=f"{count.type}-{number}", type=count.type)
+        for count in rule.types
+        for number in range(count.count)
+    )
+    vfs = _enough_vfs(host, card, rule, len(wishes))
+    if vfs.steps or vfs.findings:
+        waits = tuple(f"{wish.part} of {card.address} is made when its VFs are there" for wish in wishes)
+        return Plan(
+            title=title,
+            steps=vfs.steps,
+            findings=vfs.findings,
+            devices=vfs.devices,
+            disruptions=vfs.disruptions,
+            waits=waits,
+        )
+    seats = _functions(host, card)
+    unknown = tuple(_unknown(host, card, sorted({wish.type for wish in wishes})))
+    if unknown:
+        return Plan(title=title, findings=unknown, devices=(card.address,))
+    there = made(host, card)
+    kept = dict(_matched(wishes, there))
+    gone = tuple(
+        one for one in there if one not in kept.values() and (one.record is not None or rule.take_over)
+    )
+    left = tuple(one for one in there if one not in gone and one not in kept.values())
+    free = [vf for vf in seats if all(one.vf != vf for one in (*left, *kept.values()))]
+    new = sorted(
+        (wish for wish in wishes if wish not in kept), key=lambda wish: (-_memory(wish.type), wish.part)
+    )
+    placed = tuple(zip(new, free if card.facts.sriov is not None else [card] * len(new), strict=False))
+    return Plan(
+        title=title,
+        steps=(
+            *(step for one in gone for step in _removal(host, one)),
+            *(step for wish, vf in placed for step in _creation(host, vf, wish)),
+            *(_remember(host, one.vf, wish, one.mdev) for wish, one in kept.items() if _renamed(wish, one)),
+            *_params(rule, ((one.vf, one.mdev.uuid if one.mdev else None) for one in kept.values())),
+            *_params(rule, ((vf, _uuid(host, vf, wish)) for wish, vf in placed)),
+        ),
+        findings=(
+            *_in_use(gone),
+            *_too_few(card, seats, new, placed),
+        ),
+        devices=(card.address, *(vf.address for vf in seats if vf != card)),
+        disruptions=_losses(gone),
+        foreign=tuple(f"{one.name} is a vGPU {one.type} that gpupass did not make" for one in left),
+    )
+
+
+def uncut(host: Host, card: Device, rule: Rule) -> Plan:
+    """None of those that gpupass made on VFs; on a card itself they are mediated devices like others."""
+    there = made(host, card) if not card.facts.mdev_types else ()
+    gone = tuple(one for one in there if one.record is not None or rule.take_over)
+    return Plan(
+        title=f"remove the vGPUs of {card.address}",
+        steps=tuple(step for one in gone for step in _removal(host, one)),
+        findings=tuple(_in_use(gone)),
+        devices=tuple(dict.fromkeys(one.vf.address for one in gone)),
+        disruptions=_losses(gone),
+    )
+
+
+def made(host: Host, card: Device) -> tuple[Made, ...]:
+    """Every vGPU of the card, in the order of its VFs."""
+    return tuple(one for vf in _functions(host, card) for one in _made_of(host, card, vf))
+
+
+def slots(host: Host, card: Device) -> Iterator[Slot]:
+    for one in made(host, card) if not card.facts.mdev_types else ():
+        part = one.record.part if one.record is not None else None
+        yield Slot(
+            kind=SlotKind.VGPU,
+            device=one.vf.address,
+            of=card.address,
+            part=part or _place(host, card, one),
+            mdev=one.mdev.uuid if one.mdev is not None else None,
+            size=one.type,
+        )
+
+
+def anew(host: Host, vf: Device) -> tuple[Step, ...]:
+    """The type taken and given again, which is what clears a vGPU's memory; only where it is gpupass's.
+
+    The host's driver leaves clearing to the vGPU's own plugin (open-gpu-kernel-modules, mem_mgr_ga100.c).
+    """
+    record = host.record_of_this_boot(RecordKind.VGPU, vf.address)
+    current = vf.facts.vgpu.current if vf.facts.vgpu is not None else 0
+    if record is None or not current:
+        return ()
+    name = record.type or str(current)
+    return (
+        SetVgpuType(address=vf.address, id=0, type=name, why="its guest has used it"),
+        SetVgpuType(
+            address=vf.address,
+            id=current,
+            type=name,
+            why="made anew, so that nothing of its last guest is left",
+        ),
+    )
+
+
+def lend_findings(host: Host, vf: Device) -> Iterator[Finding]:
+    """What keeps a VF of the vendor-specific framework from being lent."""
+    if not vf.own_vfio or vf.facts.vgpu is None:
+        return
+    if not vf.facts.vgpu.current:
+        yield Finding(
+            message=f"{vf.address} has no vGPU type, so its driver lets nobody open it",
+            remedy="a profile with use: vgpu gives it one",
+        )
+    if host.libvirt is not None and host.libvirt < _FIRST_LIBVIRT:
+        version = ".".join(map(str, host.libvirt))
+        yield Finding(
+            message=f"{vf.address} stays with its driver {vf.driver}, and libvirt {version} takes such a VF "
+            "for one of the host's",
+            remedy="libvirt 9.7 or later",
+        )
+
+
+# ── what is there ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _functions(host: Host, card: Device) -> tuple[Device, ...]:
+    """Where the card's vGPUs live: its VFs, or itself where it has mediated devices without SR-IOV."""
+    if card.facts.mdev_types or card.facts.sriov is None:
+        return (card,)
+    return host.devices_at(card.facts.sriov.vfs)
+
+
+def _made_of(host: Host, card: Device, vf: Device) -> Iterator[Made]:
+    current = vf.facts.vgpu.current if vf.facts.vgpu is not None else 0
+    if current:
+        record = host.record_of_this_boot(RecordKind.VGPU, vf.address)
+        name = record.type if record is not None else None
+        yield Made(vf=vf, type=name or _names(host, card).get(current, str(current)), record=record)
+    kinds = {kind.id: type_label(kind.name) for kind in vf.facts.mdev_types}
+    for mdev in vf.facts.mdevs:
+        found = host.record_of_this_boot(RecordKind.MDEV, vf.address, mdev.uuid)
+        yield Made(vf=vf, type=kinds.get(mdev.type, mdev.type), mdev=mdev, record=found)
+
+
+def _names(host: Host, card: Device) -> dict[int, str]:
+    """A VF that has a type lists no more: what its siblings offer tells the names."""
+    vgpus = (vf.facts.vgpu for vf in _functions(host, card))
+    return {kind.id: kind.name for vgpu in vgpus if vgpu is not None for kind in vgpu.creatable}
+
+
+def _offered(host: Host, card: Device) -> set[str]:
+    mediated = (kind for vf in _functions(host, card) for kind in vf.facts.mdev_types)
+    return {*_names(host, card).values(), *(type_label(kind.name) for kind in mediated)}
+
+
+def _place(host: Host, card: Device, one: Made) -> str:
+    """The name of one that nobody has named: by its VF, or its UUID."""
+    if one.mdev is not None:
+        return one.mdev.uuid
+    vfs = card.facts.sriov.vfs if card.facts.sriov is not None else ()
+    return f"vf{vfs.index(one.vf.address)}" if one.vf.address in vfs else one.vf.address
+
+
+def _memory(name: str) -> int:
+    label = read_label(name)
+    return label.memory if label is not None else 0
+
+
+# ── from here to there ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def _enough_vfs(host: Host, card: Device, rule: VgpuRule, wanted: int) -> Plan:
+    sriov = card.facts.sriov
+    if sriov is None or card.facts.mdev_types or sriov.enabled >= wanted:
+        return Plan(title="")
+    if wanted > sriov.total:
+        finding = Finding(
+            message=f"{card.address} can have {sriov.total} vGPUs at most, one on each VF, not {wanted}",
+            remedy="ask for fewer",
+        )
+        return Plan(title="", findings=(finding,))
+    count = sriov.total if host.sriov_manage else wanted
+    take_over = rule.take_over or made_by_us(host, card) is not None
+    return plan_vfs(host, card, count, sriov.autoprobe, take_over, script=host.sriov_manage)
+
+
+def _matched(wishes: tuple[Wish, ...], there: tuple[Made, ...]) -> Iterator[tuple[Wish, Made]]:
+    """Those that stay: under their name where they have one, else any of the type, used ones first."""
+    left = sorted(there, key=lambda one: (one.record is None, not _at_work(one)))
+    open_wishes = list(wishes)
+    for fits in (_by_name, _by_type):
+        for wish in tuple(open_wishes):
+            found = next((one for one in left if fits(wish, one)), None)
+            if found is not None:
+                left.remove(found)
+                open_wishes.remove(wish)
+                yield wish, found
+
+
+def _by_name(wish: Wish, one: Made) -> bool:
+    return one.record is not None and (one.record.part, one.type) == (wish.part, wish.type)
+
+
+def _by_type(wish: Wish, one: Made) -> bool:
+    return one.type == wish.type
+
+
+def _renamed(wish: Wish, one: Made) -> bool:
+    return one.record is not None and one.record.part != wish.part
+
+
+def _removal(host: Host, one: Made) -> Iterator[Step]:
+    kind = RecordKind.VGPU if one.mdev is None else RecordKind.MDEV
+    uuid = one.mdev.uuid if one.mdev is not None else None
+    why = "the profile has none such"
+    if one.mdev is None:
+        yield SetVgpuType(address=one.vf.address, id=0, type=one.type, why=why)
+    else:
+        yield SetMdev(address=one.vf.address, uuid=one.mdev.uuid, type=one.mdev.type, present=False, why=why)
+    for known in (RecordKind.CLAIM, kind):
+        if host.record(known, one.vf.address, uuid) is not None:
+            yield WriteRecord(kind=known, address=one.vf.address, mdev=uuid, record=None, why="it is gone")
+
+
+def _creation(host: Host, vf: Device, wish: Wish) -> Iterator[Step]:
+    if vf.facts.vgpu is not None:
+        yield _remember(host, vf, wish, None)
+        ids = {kind.name: kind.id for kind in vf.facts.vgpu.creatable} | _ids(host, vf)
+        yield SetVgpuType(address=vf.address, id=ids.get(wish.type, 0), type=wish.type, why=wish.part)
+        return
+    kind = next((kind.id for kind in vf.facts.mdev_types if type_label(kind.name) == wish.type), wish.type)
+    mdev = Mdev(uuid=mdev_uuid(host, vf.address, wish.part), type=kind)
+    yield _remember(host, vf, wish, mdev)
+    yield SetMdev(address=vf.address, uuid=mdev.uuid, type=kind, present=True, why=wish.part)
+
+
+def _ids(host: Host, vf: Device) -> dict[str, int]:
+    """Ids are those of one card (kubevirt-gpu-device-plugin)."""
+    card = host.device(vf.physfn) if vf.physfn is not None else None
+    return {name: number for number, name in _names(host, card).items()} if card is not None else {}
+
+
+def _uuid(host: Host, vf: Device, wish: Wish) -> str | None:
+    return None if vf.facts.vgpu is not None else mdev_uuid(host, vf.address, wish.part)
+
+
+def _remember(host: Host, vf: Device, wish: Wish, mdev: Mdev | None) -> Step:
+    kind = RecordKind.VGPU if mdev is None else RecordKind.MDEV
+    uuid = mdev.uuid if mdev is not None else None
+    record = Record(
+        kind=kind, address=vf.address, mdev=uuid, part=wish.part, type=wish.type, boot_id=host.boot_id
+    )
+    return WriteRecord(
+        kind=kind, address=vf.address, mdev=uuid, record=record, why="so that it is known as gpupass's"
+    )
+
+
+def _params(rule: VgpuRule, made: Iterator[tuple[Device, str | None]]) -> Iterator[Step]:
+    """As key=value, which the driver reads when the guest starts."""
+    wanted = " ".join(f"{param.name}={param.value}" for param in rule.params)
+    for vf, mdev in made:
+        has = vf.facts.vgpu.params.replace(",", " ").split() if vf.facts.vgpu is not None else []
+        if set(wanted.split()) - set(has):
+            yield SetVgpuParams(address=vf.address, mdev=mdev, params=wanted, why="the profile says so")
+
+
+# ── why not ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _unknown(host: Host, card: Device, types: list[str]) -> Iterator[Finding]:
+    """A full card offers nothing: then only what it has is known."""
+    offered = _offered(host, card)
+    known = sorted(offered | {one.type for one in made(host, card)})
+    functions = _functions(host, card)
+    if not any(vf.facts.vgpu is not None or vf.facts.mdev_types for vf in functions):
+        yield Finding(
+            message=f"{card.address} has no vGPUs: neither it nor its VFs have mdev_supported_types or "
+            "nvidia/current_vgpu_type",
+            remedy="install NVIDIA's vGPU host driver, then: gpupass show " + card.address,
+        )
+        return
+    for name in types:
+        if name not in known:
+            near = get_close_matches(name, known, n=1)
+            yield Finding(
+                message=f"{card.address} offers no vGPU type {name}"
+                + (f", did you mean {near[0]}?" if near else ""),
+                remedy=f"it offers {', '.join(known) or 'none at present'}",
+            )
+
+
+def _too_few(
+    card: Device, seats: tuple[Device, ...], new: list[Wish], placed: tuple[tuple[Wish, Device], ...]
+) -> Iterator[Finding]:
+    if len(placed) < len(new):
+        yield Finding(
+            message=f"{card.address} has {len(seats)} VFs, and {len(new) - len(placed)} vGPUs find none",
+            remedy="ask for fewer, or adopt what others made: gpupass adopt " + card.address,
+        )
+
+
+def _at_work(one: Made) -> bool:
+    return any(user.kind in (UserKind.DOMAIN, UserKind.PROCESS) for user in one.users)
+
+
+def _in_use(gone: tuple[Made, ...]) -> Iterator[Finding]:
+    for one in gone:
+        domains = [user for user in one.users if user.kind is UserKind.DOMAIN]
+        processes = [user for user in one.users if user.kind is UserKind.PROCESS]
+        for user in domains or processes:
+            domain = user.kind is UserKind.DOMAIN
+            yield Finding(
+                message=f"{one.name} ({one.type}) is in use by "
+                + (f"domain {user.name}" if domain else f"{user.name} ({user.detail})"),
+                remedy=f"gpupass detach {user.name} {one.name}" if domain else "stop using it",
+            )
+
+
+def _losses(gone: tuple[Made, ...]) -> tuple[Disruption, ...]:
+    return tuple(
+        Disruption(victim=one.vf.address, loses=f"its vGPU {one.type}", at_work=False) for one in gone
+    )

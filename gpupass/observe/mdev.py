@@ -1,0 +1,53 @@
+"""Mediated devices and their parents, as /sys/class/mdev_bus and /sys/bus/mdev tell them.
+
+Source: Documentation/driver-api/vfio-mediated-device.rst.
+"""
+
+from collections.abc import Iterator
+
+from gpupass.model.address import Address, is_pci, parent_address
+from gpupass.model.host import Device, Mdev, MdevType
+from gpupass.system import System
+
+PARENTS = "/sys/class/mdev_bus"
+MDEVS = "/sys/bus/mdev/devices"
+DEFINITIONS = "/etc/mdevctl.d"  # mdevctl's, which libvirt's nodedev-define uses, too
+
+
+def read_parents(system: System) -> Iterator[Device]:
+    """Parents that are no PCI function; the others are found with those."""
+    for name in system.names(PARENTS):
+        address = parent_address(name)
+        if address is not None and not is_pci(address):
+            yield Device(address=address, vendor=0, device=0, class_code=0, name=name)
+
+
+def read_types(system: System, parent: Address) -> Iterator[MdevType]:
+    path = f"{PARENTS}/{parent}/mdev_supported_types"
+    for name in system.names(path):
+        available = system.read(f"{path}/{name}/available_instances") or ""
+        yield MdevType(
+            id=name,
+            name=system.read(f"{path}/{name}/name") or name,
+            available=int(available) if available.isdecimal() else 0,
+            device_api=system.read(f"{path}/{name}/device_api") or "",
+        )
+
+
+def read_mdevs(system: System) -> dict[Address, tuple[Mdev, ...]]:
+    """What is alive on each parent, without users; sorted by UUID."""
+    found: dict[Address, list[Mdev]] = {}
+    for uuid in system.names(MDEVS):
+        target = system.target(f"{MDEVS}/{uuid}") or ""
+        parent = parent_address(target.rsplit("/", 2)[-2]) if target.count("/") >= 2 else None
+        if parent is None:
+            continue
+        group = system.link(f"{MDEVS}/{uuid}/iommu_group") or ""
+        mdev = Mdev(
+            uuid=uuid,
+            type=system.link(f"{MDEVS}/{uuid}/mdev_type") or "",
+            group=int(group) if group.isdecimal() else None,
+            defined=system.exists(f"{DEFINITIONS}/{parent}/{uuid}"),
+        )
+        found.setdefault(parent, []).append(mdev)
+    return {parent: tuple(mdevs) for parent, mdevs in found.items()}

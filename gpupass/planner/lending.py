@@ -1,0 +1,68 @@
+"""Slot and domain → the plan that brings them together, or apart; pure. Each kind of slot has its own way."""
+
+from gpupass.model.domain import Domain
+from gpupass.model.host import Device, Host
+from gpupass.model.plan import Finding, Plan
+from gpupass.model.slot import Slot, SlotKind
+from gpupass.planner.handover import attach_plan, clean_plan, detach_plan, holder_of, move_plan
+from gpupass.planner.mediated import attach_mdev, clean_mdev, detach_mdev, mdev_holder, mdev_of, move_mdev
+
+_FOR_CONTAINERS = (SlotKind.MIG, SlotKind.PARTITION)
+
+
+def holder(host: Host, slot: Slot) -> Domain | None:
+    """The running domain that has it."""
+    if slot.mdev is not None:
+        return mdev_holder(host, slot.mdev)
+    return None if slot.kind in _FOR_CONTAINERS else holder_of(host, _device(host, slot))
+
+
+def attach(host: Host, domain: Domain, slot: Slot, connect: str) -> Plan:
+    device = _device(host, slot)
+    if slot.kind in _FOR_CONTAINERS:
+        return _only_for_containers(domain, slot)
+    if slot.mdev is not None:
+        return attach_mdev(host, domain, device, mdev_of(device, slot.mdev), connect)
+    return attach_plan(host, domain, device, connect)
+
+
+def detach(host: Host, domain: Domain, slot: Slot, connect: str) -> Plan:
+    device = _device(host, slot)
+    if slot.kind in _FOR_CONTAINERS:
+        return _only_for_containers(domain, slot)
+    if slot.mdev is not None:
+        return detach_mdev(host, domain, device, mdev_of(device, slot.mdev), connect)
+    return detach_plan(host, domain, device, connect)
+
+
+def move(host: Host, target: Domain, slot: Slot, connect: str) -> Plan:
+    device = _device(host, slot)
+    if slot.kind in _FOR_CONTAINERS:
+        return _only_for_containers(target, slot)
+    if slot.mdev is not None:
+        return move_mdev(host, target, device, mdev_of(device, slot.mdev), connect)
+    return move_plan(host, target, device, connect)
+
+
+def clean(host: Host, slot: Slot) -> Plan:
+    device = _device(host, slot)
+    if slot.mdev is not None:
+        return clean_mdev(host, device, mdev_of(device, slot.mdev))
+    return clean_plan(host, device)
+
+
+def _device(host: Host, slot: Slot) -> Device:
+    found = host.device(slot.device)
+    if found is None:
+        raise LookupError(f"{slot.device} is not on this host")
+    return found
+
+
+def _only_for_containers(domain: Domain, slot: Slot) -> Plan:
+    finding = Finding(
+        message=f"{slot.name} has no PCI function of its own, so no domain can have it",
+        remedy="for domains cut the GPU with use: vgpu and MIG-backed types; containers: gpupass cdi"
+        if slot.kind is SlotKind.MIG
+        else "for domains use virtual functions; containers: gpupass cdi",
+    )
+    return Plan(title=f"attach {slot.name} to {domain.name}", findings=(finding,), devices=(slot.device,))

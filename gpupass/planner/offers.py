@@ -1,0 +1,99 @@
+"""The slots of a host as an operator sees them: how large, whose, and what they do just now; pure."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from gpupass.methods import sriov, vgpu
+from gpupass.model.host import Device, Host, User, UserKind
+from gpupass.model.record import RecordKind
+from gpupass.model.slot import Slot, SlotKind
+from gpupass.planner.lending import holder
+from gpupass.planner.slots import slots_of
+
+GPUPASS = "gpupass"
+
+
+class SlotState(StrEnum):
+    """Can it be given away now?"""
+
+    FREE = "free"
+    ATTACHED = "attached"
+    IN_USE = "in use"  # by a process of the host, its disks, networks or console
+    CUT = "cut"  # it has been cut into the slots below it
+    CLAIMED = "not clean"  # its last guest has gone without gpupass: `gpupass recover`
+    QUARANTINED = "quarantined"
+    EMPTY = "no type"  # a VF of NVIDIA's framework without a vGPU type
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """One slot; `owner` is who made it: gpupass, "" for anybody else or where nothing was made."""
+
+    slot: Slot
+    size: str
+    owner: str
+    state: SlotState
+    users: tuple[User, ...] = ()
+    domains: bool = True  # a domain can have it
+    containers: bool = False  # a container can have it
+
+
+def offers_of(host: Host, device: Device) -> Iterator[Offer]:
+    """The device itself first."""
+    slots = slots_of(host, device)
+    for slot in slots:
+        yield _offer(host, slot, cut=not slot.part and len(slots) > 1)
+
+
+def _offer(host: Host, slot: Slot, cut: bool) -> Offer:
+    device = host.devices_at((slot.device,))[0]
+    users = _users(device, slot)
+    return Offer(
+        slot=slot,
+        size=slot.size or _size(device),
+        owner=_owner(host, device, slot),
+        state=SlotState.CUT if cut else _state(host, device, slot, users),
+        users=users,
+        domains=slot.kind not in (SlotKind.MIG, SlotKind.PARTITION),
+    )
+
+
+def _users(device: Device, slot: Slot) -> tuple[User, ...]:
+    if slot.mdev is None:
+        return device.users
+    return next((mdev.users for mdev in device.facts.mdevs if mdev.uuid == slot.mdev), ())
+
+
+def _size(device: Device) -> str:
+    """Of a whole function what is known of its memory: NVML's word, or its largest BAR."""
+    nvidia = device.facts.nvidia
+    if nvidia is not None and nvidia.memory_total:
+        return f"{nvidia.memory_total} MiB"
+    return ""
+
+
+def _owner(host: Host, device: Device, slot: Slot) -> str:
+    if slot.mdev is not None:
+        ours = host.record_of_this_boot(RecordKind.MDEV, device.address, slot.mdev)
+    elif slot.kind is SlotKind.VGPU:
+        ours = host.record_of_this_boot(RecordKind.VGPU, device.address)
+    elif slot.kind is SlotKind.VF and device.physfn is not None:
+        pf = host.device(device.physfn)
+        ours = sriov.made_by_us(host, pf) if pf is not None else None
+    else:
+        ours = None
+    return GPUPASS if ours is not None else ""
+
+
+def _state(host: Host, device: Device, slot: Slot, users: tuple[User, ...]) -> SlotState:
+    if host.record(RecordKind.QUARANTINE, device.address) is not None:
+        return SlotState.QUARANTINED
+    if holder(host, slot) is not None:
+        return SlotState.ATTACHED
+    if host.record(RecordKind.CLAIM, device.address, slot.mdev) is not None:
+        return SlotState.CLAIMED
+    if any(user.kind is not UserKind.DOMAIN_CONFIG for user in users):
+        return SlotState.IN_USE
+    empty = device.own_vfio and any(vgpu.lend_findings(host, device)) and slot.kind is SlotKind.VF
+    return SlotState.EMPTY if empty else SlotState.FREE
