@@ -131,6 +131,14 @@ def test_a_gpu_at_work_is_left_at_work(machine):
     assert machine.log == [] and endings(apply(machine, split("CPX"))) == ["done"]
 
 
+def test_a_partition_at_work_is_its_gpu_at_work(machine):
+    """Its render node hangs from a platform device; which GPU it is of the compute topology tells."""
+    apply(machine, split("CPX"))
+    machine.process("python", "/dev/dri/renderD131")
+    with pytest.raises(Refused, match=f"{FIRST} is in use by python"):
+        apply(machine, split("SPX"))
+
+
 def fails(machine, text, **order):
     state = machine.snapshot()
     applied = apply(machine, text, **order)
