@@ -6,9 +6,11 @@ many fit, and the memory mode that goes with it: release notes of GIM 8.5.0.K an
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gpupass.methods import sriov
+from gpupass.methods.intel import missing_files
+from gpupass.model.amd import GIM_COUNTS, GIM_OPTIONS
 from gpupass.model.host import Device, Host, Sriov
 from gpupass.model.plan import (
     Disruption,
@@ -24,8 +26,6 @@ from gpupass.model.profile import Rule, SriovRule
 from gpupass.model.record import Record, RecordKind
 
 MODULE = "gim"
-OPTION = "vf_num"
-FILE = "/etc/modprobe.d/gpupass-gim.conf"
 _LEAST, _MOST = 1, 31  # gim_config.c
 
 
@@ -52,10 +52,17 @@ def gims(host: Host) -> tuple[Device, ...]:
     return tuple(device for device in host.devices if device.driver == MODULE and device.physfn is None)
 
 
-def unasked(pf: Device) -> bool:
-    """It has only the virtual function that GIM makes of itself, which is nobody's."""
-    sriov_facts = pf.facts.sriov
-    return pf.driver == MODULE and sriov_facts is not None and sriov_facts.enabled <= _LEAST
+def free_to_change(host: Host, pf: Device) -> bool:
+    """Its virtual functions are gpupass's, by record or by the file of every boot; or the one that GIM makes
+    unasked, which is nobody's.
+    """
+    facts, gim = pf.facts.sriov, pf.facts.gim
+    if pf.driver != MODULE or facts is None:
+        return False
+    counts = gim.counts if gim is not None else ()
+    told = dict(zip((gpu.address for gpu in gims(host)), counts, strict=False))
+    ours = sriov.made_by_us(host, pf) is not None or told.get(pf.address) == facts.enabled
+    return ours or facts.enabled <= _LEAST
 
 
 def cut(host: Host, pf: Device, rule: SriovRule) -> Plan:
@@ -64,14 +71,15 @@ def cut(host: Host, pf: Device, rule: SriovRule) -> Plan:
     if why_not is not None:
         finding = Finding(message=why_not, remedy=f"gpupass show {pf.address}")
         return Plan(title=f"cut {pf.address}", findings=(finding,))
-    return _plan(host, pf, rule.vfs, rule.vf.autoprobe, rule.take_over)
+    plan = _plan(host, pf, rule.vfs, rule.vf.autoprobe, rule.take_over)
+    return replace(plan, findings=(*plan.findings, *missing_files(pf, None, rule)))
 
 
 def uncut(host: Host, pf: Device, rule: Rule) -> Plan:
     """One VF, GIM's least, where gpupass made more."""
-    sriov_facts = pf.facts.sriov
-    record = sriov.made_by_us(host, pf)
-    if sriov_facts is None or sriov_facts.enabled <= _LEAST or (record is None and not rule.take_over):
+    facts = pf.facts.sriov
+    leave = not free_to_change(host, pf) and not rule.take_over
+    if facts is None or facts.enabled <= _LEAST or leave:
         return Plan(title=f"uncut {pf.address}")
     return _plan(host, pf, _LEAST, sriov.autoprobe_before(host, pf), rule.take_over)
 
@@ -135,7 +143,7 @@ def _reload(host: Host, pf: Device, gpus: tuple[Device, ...], count: int, autopr
         addresses=tuple(gpu.address for gpu in gpus),
         why=f"{pf.address} has {_count(pf)}; GIM takes their number when it is loaded only",
     )
-    yield WriteFile(path=FILE, text=_text(wanted), why="for the next boot")
+    yield WriteFile(path=GIM_OPTIONS, text=_text(wanted), why="for the next boot")
 
 
 def _count(gpu: Device) -> int:
@@ -144,7 +152,7 @@ def _count(gpu: Device) -> int:
 
 
 def _options(counts: list[int]) -> str:
-    return f"{OPTION}={','.join(map(str, counts))}"
+    return f"{GIM_COUNTS}={','.join(map(str, counts))}"
 
 
 def _text(counts: list[int]) -> str:
@@ -156,7 +164,7 @@ def _text(counts: list[int]) -> str:
 
 def counts_of(step: ReloadModule) -> tuple[int, ...]:
     """How many VFs each of the step's addresses has afterwards; () where it says nothing of them."""
-    values = dict(option.partition("=")[::2] for option in step.options.split()).get(OPTION, "")
+    values = dict(option.partition("=")[::2] for option in step.options.split()).get(GIM_COUNTS, "")
     return tuple(int(value) for value in values.split(",") if value.isdecimal())
 
 
@@ -181,7 +189,7 @@ def _fits(pf: Device, facts: Sriov, board: Board | None, count: int) -> Iterator
 
 
 def _foreign(host: Host, pf: Device, take_over: bool) -> Iterator[Finding]:
-    if not unasked(pf) and sriov.made_by_us(host, pf) is None and not take_over:
+    if not free_to_change(host, pf) and not take_over:
         yield sriov.foreign(pf, "another number of them")
 
 

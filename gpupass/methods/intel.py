@@ -37,7 +37,7 @@ def cut(host: Host, pf: Device, rule: SriovRule) -> Plan:
     """As many VFs as the rule says, each with its share."""
     intel = pf.facts.intel
     base = sriov.cut(host, pf, rule)
-    missing = tuple(_missing(pf, intel, rule))
+    missing = tuple(missing_files(pf, intel, rule))
     if missing or base.refusals or intel is None:
         return replace(base, findings=(*base.findings, *missing))
     total = pf.facts.sriov.enabled if pf.facts.sriov is not None else 0
@@ -163,7 +163,8 @@ def _leftovers(intel: Intel, old: int, new: int, wanted: set[tuple[int, int | No
                 yield _Wish(knob=knob, vf=vf, value=0, of_memory=knob is intel.memory)
 
 
-def _missing(pf: Device, intel: Intel | None, rule: SriovRule) -> Iterator[Finding]:
+def missing_files(pf: Device, intel: Intel | None, rule: SriovRule) -> Iterator[Finding]:
+    """What the rule asks for and the driver has no file for."""
     if intel == Intel() and asked_for(rule):
         yield Finding(
             message=f"the shares of {pf.address} can be set only once {pf.driver} has it",

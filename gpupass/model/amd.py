@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+GIM_OPTIONS = "/etc/modprobe.d/gpupass-gim.conf"
+GIM_COUNTS = "vf_num"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Partition:
@@ -29,3 +32,4 @@ class Gim:
 
     compute: str | None = None  # follows from the number of VFs
     memory: str | None = None
+    counts: tuple[int, ...] = ()  # of VFs, as gpupass has told every boot; one for each GPU of GIM

@@ -4,10 +4,11 @@ Sources: drivers/gpu/drm/amd/amdgpu/amdgpu_gfx.c, amdgpu_gmc.c, amdgpu_xgmi.c ("
 amdkfd/kfd_topology.c for render nodes; MxGPU-Virtualization gim_shim/sysfs/gim_monitor.c.
 """
 
+import re
 from collections.abc import Mapping
 
 from gpupass.model.address import Address
-from gpupass.model.amd import Amd, Gim, Partition
+from gpupass.model.amd import GIM_COUNTS, GIM_OPTIONS, Amd, Gim, Partition
 from gpupass.system import System
 
 TOPOLOGY = "/sys/class/kfd/kfd/topology/nodes"
@@ -42,9 +43,12 @@ def read_amd(system: System, address: Address, nodes: Nodes) -> Amd | None:
 def read_gim(system: System, address: Address) -> Gim:
     path = f"/sys/bus/pci/devices/{address}"
     memory = (system.read(f"{path}/memory_partition_mode") or "").partition("\n")[0]
+    file = system.read(GIM_OPTIONS) or ""
+    told = re.search(rf"^options gim {GIM_COUNTS}=([\d,]+)$", file, re.MULTILINE)
     return Gim(
         compute=system.read(f"{path}/spatial_partition_mode") or None,
         memory=memory.rpartition(" ")[2] or None,
+        counts=tuple(int(count) for count in told[1].split(",") if count) if told else (),
     )
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from gpupass import __version__
 from gpupass.errors import Usage
 from gpupass.model.address import Address
+from gpupass.model.amd import GIM_OPTIONS
 from gpupass.model.encode import SCHEMA, encode
 from gpupass.observe import intel, recorded
 from gpupass.observe.amd import AMD_FILES, GIM_FILES, TOPOLOGY
@@ -94,6 +95,7 @@ def _functions(store: Store, system: System) -> None:
             store.directory(f"{system.resolve(path)}/vfio-dev/{name}")
         if device.driver in intel.DRIVERS:
             _shares(store, system, device.address)
+    store.file(GIM_OPTIONS)
     for node in system.names(TOPOLOGY):
         store.file(f"{TOPOLOGY}/{node}/properties")
     _mdevs(store, system)

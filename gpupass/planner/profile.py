@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 from gpupass.methods.amd import hive_name
-from gpupass.methods.gim import unasked
+from gpupass.methods.gim import free_to_change
 from gpupass.methods.passthrough import lends, plan_bind
 from gpupass.methods.sriov import plan_vf_drivers, vf_part, wanted_driver
 from gpupass.model.address import Address
@@ -199,7 +199,7 @@ class _Draft:
                 for number, vf in enumerate(self.host.devices_at(sriov.vfs if sriov is not None else ())):
                     if wanted_driver(rule.vf, number) != vf.driver:
                         self._add(clean_plan(self.host, vf))
-                take_over = rule.take_over or unasked(device)
+                take_over = rule.take_over or free_to_change(self.host, device)
                 self._add(plan_vf_drivers(self.host, device, rule.vf, take_over))
 
     def _attach(self, one: Chosen) -> None:

@@ -68,6 +68,8 @@ def _reach(step: ReloadModule, loaded: bool, options: str, system: System) -> No
     if (now["loaded"], now["options"]) == (loaded, options):
         return
     if now["loaded"]:
+        for pf in step.addresses:
+            vfs.require_closed(system, pf)
         system.run("modprobe", "-r", "--", step.module, timeout=_SECONDS)
     if not loaded:
         return

@@ -98,7 +98,7 @@ def _reach(
     if now["count"] == count:
         return
     if now["count"]:
-        _require_closed(system, address)
+        require_closed(system, address)
         _write(system, address, "sriov_numvfs", "0")
     if not count:
         return
@@ -127,7 +127,7 @@ def _by_script(system: System, address: Address, count: int, now: int) -> None:
     if now == count:
         return
     if now:
-        _require_closed(system, address)
+        require_closed(system, address)
     system.run(_SCRIPT, "-e" if count else "-d", address, timeout=_SCRIPT_SECONDS)
     deadline = system.monotonic() + _SETTLE_SECONDS
     while True:
@@ -144,7 +144,7 @@ def _by_script(system: System, address: Address, count: int, now: int) -> None:
         system.sleep(_LOOK_AGAIN)
 
 
-def _require_closed(system: System, address: Address) -> None:
+def require_closed(system: System, address: Address) -> None:
     """A look at the last moment: removing an open one would never return."""
     for vf in _vfs(system, address):
         group = system.link(f"/sys/bus/pci/devices/{vf}/iommu_group")

@@ -260,6 +260,11 @@ def test_a_number_that_the_board_cannot_be_split_for(gim):
     assert gim.log == []
 
 
+def test_shares_are_intels(gim):
+    with pytest.raises(Refused, match=r"cannot give each function memory: its driver \(gim\)"):
+        apply(gim, given(8, vf="driver: vfio-pci, memory: 4096"), allow_disruption=True)
+
+
 def test_a_guest_on_another_gpu_keeps_gim_loaded(gim):
     (vf,) = gim.sriov.vfs(GIMS[1])
     apply(gim, given(1, address=GIMS[1]))
@@ -281,6 +286,26 @@ def test_gim_that_is_not_to_be_loaded_again(gim):
 def test_gim_swallows_what_the_firmware_refuses_and_gpupass_sees_it(gim):
     gim.gim.deaf = True
     assert "the kernel made it NPS1" in fails(gim, given(8), allow_disruption=True)
+
+
+def test_after_a_boot_the_functions_are_gpupasss_still(gim):
+    """GIM makes them by the file; nothing that is remembered of the boot before says so."""
+    apply(gim, given(8), allow_disruption=True)
+    gim.gim.modprobe("-r", "--", "gim")
+    gim.put("/proc/sys/kernel/random/boot_id", "0d1e2f30-0000-4000-8000-000000000002\n")
+    gim.gim.modprobe("--", "gim")
+    assert counts(gim) == [8, 1] and gim.driver(gim.sriov.vfs(GIMS[0])[0]) is None
+    assert endings(apply(gim, given(8), allow_disruption=True)) == ["done"]
+    assert {gim.driver(vf) for vf in gim.sriov.vfs(GIMS[0])} == {"vfio-pci"}
+
+
+def test_functions_that_somebody_else_has_made(gim):
+    gim.gim.modprobe("-r", "--", "gim")
+    gim.gim.modprobe("--", "gim", "vf_num=8,8")
+    with pytest.raises(Refused, match="virtual functions that gpupass did not make"):
+        apply(gim, given(1), allow_disruption=True)
+    assert endings(apply(gim, given(1, ", take-over: true"), allow_disruption=True)) == ["done"]
+    assert counts(gim) == [1, 8]
 
 
 def test_fewer_again(gim):
