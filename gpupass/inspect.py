@@ -85,7 +85,7 @@ def list_slots(system: System, text: str | None, connect: str) -> Slots:
     from gpupass.planner.offers import offers_of
 
     host = observe(system, connect=connect)
-    devices = (find(system, host, text),) if text is not None else worth_telling(host)
+    devices = (find(system, host, text),) if text is not None else worth_telling(host, cuttable=True)
     return Slots(host=host, offers=tuple(offer for device in devices for offer in offers_of(host, device)))
 
 

@@ -21,10 +21,12 @@ from gpupass.cli.wording import (
     sriov_text,
     users_text,
     verdict_line,
+    vgpu_text,
 )
 from gpupass.inspect import Groups, Listing, Shown, Slots
 from gpupass.methods.amd import hive_of
 from gpupass.methods.verdict import NO_IOMMU, NO_IOMMU_REMEDY
+from gpupass.model.address import is_pci
 from gpupass.model.host import Device, Host
 from gpupass.model.pci_class import class_words
 from gpupass.model.verdict import Verdict
@@ -99,7 +101,7 @@ def _device(console: Console, shown: Shown) -> None:
             grid.add_row(f"  {label}", escape(text))
     for user in device.users:
         grid.add_row("  used by", escape(users_text((user,), detailed=True)))
-    for label, text in _verdict_rows(verdict):
+    for label, text in _verdict_rows(verdict) if is_pci(device.address) else ():
         grid.add_row(f"  {label}", escape(text))
     console.print(grid)
     _print_footer(console, shown.host)
@@ -126,6 +128,15 @@ def _groups(console: Console, groups: Groups) -> None:
 
 
 def _facts(device: Device, host: Host) -> Iterable[tuple[str, str]]:
+    if is_pci(device.address):
+        yield from _pci_facts(device, host)
+    for kind in device.facts.mdev_types:
+        yield "mdev type", f"{kind.id} ({kind.name}): {kind.available} free, {kind.device_api}"
+    for mdev in device.facts.mdevs:
+        yield "mdev", mdev_text(mdev)
+
+
+def _pci_facts(device: Device, host: Host) -> Iterable[tuple[str, str]]:
     facts = device.facts
     yield (
         "vendor:device",
@@ -152,10 +163,8 @@ def _facts(device: Device, host: Host) -> Iterable[tuple[str, str]]:
     yield "power", ", ".join(part for part in (facts.power_state, facts.runtime_status) if part)
     yield "SR-IOV", sriov_text(facts.sriov)
     yield "physical function", device.physfn or ""
-    for mdev in facts.mdev_types:
-        yield "mdev type", f"{mdev.id} ({mdev.name}): {mdev.available} free, {mdev.device_api}"
-    for alive in facts.mdevs:
-        yield "mdev", mdev_text(alive)
+    vgpu = facts.vgpu
+    yield "vGPU", vgpu_text(vgpu) if vgpu is not None else ""
     yield "answers", "" if facts.responds else "no: configuration space reads all ones"
     if facts.nvidia is not None:
         nvidia = facts.nvidia

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 from gpupass.model.amd import Amd, Gim
-from gpupass.model.host import Bar, Device, Link, Mdev, Sriov, User, UserKind
+from gpupass.model.host import Bar, Device, Link, Mdev, Sriov, User, UserKind, Vgpu
 from gpupass.model.intel import Intel
 from gpupass.model.pci_class import class_words
 from gpupass.model.verdict import Verdict
@@ -114,6 +114,12 @@ def sriov_text(sriov: Sriov | None) -> str:
 def mdev_text(mdev: Mdev) -> str:
     users = "; ".join(_user(user) for user in mdev.users)
     return f"{mdev.uuid} ({mdev.type})" + (f", {users}" if users else "")
+
+
+def vgpu_text(vgpu: Vgpu) -> str:
+    if vgpu.current:
+        return f"type {vgpu.current}" + (f", {vgpu.params}" if vgpu.params else "")
+    return "none; can be " + (", ".join(kind.name for kind in vgpu.creatable) or "none at present")
 
 
 def shares_text(intel: Intel | None, enabled: int) -> tuple[str, ...]:

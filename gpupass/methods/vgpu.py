@@ -66,7 +66,8 @@ def cut(host: Host, card: Device, rule: VgpuRule) -> Plan:
     )
     vfs = _enough_vfs(host, card, rule, len(wishes))
     if vfs.steps or vfs.findings:
-        waits = tuple(f"{wish.part} of {card.address} is made when its VFs are there" for wish in wishes)
+        names = ", ".join(f"{count.count} {count.type}" for count in rule.types if count.count)
+        waits = (f"{names} of {card.address}: made when its VFs are there, which tell their types",)
         return Plan(
             title=title,
             steps=vfs.steps,

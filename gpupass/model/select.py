@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from gpupass.errors import Usage
-from gpupass.model.address import parse_address
+from gpupass.model.address import Address, parse_address
 from gpupass.model.host import Device, Host
 from gpupass.model.record import RecordKind
 
@@ -29,6 +29,11 @@ def _by_address(host: Host, text: str) -> tuple[Device, ...]:
         text = f"{domain}:{bus}:{slot}.{function}"
     address = parse_address(text)
     return host.devices_at((address,)) if address is not None else ()
+
+
+def _by_parent(host: Host, text: str) -> tuple[Device, ...]:
+    """A parent of mediated devices that is no PCI function."""
+    return host.devices_at((Address(text),))
 
 
 def _by_uuid(host: Host, text: str) -> tuple[Device, ...]:
@@ -85,6 +90,7 @@ def card_in_slot(host: Host, name: str) -> tuple[Device, ...]:
 
 _WAYS: tuple[tuple[str, Callable[[Host, str], tuple[Device, ...]]], ...] = (
     ("address", _by_address),
+    ("name", _by_parent),
     ("UUID", _by_uuid),
     ("serial number", _by_serial),
     ("physical slot", _by_slot),

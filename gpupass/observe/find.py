@@ -31,6 +31,11 @@ def find_slot(system: System, host: Host, text: str) -> Slot:
     slot = slot_of(host, device, part)
     if slot is None:
         known = ", ".join(slot.name for slot in slots_of(host, device))
+        if not part:
+            raise Usage(
+                f"cannot hand {text} out as a whole: it is no PCI function; it has {known or 'no slots'}",
+                f"gpupass slots {device.address}",
+            )
         raise Usage(
             f"cannot find {text}: {device.address} has {known or 'no slots'}",
             f"gpupass slots {device.address}",

@@ -36,8 +36,11 @@ from gpupass.planner.slots import slots_of
 _MIB = 1 << 20
 
 
-def worth_telling(host: Host) -> tuple[Device, ...]:
-    """GPUs and accelerators, and whatever else is lent, cut or remembered as gpupass's."""
+def worth_telling(host: Host, cuttable: bool = False) -> tuple[Device, ...]:
+    """GPUs and accelerators, and whatever else is lent, cut or remembered as gpupass's.
+
+    With `cuttable` parents of mediated devices that have none, too.
+    """
     remembered = {record.address for record in host.records}
     lent = {hostdev.address for domain in host.domains for hostdev in domain.live}
     cut = {device.physfn for device in host.devices if device.physfn is not None}
@@ -50,6 +53,7 @@ def worth_telling(host: Host) -> tuple[Device, ...]:
             device.is_gpu
             or device.address in remembered | lent | cut
             or device.facts.mdevs
+            or (cuttable and device.facts.mdev_types)
             or (device.on_vfio and not any(member.is_gpu for member in host.group_of(device)))
         )
     )

@@ -29,9 +29,9 @@ def mdev_holder(host: Host, uuid: str) -> Domain | None:
 
 def attach_mdev(host: Host, domain: Domain, parent: Device, mdev: Mdev, connect: str) -> Plan:
     title = f"attach {mdev.uuid} to {domain.name}"
-    if mdev_holder(host, mdev.uuid) == domain:
-        return Plan(title=title, devices=(parent.address,))
     owner = mdev_holder(host, mdev.uuid)
+    if owner is not None and owner.uuid == domain.uuid:
+        return Plan(title=title, devices=(parent.address,))
     clean = _clean(host, parent, mdev) if owner is None and _claim(host, parent, mdev) is not None else ()
     return Plan(
         title=title,

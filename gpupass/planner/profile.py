@@ -15,6 +15,7 @@ from gpupass.model.record import RecordKind
 from gpupass.model.slot import Slot
 from gpupass.planner import lending
 from gpupass.planner.cuts import changed_with, cut_plan, uncut_plans
+from gpupass.planner.detours import without_detours
 from gpupass.planner.handover import clean_plan, unbind_plan
 from gpupass.planner.imagine import imagine
 from gpupass.planner.lending import holder
@@ -90,7 +91,7 @@ class _Draft:
         title = ", ".join(f"{one.name}: {use_of(one.rule)} {one.device.address}" for one in self.chosen)
         return Plan(
             title=title,
-            steps=tuple(self.steps),
+            steps=without_detours(self.steps),
             findings=tuple(dict.fromkeys(self.findings)),
             devices=tuple(self.devices),
             disruptions=tuple(dict.fromkeys(self.disruptions)),
@@ -179,6 +180,8 @@ class _Draft:
         """What other methods left goes first. Who loses something and has a rule of its own knows of it."""
         for plan in uncut_plans(self.host, self._now(one), one.rule):
             self._add(plan)
+            if plan.refusals:
+                return
         plan = cut_plan(self.host, self._now(one), one.rule)
         others = (other for other in self.chosen if other != one and type(other.rule) is type(one.rule))
         named = {str(other.device.address) for other in others}

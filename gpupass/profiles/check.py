@@ -3,13 +3,23 @@
 import re
 
 from gpupass.model.address import parse_address
-from gpupass.model.profile import HostRule, PartitionRule, Place, SriovRule
+from gpupass.model.profile import (
+    RULES,
+    HostRule,
+    MdevRule,
+    PassthroughRule,
+    Place,
+    SriovRule,
+    VgpuRule,
+)
 from gpupass.profiles.findings import Findings, nearest, quoted
 from gpupass.profiles.written import Part
 
-_DEVICE = re.compile(r"(?P<name>[^/]+)(/(?P<nth>[0-9]{1,9}))?(/vf(?P<vf>[0-9]{1,9}))?")
+_DEVICE = re.compile(
+    r"(?P<name>[^/]+)(/(?P<nth>[0-9]{1,9}))?(/(?P<part>(?![0-9]+$)[A-Za-z0-9][A-Za-z0-9._+,@-]{0,99}))?"
+)
 _LIBVIRT = re.compile(r"pci_[0-9a-fA-F]{4}_[0-9a-fA-F]{2}_[0-9a-fA-F]{2}_[0-7]")
-Identity = tuple[str, int, int | None]
+Identity = tuple[str, int, str]
 
 
 def check_rules(rules: tuple[Part, ...], findings: Findings) -> None:
@@ -56,7 +66,7 @@ def _can_be_attached(attachment: Part, named: dict[str, Part], findings: Finding
         return True
     match = _DEVICE.fullmatch(device)
     if match is None:
-        remedy = "NAME, NAME/vf0, NAME/1, or a PCI address"
+        remedy = "NAME, NAME/vf0, NAME/TYPE-0, NAME/1, or a PCI address"
         findings.add(place, f"device: {quoted(device)} is no name of a device", remedy)
         return False
     rule = named.get(match["name"])
@@ -64,27 +74,57 @@ def _can_be_attached(attachment: Part, named: dict[str, Part], findings: Finding
         near = nearest(match["name"], {name: name for name in named})
         findings.add(place, f"no rule has the name {quoted(match['name'])}{near}")
         return False
-    why = _why_not(rule, match["nth"], match["vf"])
+    why = _why_not(rule, match["nth"], match["part"] or "")
     if why:
         findings.add(place, f"{quoted(device)} cannot be attached: {why}")
     return not why
 
 
-def _why_not(rule: Part, nth: str | None, vf: str | None) -> str:
-    name, count, vfs = rule.get("name"), rule.get("count"), rule.get("vfs")
+def _why_not(rule: Part, nth: str | None, part: str) -> str:
+    name, count = rule.get("name"), rule.get("count")
     if rule.kind is HostRule:
         return f"'{name}' says use: host"
-    if rule.kind is PartitionRule:
-        return f"'{name}' says use: partition, and its parts are for containers"
     if nth is not None and count is not None and int(nth) >= count:
         return f"'{name}' takes {count}, counted from 0"
-    if vf is not None and rule.kind is not SriovRule:
-        return f"'{name}' has no virtual functions, only use: sriov has"
-    if vf is not None and vfs is not None and int(vf) >= vfs:
-        return _vfs_of(rule)
-    if vf is None and rule.kind is SriovRule:
+    if rule.kind is PassthroughRule:
+        return f"'{name}' says use: passthrough, and is attached as a whole" if part else ""
+    if rule.kind is SriovRule:
+        return _why_no_vf(rule, part)
+    if rule.kind in (MdevRule, VgpuRule):
+        return _why_no_type(rule, part)
+    return (
+        f"'{name}' says use: {_use(rule)}, whose slots have no PCI function; domains take those of use: vgpu"
+    )
+
+
+def _use(rule: Part) -> str:
+    return next((use.value for use, kind in RULES.items() if rule.kind is kind), "")
+
+
+def _why_no_vf(rule: Part, part: str) -> str:
+    name, vfs = rule.get("name"), rule.get("vfs")
+    if not part:
         return f"'{name}' says use: sriov, only its virtual functions can: {name}/vf0"
-    return ""
+    number = part.removeprefix("vf")
+    if number == part or not number.isdecimal():
+        return f"'{name}' says use: sriov, and has vf0, vf1, …"
+    return _vfs_of(rule) if vfs is not None and int(number) >= vfs else ""
+
+
+def _why_no_type(rule: Part, part: str) -> str:
+    """Its slots are called by their type and a number."""
+    name = rule.get("name")
+    counts = {entry.get("type"): entry.get("count") or 0 for entry in rule.parts("types")}
+    made = [f"{name}/{kind}-0" for kind, count in counts.items() if count and kind]
+    kind, _, number = part.rpartition("-")
+    if number.isdecimal() and int(number) < counts.get(kind, 0):
+        return ""
+    if not made:
+        return f"'{name}' makes none"
+    if not part:
+        return f"'{name}' says use: {_use(rule)}, only its slots can: {made[0]}"
+    most = f", {name}/{kind}-{counts[kind] - 1} is the last one" if counts.get(kind) else ""
+    return f"'{name}' makes no such{most or ', but ' + ', '.join(made)}"
 
 
 def _vfs_of(rule: Part) -> str:
@@ -96,13 +136,12 @@ def _identity(device: str, named: dict[str, Part]) -> Identity:
     """Equal for names of the same device: `gpu` and `gpu/0`, and the address it is selected by."""
     address = parse_address(device)
     if address is not None:
-        return address, 0, None
+        return address, 0, ""
     match = _DEVICE.fullmatch(device)
     assert match is not None
     select = named[match["name"]].get("select") if match["name"] in named else None
     address = select.get("address") if select is not None else None
-    vf = int(match["vf"]) if match["vf"] is not None else None
-    return address or match["name"], int(match["nth"] or 0), vf
+    return address or match["name"], int(match["nth"] or 0), match["part"] or ""
 
 
 def _report_twice(attachment: Part, first: Part, findings: Findings) -> None:

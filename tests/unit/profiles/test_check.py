@@ -18,11 +18,15 @@ CASES = [
     ("a gpu", ["gup"], ["10:27: no rule has the name 'gup', did you mean 'gpu'?"]),
     ("no suggestion", ["zebra"], ["10:27: no rule has the name 'zebra'"]),
     ("an address", ["05:00.0", "nic/vf0", "gpu", "two/1"], []),
-    ("no name", ["gpu/vf"], ["10:27: device: 'gpu/vf' is no name of a device"]),
+    (
+        "no part",
+        ["gpu/vf"],
+        ["10:27: 'gpu/vf' cannot be attached: 'gpu' says use: passthrough, and is attached as a whole"],
+    ),
     (
         "no VFs",
         ["gpu/vf0"],
-        ["10:27: 'gpu/vf0' cannot be attached: 'gpu' has no virtual functions, only use: sriov has"],
+        ["10:27: 'gpu/vf0' cannot be attached: 'gpu' says use: passthrough, and is attached as a whole"],
     ),
     ("too many VFs", ["nic/vf2"], ["10:27: 'nic/vf2' cannot be attached: vfs: 2 makes vf0 to vf1"]),
     ("no VF at all", ["none/vf0"], ["10:27: 'none/vf0' cannot be attached: vfs: 0 makes none"]),
