@@ -122,4 +122,15 @@ def _around(text: str) -> Callable[[Host], Iterable[Address]]:
     address = parse_address(text)
     if address is None:
         return lambda host: (device.address for device in host.devices)
-    return _groups_of(lambda device: device.address == address)
+    return lambda host: (
+        *_groups_of(lambda device: device.address == address)(host),
+        *_company(host, address),
+    )
+
+
+def _company(host: Host, address: Address) -> Iterable[Address]:
+    """The rest of a hive."""
+    from gpupass.planner.cuts import company
+
+    device = host.device(address)
+    return (other.address for other in company(host, device)) if device is not None else ()

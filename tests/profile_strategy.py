@@ -4,18 +4,24 @@ from hypothesis import strategies as st
 
 from gpupass.model.mig import LayoutEntry
 from gpupass.model.profile import (
+    COMPUTES,
     DRIVER,
+    MEMORIES,
     NAME,
     Attachment,
     HostRule,
     MigRule,
+    PartitionRule,
     PassthroughRule,
     Profile,
     Rule,
     Select,
+    Share,
     SriovRule,
+    Turn,
     Vf,
     VfDriver,
+    VfShare,
 )
 
 
@@ -108,15 +114,38 @@ def rules(draw: st.DrawFn, name: str) -> Rule:
     vfs = draw(st.integers(0, 9))
     single = st.dictionaries(st.integers(0, vfs - 1), DRIVERS, max_size=3) if vfs else st.just({})
     numbered = single.map(lambda found: tuple(VfDriver(index=at, driver=found[at]) for at in sorted(found)))
-    vf = st.builds(Vf, driver=st.none() | DRIVERS, autoprobe=st.booleans(), drivers=numbered)
+    some = st.none() | st.integers(0, 99_999)
+    amount = st.none() | st.integers(1, 99_999)
+    share = st.builds(Share, quantum=some, timeout=some, memory=amount).filter(lambda one: one != Share())
+    own = st.dictionaries(st.integers(0, vfs - 1), share, max_size=2) if vfs else st.just({})
+    shares = own.map(lambda found: tuple(VfShare(index=at, share=found[at]) for at in sorted(found)))
+    vf = st.builds(
+        Vf,
+        driver=st.none() | DRIVERS,
+        autoprobe=st.booleans(),
+        drivers=numbered,
+        quantum=some,
+        timeout=some,
+        memory=amount,
+        shares=shares,
+    )
+    cut = st.builds(
+        SriovRule, **common(name), vfs=st.just(vfs), vf=vf, pf=st.builds(Turn, quantum=some, timeout=some)
+    )
+    parts = st.builds(
+        PartitionRule,
+        **common(name),
+        compute=st.sampled_from(COMPUTES),
+        memory=st.none() | st.sampled_from(MEMORIES),
+    )
     mig = st.builds(MigRule, **common(name), layout=LAYOUT)
-    return draw(host | given | mig | st.builds(SriovRule, **common(name), vfs=st.just(vfs), vf=vf))
+    return draw(host | given | mig | cut | parts)
 
 
 def _device(rule: Rule) -> list[str]:
     if isinstance(rule, SriovRule):
         return [f"{rule.name}/vf{rule.vfs - 1}"] if rule.vfs else []
-    return [] if isinstance(rule, HostRule | MigRule) or rule.select.address else [rule.name]
+    return [] if isinstance(rule, HostRule | MigRule | PartitionRule) or rule.select.address else [rule.name]
 
 
 @st.composite

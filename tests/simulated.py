@@ -21,6 +21,8 @@ from gpupass.system.guarded import WriteHung
 from gpupass.system.kernel_log import KernelLog
 from tests.host_tree import MEM32, MEM64_PREFETCH, MIB, Function
 from tests.memory_tree import Link, MemoryTree
+from tests.simulated_amd import SimulatedAmd, SimulatedGim
+from tests.simulated_intel import SimulatedIntel
 from tests.simulated_libvirt import SimulatedLibvirt
 from tests.simulated_sriov import SimulatedSriov
 
@@ -270,6 +272,9 @@ class Machine(System):
         self._said: list[str] = []
         self.libvirt = SimulatedLibvirt(self, DOMAINS)
         self.sriov = SimulatedSriov(self)
+        self.intel = SimulatedIntel(self)
+        self.amd = SimulatedAmd(self)
+        self.gim = SimulatedGim(self)
 
     # what happens to the machine from outside
 
@@ -387,6 +392,7 @@ class Machine(System):
             "records": self.records(),
             "etc": self.etc(),
             "known": dict(self.known),
+            "parts": self.intel.snapshot() | self.amd.snapshot() | self.gim.snapshot(),
         }
 
     def etc(self, path: str = "/etc") -> dict[str, object]:
@@ -480,6 +486,10 @@ class Machine(System):
 
     def run(self, *argv: str, timeout: float = 60.0) -> str:
         self.log.append((" ".join(argv), ""))
+        if argv[0] == "modprobe" and "gim" in argv and self.gim.gpus:
+            self._fault("modprobe", "gim")
+            self.gim.modprobe(*argv[1:])
+            return ""
         if argv[0] == "modprobe":
             if "vfio" not in argv[-1]:
                 raise GpupassError(f"cannot run modprobe: FATAL: Module {argv[-1]} not found")
@@ -557,6 +567,13 @@ class Machine(System):
     def write(self, path: str, value: str, deadline: float = 10.0) -> None:
         self.log.append((path, value))
         where, _, name = path.rpartition("/")
+        for parts in (self.intel, self.amd, self.gim):
+            if parts.owns(path):
+                device = next(a for a in self.functions if f"/{a}/" in path)
+                self._fault(name, device)
+                parts.store(path, value)
+                self._fault(f"after {name}", device)
+                return
         address = value if name in ("unbind", "drivers_probe") else where.rpartition("/")[2]
         self._fault(name, address)
         if address not in self.functions:
@@ -620,5 +637,6 @@ class Machine(System):
             self.files.put(f"{path}/driver", Link(f"/sys/bus/pci/drivers/{driver}"))
             lines.insert(0, f"DRIVER={driver}")
         self.put(f"{path}/uevent", "\n".join(lines) + "\n")
+        self.amd.driver_changed(address, driver)
         if driver == "vfio-pci":
             self.put(f"/dev/vfio/{self.functions[address].group}", "")

@@ -9,7 +9,7 @@ from tests.host_tree import Function
 if TYPE_CHECKING:
     from tests.simulated import Machine
 
-VF_DRIVERS = {"igb": "igbvf", "mlx5_core": "mlx5_core"}
+VF_DRIVERS = {"igb": "igbvf", "mlx5_core": "mlx5_core", "xe": "xe", "i915": "i915"}
 
 
 class SimulatedSriov:
@@ -49,7 +49,8 @@ class SimulatedSriov:
             )
             raise OSError(errno.EBUSY, "Device or resource busy")
         else:
-            self._enable(pf, min(count, self.fewer.pop(pf, count)))
+            self.enable(pf, min(count, self.fewer.pop(pf, count)), VF_DRIVERS[self.machine.driver(pf)])
+            self.machine.intel.enabled(pf, count)
 
     def number(self, pf: str) -> int:
         return int(self.machine.read(self._path(pf, "sriov_numvfs")))
@@ -93,12 +94,13 @@ class SimulatedSriov:
             if name.startswith("virtfn"):
                 machine.files.remove(self._path(pf, name))
         machine.put(self._path(pf, "sriov_numvfs"), "0\n")
+        machine.intel.removed(pf)
 
-    def _enable(self, pf: str, count: int) -> None:
+    def enable(self, pf: str, count: int, driver: str | None) -> None:
+        """pci_enable_sriov; `driver` is what the kernel would bind them to."""
         machine = self.machine
         function = machine.functions[pf]
         _, _, device = function.vf_layout
-        driver = VF_DRIVERS[machine.driver(pf)]
         probes = machine.read(self._path(pf, "sriov_drivers_autoprobe")) == "1"
         for number in range(count):
             vf = Function(
@@ -113,7 +115,7 @@ class SimulatedSriov:
                 link=function.link,
             )
             machine.plug(vf)
-            if probes and machine.exists(f"/sys/bus/pci/drivers/{driver}"):
+            if probes and driver and machine.exists(f"/sys/bus/pci/drivers/{driver}"):
                 machine.set_driver(vf.address, driver)
         machine.put(self._path(pf, "sriov_numvfs"), f"{count}\n")
 

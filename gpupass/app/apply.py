@@ -19,6 +19,7 @@ from gpupass.model.encode import encode
 from gpupass.model.host import Device, Host
 from gpupass.model.plan import Disruption, HostPlan, Plan, Step
 from gpupass.model.profile import Profile
+from gpupass.planner.cuts import changed_with
 from gpupass.planner.estimate import gpu_resets
 from gpupass.planner.export import export
 from gpupass.planner.profile import plan_profile
@@ -197,6 +198,7 @@ def _locked(profile: Profile, host: Host) -> tuple[Address, ...]:
     found: dict[Address, None] = {}
     for one in choose(profile, host):
         found |= dict.fromkeys(member.address for member in host.group_of(one.device))
+        found |= dict.fromkeys(other.address for other in changed_with(host, one.device, one.rule))
         sriov = one.device.facts.sriov
         for number in range(sriov.total if sriov is not None else 0):
             vf = vf_address(one.device.address, sriov, number) if sriov is not None else None

@@ -14,6 +14,7 @@ from gpupass.model.host import Host
 from gpupass.model.plan import HostPlan, Step
 from gpupass.model.profile import Profile
 from gpupass.observe import observe
+from gpupass.planner.cuts import company
 from gpupass.planner.export import export as export_profile
 from gpupass.planner.export import made_elsewhere, worth_telling
 from gpupass.planner.mig_import import choose_config, import_config
@@ -102,6 +103,7 @@ def history(system: System) -> tuple[tuple[Apply, ...], tuple[Operation, ...]]:
 def _worth_a_look(profile: Profile, bare: Host) -> set[Address]:
     """The candidates, their groups and VFs with theirs, and the ports above."""
     chosen = bare.devices_at(candidates(profile, bare))
+    chosen = (*chosen, *(other for device in chosen for other in company(bare, device)))
     pfs = {device.address for device in chosen}
     vfs = tuple(device for device in bare.devices if device.physfn in pfs)
     found = {member.address for device in (*chosen, *vfs) for member in bare.group_of(device)}

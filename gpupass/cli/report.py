@@ -16,11 +16,14 @@ from gpupass.model.plan import (
     LoadModule,
     Plan,
     Refresh,
+    ReloadModule,
     ResetDevice,
     ResetGpu,
+    SetAttribute,
     SetComputeInstance,
     SetGpuInstance,
     SetMdev,
+    SetMemoryPartition,
     SetMigMode,
     SetPersistence,
     SetVfs,
@@ -138,6 +141,12 @@ def step_text(step: Step) -> str:
             return f"{'enable' if step.on else 'disable'} {step.unit}"
         case Refresh():
             return f"have {step.what} read its files again"
+        case SetAttribute():
+            return f"set {step.path.partition(f'/{step.address}/')[2]} of {step.address} to {step.value}"
+        case SetMemoryPartition():
+            return f"change the memory mode of {', '.join(step.addresses)} to {step.mode}"
+        case ReloadModule():
+            return f"load the kernel module {step.module} anew with {step.options}"
 
 
 def instance_text(step: SetGpuInstance | SetComputeInstance) -> str:

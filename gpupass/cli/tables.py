@@ -12,9 +12,12 @@ from rich.table import Table
 from gpupass.cli.wording import (
     bars_text,
     full_name,
+    gim_text,
     link_text,
     mdev_text,
     mig_rows,
+    partitions_text,
+    shares_text,
     short_name,
     sriov_text,
     users_text,
@@ -22,6 +25,7 @@ from gpupass.cli.wording import (
     vgpu_text,
 )
 from gpupass.inspect import Groups, Listing, Shown, Slots
+from gpupass.methods.amd import hive_of
 from gpupass.methods.verdict import NO_IOMMU, NO_IOMMU_REMEDY
 from gpupass.model.address import is_pci
 from gpupass.model.host import Device, Host
@@ -173,6 +177,13 @@ def _pci_facts(device: Device, host: Host) -> Iterable[tuple[str, str]]:
             yield "GPU memory", f"{nvidia.memory_used or 0} of {nvidia.memory_total} MiB used"
         if nvidia.persistence is not None:
             yield "persistence", "on" if nvidia.persistence else "off"
+    for share in shares_text(facts.intel, facts.sriov.enabled if facts.sriov is not None else 0):
+        yield "share", share
+    for partitions in partitions_text(facts.amd):
+        yield "partitions", partitions
+    hive = [member.address for member in hive_of(host, device) if member != device]
+    yield "XGMI hive", f"with {', '.join(hive)}" if hive else ""
+    yield "GIM", gim_text(facts.gim)
 
 
 def _verdict_rows(verdict: Verdict) -> Iterable[tuple[str, str]]:

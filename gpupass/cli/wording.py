@@ -3,7 +3,9 @@
 import re
 from collections.abc import Iterator
 
+from gpupass.model.amd import Amd, Gim
 from gpupass.model.host import Bar, Device, Link, Mdev, Sriov, Vgpu
+from gpupass.model.intel import Intel
 from gpupass.model.mig import GpuInstance, MigState
 from gpupass.model.pci_class import class_words
 from gpupass.model.user import User, UserKind
@@ -143,3 +145,40 @@ def vgpu_text(vgpu: Vgpu) -> str:
     if vgpu.current:
         return f"type {vgpu.current}" + (f", {vgpu.params}" if vgpu.params else "")
     return "none; can be " + (", ".join(kind.name for kind in vgpu.creatable) or "none at present")
+
+
+def shares_text(intel: Intel | None, enabled: int) -> tuple[str, ...]:
+    """ "pf: 64 ms at a time", "vf0, vf1: 20 ms at a time, stopped after 40000 µs, 2048 MiB"."""
+    if intel is None:
+        return ()
+    lines: dict[str, list[str]] = {}
+    for vf in (None, *range(enabled)):
+        words = ", ".join(_share(intel, vf)) or "no limit"
+        lines.setdefault(words, []).append("pf" if vf is None else f"vf{vf}")
+    return tuple(f"{', '.join(names)}: {words}" for words, names in lines.items())
+
+
+def _share(intel: Intel, vf: int | None) -> Iterator[str]:
+    quantum = intel.quantum.value(vf) if intel.quantum is not None else None
+    timeout = intel.timeout.value(vf) if intel.timeout is not None else None
+    memory = intel.memory.value(vf) if intel.memory is not None else None
+    if quantum:
+        yield f"{quantum} ms at a time"
+    if timeout:
+        yield f"stopped after {timeout} µs"
+    if memory:
+        yield f"{memory >> 20} MiB"
+
+
+def partitions_text(amd: Amd | None) -> tuple[str, ...]:
+    """ "CPX, NPS4", what else it can be, its render nodes."""
+    if amd is None:
+        return ()
+    modes = f"{amd.compute or '?'}, {amd.memory or '?'}"
+    others = "; ".join(", ".join(words) for words in (amd.computes, amd.memories) if words)
+    nodes = ", ".join(f"{part.name} {part.render or '(no render node)'}" for part in amd.partitions)
+    return (f"{modes} (can be {others})" if others else modes, *((nodes,) if nodes else ()))
+
+
+def gim_text(gim: Gim | None) -> str:
+    return ", ".join(mode for mode in (gim.compute, gim.memory) if mode) if gim is not None else ""

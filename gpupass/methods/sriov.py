@@ -76,20 +76,27 @@ def made_by_us(host: Host, pf: Device) -> Record | None:
 
 
 def plan_vfs(
-    host: Host, pf: Device, count: int, autoprobe: bool, take_over: bool = False, script: bool = False
+    host: Host,
+    pf: Device,
+    count: int,
+    autoprobe: bool,
+    take_over: bool = False,
+    script: bool = False,
+    anew: bool = False,
 ) -> Plan:
     """Another number of VFs goes through 0, so none may be in use. Nothing to do when the number is right.
 
-    `script`: by NVIDIA's sriov-manage.
+    `script`: by NVIDIA's sriov-manage; `anew`: the same number goes through 0, too.
     """
     title = f"make {count} virtual functions of {pf.address}"
     sriov = pf.facts.sriov
-    if sriov is None or (sriov.enabled == count and (not count or sriov.autoprobe == autoprobe)):
+    same = sriov is not None and sriov.enabled == count and (not count or sriov.autoprobe == autoprobe)
+    if sriov is None or (same and not anew):
         return Plan(title=title, devices=(pf.address,))
     record = made_by_us(host, pf)
     old = host.devices_at(sriov.vfs)
     gone = f"all {sriov.enabled} virtual functions" + (", made anew" if count else "")
-    recount = sriov.enabled != count
+    recount = anew or sriov.enabled != count
     if not recount and record is None and not take_over:  # autoprobe is about VFs to come
         return Plan(title=title, devices=(pf.address,))
     steps: list[Step] = []
@@ -105,7 +112,7 @@ def plan_vfs(
         why = "so that they are known as gpupass's"
         steps.append(WriteRecord(kind=RecordKind.VFS, address=pf.address, record=made, why=why))
     if recount:
-        steps += _forget(host, old)
+        steps += forget(host, old)
         through = ", and another number goes through none" if count and sriov.enabled else ""
         before = f"it has {sriov.enabled or 'none'}{through}"
     else:
@@ -120,8 +127,8 @@ def plan_vfs(
         steps=tuple(steps),
         findings=(
             *_limits(pf, sriov, count),
-            *(_foreign(pf, sriov, record, take_over) if recount else ()),
-            *(_in_use(pf, old) if recount else ()),
+            *(_foreign(pf, sriov, record, take_over, anew) if recount else ()),
+            *(in_use(pf, old) if recount else ()),
         ),
         devices=(pf.address, *(vf.address for vf in old)),
         disruptions=(Disruption(victim=pf.address, loses=gone, at_work=False),)
@@ -170,7 +177,7 @@ def _plan_driver(host: Host, device: Device, vf: Vf, number: int) -> Plan | None
     if vf.autoprobe:
         return None
     step = BindDriver(address=device.address, driver=None, override=None, why="no driver is asked for")
-    return Plan(title=f"unbind {device.address}", steps=(step,), findings=tuple(_in_use(device, (device,))))
+    return Plan(title=f"unbind {device.address}", steps=(step,), findings=tuple(in_use(device, (device,))))
 
 
 def _back(device: Device, origin: Record) -> Plan:
@@ -179,7 +186,7 @@ def _back(device: Device, origin: Record) -> Plan:
     )
     forget = WriteRecord(kind=RecordKind.ORIGIN, address=device.address, record=None, why="no longer needed")
     title = f"give {device.address} back"
-    return Plan(title=title, steps=(back, forget), findings=tuple(_in_use(device, (device,))))
+    return Plan(title=title, steps=(back, forget), findings=tuple(in_use(device, (device,))))
 
 
 def foreign(pf: Device, what: str) -> Finding:
@@ -189,9 +196,11 @@ def foreign(pf: Device, what: str) -> Finding:
     )
 
 
-def _foreign(pf: Device, sriov: Sriov, record: Record | None, take_over: bool) -> Iterator[Finding]:
+def _foreign(
+    pf: Device, sriov: Sriov, record: Record | None, take_over: bool, anew: bool
+) -> Iterator[Finding]:
     if sriov.enabled and record is None and not take_over:
-        yield foreign(pf, "another number of them")
+        yield foreign(pf, "them made anew" if anew else "another number of them")
 
 
 def _limits(pf: Device, sriov: Sriov, count: int) -> Iterator[Finding]:
@@ -207,7 +216,7 @@ def _limits(pf: Device, sriov: Sriov, count: int) -> Iterator[Finding]:
         )
 
 
-def _in_use(pf: Device, vfs: tuple[Device, ...]) -> Iterator[Finding]:
+def in_use(pf: Device, vfs: tuple[Device, ...]) -> Iterator[Finding]:
     """Removing a VF that somebody has open never returns (vfio_unregister_group_dev), so it is not tried."""
     for vf in vfs:
         user = _user(vf)
@@ -227,7 +236,7 @@ def _user(vf: Device) -> User | None:
     return users[0] if users else None
 
 
-def _forget(host: Host, vfs: tuple[Device, ...]) -> Iterator[Step]:
+def forget(host: Host, vfs: tuple[Device, ...]) -> Iterator[Step]:
     for vf in vfs:
         for kind in (RecordKind.CLAIM, RecordKind.ORIGIN):
             if host.record(kind, vf.address) is not None:

@@ -6,7 +6,9 @@ from enum import StrEnum
 from functools import cached_property
 
 from gpupass.model.address import Address
+from gpupass.model.amd import Amd, Gim
 from gpupass.model.domain import Domain
+from gpupass.model.intel import Intel
 from gpupass.model.mig import MigState
 from gpupass.model.record import Record
 from gpupass.model.user import User
@@ -142,6 +144,9 @@ class Detail:
     multifunction: bool = False
     responds: bool = True  # False: configuration space reads all ones
     nvidia: Nvidia | None = None
+    intel: Intel | None = None
+    amd: Amd | None = None
+    gim: Gim | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

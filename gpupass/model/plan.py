@@ -1,11 +1,21 @@
 """A Plan is a tuple of Steps; each Step is one write, as data, with the reason for it."""
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 
 from gpupass.model.address import Address
 from gpupass.model.mig import Placement
 from gpupass.model.record import Record, RecordKind
+
+_ATTRIBUTE = re.compile(r"/sys/(bus/pci/devices|kernel/debug/dri)(/[\w:-][\w:.-]*)+")
+_WORD = re.compile(r"[\w,=-]*")
+
+
+def require_file_of(address: Address, path: str) -> None:
+    """ValueError when it is not a file below the device's own directories."""
+    if not _ATTRIBUTE.fullmatch(path) or f"/{address}/" not in path:
+        raise ValueError(f"{path!r} is no file of {address}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,13 +51,20 @@ class SetVfs:
     """How many virtual functions a physical function has; another number than before goes through none.
 
     `script`: NVIDIA's sriov-manage makes them, always all of them; its driver refuses the kernel's own way.
+    `keep`: files of the PF that lose their values with the functions; a rollback that makes these again sets
+    them before.
     """
 
     address: Address
     count: int
     autoprobe: bool  # may the kernel bind new ones to their host driver?
     script: bool = False
+    keep: tuple[str, ...] = ()
     why: str = ""
+
+    def __post_init__(self) -> None:
+        for path in self.keep:
+            require_file_of(self.address, path)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -234,6 +251,44 @@ class Refresh:
     why: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetAttribute:
+    """One sysfs or debugfs file of a device. ValueError: `path` or `value` is nothing that a device has."""
+
+    address: Address
+    path: str
+    value: str
+    why: str = ""
+
+    def __post_init__(self) -> None:
+        require_file_of(self.address, self.path)
+        if not _WORD.fullmatch(self.value):
+            raise ValueError(f"{self.value!r} is no value of {self.path}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetMemoryPartition:
+    """Another memory mode of all AMD GPUs of a hive: amdgpu lets go of them and takes them again."""
+
+    addresses: tuple[Address, ...]
+    mode: str  # NPS4
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReloadModule:
+    """Take a kernel module out and load it with `options` ("vf_num=8,1"); all its devices go meanwhile.
+
+    `back`: the options of a rollback, where the module does not tell those it was loaded with.
+    """
+
+    module: str
+    options: str
+    back: str = ""
+    addresses: tuple[Address, ...] = ()  # of its devices
+    why: str = ""
+
+
 Step = (
     LoadModule
     | SetPersistence
@@ -254,6 +309,9 @@ Step = (
     | WriteFile
     | EnableUnit
     | Refresh
+    | SetAttribute
+    | SetMemoryPartition
+    | ReloadModule
 )
 
 
@@ -262,7 +320,7 @@ def addresses_of(step: Step) -> tuple[Address, ...]:
     match step:
         case LoadModule() | WriteFile() | EnableUnit() | Refresh():
             return ()
-        case ResetDevice() | AwaitRelease():
+        case ResetDevice() | AwaitRelease() | SetMemoryPartition() | ReloadModule():
             return step.addresses
         case _:
             return (step.address,)

@@ -6,6 +6,7 @@ are made from these classes, so a key exists in one place.
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from gpupass.model.address import Address
 from gpupass.model.key import key
@@ -23,6 +24,7 @@ class Use(StrEnum):
     MIG = "mig"
     MDEV = "mdev"
     VGPU = "vgpu"
+    PARTITION = "partition"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,9 +91,63 @@ class VfDriver:
     driver: str | None = key("its driver", pattern=DRIVER, form=_DRIVER_FORM)
 
 
+def _quantum() -> Any:
+    return key(
+        "milliseconds of GPU time in one turn (Intel); 0: no limit",
+        default=None,
+        spelled="execution-quantum",
+        minimum=0,
+        also=("exec-quantum", "exec_quantum_ms", "execution_quantum"),
+    )
+
+
+def _timeout() -> Any:
+    return key(
+        "microseconds until work that does not yield is stopped (Intel); 0: no limit",
+        default=None,
+        spelled="preemption-timeout",
+        minimum=0,
+        also=("preempt-timeout", "preempt_timeout_us", "preemption_timeout"),
+    )
+
+
+def _memory() -> Any:
+    return key(
+        "MiB of GPU memory (Intel cards with their own); without it they share evenly",
+        default=None,
+        minimum=1,
+        also=("lmem", "vram", "lmem_quota", "vram_quota"),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """How long the physical function itself has the GPU, beside its virtual functions."""
+
+    quantum: int | None = _quantum()
+    timeout: int | None = _timeout()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Share:
+    """What one virtual function gets of the GPU."""
+
+    quantum: int | None = _quantum()
+    timeout: int | None = _timeout()
+    memory: int | None = _memory()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VfShare:
+    """The share of one virtual function, numbered from 0; what it does not say is as for all."""
+
+    index: int = key("number of the VF", minimum=0)
+    share: Share = key("its share", minimum=1)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vf:
-    """How the virtual functions are driven."""
+    """How the virtual functions are driven, and what each gets of the GPU."""
 
     driver: str | None = key(
         "driver of every VF; none: left without one", default=None, pattern=DRIVER, form=_DRIVER_FORM
@@ -99,6 +155,12 @@ class Vf:
     autoprobe: bool = key("let the kernel bind new VFs to their host driver first", default=False)
     drivers: tuple[VfDriver, ...] = key(
         "drivers of single VFs, by number: {2: igbvf, 3: null}", default=(), mapping=True
+    )
+    quantum: int | None = _quantum()
+    timeout: int | None = _timeout()
+    memory: int | None = _memory()
+    shares: tuple[VfShare, ...] = key(
+        "other shares for single VFs, by number: {2: {memory: 4096}}", default=(), mapping=True
     )
 
 
@@ -141,7 +203,24 @@ class SriovRule(Rule):
     """`use: sriov`: virtual functions of the device can be given to domains, as NAME/vf0, NAME/vf1, …"""
 
     vfs: int = key("how many virtual functions", minimum=0, also=("vf-count", "num-vfs", "sriov-numvfs"))
-    vf: Vf = key("how they are driven", default=Vf())
+    vf: Vf = key("how they are driven, and what each gets of the GPU", default=Vf())
+    pf: Turn = key("what the physical function keeps for itself (Intel)", default=Turn())
+
+
+COMPUTES = ("SPX", "DPX", "TPX", "QPX", "CPX")
+MEMORIES = ("NPS1", "NPS2", "NPS4", "NPS8")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartitionRule(Rule):
+    """`use: partition`: an AMD GPU in parts, for containers of the host."""
+
+    compute: str = key(
+        "compute partitions: SPX is the whole GPU, CPX as many as it has dies", choices=COMPUTES
+    )
+    memory: str | None = key(
+        "memory partitions, of all GPUs of its hive; without it they stay", default=None, choices=MEMORIES
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,6 +283,7 @@ RULES: dict[Use, type[Rule]] = {
     Use.MIG: MigRule,
     Use.MDEV: MdevRule,
     Use.VGPU: VgpuRule,
+    Use.PARTITION: PartitionRule,
 }
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from gpupass.model.address import Address, is_pci
+from gpupass.model.amd import Amd, Gim
 from gpupass.model.domain import Domain
 from gpupass.model.host import Detail, Device, Host, Mdev
 from gpupass.model.record import Record
@@ -11,7 +12,7 @@ from gpupass.model.user import User, UserKind
 from gpupass.observe.iommu import read_iommu
 from gpupass.observe.mdev import PARENTS, read_mdevs, read_parents, read_types
 from gpupass.observe.naming import read_names
-from gpupass.observe.pci import is_boot_display, read_detail, read_devices
+from gpupass.observe.pci import Vendor, is_boot_display, read_detail, read_devices
 from gpupass.system import System
 
 Users = Mapping[str, tuple[User, ...]]  # by address, and by UUID of a mediated device
@@ -116,8 +117,18 @@ def _details(
     drivers = host_drivers(system, devices)
     driven = {device.address for device in devices if device.driver == "nvidia"}
     nvidia, unseen = read_nvidia(system, driven if cuts else ()) if driven else ({}, ())
+    amd, gim = _amd(system, devices)
     details = {
-        device.address: read_detail(system, device, drivers.get(device.address), nvidia.get(device.address))
+        device.address: read_detail(
+            system,
+            device,
+            Vendor(
+                host_driver=drivers.get(device.address),
+                nvidia=nvidia.get(device.address),
+                amd=amd.get(device.address),
+                gim=gim.get(device.address),
+            ),
+        )
         if is_pci(device.address)
         else Detail(express=False)
         for device in devices
@@ -135,6 +146,18 @@ def _mediated(
         return detail
     alive = tuple(replace(mdev, users=_joined(mdev.uuid, users)) for mdev in mdevs.get(address, ()))
     return replace(detail, mdev_types=tuple(read_types(system, address)), mdevs=alive)
+
+
+def _amd(system: System, devices: tuple[Device, ...]) -> tuple[dict[Address, Amd | None], dict[Address, Gim]]:
+    if not any(device.driver in ("amdgpu", "gim") for device in devices):
+        return {}, {}
+    from gpupass.observe.amd import read_amd, read_gim, read_nodes
+
+    nodes = read_nodes(system)
+    return (
+        {d.address: read_amd(system, d.address, nodes) for d in devices if d.driver == "amdgpu"},
+        {d.address: read_gim(system, d.address) for d in devices if d.driver == "gim"},
+    )
 
 
 def _sees_extended(system: System, address: Address) -> bool:

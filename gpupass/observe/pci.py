@@ -1,10 +1,14 @@
 """PCI functions: the basics of all of them from one `uevent` each, the details of those asked about."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from gpupass.model.address import Address, parse_address
+from gpupass.model.amd import Amd, Gim
 from gpupass.model.host import Acs, Bar, Detail, Device, Link, Nvidia, Sriov
+from gpupass.model.intel import Intel
 from gpupass.observe.config_space import read_config_space
+from gpupass.observe.intel import DRIVERS, read_intel
 from gpupass.observe.uevent import parse_uevent
 from gpupass.observe.vgpu import read_vgpu
 from gpupass.system import System
@@ -69,14 +73,25 @@ def _slots(system: System) -> dict[str, str]:
     return slots
 
 
-def read_detail(system: System, device: Device, host_driver: str | None, nvidia: Nvidia | None) -> Detail:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vendor:
+    """What sources beside the PCI bus say of one function."""
+
+    host_driver: str | None = None
+    nvidia: Nvidia | None = None
+    amd: Amd | None = None
+    gim: Gim | None = None
+
+
+def read_detail(system: System, device: Device, vendor: Vendor) -> Detail:
     """All else about one function."""
     path = f"{DEVICES}/{device.address}"
     config = read_config_space(system.read_bytes(f"{path}/config", limit=4096) or b"")
+    sriov = _sriov(system, path)
     return Detail(
         subsystem=_subsystem(system, path),
         revision=_number(system.read(f"{path}/revision")) or 0,
-        host_driver=host_driver,
+        host_driver=vendor.host_driver,
         driver_override=_override(system.read(f"{path}/driver_override")),
         numa_node=_node(system.read(f"{path}/numa_node")),
         boot_display=is_boot_display(system, device.address),
@@ -86,14 +101,23 @@ def read_detail(system: System, device: Device, host_driver: str | None, nvidia:
         reset_methods=tuple((system.read(f"{path}/reset_method") or "").split()),
         power_state=system.read(f"{path}/power_state"),
         runtime_status=system.read(f"{path}/power/runtime_status"),
-        sriov=_sriov(system, path),
+        sriov=sriov,
         vgpu=read_vgpu(system, path),
         serial=config.serial,
         acs=config.acs if config.known_extended else Acs.UNKNOWN,
         multifunction=config.multifunction,
         responds=config.responds,
-        nvidia=nvidia,
+        nvidia=vendor.nvidia,
+        intel=_intel(system, device, sriov),
+        amd=vendor.amd,
+        gim=vendor.gim,
     )
+
+
+def _intel(system: System, device: Device, sriov: Sriov | None) -> Intel | None:
+    if sriov is None or device.driver not in DRIVERS:
+        return None
+    return read_intel(system, device.address, sriov.total)
 
 
 def is_boot_display(system: System, address: Address) -> bool:

@@ -91,8 +91,14 @@ def _nodes(system: System, devices: Iterable[Device]) -> dict[str, list[str]]:
             address = parse_address(system.link(f"/sys/class/{kind}/{name}/device") or "")
             if address is not None:
                 nodes.setdefault(f"/dev/{prefix}/{name}", []).append(address)
+    from gpupass.observe.amd import TOPOLOGY, read_nodes
     from gpupass.observe.nvidia import minors
 
     for minor, address in minors(system).items():
         nodes.setdefault(f"/dev/nvidia{minor}", []).append(address)
+    if system.exists(TOPOLOGY):
+        for address, renders in read_nodes(system).items():
+            for render in renders:
+                addresses = nodes.setdefault(f"/dev/dri/{render}", [])
+                addresses += [address] if address not in addresses else []
     return nodes

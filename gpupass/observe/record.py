@@ -10,8 +10,11 @@ from pathlib import Path
 
 from gpupass import __version__
 from gpupass.errors import Usage
+from gpupass.model.address import Address
+from gpupass.model.amd import GIM_OPTIONS
 from gpupass.model.encode import SCHEMA, encode
-from gpupass.observe import recorded
+from gpupass.observe import intel, recorded
+from gpupass.observe.amd import AMD_FILES, GIM_FILES, TOPOLOGY
 from gpupass.observe.drivers import DRIVERS, MODPROBE, pci_aliases, read_blacklist, read_modalias
 from gpupass.observe.mdev import DEFINITIONS, MDEVS, PARENTS
 from gpupass.observe.naming import read_names
@@ -31,6 +34,8 @@ _FUNCTION_FILES = (
     *("driver_override", "reset_method", "power_state", "power/control", "power/runtime_status"),
     *("sriov_totalvfs", "sriov_numvfs", "sriov_drivers_autoprobe"),
     *("sriov_offset", "sriov_stride", "sriov_vf_device"),
+    *AMD_FILES,
+    *GIM_FILES,
 )
 _SYSTEM_FILES = (
     *("/proc/swaps", "/proc/net/route", "/proc/net/ipv6_route", "/proc/meminfo"),
@@ -88,6 +93,11 @@ def _functions(store: Store, system: System) -> None:
             store.file(f"{path}/nvidia/{name}", limit=1 << 16)
         for name in system.names(f"{path}/vfio-dev"):
             store.directory(f"{system.resolve(path)}/vfio-dev/{name}")
+        if device.driver in intel.DRIVERS:
+            _shares(store, system, device.address)
+    store.file(GIM_OPTIONS)
+    for node in system.names(TOPOLOGY):
+        store.file(f"{TOPOLOGY}/{node}/properties")
     _mdevs(store, system)
     for slot in system.names("/sys/bus/pci/slots"):
         store.file(f"/sys/bus/pci/slots/{slot}/address")
@@ -106,6 +116,14 @@ def _mdevs(store: Store, system: System) -> None:
         store.link(f"{MDEVS}/{uuid}")
         for name in ("iommu_group", "mdev_type"):
             store.link(f"{MDEVS}/{uuid}/{name}")
+
+
+def _shares(store: Store, system: System, address: Address) -> None:
+    """Of all VFs that the GPU can have: their shares can be set before they are there."""
+    total = system.read(f"{DEVICES}/{address}/sriov_totalvfs") or ""
+    if total.isdecimal():
+        for path in intel.files_of(system, address, int(total)):
+            store.file(path, limit=4096)
 
 
 def _groups(store: Store, system: System) -> None:

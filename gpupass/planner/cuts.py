@@ -1,14 +1,18 @@
 """How a rule cuts its device, and what other methods have left on it; pure. One line for each method."""
 
-from gpupass.methods import mdev, mig_plan, sriov, vgpu
+from gpupass.methods import amd, gim, intel, mdev, mig_plan, sriov, vgpu
 from gpupass.model.host import Device, Host
 from gpupass.model.plan import Plan
-from gpupass.model.profile import MdevRule, MigRule, Rule, SriovRule, VgpuRule
+from gpupass.model.profile import MdevRule, MigRule, PartitionRule, Rule, SriovRule, VgpuRule
 
 
 def cut_plan(host: Host, device: Device, rule: Rule) -> Plan:
     """What makes the slots that the rule asks for. Empty when they are there."""
     match rule:
+        case SriovRule() if device.driver == gim.MODULE:
+            return gim.cut(host, device, rule)
+        case SriovRule() if device.facts.intel is not None or intel.asked_for(rule):
+            return intel.cut(host, device, rule)
         case SriovRule():
             return sriov.cut(host, device, rule)
         case MigRule():
@@ -17,6 +21,8 @@ def cut_plan(host: Host, device: Device, rule: Rule) -> Plan:
             return mdev.cut(host, device, rule)
         case VgpuRule():
             return vgpu.cut(host, device, rule)
+        case PartitionRule():
+            return amd.cut(host, device, rule)
         case _:
             return Plan(title=f"cut {device.address}")
 
@@ -29,7 +35,28 @@ def uncut_plans(host: Host, device: Device, rule: Rule) -> tuple[Plan, ...]:
     if not isinstance(rule, MdevRule):
         plans.append(mdev.uncut(host, device, rule))
     if not isinstance(rule, SriovRule):
-        plans.append(sriov.uncut(host, device, rule))
+        functions = gim if device.driver == gim.MODULE else intel
+        plans.append(functions.uncut(host, device, rule))
     if not isinstance(rule, MigRule):
         plans.append(mig_plan.uncut(host, device, rule))
     return tuple(plans)
+
+
+def company(host: Host, device: Device) -> tuple[Device, ...]:
+    """Other devices that may be one thing with it, as far as a bare look can tell: to be looked at, too."""
+    if device.driver == gim.MODULE:
+        return gim.gims(host)
+    if device.driver == amd.DRIVER and device.is_gpu:
+        return tuple(other for other in host.devices if other.ids == device.ids and other.physfn is None)
+    return ()
+
+
+def changed_with(host: Host, device: Device, rule: Rule) -> tuple[Device, ...]:
+    """Other devices that cutting this one by the rule may change."""
+    match rule:
+        case SriovRule() if device.driver == gim.MODULE:
+            return tuple(one for gpu in gim.gims(host) for one in (gpu, *gim.vfs_of(host, gpu)))
+        case PartitionRule() if rule.memory is not None:
+            return amd.hive_of(host, device)
+        case _:
+            return ()

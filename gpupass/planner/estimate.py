@@ -13,11 +13,14 @@ from gpupass.model.plan import (
     LoadModule,
     Plan,
     Refresh,
+    ReloadModule,
     ResetDevice,
     ResetGpu,
+    SetAttribute,
     SetComputeInstance,
     SetGpuInstance,
     SetMdev,
+    SetMemoryPartition,
     SetMigMode,
     SetPersistence,
     SetVfs,
@@ -26,6 +29,7 @@ from gpupass.model.plan import (
     Step,
     WriteFile,
     WriteRecord,
+    addresses_of,
 )
 
 
@@ -56,6 +60,12 @@ def seconds(step: Step) -> float:
             return 30.0
         case WriteRecord() | WriteFile() | EnableUnit():
             return 0.0
+        case SetAttribute():
+            return 0.5
+        case SetMemoryPartition():
+            return 10.0 + 5.0 * len(step.addresses)
+        case ReloadModule():
+            return 10.0 + 10.0 * len(step.addresses)
         case _:
             assert_never(step)
 
@@ -78,5 +88,6 @@ def gpu_resets(plan: Plan) -> tuple[Address, ...]:
 
 
 def driver_changes(plan: HostPlan) -> tuple[Address, ...]:
-    found = (step for one in plan.to_do for step in one.steps if isinstance(step, BindDriver))
-    return tuple(dict.fromkeys(step.address for step in found))
+    kinds = BindDriver | SetMemoryPartition | ReloadModule
+    found = (step for one in plan.to_do for step in one.steps if isinstance(step, kinds))
+    return tuple(dict.fromkeys(address for step in found for address in addresses_of(step)))

@@ -1,6 +1,7 @@
 """A host as it is → the profile that asks for nothing else; pure."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 
 from gpupass.methods import mig_ownership, mig_plan
 from gpupass.methods.passthrough import VFIO
@@ -8,25 +9,34 @@ from gpupass.methods.sriov import made_by_us
 from gpupass.methods.vgpu import made
 from gpupass.model.address import Address, is_pci
 from gpupass.model.host import Device, Host
+from gpupass.model.intel import Intel, Knob
 from gpupass.model.mig import GpuInstance, LayoutEntry, MigGpu
 from gpupass.model.profile import (
+    COMPUTES,
+    MEMORIES,
     Attachment,
     HostRule,
     MdevRule,
     MigRule,
+    PartitionRule,
     PassthroughRule,
     Profile,
     Rule,
     Select,
+    Share,
     SriovRule,
+    Turn,
     TypeCount,
     Vf,
     VfDriver,
+    VfShare,
     VgpuRule,
 )
 from gpupass.model.record import RecordKind
 from gpupass.planner.lending import holder
 from gpupass.planner.slots import slots_of
+
+_MIB = 1 << 20
 
 
 def worth_telling(host: Host, cuttable: bool = False) -> tuple[Device, ...]:
@@ -98,13 +108,20 @@ def _rule(host: Host, device: Device, name: str, take_over: bool) -> Rule:
         return VgpuRule(name=name, select=select, types=types, take_over=take_over)
     if sriov is not None and sriov.enabled:
         vf = _vf(host.devices_at(sriov.vfs), sriov.autoprobe)
-        return SriovRule(name=name, select=select, vfs=sriov.enabled, vf=vf, take_over=take_over)
+        vf, pf = _shares(device.facts.intel, sriov.enabled, vf)
+        return SriovRule(name=name, select=select, vfs=sriov.enabled, vf=vf, pf=pf, take_over=take_over)
     cut = device.facts.nvidia.cut if device.facts.nvidia is not None else None
     if cut is not None and cut.on and cut.gpu is not None:
         return MigRule(name=name, select=select, layout=_layout(cut.gpu), take_over=take_over)
     if device.facts.mdevs:
         kinds = [mdev.type for mdev in device.facts.mdevs]
         return MdevRule(name=name, select=select, types=_counts(kinds), take_over=take_over)
+    amd = device.facts.amd
+    if amd is not None and amd.compute in COMPUTES:
+        memory = amd.memory if amd.memory in MEMORIES else None
+        return PartitionRule(
+            name=name, select=select, compute=amd.compute, memory=memory, take_over=take_over
+        )
     origin = host.record_of_this_boot(RecordKind.ORIGIN, device.address)
     rebound = origin is not None and origin.driver != device.driver
     return HostRule(name=name, select=select, driver=device.driver if rebound else None, take_over=take_over)
@@ -143,6 +160,42 @@ def _vf(vfs: tuple[Device, ...], autoprobe: bool) -> Vf:
         VfDriver(index=number, driver=driver) for number, driver in enumerate(drivers) if driver != common
     )
     return Vf(driver=common, autoprobe=autoprobe, drivers=others)
+
+
+def _shares(intel: Intel | None, count: int, vf: Vf) -> tuple[Vf, Turn]:
+    """What most VFs have is said once. No limit is said, too: a rollback has to bring it back."""
+    if intel is None:
+        return vf, Turn()
+    had = [
+        Share(
+            quantum=_value(intel.quantum, number),
+            timeout=_value(intel.timeout, number),
+            memory=(_value(intel.memory, number) or 0) // _MIB or None,
+        )
+        for number in range(count)
+    ]
+    quantum = _common([share.quantum for share in had])
+    timeout = _common([share.timeout for share in had])
+    memory = _common([share.memory for share in had])
+    own = [
+        Share(
+            quantum=share.quantum if share.quantum != quantum else None,
+            timeout=share.timeout if share.timeout != timeout else None,
+            memory=share.memory if share.memory != memory else None,
+        )
+        for share in had
+    ]
+    shares = tuple(VfShare(index=at, share=share) for at, share in enumerate(own) if share != Share())
+    pf = Turn(quantum=_value(intel.quantum, None), timeout=_value(intel.timeout, None))
+    return replace(vf, quantum=quantum, timeout=timeout, memory=memory, shares=shares), pf
+
+
+def _value(knob: Knob | None, vf: int | None) -> int | None:
+    return knob.value(vf) if knob is not None else None
+
+
+def _common(values: list[int | None]) -> int | None:
+    return max(dict.fromkeys(values), key=values.count)
 
 
 def _attachments(host: Host, device: Device, name: str) -> Iterator[Attachment]:

@@ -4,10 +4,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import assert_never
 
+from gpupass.methods.amd import DRIVER as AMDGPU
+from gpupass.methods.gim import counts_of
+from gpupass.methods.intel import DRIVERS as INTEL
 from gpupass.methods.sriov import vf_address
 from gpupass.model.address import Address
+from gpupass.model.amd import Amd
 from gpupass.model.domain import Domain, Hostdev
 from gpupass.model.host import Detail, Device, Host, Mdev
+from gpupass.model.intel import Intel
 from gpupass.model.plan import (
     AttachDevice,
     AwaitRelease,
@@ -16,11 +21,14 @@ from gpupass.model.plan import (
     EnableUnit,
     LoadModule,
     Refresh,
+    ReloadModule,
     ResetDevice,
     ResetGpu,
+    SetAttribute,
     SetComputeInstance,
     SetGpuInstance,
     SetMdev,
+    SetMemoryPartition,
     SetMigMode,
     SetPersistence,
     SetVfs,
@@ -68,8 +76,37 @@ def _after(host: Host, step: Step) -> Host:
             return _in_domain(host, step.uuid, lambda domain: _without(domain, step))
         case LoadModule() | ResetDevice() | AwaitRelease() | WriteFile() | EnableUnit() | Refresh():
             return host
+        case SetAttribute():  # nothing that a later step depends on
+            return host
+        case SetMemoryPartition():
+            for address in step.addresses:
+                host = _change(host, address, lambda device: _with_memory(device, step.mode))
+            return host
+        case ReloadModule():
+            for address, count in zip(step.addresses, counts_of(step), strict=False):
+                host = _with_vfs_anew(host, address, count)
+            return host
         case _:
             assert_never(step)
+
+
+def _with_memory(device: Device, mode: str) -> Device:
+    """Which compute mode it will have then the driver decides."""
+    amd = device.facts.amd
+    if amd is None:
+        return device
+    new = replace(amd, memory=mode, compute="", computes=(), partitions=())
+    return replace(device, detail=replace(device.facts, amd=new))
+
+
+def _with_vfs_anew(host: Host, address: Address, count: int) -> Host:
+    pf = host.device(address)
+    if pf is None or pf.facts.sriov is None:
+        return host
+    autoprobe = pf.facts.sriov.autoprobe
+    for number in (0, count):
+        host = _with_vfs(host, SetVfs(address=address, count=number, autoprobe=autoprobe))
+    return host
 
 
 def _change(host: Host, address: Address, change: Callable[[Device], Device]) -> Host:
@@ -78,7 +115,12 @@ def _change(host: Host, address: Address, change: Callable[[Device], Device]) ->
 
 def _bound(device: Device, step: BindDriver) -> Device:
     nvidia = device.facts.nvidia if step.driver == "nvidia" else None
-    detail = replace(device.facts, driver_override=step.override, nvidia=nvidia)
+    amd = Amd() if step.driver == AMDGPU else None  # to be seen when it is so
+    intel = Intel() if step.driver in INTEL else None
+    gim = device.facts.gim if step.driver == device.driver else None
+    detail = replace(
+        device.facts, driver_override=step.override, nvidia=nvidia, amd=amd, intel=intel, gim=gim
+    )
     return replace(device, driver=step.driver, detail=detail)
 
 

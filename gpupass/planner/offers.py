@@ -57,7 +57,7 @@ def _offer(host: Host, slot: Slot, cut: bool) -> Offer:
         state=SlotState.CUT if cut else _state(host, device, slot, users),
         users=users,
         domains=slot.kind not in (SlotKind.MIG, SlotKind.PARTITION),
-        containers=slot.kind is SlotKind.MIG,
+        containers=slot.kind in (SlotKind.MIG, SlotKind.PARTITION),
     )
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from gpupass.model.address import Address
 from gpupass.model.domain import Domain
 from gpupass.model.host import Device, Host
+from gpupass.planner.cuts import company
 
 Part = Callable[[Iterable[Device], tuple[Domain, ...]], Host]
 
@@ -27,6 +28,10 @@ def parts_of(host: Host) -> Part:
         yield from host.group_of(device)
         for vf in functions.get(device.address, ()):
             yield from host.group_of(vf)
+        for other in company(host, device):
+            yield from host.group_of(other)
+            for vf in functions.get(other.address, ()):
+                yield from host.group_of(vf)
 
     def part(devices: Iterable[Device], domains: tuple[Domain, ...]) -> Host:
         found = {near.address: near for device in devices for near in around(device)}

@@ -3,16 +3,18 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
+from gpupass.methods.amd import hive_name
+from gpupass.methods.gim import free_to_change
 from gpupass.methods.passthrough import lends, plan_bind
 from gpupass.methods.sriov import plan_vf_drivers, vf_part, wanted_driver
 from gpupass.model.address import Address
 from gpupass.model.host import Device, Host
 from gpupass.model.plan import Disruption, Finding, HostPlan, Plan, Step, WriteRecord
-from gpupass.model.profile import HostRule, PassthroughRule, Profile, Rule, SriovRule, use_of
+from gpupass.model.profile import HostRule, PartitionRule, PassthroughRule, Profile, Rule, SriovRule, use_of
 from gpupass.model.record import RecordKind
 from gpupass.model.slot import Slot
 from gpupass.planner import lending
-from gpupass.planner.cuts import cut_plan, uncut_plans
+from gpupass.planner.cuts import changed_with, cut_plan, uncut_plans
 from gpupass.planner.detours import without_detours
 from gpupass.planner.handover import clean_plan, unbind_plan
 from gpupass.planner.imagine import imagine
@@ -44,11 +46,21 @@ def plan_profile(profile: Profile, host: Host, connect: str, devices_only: bool 
 
 
 def _together(chosen: tuple[Chosen, ...], host: Host) -> Iterator[tuple[Chosen, ...]]:
-    """Devices of one IOMMU group change together, all others by themselves."""
-    found: dict[Address, list[Chosen]] = {}
+    """Devices of one IOMMU group change together, and those that one rule's cut changes; all others alone."""
+    sets: list[tuple[set[Address], list[Chosen]]] = []
     for one in chosen:
-        found.setdefault(host.group_of(one.device)[0].address, []).append(one)
-    return (tuple(members) for members in found.values())
+        members = (*host.group_of(one.device), *changed_with(host, one.device, one.rule))
+        touched, together = {member.address for member in members}, [one]
+        apart = []
+        for addresses, others in sets:
+            if addresses & touched:
+                touched, together = touched | addresses, others + together
+            else:
+                apart.append((addresses, others))
+        sets = [*apart, (touched, together)]
+    order = {one: number for number, one in enumerate(chosen)}
+    found = [tuple(sorted(together, key=order.__getitem__)) for _, together in sets]
+    return iter(sorted(found, key=lambda together: order[together[0]]))
 
 
 @dataclass
@@ -165,13 +177,16 @@ class _Draft:
             self._add(plan_bind(self.host, device, driver))
 
     def _cut(self, one: Chosen) -> None:
-        """What other methods left goes first."""
+        """What other methods left goes first. Who loses something and has a rule of its own knows of it."""
         for plan in uncut_plans(self.host, self._now(one), one.rule):
             self._add(plan)
             if plan.refusals:
                 return
         plan = cut_plan(self.host, self._now(one), one.rule)
-        self._add(plan)
+        others = (other for other in self.chosen if other != one and type(other.rule) is type(one.rule))
+        named = {str(other.device.address) for other in others}
+        told = tuple(loss for loss in plan.disruptions if loss.victim not in named)
+        self._add(replace(plan, disruptions=told))
         if plan.waits:
             self.unmade.add(one.name)
 
@@ -187,7 +202,8 @@ class _Draft:
                 for number, vf in enumerate(self.host.devices_at(sriov.vfs if sriov is not None else ())):
                     if wanted_driver(rule.vf, number) != vf.driver:
                         self._add(clean_plan(self.host, vf))
-                self._add(plan_vf_drivers(self.host, device, rule.vf, rule.take_over))
+                take_over = rule.take_over or free_to_change(self.host, device)
+                self._add(plan_vf_drivers(self.host, device, rule.vf, take_over))
 
     def _attach(self, one: Chosen) -> None:
         slots = {slot.part: slot for slot in self._slots(one)}
@@ -243,12 +259,27 @@ def _declared(plan: Plan) -> Plan:
 
 
 def _quarrels(chosen: tuple[Chosen, ...]) -> Iterator[Finding]:
-    """A group is on VFIO as a whole or not at all."""
-    lent = [one for one in chosen if isinstance(one.rule, PassthroughRule)]
-    kept = [one for one in chosen if not isinstance(one.rule, PassthroughRule)]
-    if lent and kept:
+    """A group is on VFIO as a whole or not at all; a hive has one memory mode."""
+    for one in chosen:
+        for other in chosen[: chosen.index(one)]:
+            yield from _quarrel(other, one)
+
+
+def _quarrel(one: Chosen, other: Chosen) -> Iterator[Finding]:
+    a, b = one.rule, other.rule
+    if isinstance(a, PartitionRule) and isinstance(b, PartitionRule):
+        same = hive_name(one.device) is not None and hive_name(one.device) == hive_name(other.device)
+        if same and None not in (a.memory, b.memory) and a.memory != b.memory:
+            yield Finding(
+                message=f"{one.name} and {other.name} are of one hive, which cannot have {a.memory} and "
+                f"{b.memory} at once",
+                remedy="the same memory in both rules, or in one only",
+            )
+    lent, kept = (one, other) if isinstance(a, PassthroughRule) else (other, one)
+    together = one.device.group is not None and one.device.group == other.device.group
+    if together and isinstance(lent.rule, PassthroughRule) and not isinstance(kept.rule, PassthroughRule):
         yield Finding(
-            message=f"{lent[0].name} and {kept[0].name} ({kept[0].device.address}) are in one IOMMU group, "
-            f"which cannot be {use_of(lent[0].rule)} and {use_of(kept[0].rule)} at once",
+            message=f"{lent.name} and {kept.name} ({kept.device.address}) are in one IOMMU group, "
+            f"which cannot be {use_of(lent.rule)} and {use_of(kept.rule)} at once",
             remedy="gpupass groups; then use: passthrough for both, or for none",
         )

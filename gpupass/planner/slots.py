@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from gpupass.methods import mdev, mig_plan, passthrough, sriov, vgpu
+from gpupass.methods import amd, mdev, mig_plan, passthrough, sriov, vgpu
 from gpupass.model.host import Device, Host
 from gpupass.model.slot import Slot
 
@@ -25,4 +25,5 @@ def _slots(host: Host, device: Device) -> Iterator[Slot]:
     yield from (slot for slot in sriov.slots(host, device) if slot.device not in taken)
     yield from cut
     yield from mdev.slots(host, device)
+    yield from amd.slots(device)
     yield from mig_plan.slots(device)

@@ -35,15 +35,16 @@ def check_rules(rules: tuple[Part, ...], findings: Findings) -> None:
             if _LIBVIRT.fullmatch(name):
                 findings.add(rule.where("name"), f"name: '{name}' looks like a PCI address")
         if rule.kind is SriovRule:
-            _check_vf_drivers(rule, findings)
+            _check_vfs(rule, findings)
 
 
-def _check_vf_drivers(rule: Part, findings: Findings) -> None:
+def _check_vfs(rule: Part, findings: Findings) -> None:
     vfs, vf = rule.get("vfs"), rule.get("vf")
-    for entry in vf.parts("drivers") if vf is not None else ():
-        index = entry.get("index")
-        if vfs is not None and index is not None and index >= vfs:
-            findings.add(entry.place, f"drivers: there is no VF {index}: {_vfs_of(rule)}")
+    for key in ("drivers", "shares"):
+        for entry in vf.parts(key) if vf is not None else ():
+            index = entry.get("index")
+            if vfs is not None and index is not None and index >= vfs:
+                findings.add(entry.place, f"{key}: there is no VF {index}: {_vfs_of(rule)}")
 
 
 def check_attachments(attachments: tuple[Part, ...], rules: tuple[Part, ...], findings: Findings) -> None:

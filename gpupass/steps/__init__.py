@@ -15,11 +15,14 @@ from gpupass.model.plan import (
     EnableUnit,
     LoadModule,
     Refresh,
+    ReloadModule,
     ResetDevice,
     ResetGpu,
+    SetAttribute,
     SetComputeInstance,
     SetGpuInstance,
     SetMdev,
+    SetMemoryPartition,
     SetMigMode,
     SetPersistence,
     SetVfs,
@@ -31,10 +34,12 @@ from gpupass.model.plan import (
 )
 from gpupass.model.record import Record
 from gpupass.steps import (
+    attribute,
     bind,
     file,
     guest,
     mdev,
+    memory_partition,
     mig,
     mig_mode,
     module,
@@ -66,6 +71,9 @@ _BEFORE: dict[type[Step], Any] = {
     SetPersistence: bool,
     WriteFile: file.Before,
     EnableUnit: bool,
+    SetAttribute: str | None,
+    SetMemoryPartition: memory_partition.Modes,
+    ReloadModule: module.Loaded,
 }
 
 
@@ -100,6 +108,12 @@ def current(step: Step, system: System) -> Any:
             return mig_mode.persistence_before(step, system)
         case LoadModule() | ResetDevice() | AwaitRelease() | Refresh():
             return None
+        case SetAttribute():
+            return attribute.current(step, system)
+        case SetMemoryPartition():
+            return memory_partition.current(step, system)
+        case ReloadModule():
+            return module.current(step, system)
         case _:
             assert_never(step)
 
@@ -148,6 +162,12 @@ def do(step: Step, system: System, deadline: float) -> None:
             unit.do(step, system)
         case Refresh():
             refresh.do(step, system)
+        case SetAttribute():
+            attribute.do(step, system)
+        case SetMemoryPartition():
+            memory_partition.do(step, system)
+        case ReloadModule():
+            module.reload(step, system)
         case _:
             assert_never(step)
 
@@ -187,6 +207,12 @@ def undo(step: Step, before: Any, system: System) -> None:
             refresh.undo(step, system)
         case LoadModule() | ResetDevice() | AwaitRelease():
             pass
+        case SetAttribute():
+            attribute.undo(step, before, system)
+        case SetMemoryPartition():
+            memory_partition.undo(step, before, system)
+        case ReloadModule():
+            module.undo_reload(step, before, system)
         case _:
             assert_never(step)
 

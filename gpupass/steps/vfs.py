@@ -10,7 +10,7 @@ from typing import Any, TypedDict
 from gpupass.errors import GpupassError, NeedsPerson, NotClean
 from gpupass.model.address import Address
 from gpupass.model.plan import BindDriver, SetVfs
-from gpupass.steps import bind
+from gpupass.steps import attribute, bind
 from gpupass.system import System
 from gpupass.system.guarded import WriteHung
 
@@ -22,11 +22,12 @@ _SECONDS = 60.0  # a PF's driver talks to its firmware, VF drivers probe
 
 
 class Functions(TypedDict):
-    """How many VFs, may the kernel bind new ones, and who drives those that are there."""
+    """How many VFs, may the kernel bind new ones, who drives those that are there, what goes with them."""
 
     count: int
     autoprobe: bool
     vfs: dict[Address, bind.Binding]
+    kept: dict[str, str | None]
 
 
 def current(step: SetVfs, system: System) -> Functions:
@@ -35,7 +36,8 @@ def current(step: SetVfs, system: System) -> Functions:
     return {
         "count": int(system.read(f"{device}/sriov_numvfs") or 0),
         "autoprobe": system.read(f"{device}/sriov_drivers_autoprobe") != "0",
-        "vfs": {vf: bind.current(_binding(vf), system) for vf in _vfs(system, step.address)},
+        "vfs": bindings(system, step.address),
+        "kept": {path: attribute.read(system, path) for path in step.keep},
     }
 
 
@@ -54,10 +56,20 @@ def undo(step: SetVfs, before: Any, system: System) -> None:
             f"somebody else has made {now['count']} meanwhile",
             f"gpupass show {step.address}",
         )
-    _reach(system, step, before["count"], before["autoprobe"], now)
+    _reach(system, step, before["count"], before["autoprobe"], now, before["kept"])
     if before["count"] != step.count:  # the VFs were made anew
-        for vf, had in before["vfs"].items():
-            bind.do(_binding(vf, had["driver"], had["override"]), system)
+        bind_again(system, before["vfs"])
+
+
+def bindings(system: System, pf: Address) -> dict[Address, bind.Binding]:
+    """Who drives each VF that is there."""
+    return {vf: bind.current(_binding(vf), system) for vf in _vfs(system, pf)}
+
+
+def bind_again(system: System, had: dict[Address, bind.Binding]) -> None:
+    """VFs that were made anew, to the drivers they had."""
+    for vf, binding in had.items():
+        bind.do(_binding(vf, binding["driver"], binding["override"]), system)
 
 
 def _binding(vf: Address, driver: str | None = None, override: str | None = None) -> BindDriver:
@@ -70,7 +82,14 @@ def _vfs(system: System, pf: Address) -> Iterator[Address]:
     return (Address(vf) for name in links if (vf := system.link(f"{device}/{name}")) is not None)
 
 
-def _reach(system: System, step: SetVfs, count: int, autoprobe: bool, now: Functions) -> None:
+def _reach(
+    system: System,
+    step: SetVfs,
+    count: int,
+    autoprobe: bool,
+    now: Functions,
+    kept: dict[str, str | None] | None = None,
+) -> None:
     address = step.address
     if step.script:
         return _by_script(system, address, count, now["count"])
@@ -79,10 +98,13 @@ def _reach(system: System, step: SetVfs, count: int, autoprobe: bool, now: Funct
     if now["count"] == count:
         return
     if now["count"]:
-        _require_closed(system, address)
+        require_closed(system, address)
         _write(system, address, "sriov_numvfs", "0")
     if not count:
         return
+    for path, value in (kept or {}).items():
+        if value is not None:
+            attribute.write(system, address, path, value)
     log = system.kernel_log()
     try:
         _write(system, address, "sriov_numvfs", str(count))
@@ -105,7 +127,7 @@ def _by_script(system: System, address: Address, count: int, now: int) -> None:
     if now == count:
         return
     if now:
-        _require_closed(system, address)
+        require_closed(system, address)
     system.run(_SCRIPT, "-e" if count else "-d", address, timeout=_SCRIPT_SECONDS)
     deadline = system.monotonic() + _SETTLE_SECONDS
     while True:
@@ -122,7 +144,7 @@ def _by_script(system: System, address: Address, count: int, now: int) -> None:
         system.sleep(_LOOK_AGAIN)
 
 
-def _require_closed(system: System, address: Address) -> None:
+def require_closed(system: System, address: Address) -> None:
     """A look at the last moment: removing an open one would never return."""
     for vf in _vfs(system, address):
         group = system.link(f"/sys/bus/pci/devices/{vf}/iommu_group")

@@ -4,7 +4,9 @@ import shutil
 from pathlib import Path
 
 from tests.host_tree import Function, HostTree
+from tests.hosts.build_amd import amd_gim, amd_mi300x
 from tests.hosts.build_desktop import desktop
+from tests.hosts.build_intel import intel_i915, intel_xe, intel_xe_debugfs
 from tests.hosts.build_mig import mig_server
 from tests.hosts.build_server import server_sriov
 
@@ -128,6 +130,11 @@ HOSTS = {
     "mig-server": mig_server,
     "acs-less": acs_less,
     "no-iommu": no_iommu,
+    "intel-xe": intel_xe,
+    "intel-xe-debugfs": intel_xe_debugfs,
+    "intel-i915": intel_i915,
+    "amd-mi300x": amd_mi300x,
+    "amd-gim": amd_gim,
 }
 
 if __name__ == "__main__":

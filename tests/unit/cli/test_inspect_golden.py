@@ -21,6 +21,11 @@ SHOWN = {
     "lab-simple": "04:00.0",
     "lab-groups": "01:00.0",
     "lab-sriov": "03:00.0",
+    "intel-xe": "03:00.0",
+    "intel-xe-debugfs": "03:00.0",
+    "intel-i915": "03:00.0",
+    "amd-mi300x": "26:00.0",
+    "amd-gim": "05:00.0",
 }
 CASES = [(name, verb, words) for name in NAMES for verb, words in VERBS.items()]
 CASES += [(name, "show", ["show", device]) for name, device in SHOWN.items()]

@@ -16,12 +16,17 @@ from gpupass.errors import GpupassError, Refused
 from gpupass.model.address import BOOT, Address
 from gpupass.model.codec import decode_record, decode_step, encode_step
 from gpupass.model.encode import encode
-from gpupass.model.plan import BindDriver, Plan, Step, addresses_of
+from gpupass.model.plan import BindDriver, Plan, SetAttribute, SetVfs, Step, addresses_of
 from gpupass.model.record import Record
 from tests.simulated import GPU, LONE
 
 TEXT = st.text(string.printable + "äß\u2028\0", max_size=8)
 STEP_KINDS = get_args(Step)
+FILE = f"/sys/bus/pci/devices/{GPU}/sriov_admin/vf1/profile/vram_quota"
+RESTRICTED = {
+    SetAttribute: {"address": st.just(GPU), "path": st.just(FILE), "value": st.from_regex(r"\A[A-Z0-9]*\Z")},
+    SetVfs: {"address": st.just(GPU), "keep": st.lists(st.just(FILE), max_size=2).map(tuple)},
+}
 
 
 def values(kind):
@@ -35,7 +40,8 @@ def values(kind):
         return st.lists(values(get_args(kind)[0]), max_size=3).map(tuple)
     if is_dataclass(kind):
         hints = get_type_hints(kind)
-        return st.builds(kind, **{field.name: values(hints[field.name]) for field in fields(kind)})
+        found = {field.name: values(hints[field.name]) for field in fields(kind)}
+        return st.builds(kind, **found | RESTRICTED.get(kind, {}))
     if kind is NoneType:
         return st.none()
     basics = {str: TEXT, int: st.integers(), bool: st.booleans()}
@@ -173,3 +179,25 @@ def test_half_a_line_is_not_taken_for_a_whole_one(machine, monkeypatch):
     monkeypatch.setattr(os, "pwrite", real)
     assert [found.before for found in journal.open_operations(machine)] == [{}]
     assert len(list(operation.path.parent.iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/etc/passwd",
+        f"/sys/bus/pci/devices/{LONE}/reset",
+        f"/sys/bus/pci/devices/{GPU}/../{LONE}/reset",
+        f"/sys/bus/pci/devices/{GPU}/a b",
+        f"/sys/kernel/debug/dri/{GPU}",
+        f"/proc/{GPU}/x",
+        f"{FILE}\n",
+    ],
+)
+def test_an_attribute_is_a_file_of_its_device(path):
+    data = {"step": "SetAttribute", "address": GPU, "path": path, "value": "1", "why": ""}
+    with pytest.raises(ValueError, match="no file of"):
+        decode_step(data)
+    with pytest.raises(ValueError, match="no file of"):
+        decode_step({"step": "SetVfs", "address": GPU, "count": 0, "autoprobe": True, "keep": [path]})
+    with pytest.raises(ValueError, match="no value of"):
+        decode_step(data | {"path": FILE, "value": "1; reboot"})

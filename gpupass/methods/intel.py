@@ -1,0 +1,194 @@
+"""Virtual functions of Intel GPUs: how long each has the GPU and how much of its memory; pure.
+
+The order is that of Intel's xpu-smi: the PF's turn, the VFs' turns and memory, and only then the VFs. With
+VFs on, turns can still be changed, memory cannot; a VF that goes takes its share with it.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from gpupass.methods import sriov
+from gpupass.model.host import Device, Host
+from gpupass.model.intel import Intel, Knob
+from gpupass.model.plan import Finding, Plan, SetAttribute, SetVfs, Step
+from gpupass.model.profile import Rule, Share, SriovRule, Turn
+
+DRIVERS = ("xe", "i915")
+_MIB = 1 << 20
+_GRAIN = 2 * _MIB  # of memory (pf_get_lmem_alignment in xe_gt_sriov_pf_config.c)
+
+
+def asked_for(rule: SriovRule) -> bool:
+    vf = rule.vf
+    return rule.pf != Turn() or bool(vf.shares) or (vf.quantum, vf.timeout, vf.memory) != (None,) * 3
+
+
+def share_of(rule: SriovRule, vf: int) -> Share:
+    """What VF `vf` is to get: its own words first, then those for all."""
+    one = next((entry.share for entry in rule.vf.shares if entry.index == vf), Share())
+    return Share(
+        quantum=one.quantum if one.quantum is not None else rule.vf.quantum,
+        timeout=one.timeout if one.timeout is not None else rule.vf.timeout,
+        memory=one.memory if one.memory is not None else rule.vf.memory,
+    )
+
+
+def cut(host: Host, pf: Device, rule: SriovRule) -> Plan:
+    """As many VFs as the rule says, each with its share."""
+    intel = pf.facts.intel
+    base = sriov.cut(host, pf, rule)
+    missing = tuple(missing_files(pf, intel, rule))
+    if missing or base.refusals or intel is None:
+        return replace(base, findings=(*base.findings, *missing))
+    total = pf.facts.sriov.enabled if pf.facts.sriov is not None else 0
+    wishes = tuple(_wishes(intel, rule))
+    memory_moves = any(wish.of_memory and wish.differs for wish in wishes)
+    if total and memory_moves and _set_vfs(base) is None:
+        base = sriov.plan_vfs(host, pf, rule.vfs, rule.vf.autoprobe, rule.take_over, anew=True)
+    if _set_vfs(base) is not None:
+        return _with_shares(pf, intel, base, wishes)
+    steps = tuple(_to(pf, wish) for wish in wishes if wish.differs)
+    if steps and total and sriov.made_by_us(host, pf) is None and not rule.take_over:
+        return replace(base, findings=(sriov.foreign(pf, "other shares for them"),))
+    return replace(base, steps=(*base.steps, *(step for group in steps for step in group)))
+
+
+def uncut(host: Host, pf: Device, rule: Rule) -> Plan:
+    """No VFs, and nothing set aside for them."""
+    base, intel = sriov.uncut(host, pf, rule), pf.facts.intel
+    return _with_shares(pf, intel, base, ()) if intel is not None and _set_vfs(base) is not None else base
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Wish:
+    """A knob of one function, and the value wanted: bytes of memory, ms or µs."""
+
+    knob: Knob
+    vf: int | None
+    value: int
+    of_memory: bool = False
+
+    @property
+    def differs(self) -> bool:
+        return self.knob.value(self.vf) != self.value
+
+
+def _wishes(intel: Intel, rule: SriovRule) -> Iterator[_Wish]:
+    yield from _turn(intel, None, rule.pf.quantum, rule.pf.timeout)
+    for vf in range(rule.vfs):
+        share = share_of(rule, vf)
+        yield from _turn(intel, vf, share.quantum, share.timeout)
+        if share.memory is not None and intel.memory is not None:
+            parts = len(intel.memory.paths)
+            each = -(-share.memory * _MIB // parts // _GRAIN) * _GRAIN
+            yield _Wish(knob=intel.memory, vf=vf, value=each * parts, of_memory=True)
+
+
+def _turn(intel: Intel, vf: int | None, quantum: int | None, timeout: int | None) -> Iterator[_Wish]:
+    for knob, value in ((intel.quantum, quantum), (intel.timeout, timeout)):
+        if knob is not None and value is not None:
+            yield _Wish(knob=knob, vf=vf, value=value)
+
+
+def _to(pf: Device, wish: _Wish) -> tuple[SetAttribute, ...]:
+    files = wish.knob.files(wish.vf)
+    parts = len(files) if wish.of_memory else 1
+    now = wish.knob.value(wish.vf)
+    return tuple(
+        SetAttribute(
+            address=pf.address,
+            path=path,
+            value=str(wish.value // parts),
+            why=f"it is {'not the same everywhere' if now is None else now // parts}",
+        )
+        for path in files
+    )
+
+
+def _set_vfs(plan: Plan) -> SetVfs | None:
+    return next((step for step in plan.steps if isinstance(step, SetVfs)), None)
+
+
+def _with_shares(pf: Device, intel: Intel, base: Plan, wishes: tuple[_Wish, ...]) -> Plan:
+    """The shares are set while there are no VFs: removed before, made after."""
+    steps: list[Step] = []
+    old = pf.facts.sriov.enabled if pf.facts.sriov is not None else 0
+    for step in base.steps:
+        if not isinstance(step, SetVfs):
+            steps.append(step)
+            continue
+        if old:
+            why = f"it has {old}, and what they share is set without them"
+            steps.append(replace(step, count=0, keep=tuple(_goes_with_them(intel, old)), why=why))
+        steps += _set_shares(pf, intel, old, step.count, wishes)
+        if step.count:
+            steps.append(step)
+    return replace(base, steps=tuple(steps))
+
+
+def _set_shares(pf: Device, intel: Intel, old: int, new: int, wishes: tuple[_Wish, ...]) -> Iterator[Step]:
+    manual = any(wish.of_memory for wish in wishes)
+    if manual and intel.auto and intel.auto_file is not None:
+        yield SetAttribute(
+            address=pf.address, path=intel.auto_file, value="0", why="memory is shared as the rule says"
+        )
+    wanted = {(id(wish.knob), wish.vf) for wish in wishes}
+    for wish in (*wishes, *_leftovers(intel, old, new, wanted)):
+        gone = wish.vf is not None and wish.vf < old  # its share may have gone with it
+        if wish.differs or (gone and wish.value):
+            yield from _to(pf, wish)
+    if not manual and old and intel.auto is False and intel.auto_file is not None:
+        yield SetAttribute(
+            address=pf.address, path=intel.auto_file, value="1", why="no rule says how to share memory"
+        )
+
+
+def _goes_with_them(intel: Intel, old: int) -> Iterator[str]:
+    """The files of every VF; what i915 has shared by itself it will share again."""
+    for knob in (intel.quantum, intel.timeout, None if intel.auto else intel.memory):
+        for vf in range(old) if knob is not None else ():
+            if knob is not None and knob.value(vf):
+                yield from knob.files(vf)
+
+
+def _leftovers(intel: Intel, old: int, new: int, wanted: set[tuple[int, int | None]]) -> Iterator[_Wish]:
+    """What the VFs of before had and nobody asks for any more; xe takes it back by itself, i915 does not.
+
+    The PF's own turn is for as long as there are VFs.
+    """
+    functions = (*(() if new else (None,)), *range(old))
+    for knob in (intel.quantum, intel.timeout, intel.memory):
+        for vf in functions if knob is not None else ():
+            if knob is not None and (id(knob), vf) not in wanted and knob.value(vf):
+                yield _Wish(knob=knob, vf=vf, value=0, of_memory=knob is intel.memory)
+
+
+def missing_files(pf: Device, intel: Intel | None, rule: SriovRule) -> Iterator[Finding]:
+    """What the rule asks for and the driver has no file for."""
+    if intel == Intel() and asked_for(rule):
+        yield Finding(
+            message=f"the shares of {pf.address} can be set only once {pf.driver} has it",
+            remedy=f"gpupass unbind {pf.address}",
+        )
+        return
+    shares = [share_of(rule, vf) for vf in range(rule.vfs)]
+    turns: list[Turn | Share] = [rule.pf, *shares]
+    asked = {
+        "an execution quantum": (any(t.quantum is not None for t in turns), intel and intel.quantum),
+        "a preemption timeout": (any(t.timeout is not None for t in turns), intel and intel.timeout),
+        "memory": (any(s.memory is not None for s in shares), intel and intel.memory),
+    }
+    for what, (wished, knob) in asked.items():
+        if wished and knob is None:
+            yield Finding(
+                message=f"{pf.address} cannot give each function {what}: its driver "
+                f"({pf.driver or 'none'}) has no file for it",
+                remedy=_NO_MEMORY if what == "memory" else _NO_KNOBS,
+            )
+
+
+_NO_KNOBS = (
+    "an Intel GPU with xe (kernel 6.19, or older with debugfs: mount -t debugfs none /sys/kernel/debug; "
+    "root only) or with i915's SR-IOV module"
+)
+_NO_MEMORY = f"a card with memory of its own, and {_NO_KNOBS}; from sysfs alone with kernel 7.0"

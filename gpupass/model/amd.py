@@ -1,0 +1,35 @@
+"""How an AMD GPU is split: compute partitions, memory partitions, and the hive that shares the latter."""
+
+from dataclasses import dataclass
+
+GIM_OPTIONS = "/etc/modprobe.d/gpupass-gim.conf"
+GIM_COUNTS = "vf_num"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Partition:
+    """One compute partition; it has no PCI function of its own."""
+
+    name: str  # cpx3
+    render: str | None = None  # renderD131
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Amd:
+    """As amdgpu tells it, on bare metal; `computes` are what it takes in the present memory mode."""
+
+    compute: str | None = None  # SPX, DPX, TPX, QPX, CPX
+    memory: str | None = None  # NPS1, NPS2, NPS4, NPS8
+    computes: tuple[str, ...] = ()
+    memories: tuple[str, ...] = ()
+    hive: str | None = None  # GPUs with the same one change their memory mode together
+    partitions: tuple[Partition, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gim:
+    """As AMD's SR-IOV host driver tells it."""
+
+    compute: str | None = None  # follows from the number of VFs
+    memory: str | None = None
+    counts: tuple[int, ...] = ()  # of VFs, as gpupass has told every boot; one for each GPU of GIM

@@ -1,0 +1,107 @@
+"""The shares of an Intel GPU's functions, from whichever interface its driver has.
+
+Sources: Documentation/ABI/testing/sysfs-driver-intel-xe-sriov (from 6.19; memory from 7.0),
+drivers/gpu/drm/xe/xe_gt_sriov_pf_debugfs.c; for i915 the tree of its SR-IOV module (prelim_iov, before: iov).
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from gpupass.model.address import Address
+from gpupass.model.intel import FUNCTION, Intel, Knob
+from gpupass.system import System
+
+DRIVERS = ("xe", "i915")
+_QUANTUM, _TIMEOUT = "exec_quantum_ms", "preempt_timeout_us"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """One interface: directories with `{function}` in them, one for each GT, and its word for memory."""
+
+    directories: tuple[str, ...]
+    memory: str
+
+
+def read_intel(system: System, address: Address, total_vfs: int) -> Intel | None:
+    """None: none of the interfaces is there. Each setting is taken from the first that has it."""
+    places = tuple(places_of(system, address))
+    if not places:
+        return None
+    auto = _auto_file(system, address)
+
+    def knob(name: Callable[[Place], str], shared: bool = False) -> Knob | None:
+        return next((k for p in places if (k := _knob(system, p, name(p), total_vfs, shared))), None)
+
+    return Intel(
+        quantum=knob(lambda place: _QUANTUM),
+        timeout=knob(lambda place: _TIMEOUT),
+        memory=knob(lambda place: place.memory, shared=True),
+        auto_file=auto,
+        auto=system.read(auto) == "1" if auto is not None else None,
+    )
+
+
+def places_of(system: System, address: Address) -> Iterator[Place]:
+    device = f"/sys/bus/pci/devices/{address}"
+    if system.exists(f"{device}/sriov_admin/pf"):
+        yield Place(directories=(f"{device}/sriov_admin/{FUNCTION}/profile",), memory="vram_quota")
+    debug = f"/sys/kernel/debug/dri/{address}"
+    gts = tuple(f"{debug}/{name}" for name in _gts(system, debug) if system.exists(f"{debug}/{name}/pf"))
+    if gts:
+        yield Place(directories=tuple(f"{gt}/{FUNCTION}" for gt in gts), memory="lmem_quota")
+    iov = _iov(system, address)
+    if iov is not None:
+        names = _gts(system, f"{iov}/pf")
+        yield Place(directories=tuple(f"{iov}/{FUNCTION}/{name}" for name in names), memory="lmem_quota")
+
+
+def files_of(system: System, address: Address, total_vfs: int) -> Iterator[str]:
+    """Every file that `read_intel` may read, for a record."""
+    for place in places_of(system, address):
+        for name in (_QUANTUM, _TIMEOUT, place.memory):
+            knob = Knob(paths=tuple(f"{directory}/{name}" for directory in place.directories))
+            for vf in (None, *range(total_vfs)):
+                yield from knob.files(vf)
+    auto = _auto_file(system, address)
+    if auto is not None:
+        yield auto
+
+
+def _iov(system: System, address: Address) -> str | None:
+    drm = f"/sys/bus/pci/devices/{address}/drm"
+    cards = (name for name in system.names(drm) if name.startswith("card"))
+    found = (f"{drm}/{card}/{name}" for card in cards for name in ("prelim_iov", "iov"))
+    return next((path for path in found if system.exists(f"{path}/pf")), None)
+
+
+def _auto_file(system: System, address: Address) -> str | None:
+    iov = _iov(system, address)
+    path = f"{iov}/pf/auto_provisioning"
+    return path if iov is not None and system.exists(path) else None
+
+
+def _gts(system: System, directory: str) -> tuple[str, ...]:
+    return tuple(name for name in system.names(directory) if re.fullmatch(r"gt\d*", name))
+
+
+def _knob(system: System, place: Place, name: str, total_vfs: int, shared: bool) -> Knob | None:
+    """Memory is shared among those GTs that have any; the time slice is each GT's own."""
+    probe = Knob(paths=tuple(f"{directory}/{name}" for directory in place.directories))
+    paths = tuple(
+        path
+        for path, file in zip(probe.paths, probe.files(0), strict=True)
+        if total_vfs and system.exists(file)
+    )
+    if not paths:
+        return None
+    knob = Knob(paths=paths)
+    parts = len(paths) if shared else 1
+
+    def value(vf: int | None) -> int | None:
+        texts = {system.read(file) for file in knob.files(vf)}
+        text = texts.pop() or ""
+        return int(text) * parts if not texts and text.isdecimal() else None
+
+    return Knob(paths=paths, pf=value(None), vfs=tuple(value(vf) for vf in range(total_vfs)))
