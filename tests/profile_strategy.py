@@ -10,6 +10,7 @@ from gpupass.model.profile import (
     NAME,
     Attachment,
     HostRule,
+    MdevRule,
     MigRule,
     PartitionRule,
     PassthroughRule,
@@ -19,9 +20,12 @@ from gpupass.model.profile import (
     Share,
     SriovRule,
     Turn,
+    TypeCount,
     Vf,
     VfDriver,
     VfShare,
+    VgpuParam,
+    VgpuRule,
 )
 
 
@@ -88,6 +92,9 @@ ENTRY = st.builds(
     start=st.none() | st.integers(0, 11),
     compute=st.none() | st.lists(st.integers(1, 7), max_size=4).map(tuple),
 )
+TYPES = st.sampled_from(
+    ["A100-4C", "A100-8C", "H100-1-10C", "nvidia-471", "mbochs-small", "i915-GVTg_V5_4", "4", "no"]
+)
 LAYOUT = st.lists(ENTRY, max_size=7).map(tuple) | st.sampled_from(["balanced", "all-1g", "empty", "no-1g"])
 
 
@@ -139,13 +146,34 @@ def rules(draw: st.DrawFn, name: str) -> Rule:
         memory=st.none() | st.sampled_from(MEMORIES),
     )
     mig = st.builds(MigRule, **common(name), layout=LAYOUT)
-    return draw(host | given | mig | cut | parts)
+    counts = st.dictionaries(TYPES, st.integers(0, 9), max_size=3).map(
+        lambda found: tuple(TypeCount(type=kind, count=number) for kind, number in found.items())
+    )
+    params = st.dictionaries(
+        st.sampled_from(["frame_rate_limiter", "disable_vnc"]), st.sampled_from(["0", "1", "on"]), max_size=2
+    )
+    mdev = st.builds(MdevRule, **common(name), types=counts)
+    vgpu = st.builds(
+        VgpuRule,
+        **common(name),
+        types=counts,
+        layout=st.none() | LAYOUT,
+        params=params.map(
+            lambda found: tuple(VgpuParam(name=key, value=value) for key, value in found.items())
+        ),
+        scheduler=st.sampled_from([None, "best-effort", "equal-share", "fixed-share"]),
+    )
+    return draw(host | given | mig | cut | parts | mdev | vgpu)
 
 
 def _device(rule: Rule) -> list[str]:
     if isinstance(rule, SriovRule):
         return [f"{rule.name}/vf{rule.vfs - 1}"] if rule.vfs else []
-    return [] if isinstance(rule, HostRule | MigRule | PartitionRule) or rule.select.address else [rule.name]
+    return (
+        []
+        if isinstance(rule, HostRule | MigRule | PartitionRule | MdevRule | VgpuRule) or rule.select.address
+        else [rule.name]
+    )
 
 
 @st.composite

@@ -28,6 +28,8 @@ from gpupass.model.plan import (
     SetPersistence,
     SetVfs,
     SetVgpuParams,
+    SetVgpuScheduler,
+    SetVgpuSharing,
     SetVgpuType,
     Step,
     WriteFile,
@@ -118,6 +120,10 @@ def step_text(step: Step) -> str:
             return (
                 f"make {step.address} a vGPU {step.type}" if step.id else f"remove the vGPU of {step.address}"
             )
+        case SetVgpuSharing():
+            return f"let vGPUs of {'several sizes' if step.mixed else 'one size'} share {step.address}"
+        case SetVgpuScheduler():
+            return f"have the vGPUs of {step.address} take turns by {step.policy}"
         case SetVgpuParams():
             return f"tell the vGPU of {step.mdev or step.address}: {step.params}"
         case LoadModule():

@@ -12,13 +12,15 @@ from difflib import get_close_matches
 from gpupass.methods.mdev import mdev_uuid
 from gpupass.methods.sriov import made_by_us, plan_vfs
 from gpupass.methods.vgpu_types import read_label, type_label
-from gpupass.model.host import Device, Host, Mdev
+from gpupass.model.host import Device, Host, Mdev, VgpuCard
 from gpupass.model.plan import (
     Disruption,
     Finding,
     Plan,
     SetMdev,
     SetVgpuParams,
+    SetVgpuScheduler,
+    SetVgpuSharing,
     SetVgpuType,
     Step,
     WriteRecord,
@@ -96,6 +98,8 @@ def cut(host: Host, card: Device, rule: VgpuRule) -> Plan:
         title=title,
         steps=(
             *(step for one in gone for step in _removal(host, one)),
+            *_sharing(card, wishes, left),
+            *_turns(card, rule),
             *(step for wish, vf in placed for step in _creation(host, vf, wish)),
             *(_remember(host, one.vf, wish, one.mdev) for wish, one in kept.items() if _renamed(wish, one)),
             *_params(rule, ((one.vf, one.mdev.uuid if one.mdev else None) for one in kept.values())),
@@ -104,6 +108,8 @@ def cut(host: Host, card: Device, rule: VgpuRule) -> Plan:
         findings=(
             *_in_use(gone),
             *_too_few(card, seats, new, placed),
+            *_mixture(card, wishes, (*left, *kept.values())),
+            *_no_turns(card, rule, there),
         ),
         devices=(card.address, *(vf.address for vf in seats if vf != card)),
         disruptions=_losses(gone),
@@ -314,6 +320,57 @@ def _remember(host: Host, vf: Device, wish: Wish, mdev: Mdev | None) -> Step:
     return WriteRecord(
         kind=kind, address=vf.address, mdev=uuid, record=record, why="so that it is known as gpupass's"
     )
+
+
+def _card(card: Device) -> VgpuCard:
+    nvidia = card.facts.nvidia
+    return (nvidia.vgpu_card if nvidia is not None else None) or VgpuCard()
+
+
+def _sharing(card: Device, wishes: tuple[Wish, ...], left: tuple[Made, ...]) -> Iterator[Step]:
+    """Types of several sizes side by side: a mode that can only change while there is no vGPU."""
+    mixed = _card(card).mixed
+    if mixed is False and not left and _sizes(wish.type for wish in wishes) > 1:
+        yield SetVgpuSharing(address=card.address, mixed=True, why="types of several sizes share the card")
+
+
+def _sizes(types: Iterator[str]) -> int:
+    """Of time-sliced types; those on MIG have their GPU instance's size."""
+    labels = (read_label(name) for name in types)
+    return len({label.memory for label in labels if label is not None and label.slices is None})
+
+
+def _mixture(card: Device, wishes: tuple[Wish, ...], staying: tuple[Made, ...]) -> Iterator[Finding]:
+    wanted = {*(wish.type for wish in wishes), *(one.type for one in staying)}
+    if _card(card).mixed is False and staying and _sizes(iter(wanted)) > 1:
+        yield Finding(
+            message=f"{card.address} has vGPUs of one size only, and can be switched to several sizes "
+            f"only while it has none: {', '.join(one.name for one in staying)}",
+            remedy="apply a profile with types: {} first",
+        )
+
+
+def _turns(card: Device, rule: VgpuRule) -> Iterator[Step]:
+    if rule.scheduler is not None and rule.scheduler != _card(card).scheduler:
+        yield SetVgpuScheduler(address=card.address, policy=rule.scheduler, why="the profile says so")
+
+
+def _no_turns(card: Device, rule: VgpuRule, there: tuple[Made, ...]) -> Iterator[Finding]:
+    """Only while no guest runs (nvml.h)."""
+    if not any(_turns(card, rule)):
+        return
+    busy = [one.name for one in there if any(user.kind is UserKind.DOMAIN for user in one.users)]
+    if _card(card).scheduler is None:
+        yield Finding(
+            message=f"{card.address} does not tell how its vGPUs take turns, so it cannot be changed",
+            remedy="leave scheduler out",
+        )
+    elif busy:
+        yield Finding(
+            message=f"{card.address} can change how its vGPUs take turns only while no guest has one: "
+            f"{', '.join(busy)}",
+            remedy="gpupass detach them first, or leave scheduler out",
+        )
 
 
 def _params(rule: VgpuRule, made: Iterator[tuple[Device, str | None]]) -> Iterator[Step]:

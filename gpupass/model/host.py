@@ -116,6 +116,7 @@ class Nvidia:
     minor: int | None = None
     cut: MigState | None = None  # None: not capable of MIG, or …
     cut_unseen: str = ""  # … why that is not known
+    vgpu_card: VgpuCard | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,7 +139,6 @@ class Detail:
     mdev_types: tuple[MdevType, ...] = ()
     mdevs: tuple[Mdev, ...] = ()  # alive on this parent
     vgpu: Vgpu | None = None
-    vgpu_card: VgpuCard | None = None
     serial: str | None = None  # PCIe Device Serial Number, or the vendor's
     acs: Acs = Acs.UNKNOWN
     multifunction: bool = False

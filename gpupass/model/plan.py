@@ -151,6 +151,24 @@ class SetComputeInstance:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SetVgpuSharing:
+    """May vGPUs of several sizes share the card (NVIDIA's heterogeneous mode)?"""
+
+    address: Address
+    mixed: bool
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetVgpuScheduler:
+    """How the vGPUs of a card take turns: best-effort, equal-share or fixed-share."""
+
+    address: Address
+    policy: str
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WriteRecord:
     """Remember (`record`) or forget (None) one fact about a device."""
 
@@ -301,6 +319,8 @@ Step = (
     | SetMdev
     | SetVgpuType
     | SetVgpuParams
+    | SetVgpuSharing
+    | SetVgpuScheduler
     | WriteRecord
     | ResetDevice
     | AttachDevice

@@ -268,6 +268,12 @@ class VgpuRule(Rule):
     """`use: vgpu`: NVIDIA vGPUs for domains, as NAME/TYPE-0, NAME/TYPE-1, …"""
 
     types: tuple[TypeCount, ...] = key("how many of which type: {A100-4C: 3, A100-8C: 1}", mapping=True)
+    layout: tuple[LayoutEntry, ...] | str | None = key(
+        "GPU instances for MIG-backed types (H100-1-10C), as in use: mig",
+        default=None,
+        short="profile",
+        word=r"[A-Za-z][0-9A-Za-z.,+-]{0,60}",
+    )
     params: tuple[VgpuParam, ...] = key(
         "vgpu_params of each, {frame_rate_limiter: 0}", default=(), mapping=True
     )

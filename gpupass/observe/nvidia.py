@@ -91,6 +91,7 @@ def _from_nvml(answer: GpuAnswer) -> Nvidia:
         memory_used=answer.memory_used,
         persistence=answer.persistence,
         minor=answer.minor,
+        vgpu_card=answer.vgpu_card,
         cut=_cut(answer),
         cut_unseen=answer.mig_unseen if answer.mig is None else "",
     )

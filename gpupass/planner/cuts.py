@@ -4,6 +4,7 @@ from gpupass.methods import amd, gim, intel, mdev, mig_plan, sriov, vgpu
 from gpupass.model.host import Device, Host
 from gpupass.model.plan import Plan
 from gpupass.model.profile import MdevRule, MigRule, PartitionRule, Rule, SriovRule, VgpuRule
+from gpupass.planner import mig_backed
 
 
 def cut_plan(host: Host, device: Device, rule: Rule) -> Plan:
@@ -20,7 +21,7 @@ def cut_plan(host: Host, device: Device, rule: Rule) -> Plan:
         case MdevRule():
             return mdev.cut(host, device, rule)
         case VgpuRule():
-            return vgpu.cut(host, device, rule)
+            return mig_backed.cut(host, device, rule)
         case PartitionRule():
             return amd.cut(host, device, rule)
         case _:

@@ -25,6 +25,8 @@ from gpupass.model.plan import (
     SetPersistence,
     SetVfs,
     SetVgpuParams,
+    SetVgpuScheduler,
+    SetVgpuSharing,
     SetVgpuType,
     Step,
     WriteFile,
@@ -54,7 +56,14 @@ def seconds(step: Step) -> float:
             return 2.0
         case DetachDevice():
             return 3.0
-        case LoadModule() | SetPersistence() | SetVgpuParams() | AwaitRelease():
+        case (
+            LoadModule()
+            | SetPersistence()
+            | SetVgpuParams()
+            | SetVgpuScheduler()
+            | SetVgpuSharing()
+            | AwaitRelease()
+        ):
             return 0.5
         case Refresh():
             return 30.0

@@ -105,7 +105,9 @@ def _rule(host: Host, device: Device, name: str, take_over: bool) -> Rule:
     vgpus = made(host, device) if not device.facts.mdev_types else ()
     if vgpus:
         types = _counts([one.type for one in vgpus])
-        return VgpuRule(name=name, select=select, types=types, take_over=take_over)
+        cut = device.facts.nvidia.cut if device.facts.nvidia is not None else None
+        layout = _layout(cut.gpu) if cut is not None and cut.on and cut.gpu is not None else None
+        return VgpuRule(name=name, select=select, types=types, layout=layout, take_over=take_over)
     if sriov is not None and sriov.enabled:
         vf = _vf(host.devices_at(sriov.vfs), sriov.autoprobe)
         vf, pf = _shares(device.facts.intel, sriov.enabled, vf)

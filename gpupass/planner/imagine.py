@@ -11,7 +11,7 @@ from gpupass.methods.sriov import vf_address
 from gpupass.model.address import Address
 from gpupass.model.amd import Amd
 from gpupass.model.domain import Domain, Hostdev
-from gpupass.model.host import Detail, Device, Host, Mdev
+from gpupass.model.host import Detail, Device, Host, Mdev, VgpuCard
 from gpupass.model.intel import Intel
 from gpupass.model.plan import (
     AttachDevice,
@@ -33,6 +33,8 @@ from gpupass.model.plan import (
     SetPersistence,
     SetVfs,
     SetVgpuParams,
+    SetVgpuScheduler,
+    SetVgpuSharing,
     SetVgpuType,
     Step,
     WriteFile,
@@ -60,6 +62,10 @@ def _after(host: Host, step: Step) -> Host:
             return _change(host, step.address, lambda device: _with_mdev(device, step))
         case SetVgpuType():
             return _change(host, step.address, lambda device: _with_type(device, step.id))
+        case SetVgpuSharing():
+            return _change(host, step.address, lambda device: _with_card(device, mixed=step.mixed))
+        case SetVgpuScheduler():
+            return _change(host, step.address, lambda device: _with_card(device, scheduler=step.policy))
         case SetVgpuParams():
             return _change(host, step.address, lambda device: _with_params(device, step))
         case SetPersistence():
@@ -143,6 +149,15 @@ def _with_type(device: Device, type_id: int) -> Device:
     if vgpu is None:
         return device
     return replace(device, detail=replace(device.facts, vgpu=replace(vgpu, current=type_id)))
+
+
+def _with_card(device: Device, mixed: bool | None = None, scheduler: str | None = None) -> Device:
+    nvidia = device.facts.nvidia
+    if nvidia is None:
+        return device
+    had = nvidia.vgpu_card or VgpuCard()
+    card = VgpuCard(mixed=had.mixed if mixed is None else mixed, scheduler=scheduler or had.scheduler)
+    return replace(device, detail=replace(device.facts, nvidia=replace(nvidia, vgpu_card=card)))
 
 
 def _with_params(device: Device, step: SetVgpuParams) -> Device:

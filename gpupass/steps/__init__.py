@@ -27,6 +27,8 @@ from gpupass.model.plan import (
     SetPersistence,
     SetVfs,
     SetVgpuParams,
+    SetVgpuScheduler,
+    SetVgpuSharing,
     SetVgpuType,
     Step,
     WriteFile,
@@ -51,6 +53,7 @@ from gpupass.steps import (
     unit,
     vfs,
     vgpu,
+    vgpu_card,
     vgpu_params,
 )
 from gpupass.system import System
@@ -65,6 +68,8 @@ _BEFORE: dict[type[Step], Any] = {
     SetMdev: bool,
     SetVgpuType: int,
     SetVgpuParams: str,
+    SetVgpuSharing: bool | None,
+    SetVgpuScheduler: str | None,
     WriteRecord: Record | None,
     AttachDevice: bool,
     DetachDevice: bool,
@@ -94,6 +99,8 @@ def current(step: Step, system: System) -> Any:
             return vgpu.current(step, system)
         case SetVgpuParams():
             return vgpu_params.current(step, system)
+        case SetVgpuSharing() | SetVgpuScheduler():
+            return vgpu_card.current(step)
         case WriteRecord():
             return record.current(step, system)
         case AttachDevice() | DetachDevice():
@@ -142,6 +149,8 @@ def do(step: Step, system: System, deadline: float) -> None:
             vgpu.do(step, system)
         case SetVgpuParams():
             vgpu_params.do(step, system)
+        case SetVgpuSharing() | SetVgpuScheduler():
+            vgpu_card.do(step)
         case WriteRecord():
             record.do(step, system)
         case AttachDevice():
@@ -191,6 +200,8 @@ def undo(step: Step, before: Any, system: System) -> None:
             vgpu.undo(step, before, system)
         case SetVgpuParams():
             vgpu_params.undo(step, before, system)
+        case SetVgpuSharing() | SetVgpuScheduler():
+            vgpu_card.undo(step, before)
         case WriteRecord():
             record.undo(step, before, system)
         case AttachDevice():

@@ -25,33 +25,25 @@ from gpupass.system.nvml_library import (
     FUNCTION_NOT_FOUND,
     IN_USE,
     INSUFFICIENT_RESOURCES,
-    LIBRARY,
     RESET_REQUIRED,
     code,
-    told,
+    gpu_at,
     why,
 )
 
 At = tuple[int, int]  # a profile's id, and the first slice of its instance
 
 
-@contextmanager
-def _gpu(address: Address, what: str) -> Iterator[tuple[Any, Any]]:
-    """pynvml and the GPU's handle; NVML's errors within are told as "cannot WHAT: …"."""
-    with LIBRARY.calls() as nvml, told(what, nvml, f"gpupass show {address}"):
-        yield nvml, nvml.nvmlDeviceGetHandleByPciBusId(address)
-
-
 def mode(address: Address) -> tuple[bool, bool]:
     """MIG mode now, and after the next reset."""
-    with _gpu(address, f"read the MIG mode of {address}") as (nvml, device):
+    with gpu_at(address, f"read the MIG mode of {address}") as (nvml, device):
         now, pending = nvml.nvmlDeviceGetMigMode(device)
         return bool(now), bool(pending)
 
 
 def set_mode(address: Address, on: bool) -> str:
     """What the driver waits for, or "": the mode can be pending after a success and after these errors."""
-    with _gpu(address, f"switch MIG mode of {address} {'on' if on else 'off'}") as (nvml, device):
+    with gpu_at(address, f"switch MIG mode of {address} {'on' if on else 'off'}") as (nvml, device):
         try:
             status = nvml.nvmlDeviceSetMigMode(device, int(on))
         except nvml.NVMLError as error:
@@ -63,18 +55,18 @@ def set_mode(address: Address, on: bool) -> str:
 
 def users(system: System, address: Address) -> tuple[User, ...]:
     """Processes that work on the GPU or a part of it."""
-    with _gpu(address, f"ask who uses {address}") as (nvml, device):
+    with gpu_at(address, f"ask who uses {address}") as (nvml, device):
         return read_users(nvml, device, lambda pid: process_name(system, pid))
 
 
 def has_gpu_instance(address: Address, where: At) -> bool:
-    with _gpu(address, f"read the GPU instances of {address}") as (nvml, device):
+    with gpu_at(address, f"read the GPU instances of {address}") as (nvml, device):
         return _find_gpu_instance(nvml, device, where) is not None
 
 
 def make_gpu_instance(address: Address, profile_id: int, place: Placement, name: str) -> None:
     what = f"make {name} on {address}"
-    with _gpu(address, what) as (nvml, device):
+    with gpu_at(address, what) as (nvml, device):
         wanted = nvml.c_nvmlGpuInstancePlacement_t(place.start, place.size)
         with _taken(nvml, what, address):
             nvml.nvmlDeviceCreateGpuInstanceWithPlacement(device, profile_id, byref(wanted))
@@ -83,7 +75,7 @@ def make_gpu_instance(address: Address, profile_id: int, place: Placement, name:
 def destroy_gpu_instance(system: System, address: Address, where: At, name: str) -> None:
     """Nothing happens when there is none."""
     what = f"destroy {name} of {address}"
-    with _gpu(address, what) as (nvml, device):
+    with gpu_at(address, what) as (nvml, device):
         found = _find_gpu_instance(nvml, device, where)
         if found is not None:
             with _used(system, nvml, device, what, address):
@@ -92,7 +84,7 @@ def destroy_gpu_instance(system: System, address: Address, where: At, name: str)
 
 def has_compute_instance(address: Address, uuid: str, where: At, place: Placement) -> bool:
     """False also when there is no such GPU instance."""
-    with _gpu(address, f"read the compute instances of {address}") as (nvml, device):
+    with gpu_at(address, f"read the compute instances of {address}") as (nvml, device):
         instance = _find_gpu_instance(nvml, device, where)
         return (
             instance is not None and _find_compute_instance(nvml, instance, uuid, where[0], place) is not None
@@ -101,7 +93,7 @@ def has_compute_instance(address: Address, uuid: str, where: At, place: Placemen
 
 def make_compute_instance(address: Address, uuid: str, where: At, place: Placement, name: str) -> None:
     what = f"make {name} on {address}"
-    with _gpu(address, what) as (nvml, device):
+    with gpu_at(address, what) as (nvml, device):
         instance = _find_gpu_instance(nvml, device, where)
         if instance is None:
             raise GpupassError(f"cannot {what}: its GPU instance is gone", f"gpupass show {address}")
@@ -119,7 +111,7 @@ def destroy_compute_instance(
 ) -> None:
     """Nothing happens when there is none."""
     what = f"destroy {name} of {address}"
-    with _gpu(address, what) as (nvml, device):
+    with gpu_at(address, what) as (nvml, device):
         instance = _find_gpu_instance(nvml, device, where)
         found = (
             _find_compute_instance(nvml, instance, uuid, where[0], place) if instance is not None else None

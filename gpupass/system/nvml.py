@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from gpupass.model.address import Address, parse_address
+from gpupass.model.host import VgpuCard
 from gpupass.model.mig import MigGpu
 from gpupass.system.nvml_library import LIBRARY, NOT_SUPPORTED, code, told, why
+from gpupass.system.vgpu_card import read_card
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +27,7 @@ class GpuAnswer:
     memory_total: int | None = None
     memory_used: int | None = None
     persistence: bool | None = None
+    vgpu_card: VgpuCard | None = None
 
 
 def read_gpus(
@@ -67,6 +70,7 @@ def _read(nvml: Any, handle: Any, cut: Collection[Address], name_of: Callable[[i
         memory_total=memory.total >> 20 if memory is not None else None,
         memory_used=memory.used >> 20 if memory is not None else None,
         persistence=bool(persistence) if persistence is not None else None,
+        vgpu_card=read_card(nvml, handle) if parse_address(bus_id) in cut else None,
         **_mig(nvml, handle, uuid, parse_address(bus_id) in cut, name_of),
     )
 

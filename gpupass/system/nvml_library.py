@@ -131,6 +131,13 @@ def told(what: str, nvml: Any, hint: str = "nvidia-smi -L") -> Iterator[None]:
         raise GpupassError(f"cannot {what}: {why(error)}", _HINTS.get(code(error), hint)) from None
 
 
+@contextmanager
+def gpu_at(address: str, what: str) -> Iterator[tuple[Any, Any]]:
+    """pynvml and the GPU's handle; NVML's errors within are told as "cannot WHAT: …"."""
+    with LIBRARY.calls() as nvml, told(what, nvml, f"gpupass show {address}"):
+        yield nvml, nvml.nvmlDeviceGetHandleByPciBusId(address)
+
+
 def why(error: Any) -> str:
     return _WHY.get(code(error)) or f"NVML says: {error}"
 

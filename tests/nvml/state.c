@@ -35,7 +35,7 @@ static int add_gpu(struct state *state, const char *key, const char *address, un
     if (state->gpus == GPUS || !(gpu->board = find_board(key)))
         return -1;
     snprintf(gpu->address, sizeof gpu->address, "%s", address);
-    gpu->mig = mig, gpu->pending = pending, gpu->persistence = persistence;
+    gpu->mig = mig, gpu->pending = pending, gpu->persistence = persistence, gpu->policy = 1;
     state->gpus++;
     return 0;
 }
@@ -58,6 +58,8 @@ static int read_line(struct state *state, const char *line)
         return state->cis < MANY ? (state->ci[state->cis++] = ci, 0) : -1;
     if (sscanf(line, "process %u %d %d %u %u", &p.gpu, &p.gi, &p.ci, &p.pid, &p.memory) == 5)
         return state->processes < MANY ? (state->process[state->processes++] = p, 0) : -1;
+    if (sscanf(line, "vgpu %u %u %u", &a, &b, &c) == 3)
+        return a < state->gpus ? (state->gpu[a].mixed = b, state->gpu[a].policy = c, 0) : -1;
     return sscanf(line, "serial %u", &state->serial) == 1 ? 0 : -1;
 }
 
@@ -110,6 +112,9 @@ void save_state(const struct state *s)
     for (unsigned n = 0; n < s->gpus; n++)
         fprintf(file, "gpu %u %s %s %u %u %u\n", n, s->gpu[n].board->key, s->gpu[n].address, s->gpu[n].mig,
                 s->gpu[n].pending, s->gpu[n].persistence);
+    for (unsigned n = 0; n < s->gpus; n++)
+        if (s->gpu[n].mixed || s->gpu[n].policy != 1)
+            fprintf(file, "vgpu %u %u %u\n", n, s->gpu[n].mixed, s->gpu[n].policy);
     for (const struct gi *gi = s->gi; gi < s->gi + s->gis; gi++)
         fprintf(file, "gi %u %u %u %u %u\n", gi->gpu, gi->id, gi->profile, gi->start, gi->size);
     for (const struct ci *ci = s->ci; ci < s->ci + s->cis; ci++)

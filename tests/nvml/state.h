@@ -4,6 +4,7 @@
    gi       GPU ID PROFILE START SIZE
    ci       GPU GI ID PROFILE START SIZE SERIAL
    process  GPU GI CI PID MIB            (GI and CI -1: on the whole GPU)
+   vgpu     GPU MIXED SCHEDULER          (heterogeneous mode; NVML_VGPU_SCHEDULER_POLICY_*)
    serial   NUMBER                       (of the latest compute instance: its UUID is new every time) */
 #pragma once
 
@@ -12,7 +13,7 @@
 #define GPUS 32
 #define MANY 512
 
-struct gpu { const struct board *board; char address[16]; unsigned mig, pending, persistence; };
+struct gpu { const struct board *board; char address[16]; unsigned mig, pending, persistence, mixed, policy; };
 struct gi { unsigned gpu, id, profile, start, size; };
 struct ci { unsigned gpu, gi, id, profile, start, size, serial; };
 struct process { unsigned gpu; int gi, ci; unsigned pid, memory; };

@@ -1,0 +1,117 @@
+"""Rules for mediated devices → plans: names, UUIDs, what others made, what is in use."""
+
+from dataclasses import replace
+
+from gpupass.methods import mdev
+from gpupass.model.host import Detail, Device, Host, Mdev, MdevType
+from gpupass.model.plan import SetMdev
+from gpupass.model.profile import HostRule, MdevRule, Select, TypeCount
+from gpupass.model.record import Record, RecordKind
+from gpupass.model.user import User, UserKind
+from gpupass.planner.imagine import imagine
+from gpupass.planner.slots import slots_of
+
+SELECT = Select(parent="mbochs")
+FOREIGN = "c8b0e2d5-8f1c-4f0e-9d64-0a1b2c3d4e5f"
+KINDS = tuple(
+    MdevType(id=f"mbochs-{name}", name=name, available=free, device_api="vfio-pci")
+    for name, free in (("small", 64), ("medium", 16), ("large", 4))
+)
+
+
+def parent(*mdevs):
+    detail = Detail(mdev_types=KINDS, mdevs=mdevs, express=False)
+    return Device(address="mbochs", vendor=0, device=0, class_code=0, name="mbochs", detail=detail)
+
+
+def host(*mdevs, records=()):
+    return Host(devices=(parent(*mdevs),), boot_id="now", machine_id="m1", records=records)
+
+
+def rule(*types, **more):
+    counts = tuple(TypeCount(type=name, count=number) for name, number in types)
+    return MdevRule(name="screens", select=SELECT, types=counts, **more)
+
+
+def ours(uuid, part, boot="now"):
+    return Record(
+        kind=RecordKind.MDEV, address="mbochs", mdev=uuid, part=part, type="mbochs-small", boot_id=boot
+    )
+
+
+def deeds(plan):
+    return [(step.type, step.present) for step in plan.steps if isinstance(step, SetMdev)]
+
+
+def cut(there, wish):
+    return mdev.cut(there, there.devices[0], wish)
+
+
+def test_made_under_their_names_and_settled():
+    there = host()
+    plan = cut(there, rule(("mbochs-small", 2), ("large", 1)))
+    assert deeds(plan) == [("mbochs-large", True), ("mbochs-small", True), ("mbochs-small", True)]
+    after = imagine(there, plan.steps)
+    parts = sorted(slot.part for slot in slots_of(after, after.devices[0]))
+    assert parts == ["large-0", "mbochs-small-0", "mbochs-small-1"]
+    assert not cut(after, rule(("mbochs-small", 2), ("large", 1))).steps
+
+
+def test_uuids_are_those_of_host_parent_and_name():
+    here, there = host(), replace(host(), machine_id="m2")
+    names = {
+        mdev.mdev_uuid(one, address, part)
+        for one in (here, there)
+        for address in ("mbochs", "0000:00:02.0")
+        for part in ("a-0", "a-1")
+    }
+    assert len(names) == 8
+    assert mdev.mdev_uuid(host(), "mbochs", "a-0") == mdev.mdev_uuid(here, "mbochs", "a-0")
+
+
+def test_fewer_and_none():
+    there = imagine(host(), cut(host(), rule(("mbochs-small", 2))).steps)
+    assert deeds(cut(there, rule(("mbochs-small", 1)))) == [("mbochs-small", False)]
+    plan = mdev.uncut(there, there.devices[0], HostRule(name="screens", select=SELECT))
+    assert deeds(plan) == [("mbochs-small", False)] * 2
+    after = imagine(there, plan.steps)
+    assert not after.records and not after.devices[0].facts.mdevs
+
+
+def test_what_others_made_stays_unless_taken_over():
+    there = host(Mdev(uuid=FOREIGN, type="mbochs-medium", defined=True))
+    plan = cut(there, rule(("mbochs-small", 1)))
+    assert deeds(plan) == [("mbochs-small", True)] and FOREIGN in plan.foreign[0]
+    assert deeds(cut(there, rule(take_over=True))) == [("mbochs-medium", False)]
+    adopted = replace(there, records=(ours(FOREIGN, None),))
+    assert deeds(cut(adopted, rule())) == [("mbochs-medium", False)]
+    stale = replace(there, records=(ours(FOREIGN, None, boot="before"),))
+    assert not deeds(cut(stale, rule()))
+
+
+def test_one_that_is_there_under_our_uuid_is_ours():
+    """mdevctl may have started it at boot, or the record is lost."""
+    uuid = mdev.mdev_uuid(host(), "mbochs", "mbochs-small-0")
+    plan = cut(host(Mdev(uuid=uuid, type="mbochs-small")), rule(("mbochs-small", 1)))
+    assert not deeds(plan) and [step.record.mdev for step in plan.steps] == [uuid]
+    other = cut(host(Mdev(uuid=uuid, type="mbochs-large")), rule(("mbochs-small", 1)))
+    assert deeds(other) == [("mbochs-large", False), ("mbochs-small", True)]
+
+
+def test_in_use_unknown_and_full():
+    user = User(kind=UserKind.DOMAIN, name="vm1")
+    used = host(Mdev(uuid=FOREIGN, type="mbochs-small", users=(user,)), records=(ours(FOREIGN, None),))
+    assert [f.message for f in cut(used, rule()).refusals] == [f"{FOREIGN} is in use by domain vm1"]
+    unknown = cut(host(), rule(("mbochs-smal", 1))).refusals
+    assert "did you mean mbochs-small?" in unknown[0].message
+    assert "has room for 4 more" in cut(host(), rule(("large", 5))).refusals[0].message
+
+
+def test_made_anew_only_where_it_is_ours():
+    there = host(Mdev(uuid=FOREIGN, type="mbochs-small"))
+    assert not mdev.anew(there, there.devices[0], there.devices[0].facts.mdevs[0])
+    adopted = replace(there, records=(ours(FOREIGN, None),))
+    assert [s.present for s in mdev.anew(adopted, adopted.devices[0], adopted.devices[0].facts.mdevs[0])] == [
+        False,
+        True,
+    ]

@@ -1,0 +1,293 @@
+"""vGPU rules → plans on cards of both frameworks, and on GPU instances."""
+
+from dataclasses import replace
+
+import pytest
+
+from gpupass.model.host import (
+    Detail,
+    Device,
+    Host,
+    Mdev,
+    MdevType,
+    Nvidia,
+    Sriov,
+    Vgpu,
+    VgpuCard,
+    VgpuType,
+)
+from gpupass.model.mig import GpuInstance, LayoutEntry, MigState, Placement
+from gpupass.model.plan import (
+    SetComputeInstance,
+    SetGpuInstance,
+    SetMdev,
+    SetMigMode,
+    SetVfs,
+    SetVgpuParams,
+    SetVgpuScheduler,
+    SetVgpuSharing,
+    SetVgpuType,
+    WriteRecord,
+)
+from gpupass.model.profile import HostRule, Select, TypeCount, VgpuParam, VgpuRule
+from gpupass.model.record import Record, RecordKind
+from gpupass.model.user import User, UserKind
+from gpupass.planner.cuts import cut_plan, uncut_plans
+from gpupass.planner.detours import without_detours
+from gpupass.planner.export import export
+from gpupass.planner.imagine import imagine
+from gpupass.planner.slots import slots_of
+from tests.mig_boards import board
+
+CARD = "0000:07:00.0"
+VFS = tuple(f"0000:07:00.{number}" for number in range(4, 8))
+OFFERED = (VgpuType(id=468, name="A100-4C"), VgpuType(id=469, name="A100-8C"))
+SELECT = Select(address=CARD)
+
+
+def card(vfs=4, mixed=False, scheduler="best-effort", cut=None, types=()):
+    sriov = Sriov(total=16, enabled=vfs, autoprobe=True, vfs=VFS[:vfs])
+    nvidia = Nvidia(uuid="GPU-1", cut=cut, vgpu_card=VgpuCard(mixed=mixed, scheduler=scheduler))
+    detail = Detail(sriov=sriov, nvidia=nvidia, mdev_types=types)
+    return Device(
+        address=CARD, vendor=0x10DE, device=0x20B0, class_code=0x030200, driver="nvidia", detail=detail
+    )
+
+
+def vf(address, current=0, offered=OFFERED, users=(), mdevs=None, params=""):
+    """Of the vendor's framework, or with `mdevs` of the mediated one."""
+    if mdevs is None:
+        detail = Detail(vgpu=Vgpu(current=current, creatable=() if current else offered, params=params))
+    else:
+        free = 0 if mdevs else 1
+        kinds = tuple(
+            MdevType(id=f"nvidia-{kind.id}", name=f"GRID {kind.name}", available=free, device_api="vfio-pci")
+            for kind in OFFERED
+        )
+        detail = Detail(mdev_types=kinds, mdevs=mdevs)
+    return Device(
+        address=address,
+        vendor=0x10DE,
+        device=0x20B0,
+        class_code=0x030200,
+        driver="nvidia",
+        physfn=CARD,
+        own_vfio=mdevs is None,
+        users=users,
+        detail=detail,
+    )
+
+
+def host(one=None, *vfs, records=(), script=True):
+    devices = (one or card(), *(vfs or (vf(address) for address in VFS)))
+    return Host(devices=devices, boot_id="now", machine_id="m1", records=records, sriov_manage=script)
+
+
+def rule(*types, **more):
+    counts = tuple(TypeCount(type=name, count=number) for name, number in types)
+    return VgpuRule(name="card", select=SELECT, types=counts, **more)
+
+
+def ours(address, kind="A100-4C", part="A100-4C-0", boot="now"):
+    return Record(kind=RecordKind.VGPU, address=address, part=part, type=kind, boot_id=boot)
+
+
+def deeds(plan):
+    found = []
+    for step in plan.steps:
+        match step:
+            case SetVgpuType():
+                found.append((step.address, step.type if step.id else None))
+            case SetMdev():
+                found.append((step.address, step.type if step.present else None))
+            case SetVfs():
+                found.append(("vfs", step.count, step.script))
+            case SetVgpuSharing():
+                found.append(("mixed", step.mixed))
+            case SetVgpuScheduler():
+                found.append(("turns", step.policy))
+            case SetVgpuParams():
+                found.append(("params", step.address, step.params))
+            case SetMigMode():
+                found.append(("mig", step.on))
+            case SetGpuInstance():
+                found.append(("gi", step.profile, step.present))
+            case SetComputeInstance():
+                found.append(("ci", step.profile, step.present))
+            case WriteRecord():
+                pass
+            case _:
+                found.append(step)
+    return found
+
+
+def refusals(plan):
+    return [finding.message for finding in plan.refusals]
+
+
+def settled(before, wish):
+    """What was planned is all that was wanted."""
+    plan = cut_plan(before, before.devices[0], wish)
+    assert not plan.refusals, plan.refusals
+    after = imagine(before, plan.steps)
+    assert not cut_plan(after, after.devices[0], wish).steps
+    return plan, after
+
+
+def test_functions_are_made_first_by_nvidias_script_all_of_them():
+    plan = cut_plan(host(card(vfs=0)), card(vfs=0), rule(("A100-4C", 2)))
+    assert deeds(plan) == [("vfs", 16, True)] and plan.waits
+    plan = cut_plan(host(card(vfs=0), script=False), card(vfs=0), rule(("A100-4C", 2)))
+    assert deeds(plan) == [("vfs", 2, False)]
+
+
+def test_types_go_to_functions_in_order_and_have_names():
+    plan, after = settled(host(), rule(("A100-4C", 2)))
+    assert deeds(plan) == [(VFS[0], "A100-4C"), (VFS[1], "A100-4C")]
+    parts = {slot.part: slot.device for slot in slots_of(after, after.devices[0]) if slot.kind == "vgpu"}
+    assert parts == {"A100-4C-0": VFS[0], "A100-4C-1": VFS[1]}
+    assert export(after, after.devices[:1]).gpus[0].types == (TypeCount(type="A100-4C", count=2),)
+
+
+def test_the_largest_first_and_several_sizes_need_the_mode():
+    plan, _ = settled(host(), rule(("A100-4C", 2), ("A100-8C", 1)))
+    assert deeds(plan) == [("mixed", True), (VFS[0], "A100-8C"), (VFS[1], "A100-4C"), (VFS[2], "A100-4C")]
+    plan, _ = settled(host(card(mixed=True)), rule(("A100-4C", 1), ("A100-8C", 1)))
+    assert ("mixed", True) not in deeds(plan)
+
+
+def test_sizes_cannot_be_mixed_beside_a_vgpu():
+    there = host(None, vf(VFS[0], 468), vf(VFS[1]), records=(ours(VFS[0]),))
+    plan = cut_plan(there, there.devices[0], rule(("A100-4C", 1), ("A100-8C", 1)))
+    assert "only while it has none" in refusals(plan)[0]
+
+
+def test_what_fits_stays_and_what_is_not_asked_for_goes():
+    vfs = (vf(VFS[0], 468), vf(VFS[1], 468), vf(VFS[2]), vf(VFS[3]))
+    records = (ours(VFS[0]), ours(VFS[1], part="A100-4C-1"))
+    plan, _ = settled(host(None, *vfs, records=records), rule(("A100-4C", 1)))
+    assert deeds(plan) == [(VFS[1], None)]
+    plan, _ = settled(host(None, *vfs, records=records), rule(("A100-4C", 3)))
+    assert deeds(plan) == [(VFS[2], "A100-4C")]
+
+
+def test_in_use_is_refused():
+    user = User(kind=UserKind.DOMAIN, name="vm1")
+    there = host(None, vf(VFS[0], 468, users=(user,)), vf(VFS[1]), records=(ours(VFS[0]),))
+    plan = cut_plan(there, there.devices[0], rule(("A100-4C", 0)))
+    assert refusals(plan) == [f"{VFS[0]} (A100-4C) is in use by domain vm1"]
+
+
+def test_others_vgpus_stay_and_count():
+    there = host(None, vf(VFS[0], 468), vf(VFS[1]), vf(VFS[2]))
+    assert not cut_plan(there, there.devices[0], rule(("A100-4C", 1))).steps
+    plan = cut_plan(there, there.devices[0], rule(("A100-4C", 0)))
+    assert not plan.steps and "did not make" in plan.foreign[0]
+    assert deeds(cut_plan(there, there.devices[0], rule(("A100-4C", 0), take_over=True))) == [(VFS[0], None)]
+    stale = replace(there, records=(ours(VFS[0], boot="before"),))
+    assert not cut_plan(stale, stale.devices[0], rule(("A100-4C", 0))).steps
+
+
+@pytest.mark.parametrize(
+    "wish, word",
+    [
+        (rule(("A100-4Q", 1)), "did you mean A100-4C"),
+        (rule(("A100-4C", 5)), "can have"),
+        (rule(("A100-4C", 1), scheduler="fixed-share"), ""),
+    ],
+)
+def test_bad_wishes(wish, word):
+    one = (
+        card()
+        if word != "can have"
+        else replace(
+            card(), detail=replace(card().detail, sriov=Sriov(total=4, enabled=4, autoprobe=True, vfs=VFS))
+        )
+    )
+    there = host(one)
+    said = refusals(cut_plan(there, there.devices[0], wish))
+    assert (word in said[0]) if word else not said
+
+
+def test_turns_and_params():
+    wish = rule(
+        ("A100-4C", 1), scheduler="equal-share", params=(VgpuParam(name="frame_rate_limiter", value="0"),)
+    )
+    plan, _ = settled(host(), wish)
+    assert deeds(plan) == [
+        ("turns", "equal-share"),
+        (VFS[0], "A100-4C"),
+        ("params", VFS[0], "frame_rate_limiter=0"),
+    ]
+    silent = host(card(scheduler=None))
+    assert "does not tell" in refusals(cut_plan(silent, silent.devices[0], wish))[0]
+    user = User(kind=UserKind.DOMAIN, name="vm1")
+    busy = host(None, vf(VFS[0], 468, users=(user,)), vf(VFS[1]), records=(ours(VFS[0]),))
+    assert "only while no guest" in refusals(cut_plan(busy, busy.devices[0], wish))[0]
+
+
+def test_the_mediated_framework_by_what_is_there():
+    there = host(None, *(vf(address, mdevs=()) for address in VFS))
+    plan, after = settled(there, rule(("A100-4C", 2)))
+    assert deeds(plan) == [(VFS[0], "nvidia-468"), (VFS[1], "nvidia-468")]
+    parts = [slot.part for slot in slots_of(after, after.devices[0]) if slot.kind == "vgpu"]
+    assert parts == ["A100-4C-0", "A100-4C-1"]
+    again = cut_plan(there, there.devices[0], rule(("A100-4C", 2)))
+    other = replace(there, machine_id="m2")
+    uuids = [[step.uuid for step in one.steps if isinstance(step, SetMdev)] for one in (plan, again)]
+    assert uuids[0] == uuids[1], "the same on this host for ever"
+    elsewhere = cut_plan(other, other.devices[0], rule(("A100-4C", 2)))
+    assert not {s.uuid for s in elsewhere.steps if isinstance(s, SetMdev)} & set(uuids[0])
+
+
+def test_one_mediated_device_for_each_function():
+    used = vf(VFS[0], mdevs=(Mdev(uuid="c8b0e2d5-8f1c-4f0e-9d64-0a1b2c3d4e5f", type="nvidia-468"),))
+    there = host(None, used, vf(VFS[1], mdevs=()))
+    assert deeds(cut_plan(there, there.devices[0], rule(("A100-4C", 2)))) == [(VFS[1], "nvidia-468")]
+
+
+def test_another_use_takes_away_what_is_ours():
+    there = host(None, vf(VFS[0], 468), vf(VFS[1], 468), records=(ours(VFS[0]),))
+    plans = uncut_plans(there, there.devices[0], HostRule(name="card", select=SELECT))
+    assert [deed for plan in plans for deed in deeds(plan)] == [(VFS[0], None)]
+
+
+# ── on GPU instances ───────────────────────────────────────────────────────────────────────────────────────
+
+BACKED = (VgpuType(id=1, name="A100-1-5C"),)
+LAYOUT = (LayoutEntry(profile="1g.5gb"), LayoutEntry(profile="1g.5gb"))
+
+
+def mig(on, *instances):
+    return MigState(on=on, pending=on, resets=False, gpu=replace(board("A100-40"), instances=instances))
+
+
+def instance(start):
+    return GpuInstance(id=start, profile="1g.5gb", placement=Placement(start=start, size=1))
+
+
+def test_mode_and_functions_then_instances_then_types():
+    wish = rule(("A100-1-5C", 2), layout=LAYOUT)
+    bare = host(card(vfs=0, cut=mig(False)))
+    plan = cut_plan(bare, bare.devices[0], wish)
+    assert deeds(plan) == [("mig", True), ("vfs", 16, True)] and plan.waits
+    ready = host(card(cut=mig(True)), *(vf(address, offered=()) for address in VFS))
+    plan = cut_plan(ready, ready.devices[0], wish)
+    assert deeds(plan) == [("gi", "1g.5gb", True)] * 2 and plan.waits, "no compute instances: the guests' own"
+    cut = host(
+        card(cut=mig(True, instance(0), instance(1))), *(vf(address, offered=BACKED) for address in VFS)
+    )
+    plan = cut_plan(cut, cut.devices[0], wish)
+    assert deeds(plan) == [(VFS[0], "A100-1-5C"), (VFS[1], "A100-1-5C")] and not plan.waits
+
+
+def test_a_type_without_its_instance_is_refused():
+    there = host(card(cut=mig(True)))
+    plan = cut_plan(there, there.devices[0], rule(("A100-2-10C", 1), layout=LAYOUT))
+    assert "needs a GPU instance of 2 slices" in refusals(plan)[0] and not plan.steps
+
+
+def test_what_is_removed_at_once_is_not_made_anew():
+    off, on = (SetVgpuType(address=VFS[0], id=number, type="A100-4C") for number in (0, 468))
+    assert without_detours((off, on, off)) == (off,)
+    assert without_detours((off, on)) == (off, on)
