@@ -11,6 +11,7 @@ from gpupass.observe import observe
 from gpupass.system import System
 
 if TYPE_CHECKING:
+    from gpupass.model.slot import Slot
     from gpupass.model.verdict import Verdict
     from gpupass.observe.record import Stored
     from gpupass.planner.offers import Offer
@@ -47,6 +48,12 @@ class Slots:
 
     host: Host
     offers: tuple["Offer", ...]
+    names: dict[Address, str]  # what the last profile calls their devices
+
+    def name(self, slot: "Slot") -> str:
+        """As people would type it."""
+        known = self.names.get(slot.of, slot.of)
+        return f"{known}/{slot.part}" if slot.part else known
 
 
 def list_devices(system: System, connect: str, all_endpoints: bool) -> Listing:
@@ -81,13 +88,15 @@ def list_groups(system: System, connect: str, all_groups: bool) -> Groups:
 
 def list_slots(system: System, text: str | None, connect: str) -> Slots:
     """Everything that a domain or a container can be given; of one device, or of all that are worth it."""
-    from gpupass.observe.find import find
+    from gpupass.observe.find import find, profile_names
     from gpupass.planner.export import worth_telling
     from gpupass.planner.offers import offers_of
 
     host = observe(system, connect=connect)
     devices = (find(system, host, text),) if text is not None else worth_telling(host, cuttable=True)
-    return Slots(host=host, offers=tuple(offer for device in devices for offer in offers_of(host, device)))
+    offers = tuple(offer for device in devices for offer in offers_of(host, device))
+    names = {address: name for name, address in profile_names(system, host).items()}
+    return Slots(host=host, offers=offers, names=names)
 
 
 def record_host(system: System, directory: Path, connect: str) -> "Stored":

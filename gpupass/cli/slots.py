@@ -24,7 +24,10 @@ def slots(device: str | None, as_json: bool, host_dir: Path | None, connect: str
     if as_json:
         from gpupass.cli.documents import host_document
 
-        print_json(slots=[_document(offer) for offer in found.offers], **host_document(found.host))
+        print_json(
+            slots=[{**_document(offer), "called": found.name(offer.slot)} for offer in found.offers],
+            **host_document(found.host),
+        )
     else:
         from gpupass.cli.tables import print_slots
 

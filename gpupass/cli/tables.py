@@ -54,7 +54,7 @@ def print_slots(slots: Slots) -> None:
 def _slots(console: Console, slots: Slots) -> None:
     rows = [
         (
-            offer.slot.name,
+            slots.name(offer.slot),
             offer.slot.kind.value,
             offer.size or "-",
             offer.owner or "-",

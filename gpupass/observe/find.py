@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from gpupass.errors import GpupassError, Usage
+from gpupass.model.address import Address
 from gpupass.model.apply import ApplyEnd
 from gpupass.model.host import Device, Host
 from gpupass.model.select import resolve
@@ -60,13 +61,17 @@ def _find(system: System, host: Host, name: str) -> Device:
 
 
 def _by_profile_name(system: System, host: Host, text: str) -> Device | None:
-    """The rules are resolved anew: what the name means may have changed places since."""
+    names = profile_names(system, host)
+    return host.device(names[text]) if text in names else None
+
+
+def profile_names(system: System, host: Host) -> dict[str, Address]:
+    """Of the last applied profile, resolved anew: what a name means may have changed places since."""
     after = [apply.after for apply in read_applies(system.state) if apply.end is not ApplyEnd.TAKEN_BACK]
     if not after:
-        return None
+        return {}
     try:
         profile = load_profile("the last profile", lambda _: after[-1], "")
-        names = dict(names_of(choose(profile, host)))
+        return dict(names_of(choose(profile, host)))
     except GpupassError:
-        return None
-    return host.device(names[text]) if text in names else None
+        return {}

@@ -62,7 +62,13 @@ def _unknown_in_rule(name: Scalar, keys: dict[str, Key], use: Use | None, findin
         _unknown(name, {"mode": USE, "method": USE, USE: USE} | spellings(keys.values()), findings)
 
 
+_NEVER = {"ramfb": "a device with ramfb cannot be hot-plugged (QEMU's vfio-pci-nohotplug)"}
+
+
 def _unknown(name: Scalar, known: dict[str, str], findings: Findings) -> None:
+    if name.text in _NEVER:
+        findings.add(name.place, f"{name.text}: {_NEVER[name.text]}", "leave it out")
+        return
     near = nearest(name.text, known)
     remedy = "" if near else "known here: " + ", ".join(dict.fromkeys(known.values()))
     findings.add(name.place, f"unknown key {quoted(name.text)}{near}", remedy)

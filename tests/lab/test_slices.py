@@ -1,6 +1,7 @@
 """vGPUs of NVIDIA's vendor framework and mediated displays: cut, attached, moved, taken back, killed in between."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -175,3 +176,37 @@ def test_killed_after_every_line(slices):
     assert len(results) > 15, out
     assert all(r["recover"] == 0 and r["result"] in ("before", "wanted", "mixed") for r in results), out
     assert types(slices) == (["468"] + ["0"] * 7, ["mbochs-small"] * 2)
+
+
+@pytest.fixture
+def with_nvml(slices):
+    """The machine with NVML: real pynvml on the double, which asks the stand-in of the driver about sizes."""
+    import pynvml
+
+    from tests.nvml.double import LIBRARY, library_directory
+
+    slices.lab.put(Path(pynvml.__file__), "/root/pynvml.py")
+    slices.lab.put(library_directory() / LIBRARY, f"/root/{LIBRARY}")
+    slices.sh("mv /root/pynvml.py /usr/lib/python3/dist-packages/")
+    slices.sh(
+        "cat > /root/env <<'END'\nexport LD_LIBRARY_PATH=/root FAKE_NVML_STATE=/root/nvml "
+        f"FAKE_NVML_BOARDS=A100-40@{CARD},A100-40@0000:02:00.0 "
+        "FAKE_NVML_CARDS=/sys/module/nvidia_standin/cards\nEND"
+    )
+    return slices
+
+
+def test_several_sizes_share_a_card(with_nvml):
+    """Heterogeneous mode is switched after the functions are made and before the first vGPU, by NVML."""
+    mixed = CUT.replace("{A100-4C: 3}", "{A100-4C: 2, A100-8C: 1}, scheduler: equal-share")
+    file = write(with_nvml, "mixed.yaml", mixed)
+    with_nvml.sh(f". /root/env; gpupass apply {file} --yes && gpupass check {file}")
+    assert with_nvml.sh(f"cat /sys/module/nvidia_standin/cards/{CARD}/heterogeneous").strip() == "1"
+    assert types(with_nvml)[0] == ["469", "468", "468"] + ["0"] * 5
+    assert "vgpu 0 1 2" in with_nvml.sh("cat /root/nvml")
+    four = write(with_nvml, "four.yaml", mixed.replace("A100-8C: 1", "A100-8C: 1, A100-16C: 1"))
+    said = with_nvml.sh(f". /root/env; gpupass apply {four} --yes 2>&1", code=1)
+    assert "its card has room for" in said or "offers no vGPU type" in said, said
+    assert types(with_nvml)[0] == ["469", "468", "468"] + ["0"] * 5
+    with_nvml.sh(f". /root/env; gpupass rollback --yes && gpupass slots {CARD}")
+    assert types(with_nvml)[0] == []

@@ -28,3 +28,12 @@ def test_the_profile_of_the_readme() -> None:
     text = (ROOT / "README.md").read_text().partition("```yaml\n")[2].partition("```")[0]
     profile = load(text, hostname="gpu-7", common="version: 1\n")
     assert [item.domain for item in profile.attachments] == ["vm3", "vm2"]
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_the_readmes_other_profiles(number: int) -> None:
+    """Pieces of profiles: MIG; vGPU and mediated devices."""
+    block = (ROOT / "README.md").read_text().split("```yaml\n")[1 + number].partition("```")[0]
+    profile = load("version: 1\n" + block)
+    assert len(profile.gpus) == (2, 3)[number - 1]
+    assert [item.domain for item in profile.attachments] == ([], ["vm1", "vm2"])[number - 1]

@@ -18,6 +18,10 @@ def select(text: str) -> str:
 
 
 WHOLE = [
+    (
+        GIVEN + "attachments:\n  - {domain: vm1, device: gpu, ramfb: true}\n",
+        ["7:32: ramfb: a device with ramfb cannot be hot-plugged (QEMU's vfio-pci-nohotplug)"],
+    ),
     ("- a\n", ["1:1: the profile: expected a mapping, not a list"]),
     ("four\n", ["1:1: the profile: expected a mapping, not the text 'four'"]),
     ("gpus: []\n", ["1:1: missing key 'version': version of the format"]),
