@@ -8,6 +8,7 @@ from functools import cached_property
 from gpupass.model.address import Address
 from gpupass.model.domain import Domain
 from gpupass.model.mig import MigState
+from gpupass.model.nodes import Nodes
 from gpupass.model.record import Record
 from gpupass.model.user import User
 
@@ -211,6 +212,7 @@ class Host:
     sriov_manage: bool = False  # NVIDIA's script for VFs is installed
     available_memory: int | None = None  # bytes (MemAvailable)
     records: tuple[Record, ...] = ()  # gpupass's own: claims, quarantine, origins
+    nodes: Nodes | None = None  # device files, where somebody asked for them
     unseen: tuple[str, ...] = ()  # "libvirt: not running", …
 
     @cached_property

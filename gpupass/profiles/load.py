@@ -30,8 +30,11 @@ def load_profile(name: str, read: Read, hostname: str) -> Profile:
     findings = Findings()
     rules: tuple[Part, ...] = ()
     attachments: tuple[Part, ...] = ()
+    containers: str | None = None
     try:
         documents = _Reader(read, findings).documents(name, text)
+        said = [document.get("containers") for document in documents]
+        containers = next((word for word in reversed(said) if word is not None), None)  # the last one wins
         rules, attachments = _for_host(documents, hostname, findings)
         check_rules(rules, findings)
         check_attachments(attachments, rules, findings)
@@ -39,7 +42,9 @@ def load_profile(name: str, read: Read, hostname: str) -> Profile:
         pass
     findings.raise_for(name)
     return Profile(
-        gpus=tuple(map(build, rules)), attachments=tuple(_attachment(part) for part in attachments)
+        gpus=tuple(map(build, rules)),
+        attachments=tuple(_attachment(part) for part in attachments),
+        containers=containers,
     )
 
 

@@ -1,0 +1,71 @@
+"""/etc/cdi/gpupass.yaml: what containers can be given, by `gpupass cdi` and after every apply."""
+
+from gpupass.app.change import QEMU, Report, carry_out
+from gpupass.errors import GpupassError
+from gpupass.model.address import BOOT
+from gpupass.model.host import Host
+from gpupass.model.plan import Finding, Plan
+from gpupass.model.profile import CDI, NVIDIA_CTK
+from gpupass.observe import observe
+from gpupass.planner.cdi import PATH, cdi_plan, cdi_text, leaves_nvidia_out
+from gpupass.system import System
+from gpupass.system.state import require_readable
+
+_SECONDS = 30.0
+_GENERATE = ("nvidia-ctk", "cdi", "generate", "--output=/etc/cdi/nvidia.yaml")
+
+
+def cdi(
+    system: System, *, connect: str | None = QEMU, dry_run: bool = False, nvidia: bool | None = None
+) -> Report:
+    """Write the file, once; `nvidia` None: NVIDIA GPUs are in it unless it says that nvidia-ctk has them."""
+
+    def plan_now() -> Plan:
+        before = system.read_file(PATH)
+        told = nvidia if nvidia is not None else before is None or not leaves_nvidia_out(before.text)
+        plan = cdi_plan(_look(system, connect), before, told)
+        return Plan(title=plan.title, steps=plan.steps, findings=plan.findings, devices=(BOOT,))
+
+    return carry_out(system, (BOOT,), plan_now, timeout=_SECONDS, dry_run=dry_run)
+
+
+def text_of(system: System, connect: str = QEMU) -> str:
+    """What would be written; also of a recorded host."""
+    before = system.read(PATH)
+    return cdi_text(_look(system, connect), before is None or not leaves_nvidia_out(before))
+
+
+def refresh(system: System, containers: str | None, connect: str | None) -> tuple[Finding, ...]:
+    """After an apply, where profile or file ask for it; what goes wrong is told and undoes nothing."""
+    found: list[Finding] = []
+    try:
+        if containers == NVIDIA_CTK:
+            found += _generate(system)
+        if containers is not None or system.exists(PATH):
+            nvidia = {CDI: True, NVIDIA_CTK: False}.get(containers or "")
+            found += cdi(system, connect=connect, nvidia=nvidia).warnings
+    except GpupassError as error:
+        found.append(_stale(error))
+    return tuple(found)
+
+
+def _generate(system: System) -> tuple[Finding, ...]:
+    """NVIDIA's own program writes NVIDIA's own file."""
+    if not any(system.exists(f"{directory}/nvidia-ctk") for directory in ("/usr/bin", "/usr/local/bin")):
+        hint = "apt install nvidia-container-toolkit; or containers: cdi"
+        return (Finding(message="nvidia-ctk is not installed", remedy=hint, fatal=False),)
+    try:
+        system.run(*_GENERATE, timeout=_SECONDS)
+    except GpupassError as error:
+        return (_stale(error),)
+    return ()
+
+
+def _stale(error: GpupassError) -> Finding:
+    message = f"what containers are told is not up to date: {error.message}"
+    return Finding(message=message, remedy=error.hint or "gpupass cdi", fatal=False)
+
+
+def _look(system: System, connect: str | None) -> Host:
+    require_readable(system.state)
+    return observe(system, connect=connect, nodes=True)
