@@ -75,8 +75,8 @@ def apply_profile(system: System, profile: Profile, order: Order, shown: HostPla
     require_root()
     with LIBRARY.kept():
         applied = _apply(system, profile, order, shown)
-    connect = None if order.devices_only else order.connect
-    return replace(applied, warnings=refresh(system, profile.containers, connect))
+        connect = None if order.devices_only else order.connect
+        return replace(applied, warnings=refresh(system, profile.containers, connect))
 
 
 def _apply(system: System, profile: Profile, order: Order, shown: HostPlan | None) -> Applied:

@@ -1,5 +1,8 @@
 """/etc/cdi/gpupass.yaml: what containers can be given, by `gpupass cdi` and after every apply."""
 
+from contextlib import suppress
+from dataclasses import replace
+
 from gpupass.app.change import QEMU, Report, carry_out
 from gpupass.errors import GpupassError
 from gpupass.model.address import BOOT
@@ -7,11 +10,13 @@ from gpupass.model.host import Host
 from gpupass.model.plan import Finding, Plan
 from gpupass.model.profile import CDI, NVIDIA_CTK
 from gpupass.observe import observe
-from gpupass.planner.cdi import PATH, cdi_plan, cdi_text, leaves_nvidia_out
+from gpupass.observe.nodes import read_nodes
+from gpupass.planner.cdi import PATH, cdi_plan, cdi_text, leaves_nvidia_out, unmade_capabilities
 from gpupass.system import System
 from gpupass.system.state import require_readable
 
 _SECONDS = 30.0
+_PROGRAMS = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin")
 _GENERATE = ("nvidia-ctk", "cdi", "generate", "--output=/etc/cdi/nvidia.yaml")
 
 
@@ -23,7 +28,10 @@ def cdi(
     def plan_now() -> Plan:
         before = system.read_file(PATH)
         told = nvidia if nvidia is not None else before is None or not leaves_nvidia_out(before.text)
-        plan = cdi_plan(_look(system, connect), before, told)
+        host = _look(system, connect)
+        if told and not dry_run:
+            host = _with_capabilities(system, host)
+        plan = cdi_plan(host, before, told)
         return Plan(title=plan.title, steps=plan.steps, findings=plan.findings, devices=(BOOT,))
 
     return carry_out(system, (BOOT,), plan_now, timeout=_SECONDS, dry_run=dry_run)
@@ -51,7 +59,7 @@ def refresh(system: System, containers: str | None, connect: str | None) -> tupl
 
 def _generate(system: System) -> tuple[Finding, ...]:
     """NVIDIA's own program writes NVIDIA's own file."""
-    if not any(system.exists(f"{directory}/nvidia-ctk") for directory in ("/usr/bin", "/usr/local/bin")):
+    if not _installed(system, "nvidia-ctk"):
         hint = "apt install nvidia-container-toolkit; or containers: cdi"
         return (Finding(message="nvidia-ctk is not installed", remedy=hint, fatal=False),)
     try:
@@ -59,6 +67,21 @@ def _generate(system: System) -> tuple[Finding, ...]:
     except GpupassError as error:
         return (_stale(error),)
     return ()
+
+
+def _with_capabilities(system: System, host: Host) -> Host:
+    """The driver makes an instance's access nodes when its own programs ask for them: so do we."""
+    files = unmade_capabilities(host)
+    if not files or not _installed(system, "nvidia-modprobe"):
+        return host
+    for file in files:
+        with suppress(GpupassError):  # what is still missing is left out, and told
+            system.run("nvidia-modprobe", "-f", file)
+    return replace(host, nodes=read_nodes(system))
+
+
+def _installed(system: System, program: str) -> bool:
+    return any(system.exists(f"{directory}/{program}") for directory in _PROGRAMS)
 
 
 def _stale(error: GpupassError) -> Finding:

@@ -19,7 +19,6 @@ from gpupass.model.record import RecordKind
 from gpupass.model.slot import Slot, SlotKind
 from gpupass.model.user import UserKind
 from gpupass.planner.lending import holder
-from gpupass.planner.offers import SlotState, offers_of
 from gpupass.planner.slots import slots_of
 
 PATH = "/etc/cdi/gpupass.yaml"
@@ -28,7 +27,6 @@ VERSION = "0.5.0"  # the first one whose device names may begin with a digit
 _NVIDIA = "nvidia"
 _COMMON = ("/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools", "/dev/nvidia-modeset")
 _AMD = "amdgpu"
-_LENT = (SlotState.ATTACHED, SlotState.CLAIMED, SlotState.QUARANTINED, SlotState.EMPTY)
 _HEADER = (
     "# Written by `gpupass cdi`, and again by every `gpupass apply`: what is changed here is lost.\n"
     f"# podman run --device {KIND}=NAME …\n"
@@ -38,11 +36,12 @@ _ELSEWHERE = "# NVIDIA GPUs: see /etc/cdi/nvidia.yaml, by nvidia-ctk.\n"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Entry:
-    """A name for containers, and every device file it needs; `remedy` makes one that is missing."""
+    """A name for containers, and every device file it needs; nvidia-modprobe takes `capabilities`."""
 
     name: str
     nodes: tuple[str, ...]
     optional: tuple[str, ...] = ()
+    capabilities: tuple[str, ...] = ()
     remedy: str = ""
 
 
@@ -68,6 +67,12 @@ def cdi_plan(host: Host, before: HostFile | None, nvidia: bool = True) -> Plan:
 def cdi_text(host: Host, nvidia: bool = True) -> str:
     text: str = yaml.safe_dump(cdi_specification(host, nvidia), sort_keys=False, width=1 << 30)
     return _HEADER + ("" if nvidia else _ELSEWHERE) + text
+
+
+def unmade_capabilities(host: Host) -> tuple[str, ...]:
+    """Files of /proc that nvidia-modprobe -f makes the missing access nodes of GPU instances from."""
+    entries = (entry for entry in _entries(host, True) if _missing(entry, _nodes(host)))
+    return tuple(dict.fromkeys(file for entry in entries for file in entry.capabilities))
 
 
 def leaves_nvidia_out(text: str) -> bool:
@@ -120,14 +125,9 @@ def _entries(host: Host, nvidia: bool) -> Iterator[_Entry]:
 
 def _lent(host: Host, device: Device) -> bool:
     """A domain has it, its last one has not let go cleanly, or nobody may have it."""
-    offers = offers_of(host, device)
-    own = next(
-        (offer for offer in offers if offer.slot.device == device.address and not offer.slot.part), None
-    )
-    if own is not None and own.state in _LENT:
-        return True
     return (
         any(user.kind is UserKind.DOMAIN for user in device.users)
+        or (device.facts.vgpu is not None and not device.facts.vgpu.current)  # its node opens for nobody
         or host.record(RecordKind.QUARANTINE, device.address) is not None
         or host.record(RecordKind.CLAIM, device.address) is not None
         or holder(host, _slot(device)) is not None
@@ -188,7 +188,8 @@ def _access(
         name=name,
         nodes=(f"/dev/nvidia{gpu}", *caps),
         optional=_COMMON,
-        remedy="; ".join(f"nvidia-modprobe -f {file}" for file in files),
+        capabilities=files,
+        remedy=f"apt install nvidia-modprobe; nvidia-modprobe -f {files[0]}; gpupass cdi",
     )
 
 

@@ -12,6 +12,7 @@ class Override:
 
     gpus: tuple[Rule, ...] = key("rules of this host", default=())
     attachments: tuple[Attachment, ...] = key("attachments of this host", default=())
+    containers: str | None = key("as above, for this host", default=None, choices=(CDI, NVIDIA_CTK))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,8 +33,7 @@ def load_profile(name: str, read: Read, hostname: str) -> Profile:
     containers: str | None = None
     try:
         documents = _Reader(read, findings).documents(name, text)
-        said = [document.get("containers") for document in documents]
-        containers = next((word for word in reversed(said) if word is not None), None)  # the last one wins
+        containers = _containers(documents, hostname)
         rules, attachments = _for_host(documents, hostname, findings)
         check_rules(rules, findings)
         check_attachments(attachments, rules, findings)
@@ -133,6 +132,13 @@ def _for_host(
         rules = _replaced(rules, override.parts("gpus"), _name_of)
         attachments = _replaced(attachments, override.parts("attachments"), device_of)
     return tuple(rules), tuple(attachments)
+
+
+def _containers(documents: tuple[Part, ...], hostname: str) -> str | None:
+    """The last one wins; those of the host come last."""
+    entries = [entry for document in documents for entry in document.parts("hosts")]
+    said = [part.get("containers") for part in (*documents, *_matching(entries, hostname))]
+    return next((word for word in reversed(said) if word is not None), None)
 
 
 def _matching(entries: list[Part], hostname: str) -> list[Part]:

@@ -1,12 +1,18 @@
 """/etc/cdi/gpupass.yaml on the simulated machine: written once, refreshed by every apply, or left alone."""
 
+import json
+
 import pytest
 import yaml
+from click.testing import CliRunner
 
 from gpupass.app.cdi import cdi
-from gpupass.errors import GpupassError
+from gpupass.cli.main import cli
+from gpupass.errors import GpupassError, Usage
 from gpupass.planner.cdi import PATH
+from gpupass.system.nvml import GpuAnswer
 from tests.memory_tree import Link
+from tests.mig_boards import cut
 from tests.profile_trips import apply, endings, rollback
 from tests.simulated import BUS_GPU, NIC, NVIDIA
 
@@ -110,3 +116,39 @@ def test_nvidia_ctk_that_fails_or_is_missing(nodes, monkeypatch):
     nodes.put("/usr/bin/nvidia-ctk", "")
     applied = apply(nodes, "containers: nvidia-ctk\n")
     assert "no driver" in applied.warnings[0].message
+
+
+def test_access_nodes_of_instances_are_made_like_the_drivers_own_programs_do(nodes, monkeypatch):
+    found = cut("A100-40", ("3g.20gb", 4))
+    answer = GpuAnswer(bus_id=NVIDIA, uuid="GPU-1", minor=0, mig=True, mig_pending=True, mig_gpu=found)
+    monkeypatch.setattr("gpupass.observe.nvidia.read_gpus", lambda *cut: (answer,))
+    gi = f"gpu0/gi{found.instances[0].id}"
+    nodes.put("/proc/driver/nvidia-caps/mig-minors", f"{gi}/access 12\n{gi}/ci0/access 13\n")
+    ran = []
+
+    def run(program, *words, timeout=60.0):
+        ran.append((program, *words))
+        nodes.put(f"/dev/nvidia-caps/nvidia-cap{11 + len(ran)}", "")
+        return ""
+
+    monkeypatch.setattr(nodes, "run", run)
+    assert "is left out" in cdi(nodes).warnings[0].message and NVIDIA not in told(nodes)
+    nodes.put("/usr/bin/nvidia-modprobe", "")
+    assert cdi(nodes, dry_run=True).warnings and ran == []
+    assert cdi(nodes).warnings == ()
+    files = [f"/proc/driver/nvidia/capabilities/{gi.replace('/', '/mig/')}{ci}/access" for ci in ("", "/ci0")]
+    assert ran == [("nvidia-modprobe", "-f", file) for file in files]
+    assert f"{NVIDIA}-3g.20gb-4" in told(nodes)
+
+
+def test_the_verb(nodes, monkeypatch, tmp_path):
+    monkeypatch.setattr("gpupass.cli.cdi.system_at", lambda directory: nodes)
+    printed = CliRunner().invoke(cli, ["cdi", "--print"])
+    assert printed.exit_code == 0 and written(nodes) == []
+    planned = CliRunner().invoke(cli, ["cdi", "--dry-run", "--json"])
+    assert json.loads(planned.stdout)["results"][0]["result"] == "planned" and written(nodes) == []
+    assert CliRunner().invoke(cli, ["cdi"]).stdout == f"done: write {PATH}\n"
+    assert nodes.read(PATH) + "\n" == printed.stdout
+    assert "nothing to do" in CliRunner().invoke(cli, ["cdi"]).stdout
+    refused = CliRunner().invoke(cli, ["cdi", "--host", str(tmp_path)])
+    assert isinstance(refused.exception, Usage) and "--print" in refused.exception.hint
