@@ -185,5 +185,7 @@ def profiles(draw: st.DrawFn) -> Profile:
     devices += [found for found in draw(st.lists(ADDRESS, max_size=2, unique=True)) if found not in addressed]
     chosen = draw(st.permutations(devices))
     return Profile(
-        gpus=gpus, attachments=tuple(Attachment(domain=draw(TEXT), device=device) for device in chosen)
+        gpus=gpus,
+        attachments=tuple(Attachment(domain=draw(TEXT), device=device) for device in chosen),
+        containers=draw(st.sampled_from((None, "cdi", "nvidia-ctk"))),
     )

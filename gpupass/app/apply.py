@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from threading import Event
 
+from gpupass.app.cdi import refresh
 from gpupass.app.change import Ending, Report, forbid, require_root, settle, told
 from gpupass.app.profile import Order, look, plan
 from gpupass.engine import journal
@@ -17,7 +18,7 @@ from gpupass.model.address import Address
 from gpupass.model.apply import Apply, ApplyEnd
 from gpupass.model.encode import encode
 from gpupass.model.host import Device, Host
-from gpupass.model.plan import Disruption, HostPlan, Plan, Step
+from gpupass.model.plan import Disruption, Finding, HostPlan, Plan, Step
 from gpupass.model.profile import Profile
 from gpupass.planner.cuts import changed_with
 from gpupass.planner.estimate import gpu_resets
@@ -41,6 +42,7 @@ class Applied:
 
     reports: tuple[Report, ...]
     plan: HostPlan
+    warnings: tuple[Finding, ...] = ()  # of what containers are told afterwards
 
     @property
     def done(self) -> bool:
@@ -73,7 +75,9 @@ def apply_profile(system: System, profile: Profile, order: Order, shown: HostPla
     """
     require_root()
     with LIBRARY.kept():
-        return _apply(system, profile, order, shown)
+        applied = _apply(system, profile, order, shown)
+        connect = None if order.devices_only else order.connect
+        return replace(applied, warnings=refresh(system, profile.containers, connect))
 
 
 def _apply(system: System, profile: Profile, order: Order, shown: HostPlan | None) -> Applied:

@@ -36,6 +36,7 @@ VERBS = {
     "profile": "profile:profile",
     "enable": "boot:enable",
     "disable": "boot:disable",
+    "cdi": "cdi:cdi",
     "host": "boot:host",
     "lab": "lab:lab",
 }

@@ -233,7 +233,8 @@ def _show_applied(applied: Applied, as_json: bool, shown: HostPlan | None = None
     waits, refusals = applied.plan.waits, (*applied.plan.refusals, *spared)
     if as_json:
         results = [report_data(report) for report in applied.reports]
-        print_json(results=results, waits=list(waits), refused=encode(refusals))
+        warnings = encode(applied.warnings)
+        print_json(results=results, waits=list(waits), refused=encode(refusals), warnings=warnings)
     else:
         show_reports(*applied.reports, as_json=False)
         if shown is None and not applied.reports and not waits and not refusals:
@@ -241,6 +242,8 @@ def _show_applied(applied: Applied, as_json: bool, shown: HostPlan | None = None
         for wait in waits:
             if shown is None or wait not in shown.waits:
                 click.echo(f"waits: {wait}")
+        for warning in applied.warnings:
+            click.echo(f"warning: {warning.message}\n         {warning.remedy}", err=True)
         for refusal in refusals:
             click.echo(f"cannot: {refusal.message}\n        {refusal.remedy}", err=True)
     refused = Refused.exit_code if refusals else 0

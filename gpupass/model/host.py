@@ -10,6 +10,7 @@ from gpupass.model.amd import Amd, Gim
 from gpupass.model.domain import Domain
 from gpupass.model.intel import Intel
 from gpupass.model.mig import MigState
+from gpupass.model.nodes import Nodes
 from gpupass.model.record import Record
 from gpupass.model.user import User
 
@@ -216,6 +217,7 @@ class Host:
     sriov_manage: bool = False  # NVIDIA's script for VFs is installed
     available_memory: int | None = None  # bytes (MemAvailable)
     records: tuple[Record, ...] = ()  # gpupass's own: claims, quarantine, origins
+    nodes: Nodes | None = None  # device files, where somebody asked for them
     unseen: tuple[str, ...] = ()  # "libvirt: not running", …
 
     @cached_property

@@ -13,6 +13,7 @@ from gpupass.model.key import key
 from gpupass.model.mig import LayoutEntry
 
 VERSION = 1
+CDI, NVIDIA_CTK = "cdi", "nvidia-ctk"  # of `containers`
 
 
 class Use(StrEnum):
@@ -316,3 +317,4 @@ class Profile:
     version: int = VERSION
     gpus: tuple[Rule, ...] = ()
     attachments: tuple[Attachment, ...] = ()
+    containers: str | None = None  # whose CDI specification every apply refreshes

@@ -7,6 +7,7 @@ from gpupass.model.address import Address, is_pci
 from gpupass.model.amd import Amd, Gim
 from gpupass.model.domain import Domain
 from gpupass.model.host import Detail, Device, Host, Mdev
+from gpupass.model.nodes import Nodes
 from gpupass.model.record import Record
 from gpupass.model.user import User, UserKind
 from gpupass.observe.iommu import read_iommu
@@ -38,12 +39,13 @@ def observe(
     records: bool = True,
     names: bool = True,
     cuts: bool = True,
+    nodes: bool = False,
 ) -> Host:
     """Look once.
 
     `detail` gets the host with the basics only and says which functions are worth all their facts;
     `connect` None leaves libvirt out; `essentials` are the host's own disks and networks, `cuts` what GPUs
-    are cut into by their drivers.
+    are cut into by their drivers, `nodes` the device files that containers can be given.
     """
     devices = (*read_devices(system), *read_parents(system))
     mdevs = read_mdevs(system)
@@ -89,6 +91,7 @@ def observe(
         kernel=(system.read("/proc/sys/kernel/osrelease") or ""),
         available_memory=_available_memory(system),
         records=_records(system) if records else (),
+        nodes=_nodes(system) if nodes else None,
         unseen=tuple(dict.fromkeys(unseen)),
     )
 
@@ -193,6 +196,12 @@ def _records(system: System) -> tuple[Record, ...]:
     from gpupass.system.state import read_records
 
     return read_records(system.state)
+
+
+def _nodes(system: System) -> Nodes:
+    from gpupass.observe.nodes import read_nodes
+
+    return read_nodes(system)
 
 
 def _libvirt_version(

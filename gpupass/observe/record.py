@@ -18,6 +18,7 @@ from gpupass.observe.amd import AMD_FILES, GIM_FILES, TOPOLOGY
 from gpupass.observe.drivers import DRIVERS, MODPROBE, pci_aliases, read_blacklist, read_modalias
 from gpupass.observe.mdev import DEFINITIONS, MDEVS, PARENTS
 from gpupass.observe.naming import read_names
+from gpupass.observe.nodes import MIG_MINORS, read_nodes
 from gpupass.observe.nvidia import read_answers, spell_answers
 from gpupass.observe.pci import DEVICES, read_devices
 from gpupass.observe.processes import read_holders, spell_holders
@@ -72,6 +73,9 @@ def record_host(system: System, directory: Path, connect: str) -> Stored:
     _drivers(store, system)
     for name in system.names("/proc/driver/nvidia/gpus"):
         store.file(f"/proc/driver/nvidia/gpus/{name}/information")
+    for path in sorted(read_nodes(system).present):
+        store.text(path, "")  # that there is one is all
+    store.file(MIG_MINORS)
     unseen = (*_answers(store, system), *_domains(store, system, connect))
     about = {"schema": SCHEMA, "gpupass": __version__, "recorded": system.now(), "unseen": list(unseen)}
     store.text(recorded.ABOUT, json.dumps(about, indent=1) + "\n")

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from gpupass.model.key import key
-from gpupass.model.profile import VERSION, Attachment, Rule
+from gpupass.model.profile import CDI, NVIDIA_CTK, VERSION, Attachment, Rule
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -12,6 +12,7 @@ class Override:
 
     gpus: tuple[Rule, ...] = key("rules of this host", default=())
     attachments: tuple[Attachment, ...] = key("attachments of this host", default=())
+    containers: str | None = key("as above, for this host", default=None, choices=(CDI, NVIDIA_CTK))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,5 +32,10 @@ class Document:
     gpus: tuple[Rule, ...] = key("which devices are used how", default=(), also=("rules", "devices"))
     attachments: tuple[Attachment, ...] = key(
         "which domain gets what", default=(), also=("attach", "domains")
+    )
+    containers: str | None = key(
+        "who writes what containers can be given: gpupass (cdi), or for NVIDIA GPUs nvidia-ctk",
+        default=None,
+        choices=(CDI, NVIDIA_CTK),
     )
     hosts: tuple[HostPart, ...] = key("what is different, by host name or glob", default=(), mapping=True)

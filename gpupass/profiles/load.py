@@ -30,8 +30,10 @@ def load_profile(name: str, read: Read, hostname: str) -> Profile:
     findings = Findings()
     rules: tuple[Part, ...] = ()
     attachments: tuple[Part, ...] = ()
+    containers: str | None = None
     try:
         documents = _Reader(read, findings).documents(name, text)
+        containers = _containers(documents, hostname)
         rules, attachments = _for_host(documents, hostname, findings)
         check_rules(rules, findings)
         check_attachments(attachments, rules, findings)
@@ -39,7 +41,9 @@ def load_profile(name: str, read: Read, hostname: str) -> Profile:
         pass
     findings.raise_for(name)
     return Profile(
-        gpus=tuple(map(build, rules)), attachments=tuple(_attachment(part) for part in attachments)
+        gpus=tuple(map(build, rules)),
+        attachments=tuple(_attachment(part) for part in attachments),
+        containers=containers,
     )
 
 
@@ -128,6 +132,13 @@ def _for_host(
         rules = _replaced(rules, override.parts("gpus"), _name_of)
         attachments = _replaced(attachments, override.parts("attachments"), device_of)
     return tuple(rules), tuple(attachments)
+
+
+def _containers(documents: tuple[Part, ...], hostname: str) -> str | None:
+    """The last one wins; those of the host come last."""
+    entries = [entry for document in documents for entry in document.parts("hosts")]
+    said = [part.get("containers") for part in (*documents, *_matching(entries, hostname))]
+    return next((word for word in reversed(said) if word is not None), None)
 
 
 def _matching(entries: list[Part], hostname: str) -> list[Part]:

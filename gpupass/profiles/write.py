@@ -25,6 +25,8 @@ def write_profile(profile: Profile) -> str:
         items = getattr(profile, name)
         if items:
             entries.append((_plain(name), _value(keys[name], items, inline=name in _INLINE)))
+    if profile.containers is not None:
+        entries.append((_plain("containers"), _text(profile.containers)))
     text: str = yaml.serialize(
         _mapping(entries, inline=False), Dumper=yaml.SafeDumper, allow_unicode=True, width=1 << 30
     )

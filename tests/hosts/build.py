@@ -76,6 +76,13 @@ def acs_less(tree: HostTree) -> None:
     tree.disk("nvme0n1", f"{tree.path('0000:05:00.0')}/nvme/nvme0", "259:0", ("nvme0n1p1",))
     tree.mounts((("0:25", "/", "btrfs", "/dev/nvme0n1p1"),))
     tree.link("/sys/fs/btrfs/8d4c/devices/nvme0n1p1", "/sys/class/block/nvme0n1p1")
+    for number, address in enumerate(("0000:03:00.0", "0000:04:00.0")):
+        for node in (f"card{number}", f"renderD{128 + number}"):
+            path = f"{tree.path(address)}/drm/{node}"
+            tree.link(f"{path}/device", tree.path(address))
+            tree.link(f"/sys/class/drm/{node}", path)
+            tree.file(f"/dev/dri/{node}", "")
+    tree.file("/dev/kfd", "")
     tree.answers("names", {"1002:73bf": "Advanced Micro Devices, Inc. [AMD/ATI] Navi 21 [Radeon RX 6900 XT]"})
 
 

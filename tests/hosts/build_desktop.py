@@ -135,12 +135,16 @@ def desktop(tree: HostTree) -> None:
     tree.default_route("eno1")
     for card, address in (
         ("card0", "0000:00:02.0"),
+        ("renderD128", "0000:00:02.0"),
         ("card1", "0000:01:00.0"),
         ("renderD129", "0000:01:00.0"),
     ):
         path = f"{tree.path(address)}/drm/{card}"
         tree.link(f"{path}/device", tree.path(address))
         tree.link(f"/sys/class/drm/{card}", path)
+        tree.file(f"/dev/dri/{card}", "")
+    for node in ("nvidia0", "nvidiactl", "nvidia-modeset", "nvidia-uvm"):
+        tree.file(f"/dev/{node}", "")
     tree.file(
         "/proc/driver/nvidia/gpus/0000:01:00.0/information",
         "Model: \t\t NVIDIA GeForce RTX 2080 Ti\nGPU UUID: \t GPU-6f1a0c52-9e0b-4ad5-8f0e-0a1b2c3d4e5f\n"

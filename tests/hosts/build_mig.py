@@ -12,6 +12,8 @@ GPUS = (
     ("0000:4e:00.0", "10de:1eb8", "TU104GL [Tesla T4]", "GPU-5f1c7f0e-0004-4000-8000-000000000004", 15360),
 )
 
+CUT = cut("A100-40", ("3g.20gb", 4, 4711), ("2g.10gb", 0), ("1g.5gb", 3))
+
 
 def mig_server(tree: HostTree) -> None:
     """An A100 cut in three, with a job on it; an H100 not cut, one in MIG mode without instances; a T4."""
@@ -38,11 +40,17 @@ def mig_server(tree: HostTree) -> None:
     tree.disk("nvme0n1", f"{tree.path('0000:61:00.0')}/nvme/nvme0", "259:0", ("nvme0n1p1",))
     tree.mounts((("259:1", "/", "ext4", "/dev/nvme0n1p1"),))
     cuts = (
-        {"mig": True, "mig_gpu": cut("A100-40", ("3g.20gb", 4, 4711), ("2g.10gb", 0), ("1g.5gb", 3))},
+        {"mig": True, "mig_gpu": CUT},
         {"mig": False, "mig_gpu": board("H100-80"), "mig_resets": False},
         {"mig": True, "mig_gpu": board("H100-80"), "mig_resets": False},
         {"mig": None},
     )
+    nodes = [f"nvidia{number}" for number in range(len(GPUS))]
+    nodes += ["nvidiactl", "nvidia-uvm", "nvidia-uvm-tools"]
+    lines, caps = _capabilities()
+    tree.file("/proc/driver/nvidia-caps/mig-minors", lines)
+    for node in (*nodes, *caps):
+        tree.file(f"/dev/{node}", "")
     answers = []
     for number, ((address, _, _, uuid, memory), told) in enumerate(zip(GPUS, cuts, strict=True)):
         text = f"Model: \t\t NVIDIA\nGPU UUID: \t {uuid}\nDevice Minor: \t {number}\n"
@@ -65,3 +73,19 @@ def mig_server(tree: HostTree) -> None:
         "holders", {"holders": [{"pid": 4711, "name": "python", "node": "/dev/nvidia0"}], "unseen": []}
     )
     tree.answers("domains", {"domains": [], "unseen": []})
+
+
+def _capabilities() -> tuple[str, list[str]]:
+    """The driver's numbers for access nodes: the same on every host, made for what there is; one is missing."""
+    lines = ["config 1", "monitor 2"]
+    for gpu in range(2):
+        for gi in range(15):
+            base = 3 + (gpu * 15 + gi) * 9
+            lines.append(f"gpu{gpu}/gi{gi}/access {base}")
+            lines += [f"gpu{gpu}/gi{gi}/ci{ci}/access {base + 1 + ci}" for ci in range(8)]
+    found = {line.partition(" ")[0]: line.partition(" ")[2] for line in lines}
+    made = [f"gpu0/gi{one.id}/" for one in CUT.instances]
+    caps = [found[f"{name}{rest}"] for name in made for rest in ("access", "ci0/access")]
+    return "".join(f"{line}\n" for line in lines), [
+        f"nvidia-caps/nvidia-cap{n}" for n in ("1", "2", *caps[:-1])
+    ]

@@ -153,6 +153,8 @@ def server_sriov(tree: HostTree) -> None:
     tree.interface("bond0.100", None, lower=("bond0",))
     tree.interface("br0", None, lower=("bond0.100",))
     tree.default_route("br0")
+    for node in ("nvidia0", "nvidia1", "nvidiactl", "nvidia-uvm", "vfio/vfio", "vfio/30", "vfio/36"):
+        tree.file(f"/dev/{node}", "")
     _vgpu(tree, "0000:31:00.0", MDEV)
     _server_answers(tree)
 

@@ -53,11 +53,26 @@ class HostProcess(Machine):
             self.put(f"/proc/driver/nvidia/gpus/{address}/information", text)
         self.put("/dev/nvidiactl", "")
         self.put("/proc/sys/kernel/random/boot_id", os.environ.get("HOST_BOOT", "boot-1") + "\n")
+        if "HOST_NODES" in os.environ:
+            self._device_files(len(gpus))
         for words in lines_of(state, "process"):
             self.process("python", f"/dev/nvidia{words[1]}", int(words[4]))
         for one in filter(None, os.environ.get("HOST_HOLDERS", "").split(",")):
             name, number = one.split(":")
             self.process(name, f"/dev/nvidia{number}")
+
+    def _device_files(self, gpus: int) -> None:
+        """The nodes of the GPUs and of every instance they could have, under the driver's fixed numbers."""
+        minors = ["config 1", "monitor 2"]
+        for gpu in range(gpus):
+            self.put(f"/dev/nvidia{gpu}", "")
+            for gi in range(15):
+                first = 3 + (gpu * 15 + gi) * 9
+                minors.append(f"gpu{gpu}/gi{gi}/access {first}")
+                minors += [f"gpu{gpu}/gi{gi}/ci{ci}/access {first + 1 + ci}" for ci in range(8)]
+        self.put("/proc/driver/nvidia-caps/mig-minors", "".join(f"{line}\n" for line in minors))
+        for line in minors:
+            self.put(f"/dev/nvidia-caps/nvidia-cap{line.split()[1]}", "")
 
     def run(self, *argv: str, timeout: float = 60.0) -> str:
         if argv[0] == "nvidia-smi":

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import yaml
 
 from tests.nvml.host import rules
 
@@ -464,3 +465,28 @@ def test_eight_at_once(machine, tmp_path):
     assert len(host.records()) == 7
     cut(host, *wish)
     assert set(host.gpus().values()) == {("on", BALANCED_H100)}
+
+
+def test_containers_are_told_what_an_apply_made(machine):
+    host = machine("H100-80", "H100-80 on")
+    nodes = {"HOST_NODES": "1"}
+
+    def told():
+        printed = host.run("cdi", "--print", **nodes)
+        assert printed.status == 0, printed.text
+        devices = yaml.safe_load(printed.text)["devices"]
+        return {
+            device["name"]: [node["path"] for node in device["containerEdits"]["deviceNodes"]]
+            for device in devices
+        }
+
+    assert list(told()) == ["0000:07:00.0"]
+    file = host.profile(rules("mig, layout: [3g.40gb, 2g.20gb]") + "containers: cdi\n")
+    done = host.run("apply", file, "--yes", **nodes)
+    assert done.status == 0 and "warning" not in done.text, done.text
+    after = told()
+    assert sorted(after) == ["0000:07:00.0-2g.20gb-0", "0000:07:00.0-3g.40gb-4"]
+    for paths in after.values():
+        assert "/dev/nvidia0" in paths and len([path for path in paths if "/nvidia-cap" in path]) == 2
+    without = host.run("apply", file, "--yes")
+    assert without.status == 0 and "is left out: there is no /dev/nvidia0" in without.text

@@ -50,7 +50,7 @@ def test_json(tmp_path: Path) -> None:
         "errors": [
             {
                 "message": "bad.yaml:2:1: unknown key 'zebra'",
-                "remedy": "known here: version, include, gpus, attachments, hosts",
+                "remedy": "known here: version, include, gpus, attachments, containers, hosts",
             }
         ],
     }

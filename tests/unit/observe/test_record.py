@@ -25,6 +25,11 @@ def test_same_answers_from_the_record(name: str, tmp_path: Path) -> None:
             for host in (HOSTS / name, tmp_path / "copy")
         )
         assert first == second
+    first, second = (
+        CliRunner().invoke(cli, ["cdi", "--print", "--host", str(host)]).stdout
+        for host in (HOSTS / name, tmp_path / "copy")
+    )
+    assert first == second and first.startswith("#")
 
 
 def test_all_links_stay_inside(tmp_path: Path) -> None:

@@ -57,6 +57,18 @@ def test_places() -> None:
     assert str(loaded.attachments[1].place) == "p.yaml:13:5"
 
 
+def test_the_last_word_on_containers_wins() -> None:
+    files = {
+        "top.yaml": "version: 1\ninclude: [a.yaml, b.yaml]\nhosts: {g*: {containers: nvidia-ctk}, h: {}}\n",
+        "a.yaml": "version: 1\ncontainers: nvidia-ctk\n",
+        "b.yaml": "version: 1\ncontainers: cdi\n",
+    }
+    assert load_profile("top.yaml", read_from(files), "h").containers == "cdi"
+    assert load_profile("top.yaml", read_from(files), "gpu1").containers == "nvidia-ctk"
+    assert load("version: 1\n").containers is None
+    assert "containers" in findings("version: 1\ncontainers: docker\n")[0]
+
+
 @pytest.mark.parametrize(
     "written, select",
     [

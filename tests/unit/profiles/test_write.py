@@ -33,6 +33,7 @@ WHOLE = Profile(
         Attachment(domain="vm 1", device="nic/vf0"),
         Attachment(domain="on", device="0000:03:00.0"),
     ),
+    containers="nvidia-ctk",
 )
 TEXT = """\
 version: 1
@@ -56,6 +57,7 @@ gpus:
 attachments:
 - {domain: "vm 1", device: nic/vf0}
 - {domain: "on", device: "0000:03:00.0"}
+containers: nvidia-ctk
 """
 
 

@@ -1,0 +1,94 @@
+"""/etc/cdi/gpupass.yaml: what containers can be given, by `gpupass cdi` and after every apply."""
+
+from contextlib import suppress
+from dataclasses import replace
+
+from gpupass.app.change import QEMU, Report, carry_out
+from gpupass.errors import GpupassError
+from gpupass.model.address import BOOT
+from gpupass.model.host import Host
+from gpupass.model.plan import Finding, Plan
+from gpupass.model.profile import CDI, NVIDIA_CTK
+from gpupass.observe import observe
+from gpupass.observe.nodes import read_nodes
+from gpupass.planner.cdi import PATH, cdi_plan, cdi_text, leaves_nvidia_out, unmade_capabilities
+from gpupass.system import System
+from gpupass.system.state import require_readable
+
+_SECONDS = 30.0
+_PROGRAMS = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin")
+_GENERATE = ("nvidia-ctk", "cdi", "generate", "--output=/etc/cdi/nvidia.yaml")
+
+
+def cdi(
+    system: System, *, connect: str | None = QEMU, dry_run: bool = False, nvidia: bool | None = None
+) -> Report:
+    """Write the file, once; `nvidia` None: NVIDIA GPUs are in it unless it says that nvidia-ctk has them."""
+
+    def plan_now() -> Plan:
+        before = system.read_file(PATH)
+        told = nvidia if nvidia is not None else before is None or not leaves_nvidia_out(before.text)
+        host = _look(system, connect)
+        if told and not dry_run:
+            host = _with_capabilities(system, host)
+        plan = cdi_plan(host, before, told)
+        return Plan(title=plan.title, steps=plan.steps, findings=plan.findings, devices=(BOOT,))
+
+    return carry_out(system, (BOOT,), plan_now, timeout=_SECONDS, dry_run=dry_run)
+
+
+def text_of(system: System, connect: str = QEMU) -> str:
+    """What would be written; also of a recorded host."""
+    before = system.read(PATH)
+    return cdi_text(_look(system, connect), before is None or not leaves_nvidia_out(before))
+
+
+def refresh(system: System, containers: str | None, connect: str | None) -> tuple[Finding, ...]:
+    """After an apply, where profile or file ask for it; what goes wrong is told and undoes nothing."""
+    found: list[Finding] = []
+    try:
+        if containers == NVIDIA_CTK:
+            found += _generate(system)
+        if containers is not None or system.exists(PATH):
+            nvidia = {CDI: True, NVIDIA_CTK: False}.get(containers or "")
+            found += cdi(system, connect=connect, nvidia=nvidia).warnings
+    except GpupassError as error:
+        found.append(_stale(error))
+    return tuple(found)
+
+
+def _generate(system: System) -> tuple[Finding, ...]:
+    """NVIDIA's own program writes NVIDIA's own file."""
+    if not _installed(system, "nvidia-ctk"):
+        hint = "apt install nvidia-container-toolkit; or containers: cdi"
+        return (Finding(message="nvidia-ctk is not installed", remedy=hint, fatal=False),)
+    try:
+        system.run(*_GENERATE, timeout=_SECONDS)
+    except GpupassError as error:
+        return (_stale(error),)
+    return ()
+
+
+def _with_capabilities(system: System, host: Host) -> Host:
+    """The driver makes an instance's access nodes when its own programs ask for them: so do we."""
+    files = unmade_capabilities(host)
+    if not files or not _installed(system, "nvidia-modprobe"):
+        return host
+    for file in files:
+        with suppress(GpupassError):  # what is still missing is left out, and told
+            system.run("nvidia-modprobe", "-f", file)
+    return replace(host, nodes=read_nodes(system))
+
+
+def _installed(system: System, program: str) -> bool:
+    return any(system.exists(f"{directory}/{program}") for directory in _PROGRAMS)
+
+
+def _stale(error: GpupassError) -> Finding:
+    message = f"what containers are told is not up to date: {error.message}"
+    return Finding(message=message, remedy=error.hint or "gpupass cdi", fatal=False)
+
+
+def _look(system: System, connect: str | None) -> Host:
+    require_readable(system.state)
+    return observe(system, connect=connect, nodes=True)
