@@ -119,7 +119,7 @@ def cut(host: Host, card: Device, rule: VgpuRule) -> Plan:
 
 def uncut(host: Host, card: Device, rule: Rule) -> Plan:
     """None of those that gpupass made on VFs; on a card itself they are mediated devices like others."""
-    there = made(host, card) if not card.facts.mdev_types else ()
+    there = made(host, card) if not _on_itself(card) else ()
     gone = tuple(one for one in there if one.record is not None or rule.take_over)
     return Plan(
         title=f"remove the vGPUs of {card.address}",
@@ -136,7 +136,7 @@ def made(host: Host, card: Device) -> tuple[Made, ...]:
 
 
 def slots(host: Host, card: Device) -> Iterator[Slot]:
-    for one in made(host, card) if not card.facts.mdev_types else ():
+    for one in made(host, card) if not _on_itself(card) else ():
         part = one.record.part if one.record is not None else None
         yield Slot(
             kind=SlotKind.VGPU,
@@ -191,10 +191,15 @@ def lend_findings(host: Host, vf: Device) -> Iterator[Finding]:
 
 
 def _functions(host: Host, card: Device) -> tuple[Device, ...]:
-    """Where the card's vGPUs live: its VFs, or itself where it has mediated devices without SR-IOV."""
-    if card.facts.mdev_types or card.facts.sriov is None:
+    """Where the card's vGPUs live: on its VFs, or on itself."""
+    if card.facts.sriov is None or _on_itself(card):
         return (card,)
     return host.devices_at(card.facts.sriov.vfs)
+
+
+def _on_itself(card: Device) -> bool:
+    """It has mediated devices without VFs."""
+    return bool(card.facts.mdev_types) or card.facts.sriov is None
 
 
 def _made_of(host: Host, card: Device, vf: Device) -> Iterator[Made]:

@@ -29,7 +29,7 @@ class SlotState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offer:
-    """One slot; `owner` is who made it: gpupass, "" for anybody else or where nothing was made."""
+    """One slot; `owner` is who made it: gpupass, mdevctl, "" for anybody else or where nothing was made."""
 
     slot: Slot
     size: str
@@ -80,6 +80,8 @@ def _size(device: Device) -> str:
 def _owner(host: Host, device: Device, slot: Slot) -> str:
     if slot.mdev is not None:
         ours = host.record_of_this_boot(RecordKind.MDEV, device.address, slot.mdev)
+        if ours is None and any(one.uuid == slot.mdev and one.defined for one in device.facts.mdevs):
+            return "mdevctl"  # or libvirt, which defines them through it
     elif slot.kind is SlotKind.MIG:
         return GPUPASS if mig_ownership.ours(host, device, (slot.part,)) else ""
     elif slot.kind is SlotKind.VGPU:

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from gpupass.methods.vgpu import lend_findings
 from gpupass.model.host import (
     Detail,
     Device,
@@ -250,6 +251,17 @@ def test_another_use_takes_away_what_is_ours():
     there = host(None, vf(VFS[0], 468), vf(VFS[1], 468), records=(ours(VFS[0]),))
     plans = uncut_plans(there, there.devices[0], HostRule(name="card", select=SELECT))
     assert [deed for plan in plans for deed in deeds(plan)] == [(VFS[0], None)]
+
+
+@pytest.mark.parametrize(
+    "version, refused", [((9, 6, 0), True), ((9, 7, 0), False), ((11, 3, 0), False), (None, False)]
+)
+def test_an_older_libvirt_takes_no_vgpu_of_the_vendors_framework(version, refused):
+    there = replace(host(None, vf(VFS[0], 468)), libvirt=version)
+    said = [finding.message for finding in lend_findings(there, there.devices[1])]
+    assert any("libvirt 9.6.0" in text for text in said) is refused
+    empty = replace(host(None, vf(VFS[0])), libvirt=version)
+    assert any("has no vGPU type" in finding.message for finding in lend_findings(empty, empty.devices[1]))
 
 
 # ── on GPU instances ───────────────────────────────────────────────────────────────────────────────────────
