@@ -37,10 +37,12 @@ def cdi(
     return carry_out(system, (BOOT,), plan_now, timeout=_SECONDS, dry_run=dry_run)
 
 
-def text_of(system: System, connect: str = QEMU) -> str:
-    """What would be written; also of a recorded host."""
+def text_of(system: System, connect: str = QEMU) -> tuple[str, tuple[Finding, ...]]:
+    """What would be written, and what is left out of it; also of a recorded host."""
     before = system.read(PATH)
-    return cdi_text(_look(system, connect), before is None or not leaves_nvidia_out(before))
+    nvidia = before is None or not leaves_nvidia_out(before)
+    host = _look(system, connect)
+    return cdi_text(host, nvidia), cdi_plan(host, None, nvidia).findings
 
 
 def refresh(system: System, containers: str | None, connect: str | None) -> tuple[Finding, ...]:

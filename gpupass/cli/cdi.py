@@ -10,6 +10,7 @@ from gpupass.cli.inspect import system_at
 from gpupass.cli.output import connect_option, host_option, json_option, print_json
 from gpupass.cli.report import show_reports
 from gpupass.errors import Usage
+from gpupass.model.encode import encode
 
 
 @click.command()
@@ -22,8 +23,13 @@ def cdi(prints: bool, dry_run: bool, as_json: bool, host_dir: Path | None, conne
     """Tell podman and docker what they can have: /etc/cdi/gpupass.yaml, refreshed by every apply."""
     system = system_at(host_dir)
     if prints:
-        text = text_of(system, connect)
-        print_json(specification=text) if as_json else click.echo(text, nl=False)
+        text, warnings = text_of(system, connect)
+        if as_json:
+            print_json(specification=text, warnings=encode(warnings))
+            return 0
+        click.echo(text, nl=False)
+        for warning in warnings:
+            click.echo(f"# {warning.message}\n#   {warning.remedy}", err=True)
         return 0
     if host_dir is not None and not dry_run:
         raise Usage("cannot write to a recorded host", f"gpupass cdi --print --host {host_dir}")

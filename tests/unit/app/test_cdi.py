@@ -144,7 +144,7 @@ def test_access_nodes_of_instances_are_made_like_the_drivers_own_programs_do(nod
 def test_the_verb(nodes, monkeypatch, tmp_path):
     monkeypatch.setattr("gpupass.cli.cdi.system_at", lambda directory: nodes)
     printed = CliRunner().invoke(cli, ["cdi", "--print"])
-    assert printed.exit_code == 0 and written(nodes) == []
+    assert printed.exit_code == 0 and printed.stderr == "" and written(nodes) == []
     planned = CliRunner().invoke(cli, ["cdi", "--dry-run", "--json"])
     assert json.loads(planned.stdout)["results"][0]["result"] == "planned" and written(nodes) == []
     assert CliRunner().invoke(cli, ["cdi"]).stdout == f"done: write {PATH}\n"
