@@ -11,6 +11,7 @@ from difflib import get_close_matches
 
 from gpupass.methods.mdev import mdev_uuid
 from gpupass.methods.sriov import made_by_us, plan_vfs
+from gpupass.methods.vgpu_made import Made, functions_of, made, offered, on_itself, type_names
 from gpupass.methods.vgpu_types import read_label, type_label
 from gpupass.model.host import Device, Host, Mdev, VgpuCard
 from gpupass.model.plan import (
@@ -27,28 +28,9 @@ from gpupass.model.plan import (
 )
 from gpupass.model.profile import Rule, VgpuRule
 from gpupass.model.record import Record, RecordKind
-from gpupass.model.slot import Slot, SlotKind
-from gpupass.model.user import User, UserKind
+from gpupass.model.user import UserKind
 
 _FIRST_LIBVIRT = (9, 7, 0)  # takes any VF with a vfio-dev directory for one of VFIO (virpci.c)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Made:
-    """One vGPU there is: a VF of a type, or a mediated device."""
-
-    vf: Device
-    type: str
-    mdev: Mdev | None = None
-    record: Record | None = None  # None: not made by gpupass
-
-    @property
-    def users(self) -> tuple[User, ...]:
-        return self.vf.users if self.mdev is None else self.mdev.users
-
-    @property
-    def name(self) -> str:
-        return self.vf.address if self.mdev is None else self.mdev.uuid
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +61,7 @@ def cut(host: Host, card: Device, rule: VgpuRule) -> Plan:
             disruptions=vfs.disruptions,
             waits=waits,
         )
-    seats = _functions(host, card)
+    seats = functions_of(host, card)
     unknown = tuple(_unknown(host, card, sorted({wish.type for wish in wishes})))
     if unknown:
         return Plan(title=title, findings=unknown, devices=(card.address,))
@@ -119,7 +101,7 @@ def cut(host: Host, card: Device, rule: VgpuRule) -> Plan:
 
 def uncut(host: Host, card: Device, rule: Rule) -> Plan:
     """None of those that gpupass made on VFs; on a card itself they are mediated devices like others."""
-    there = made(host, card) if not _on_itself(card) else ()
+    there = made(host, card) if not on_itself(card) else ()
     gone = tuple(one for one in there if one.record is not None or rule.take_over)
     return Plan(
         title=f"remove the vGPUs of {card.address}",
@@ -128,24 +110,6 @@ def uncut(host: Host, card: Device, rule: Rule) -> Plan:
         devices=tuple(dict.fromkeys(one.vf.address for one in gone)),
         disruptions=_losses(gone),
     )
-
-
-def made(host: Host, card: Device) -> tuple[Made, ...]:
-    """Every vGPU of the card, in the order of its VFs."""
-    return tuple(one for vf in _functions(host, card) for one in _made_of(host, card, vf))
-
-
-def slots(host: Host, card: Device) -> Iterator[Slot]:
-    for one in made(host, card) if not _on_itself(card) else ():
-        part = one.record.part if one.record is not None else None
-        yield Slot(
-            kind=SlotKind.VGPU,
-            device=one.vf.address,
-            of=card.address,
-            part=part or _place(host, card, one),
-            mdev=one.mdev.uuid if one.mdev is not None else None,
-            size=one.type,
-        )
 
 
 def anew(host: Host, vf: Device) -> tuple[Step, ...]:
@@ -185,52 +149,6 @@ def lend_findings(host: Host, vf: Device) -> Iterator[Finding]:
             "for one of the host's",
             remedy="libvirt 9.7 or later",
         )
-
-
-# ── what is there ──────────────────────────────────────────────────────────────────────────────────────────
-
-
-def _functions(host: Host, card: Device) -> tuple[Device, ...]:
-    """Where the card's vGPUs live: on its VFs, or on itself."""
-    if card.facts.sriov is None or _on_itself(card):
-        return (card,)
-    return host.devices_at(card.facts.sriov.vfs)
-
-
-def _on_itself(card: Device) -> bool:
-    """It has mediated devices without VFs."""
-    return bool(card.facts.mdev_types) or card.facts.sriov is None
-
-
-def _made_of(host: Host, card: Device, vf: Device) -> Iterator[Made]:
-    current = vf.facts.vgpu.current if vf.facts.vgpu is not None else 0
-    if current:
-        record = host.record_of_this_boot(RecordKind.VGPU, vf.address)
-        name = record.type if record is not None else None
-        yield Made(vf=vf, type=name or _names(host, card).get(current, str(current)), record=record)
-    kinds = {kind.id: type_label(kind.name) for kind in vf.facts.mdev_types}
-    for mdev in vf.facts.mdevs:
-        found = host.record_of_this_boot(RecordKind.MDEV, vf.address, mdev.uuid)
-        yield Made(vf=vf, type=kinds.get(mdev.type, mdev.type), mdev=mdev, record=found)
-
-
-def _names(host: Host, card: Device) -> dict[int, str]:
-    """A VF that has a type lists no more: what its siblings offer tells the names."""
-    vgpus = (vf.facts.vgpu for vf in _functions(host, card))
-    return {kind.id: kind.name for vgpu in vgpus if vgpu is not None for kind in vgpu.creatable}
-
-
-def _offered(host: Host, card: Device) -> set[str]:
-    mediated = (kind for vf in _functions(host, card) for kind in vf.facts.mdev_types)
-    return {*_names(host, card).values(), *(type_label(kind.name) for kind in mediated)}
-
-
-def _place(host: Host, card: Device, one: Made) -> str:
-    """The name of one that nobody has named: by its VF, or its UUID."""
-    if one.mdev is not None:
-        return one.mdev.uuid
-    vfs = card.facts.sriov.vfs if card.facts.sriov is not None else ()
-    return f"vf{vfs.index(one.vf.address)}" if one.vf.address in vfs else one.vf.address
 
 
 def _memory(name: str) -> int:
@@ -309,7 +227,7 @@ def _creation(host: Host, vf: Device, wish: Wish) -> Iterator[Step]:
 def _ids(host: Host, vf: Device) -> dict[str, int]:
     """Ids are those of one card (kubevirt-gpu-device-plugin)."""
     card = host.device(vf.physfn) if vf.physfn is not None else None
-    return {name: number for number, name in _names(host, card).items()} if card is not None else {}
+    return {name: number for number, name in type_names(host, card).items()} if card is not None else {}
 
 
 def _uuid(host: Host, vf: Device, wish: Wish) -> str | None:
@@ -392,9 +310,8 @@ def _params(rule: VgpuRule, made: Iterator[tuple[Device, str | None]]) -> Iterat
 
 def _unknown(host: Host, card: Device, types: list[str]) -> Iterator[Finding]:
     """A full card offers nothing: then only what it has is known."""
-    offered = _offered(host, card)
-    known = sorted(offered | {one.type for one in made(host, card)})
-    functions = _functions(host, card)
+    known = sorted(offered(host, card) | {one.type for one in made(host, card)})
+    functions = functions_of(host, card)
     if not any(vf.facts.vgpu is not None or vf.facts.mdev_types for vf in functions):
         yield Finding(
             message=f"{card.address} has no vGPUs: neither it nor its VFs have mdev_supported_types or "

@@ -6,7 +6,7 @@ from dataclasses import replace
 from gpupass.methods import mig_ownership, mig_plan
 from gpupass.methods.passthrough import VFIO
 from gpupass.methods.sriov import made_by_us
-from gpupass.methods.vgpu import made
+from gpupass.methods.vgpu_made import made
 from gpupass.model.address import Address, is_pci
 from gpupass.model.host import Device, Host
 from gpupass.model.intel import Intel, Knob

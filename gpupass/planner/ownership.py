@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from gpupass.methods import mig_ownership, mig_plan, vgpu
+from gpupass.methods import mig_ownership, mig_plan
 from gpupass.methods.passthrough import endpoints
 from gpupass.methods.sriov import made_by_us
+from gpupass.methods.vgpu_made import made
 from gpupass.model.host import Device, Host
 from gpupass.model.plan import Plan, Step, WriteRecord
 from gpupass.model.record import Record, RecordKind
@@ -30,7 +31,7 @@ def _adoptions(host: Host, device: Device) -> Iterator[Step]:
         record = mig_ownership.made_by_us(host, device)
         mode = record is not None and record.mode
         yield _remember(host, device, RecordKind.MIG, instances=names, mode=mode)
-    for one in vgpu.made(host, device):
+    for one in made(host, device):
         if one.record is None:
             kind = RecordKind.VGPU if one.mdev is None else RecordKind.MDEV
             uuid = one.mdev.uuid if one.mdev is not None else None

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from gpupass.methods import amd, mdev, mig_plan, passthrough, sriov, vgpu
+from gpupass.methods import amd, mdev, mig_plan, passthrough, sriov, vgpu_made
 from gpupass.model.host import Device, Host
 from gpupass.model.slot import Slot
 
@@ -20,7 +20,7 @@ def slot_of(host: Host, device: Device, part: str) -> Slot | None:
 def _slots(host: Host, device: Device) -> Iterator[Slot]:
     if passthrough.can_be_lent(device):
         yield passthrough.slot(device)
-    cut = tuple(vgpu.slots(host, device))
+    cut = tuple(vgpu_made.slots(host, device))
     taken = {slot.device for slot in cut}
     yield from (slot for slot in sriov.slots(host, device) if slot.device not in taken)
     yield from cut

@@ -1,0 +1,89 @@
+"""The NVIDIA vGPUs that a card has, whoever made them, in either framework; pure."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from gpupass.methods.vgpu_types import type_label
+from gpupass.model.host import Device, Host, Mdev
+from gpupass.model.record import Record, RecordKind
+from gpupass.model.slot import Slot, SlotKind
+from gpupass.model.user import User
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """One vGPU there is: a VF of a type, or a mediated device."""
+
+    vf: Device
+    type: str
+    mdev: Mdev | None = None
+    record: Record | None = None  # None: not made by gpupass
+
+    @property
+    def users(self) -> tuple[User, ...]:
+        return self.vf.users if self.mdev is None else self.mdev.users
+
+    @property
+    def name(self) -> str:
+        return self.vf.address if self.mdev is None else self.mdev.uuid
+
+
+def made(host: Host, card: Device) -> tuple[Made, ...]:
+    """Every vGPU of the card, in the order of its VFs."""
+    return tuple(one for vf in functions_of(host, card) for one in _made_of(host, card, vf))
+
+
+def slots(host: Host, card: Device) -> Iterator[Slot]:
+    for one in made(host, card) if not on_itself(card) else ():
+        part = one.record.part if one.record is not None else None
+        yield Slot(
+            kind=SlotKind.VGPU,
+            device=one.vf.address,
+            of=card.address,
+            part=part or _place(host, card, one),
+            mdev=one.mdev.uuid if one.mdev is not None else None,
+            size=one.type,
+        )
+
+
+def functions_of(host: Host, card: Device) -> tuple[Device, ...]:
+    """Where the card's vGPUs live: on its VFs, or on itself."""
+    if card.facts.sriov is None or on_itself(card):
+        return (card,)
+    return host.devices_at(card.facts.sriov.vfs)
+
+
+def on_itself(card: Device) -> bool:
+    """It has mediated devices without VFs."""
+    return bool(card.facts.mdev_types) or card.facts.sriov is None
+
+
+def _made_of(host: Host, card: Device, vf: Device) -> Iterator[Made]:
+    current = vf.facts.vgpu.current if vf.facts.vgpu is not None else 0
+    if current:
+        record = host.record_of_this_boot(RecordKind.VGPU, vf.address)
+        name = record.type if record is not None else None
+        yield Made(vf=vf, type=name or type_names(host, card).get(current, str(current)), record=record)
+    kinds = {kind.id: type_label(kind.name) for kind in vf.facts.mdev_types}
+    for mdev in vf.facts.mdevs:
+        found = host.record_of_this_boot(RecordKind.MDEV, vf.address, mdev.uuid)
+        yield Made(vf=vf, type=kinds.get(mdev.type, mdev.type), mdev=mdev, record=found)
+
+
+def type_names(host: Host, card: Device) -> dict[int, str]:
+    """A VF that has a type lists no more: what its siblings offer tells the names."""
+    vgpus = (vf.facts.vgpu for vf in functions_of(host, card))
+    return {kind.id: kind.name for vgpu in vgpus if vgpu is not None for kind in vgpu.creatable}
+
+
+def offered(host: Host, card: Device) -> set[str]:
+    mediated = (kind for vf in functions_of(host, card) for kind in vf.facts.mdev_types)
+    return {*type_names(host, card).values(), *(type_label(kind.name) for kind in mediated)}
+
+
+def _place(host: Host, card: Device, one: Made) -> str:
+    """The name of one that nobody has named: by its VF, or its UUID."""
+    if one.mdev is not None:
+        return one.mdev.uuid
+    vfs = card.facts.sriov.vfs if card.facts.sriov is not None else ()
+    return f"vf{vfs.index(one.vf.address)}" if one.vf.address in vfs else one.vf.address
