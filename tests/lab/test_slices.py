@@ -205,8 +205,8 @@ def test_several_sizes_share_a_card(with_nvml):
     assert types(with_nvml)[0] == ["469", "468", "468"] + ["0"] * 5
     assert "vgpu 0 1 2" in with_nvml.sh("cat /root/nvml")
     four = write(with_nvml, "four.yaml", mixed.replace("A100-8C: 1", "A100-8C: 1, A100-16C: 1"))
-    said = with_nvml.sh(f". /root/env; gpupass apply {four} --yes 2>&1", code=1)
-    assert "its card has room for" in said or "offers no vGPU type" in said, said
+    said = with_nvml.sh(f". /root/env; gpupass apply {four} --yes 2>&1", code=4)
+    assert "offers no vGPU type A100-16C, did you mean A100-8C?" in said
     assert types(with_nvml)[0] == ["469", "468", "468"] + ["0"] * 5
     with_nvml.sh(f". /root/env; gpupass rollback --yes && gpupass slots {CARD}")
     assert types(with_nvml)[0] == []
