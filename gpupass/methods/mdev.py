@@ -6,12 +6,13 @@ from uuid import UUID, uuid5
 
 from gpupass.model.address import Address
 from gpupass.model.host import Device, Host, Mdev, MdevType
-from gpupass.model.plan import Disruption, Finding, Plan, SetMdev, Step, WriteRecord
+from gpupass.model.plan import Disruption, Finding, Plan, SetMdev, SetVgpuParams, Step, WriteRecord
 from gpupass.model.profile import MdevRule, Rule
 from gpupass.model.record import Record, RecordKind
 from gpupass.model.slot import Slot, SlotKind
 from gpupass.model.user import UserKind
 
+MADE_ANEW = "made anew, so that nothing of its last guest is left"
 _NAMESPACE = UUID("5d6a9a52-6f0e-4c0f-9d0a-5b1a3c9b7e21")  # gpupass's own
 
 
@@ -107,18 +108,23 @@ def anew(host: Host, parent: Device, mdev: Mdev) -> tuple[Step, ...]:
     """Removed and made again, so that nothing of its last user is left in it; only where it is gpupass's."""
     if not _ours(host, parent, mdev):
         return ()
-    return tuple(
+    again = tuple(
         SetMdev(
             address=parent.address,
             uuid=mdev.uuid,
             type=mdev.type,
             present=present,
-            why="made anew, so that nothing of its last guest is left"
-            if present
-            else "its guest has used it",
+            why=MADE_ANEW if present else "its guest has used it",
         )
         for present in (False, True)
     )
+    told = SetVgpuParams(
+        address=parent.address,
+        mdev=mdev.uuid,
+        params=" ".join(mdev.params.replace(",", " ").split()),
+        why="as it was told before",
+    )
+    return (*again, told) if mdev.params else again
 
 
 def _ours(host: Host, parent: Device, mdev: Mdev) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from gpupass.methods.mdev import mdev_uuid
+from gpupass.methods.mdev import MADE_ANEW, mdev_uuid
 from gpupass.methods.sriov import made_by_us, plan_vfs
 from gpupass.methods.vgpu_made import Made, functions_of, made, offered, on_itself, type_names
 from gpupass.methods.vgpu_types import read_label, type_label
@@ -90,6 +90,7 @@ def cut(host: Host, card: Device, rule: VgpuRule) -> Plan:
         findings=(
             *_in_use(gone),
             *_too_few(card, seats, new, placed),
+            *(() if gone else _no_room(host, card, placed)),
             *_mixture(card, wishes, (*left, *kept.values())),
             *_no_turns(card, rule, there),
         ),
@@ -122,14 +123,11 @@ def anew(host: Host, vf: Device) -> tuple[Step, ...]:
     if record is None or not current:
         return ()
     name = record.type or str(current)
+    params = " ".join(_has(vf, None))
     return (
         SetVgpuType(address=vf.address, id=0, type=name, why="its guest has used it"),
-        SetVgpuType(
-            address=vf.address,
-            id=current,
-            type=name,
-            why="made anew, so that nothing of its last guest is left",
-        ),
+        SetVgpuType(address=vf.address, id=current, type=name, why=MADE_ANEW),
+        *([SetVgpuParams(address=vf.address, params=params, why="as it was told before")] if params else []),
     )
 
 
@@ -215,8 +213,7 @@ def _removal(host: Host, one: Made) -> Iterator[Step]:
 def _creation(host: Host, vf: Device, wish: Wish) -> Iterator[Step]:
     if vf.facts.vgpu is not None:
         yield _remember(host, vf, wish, None)
-        ids = {kind.name: kind.id for kind in vf.facts.vgpu.creatable} | _ids(host, vf)
-        yield SetVgpuType(address=vf.address, id=ids.get(wish.type, 0), type=wish.type, why=wish.part)
+        yield SetVgpuType(address=vf.address, id=_id(host, vf, wish.type), type=wish.type, why=wish.part)
         return
     kind = next((kind.id for kind in vf.facts.mdev_types if type_label(kind.name) == wish.type), wish.type)
     mdev = Mdev(uuid=mdev_uuid(host, vf.address, wish.part), type=kind)
@@ -224,10 +221,11 @@ def _creation(host: Host, vf: Device, wish: Wish) -> Iterator[Step]:
     yield SetMdev(address=vf.address, uuid=mdev.uuid, type=kind, present=True, why=wish.part)
 
 
-def _ids(host: Host, vf: Device) -> dict[str, int]:
-    """Ids are those of one card (kubevirt-gpu-device-plugin)."""
+def _id(host: Host, vf: Device, name: str) -> int:
+    """Ids are those of one card (kubevirt-gpu-device-plugin). 0: nobody tells, and `_no_room` has said so."""
     card = host.device(vf.physfn) if vf.physfn is not None else None
-    return {name: number for number, name in type_names(host, card).items()} if card is not None else {}
+    names = type_names(host, card) if card is not None else {}
+    return next((number for number, known in names.items() if known == name), 0)
 
 
 def _uuid(host: Host, vf: Device, wish: Wish) -> str | None:
@@ -300,9 +298,17 @@ def _params(rule: VgpuRule, made: Iterator[tuple[Device, str | None]]) -> Iterat
     """As key=value, which the driver reads when the guest starts."""
     wanted = " ".join(f"{param.name}={param.value}" for param in rule.params)
     for vf, mdev in made:
-        has = vf.facts.vgpu.params.replace(",", " ").split() if vf.facts.vgpu is not None else []
-        if set(wanted.split()) - set(has):
+        if set(wanted.split()) - set(_has(vf, mdev)):
             yield SetVgpuParams(address=vf.address, mdev=mdev, params=wanted, why="the profile says so")
+
+
+def _has(vf: Device, mdev: str | None) -> list[str]:
+    """The driver puts commas or blanks between them."""
+    if mdev is not None:
+        text = next((one.params for one in vf.facts.mdevs if one.uuid == mdev), "")
+    else:
+        text = vf.facts.vgpu.params if vf.facts.vgpu is not None else ""
+    return text.replace(",", " ").split()
 
 
 # ── why not ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -336,6 +342,16 @@ def _too_few(
         yield Finding(
             message=f"{card.address} has {len(seats)} VFs, and {len(new) - len(placed)} vGPUs find none",
             remedy="ask for fewer, or adopt what others made: gpupass adopt " + card.address,
+        )
+
+
+def _no_room(host: Host, card: Device, placed: tuple[tuple[Wish, Device], ...]) -> Iterator[Finding]:
+    """A card lists what it has room for; what goes first makes room that no list tells."""
+    left = offered(host, card)
+    for name in dict.fromkeys(wish.type for wish, _ in placed if wish.type not in left):
+        yield Finding(
+            message=f"{card.address} has room for no more {name}",
+            remedy=f"it offers {', '.join(sorted(left)) or 'nothing'} at present",
         )
 
 

@@ -68,6 +68,7 @@ class Mdev:
     type: str  # MdevType.id
     group: int | None = None
     defined: bool = False  # mdevctl or libvirt keeps its definition
+    params: str = ""  # vgpu_params, of an NVIDIA vGPU
     users: tuple[User, ...] = ()
 
 

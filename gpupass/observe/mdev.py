@@ -48,6 +48,7 @@ def read_mdevs(system: System) -> dict[Address, tuple[Mdev, ...]]:
             type=system.link(f"{MDEVS}/{uuid}/mdev_type") or "",
             group=int(group) if group.isdecimal() else None,
             defined=system.exists(f"{DEFINITIONS}/{parent}/{uuid}"),
+            params=system.read(f"{MDEVS}/{uuid}/nvidia/vgpu_params") or "",
         )
         found.setdefault(parent, []).append(mdev)
     return {parent: tuple(mdevs) for parent, mdevs in found.items()}

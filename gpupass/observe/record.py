@@ -120,6 +120,7 @@ def _mdevs(store: Store, system: System) -> None:
         store.link(f"{MDEVS}/{uuid}")
         for name in ("iommu_group", "mdev_type"):
             store.link(f"{MDEVS}/{uuid}/{name}")
+        store.file(f"{MDEVS}/{uuid}/nvidia/vgpu_params", limit=4096)
 
 
 def _shares(store: Store, system: System, address: Address) -> None:

@@ -13,20 +13,23 @@ Subject = tuple[str, str]
 def without_detours(steps: Iterable[Step]) -> tuple[Step, ...]:
     steps = tuple(steps)
     dropped: set[int] = set()
-    made: dict[Subject, int] = {}
+    made: dict[Subject, set[int]] = {}  # the steps that make it as it is
     for number, step in enumerate(steps):
         match step:
             case SetVgpuType():
                 subject, present = (step.address, ""), step.id != 0
             case SetMdev():
                 subject, present = (step.address, step.uuid), step.present
-            case AttachDevice() | SetVgpuParams():
+            case SetVgpuParams():
+                made.get((step.address, step.mdev or ""), set()).add(number)
+                continue
+            case AttachDevice():
                 made.pop((step.address, step.mdev or ""), None)
                 continue
             case _:
                 continue
         if present:
-            made[subject] = number
+            made[subject] = {number}
         elif subject in made:
-            dropped |= {made.pop(subject), number}
+            dropped |= made.pop(subject) | {number}
     return tuple(step for number, step in enumerate(steps) if number not in dropped)

@@ -161,6 +161,9 @@ def _with_card(device: Device, mixed: bool | None = None, scheduler: str | None 
 
 
 def _with_params(device: Device, step: SetVgpuParams) -> Device:
+    if step.mdev is not None:
+        mdevs = (replace(m, params=step.params) if m.uuid == step.mdev else m for m in device.facts.mdevs)
+        return replace(device, detail=replace(device.facts, mdevs=tuple(mdevs)))
     vgpu = device.facts.vgpu
     if vgpu is None:
         return device

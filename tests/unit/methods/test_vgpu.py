@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from gpupass.methods.vgpu import lend_findings
+from gpupass.methods.mdev import anew as mdev_anew
+from gpupass.methods.vgpu import anew, lend_findings
 from gpupass.model.host import (
     Detail,
     Device,
@@ -239,6 +240,33 @@ def test_the_mediated_framework_by_what_is_there():
     assert uuids[0] == uuids[1], "the same on this host for ever"
     elsewhere = cut_plan(other, other.devices[0], rule(("A100-4C", 2)))
     assert not {s.uuid for s in elsewhere.steps if isinstance(s, SetMdev)} & set(uuids[0])
+
+
+def test_params_of_mediated_vgpus_are_seen_and_kept():
+    there = host(None, *(vf(address, mdevs=()) for address in VFS))
+    wish = rule(("A100-4C", 1), params=(VgpuParam(name="disable_vnc", value="1"),))
+    plan, after = settled(there, wish)
+    assert deeds(plan)[-1] == ("params", VFS[0], "disable_vnc=1")
+    (mdev,) = after.device(VFS[0]).facts.mdevs
+    again = mdev_anew(after, after.device(VFS[0]), mdev)
+    assert again[-1].params == "disable_vnc=1" and again[-1].mdev == mdev.uuid
+
+
+def test_what_is_made_anew_is_told_its_params_again():
+    there = host(None, vf(VFS[0], 468, params="frame_rate_limiter=0,disable_vnc=1"), records=(ours(VFS[0]),))
+    steps = anew(there, there.devices[1])
+    assert [type(step) for step in steps] == [SetVgpuType, SetVgpuType, SetVgpuParams]
+    assert steps[-1].params == "frame_rate_limiter=0 disable_vnc=1"
+    off = SetVgpuType(address=VFS[0], id=0, type="A100-4C")
+    assert without_detours((*steps, off)) == steps[:1], "what goes is neither made nor told"
+
+
+def test_a_full_card_says_so_beforehand():
+    there = host(None, vf(VFS[0], 468), vf(VFS[1], offered=()), records=(ours(VFS[0]),))
+    plan = cut_plan(there, there.devices[0], rule(("A100-4C", 2)))
+    assert refusals(plan) == [f"{CARD} has room for no more A100-4C"]
+    swapped = cut_plan(there, there.devices[0], rule(("A100-4C", 0), ("A100-8C", 1)))
+    assert "offers no vGPU type A100-8C" in refusals(swapped)[0]
 
 
 def test_one_mediated_device_for_each_function():
