@@ -10,7 +10,7 @@ from gpupass.model.plan import Disruption, Finding, Plan, SetMdev, SetVgpuParams
 from gpupass.model.profile import MdevRule, Rule
 from gpupass.model.record import Record, RecordKind
 from gpupass.model.slot import Slot, SlotKind
-from gpupass.model.user import UserKind
+from gpupass.model.user import User, UserKind
 
 MADE_ANEW = "made anew, so that nothing of its last guest is left"
 _NAMESPACE = UUID("5d6a9a52-6f0e-4c0f-9d0a-5b1a3c9b7e21")  # gpupass's own
@@ -79,7 +79,7 @@ def cut(host: Host, parent: Device, rule: MdevRule) -> Plan:
             ),
         ),
         findings=(
-            *_in_use(gone),
+            *(finding for mdev in gone for finding in in_use(mdev.uuid, mdev.uuid, mdev.users)),
             *(() if gone else _no_room(parent, tuple(kind for _, kind in new.values()))),
         ),
         devices=(parent.address,),
@@ -98,7 +98,7 @@ def uncut(host: Host, parent: Device, rule: Rule) -> Plan:
     return Plan(
         title=f"remove the mediated devices of {parent.address}",
         steps=tuple(step for mdev in gone for step in _removal(host, parent, mdev)),
-        findings=tuple(_in_use(gone)),
+        findings=tuple(finding for mdev in gone for finding in in_use(mdev.uuid, mdev.uuid, mdev.users)),
         devices=(parent.address,) if gone else (),
         disruptions=_losses(parent, gone),
     )
@@ -186,19 +186,16 @@ def _no_room(parent: Device, wanted: tuple[MdevType, ...]) -> Iterator[Finding]:
             )
 
 
-def _in_use(mdevs: tuple[Mdev, ...]) -> Iterator[Finding]:
-    """A removal under an open VFIO file never returns, so it is not tried."""
-    for mdev in mdevs:
-        for user in mdev.users:
-            if user.kind is UserKind.DOMAIN:
-                yield Finding(
-                    message=f"{mdev.uuid} is in use by domain {user.name}",
-                    remedy=f"gpupass detach {user.name} {mdev.uuid}",
-                )
-            elif user.kind is UserKind.PROCESS and not any(u.kind is UserKind.DOMAIN for u in mdev.users):
-                yield Finding(
-                    message=f"{mdev.uuid} is in use by {user.name} ({user.detail})", remedy="stop using it"
-                )
+def in_use(name: str, what: str, users: tuple[User, ...]) -> Iterator[Finding]:
+    """Removing what is open in VFIO never returns, so it is not tried. A domain says more than its QEMU."""
+    domains = [user for user in users if user.kind is UserKind.DOMAIN]
+    for user in domains or [user for user in users if user.kind is UserKind.PROCESS]:
+        domain = user.kind is UserKind.DOMAIN
+        yield Finding(
+            message=f"{what} is in use by "
+            + (f"domain {user.name}" if domain else f"{user.name} ({user.detail})"),
+            remedy=f"gpupass detach {user.name} {name}" if domain else "stop using it",
+        )
 
 
 def _losses(parent: Device, gone: tuple[Mdev, ...]) -> tuple[Disruption, ...]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from gpupass.methods.mdev import MADE_ANEW, mdev_uuid
+from gpupass.methods.mdev import MADE_ANEW, in_use, mdev_uuid
 from gpupass.methods.sriov import made_by_us, plan_vfs
 from gpupass.methods.vgpu_made import Made, functions_of, made, offered, on_itself, type_names
 from gpupass.methods.vgpu_types import read_label, type_label
@@ -361,15 +361,7 @@ def _at_work(one: Made) -> bool:
 
 def _in_use(gone: tuple[Made, ...]) -> Iterator[Finding]:
     for one in gone:
-        domains = [user for user in one.users if user.kind is UserKind.DOMAIN]
-        processes = [user for user in one.users if user.kind is UserKind.PROCESS]
-        for user in domains or processes:
-            domain = user.kind is UserKind.DOMAIN
-            yield Finding(
-                message=f"{one.name} ({one.type}) is in use by "
-                + (f"domain {user.name}" if domain else f"{user.name} ({user.detail})"),
-                remedy=f"gpupass detach {user.name} {one.name}" if domain else "stop using it",
-            )
+        yield from in_use(one.name, f"{one.name} ({one.type})", one.users)
 
 
 def _losses(gone: tuple[Made, ...]) -> tuple[Disruption, ...]:

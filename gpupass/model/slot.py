@@ -16,6 +16,11 @@ class SlotKind(StrEnum):
     MIG = "mig"  # a GPU instance: containers only
     PARTITION = "partition"  # of an AMD GPU: containers only
 
+    @property
+    def only_for_containers(self) -> bool:
+        """It has no PCI function of its own that a domain could be given."""
+        return self in (SlotKind.MIG, SlotKind.PARTITION)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slot:

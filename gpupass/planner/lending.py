@@ -1,47 +1,48 @@
 """Slot and domain → the plan that brings them together, or apart; pure. Each kind of slot has its own way."""
 
+from collections.abc import Callable
+
 from gpupass.model.domain import Domain
-from gpupass.model.host import Device, Host
+from gpupass.model.host import Device, Host, Mdev
 from gpupass.model.plan import Finding, Plan
 from gpupass.model.slot import Slot, SlotKind
 from gpupass.planner.handover import attach_plan, clean_plan, detach_plan, holder_of, move_plan
 from gpupass.planner.mediated import attach_mdev, clean_mdev, detach_mdev, mdev_holder, mdev_of, move_mdev
-
-_FOR_CONTAINERS = (SlotKind.MIG, SlotKind.PARTITION)
 
 
 def holder(host: Host, slot: Slot) -> Domain | None:
     """The running domain that has it."""
     if slot.mdev is not None:
         return mdev_holder(host, slot.mdev)
-    return None if slot.kind in _FOR_CONTAINERS else holder_of(host, _device(host, slot))
+    return None if slot.kind.only_for_containers else holder_of(host, _device(host, slot))
 
 
 def attach(host: Host, domain: Domain, slot: Slot, connect: str) -> Plan:
-    device = _device(host, slot)
-    if slot.kind in _FOR_CONTAINERS:
-        return _only_for_containers(domain, slot)
-    if slot.mdev is not None:
-        return attach_mdev(host, domain, device, mdev_of(device, slot.mdev), connect)
-    return attach_plan(host, domain, device, connect)
+    return _by_kind(host, domain, slot, connect, attach_plan, attach_mdev)
 
 
 def detach(host: Host, domain: Domain, slot: Slot, connect: str) -> Plan:
-    device = _device(host, slot)
-    if slot.kind in _FOR_CONTAINERS:
-        return _only_for_containers(domain, slot)
-    if slot.mdev is not None:
-        return detach_mdev(host, domain, device, mdev_of(device, slot.mdev), connect)
-    return detach_plan(host, domain, device, connect)
+    return _by_kind(host, domain, slot, connect, detach_plan, detach_mdev)
 
 
 def move(host: Host, target: Domain, slot: Slot, connect: str) -> Plan:
+    return _by_kind(host, target, slot, connect, move_plan, move_mdev)
+
+
+def _by_kind(
+    host: Host,
+    domain: Domain,
+    slot: Slot,
+    connect: str,
+    of_function: Callable[[Host, Domain, Device, str], Plan],
+    of_mdev: Callable[[Host, Domain, Device, Mdev, str], Plan],
+) -> Plan:
     device = _device(host, slot)
-    if slot.kind in _FOR_CONTAINERS:
-        return _only_for_containers(target, slot)
+    if slot.kind.only_for_containers:
+        return _only_for_containers(domain, slot)
     if slot.mdev is not None:
-        return move_mdev(host, target, device, mdev_of(device, slot.mdev), connect)
-    return move_plan(host, target, device, connect)
+        return of_mdev(host, domain, device, mdev_of(device, slot.mdev), connect)
+    return of_function(host, domain, device, connect)
 
 
 def clean(host: Host, slot: Slot) -> Plan:

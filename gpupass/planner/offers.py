@@ -56,8 +56,8 @@ def _offer(host: Host, slot: Slot, cut: bool) -> Offer:
         owner=_owner(host, device, slot),
         state=SlotState.CUT if cut else _state(host, device, slot, users),
         users=users,
-        domains=slot.kind not in (SlotKind.MIG, SlotKind.PARTITION),
-        containers=slot.kind in (SlotKind.MIG, SlotKind.PARTITION),
+        domains=not slot.kind.only_for_containers,
+        containers=slot.kind.only_for_containers,
     )
 
 
@@ -70,11 +70,9 @@ def _users(device: Device, slot: Slot) -> tuple[User, ...]:
 
 
 def _size(device: Device) -> str:
-    """Of a whole function what is known of its memory: NVML's word, or its largest BAR."""
+    """Of a whole function what NVML says of its memory."""
     nvidia = device.facts.nvidia
-    if nvidia is not None and nvidia.memory_total:
-        return f"{nvidia.memory_total} MiB"
-    return ""
+    return f"{nvidia.memory_total} MiB" if nvidia is not None and nvidia.memory_total else ""
 
 
 def _owner(host: Host, device: Device, slot: Slot) -> str:
