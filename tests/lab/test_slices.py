@@ -86,6 +86,8 @@ def test_the_whole_trip(slices):
     slices.gpupass("detach", "vm2", "card/A100-4C-0")
     slices.gpupass("detach", "vm2", screen)
     assert types(slices) == (["468"] * 3 + ["0"] * 5, ["mbochs-small"] * 2), "made anew, and there"
+    told = slices.sh(f"cat /sys/bus/pci/devices/{CARD}/virtfn0/nvidia/vgpu_params").strip()
+    assert told == "frame_rate_limiter=0", "told its parameters again"
 
     fewer = write(slices, "fewer.yaml", LENT.replace("A100-4C: 3", "A100-4C: 2").replace("vm1", "vm2"))
     minimal = slices.gpupass("plan", fewer, code=3)
