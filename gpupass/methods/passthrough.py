@@ -19,9 +19,11 @@ def lends(driver: str) -> bool:
     return driver.replace("-", "_").endswith("vfio_pci")
 
 
-def can_be_lent(device: Device) -> bool:
-    """Is there a PCI function to be lent as a whole?"""
-    return is_pci(device.address) and not device.is_bridge
+def no_endpoint(device: Device) -> str:
+    """Why it can never be lent as a whole; "" when it can."""
+    if device.is_bridge:
+        return "a bridge, which cannot be assigned"
+    return "" if is_pci(device.address) else "no PCI function"
 
 
 def slot(device: Device) -> Slot:
@@ -54,8 +56,7 @@ def plan_bind(
         for member in members
         if member.driver != driver and not (member.on_vfio and whole_group and member != device)
     )
-    if not can_be_lent(device):
-        what = "a bridge, which cannot be assigned" if device.is_bridge else "no PCI function"
+    if what := no_endpoint(device):
         never = Finding(message=f"{device.address} is {what}", remedy="gpupass list --all")
         return Plan(title=f"bind {device.address} to {driver}", findings=(never,))
     if not moving:

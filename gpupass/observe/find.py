@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from gpupass.errors import GpupassError, Usage
+from gpupass.errors import GpupassError, Refused, Usage
+from gpupass.methods.passthrough import no_endpoint
 from gpupass.model.address import Address
 from gpupass.model.apply import ApplyEnd
 from gpupass.model.host import Device, Host
@@ -33,8 +34,11 @@ def find_slot(system: System, host: Host, text: str) -> Slot:
     if slot is None:
         known = ", ".join(slot.name for slot in slots_of(host, device))
         if not part:
+            what = no_endpoint(device)
+            if device.is_bridge:
+                raise Refused(f"cannot hand out {text}: it is {what}", "gpupass slots")
             raise Usage(
-                f"cannot hand {text} out as a whole: it is no PCI function; it has {known or 'no slots'}",
+                f"cannot hand {text} out as a whole: it is {what}; it has {known or 'no slots'}",
                 f"gpupass slots {device.address}",
             )
         raise Usage(

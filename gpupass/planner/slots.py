@@ -18,7 +18,7 @@ def slot_of(host: Host, device: Device, part: str) -> Slot | None:
 
 
 def _slots(host: Host, device: Device) -> Iterator[Slot]:
-    if passthrough.can_be_lent(device):
+    if not passthrough.no_endpoint(device):
         yield passthrough.slot(device)
     cut = tuple(vgpu_made.slots(host, device))
     taken = {slot.device for slot in cut}

@@ -151,6 +151,12 @@ CASES = {
         4,
         "virsh start vm1",
     ),
+    "a bridge": (
+        [],
+        lambda m: app.attach(m, "vm1", "00:01.0"),
+        4,
+        "cannot hand out 00:01.0: it is a bridge, which cannot be assigned",
+    ),
     "no reset": ([], lambda m: app.attach(m, "vm1", STUBBORN), 4, "cannot be reset"),
     "somebody else has it": ([attached()], lambda m: app.attach(m, "vm2", LONE), 4, "is attached to vm1"),
     "a process drives it without libvirt": (
