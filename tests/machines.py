@@ -9,6 +9,7 @@ import pytest
 from gpupass.engine import journal
 from gpupass.system.nvml import GpuAnswer
 from tests.simulated import NVIDIA, Machine
+from tests.simulated_nvml import play
 
 
 @pytest.fixture
@@ -20,6 +21,12 @@ def hidden(monkeypatch):
     monkeypatch.setattr("gpupass.system.names.pci_names", lambda ids: {})
     monkeypatch.setattr("gpupass.observe.nvidia.read_gpus", lambda *cut: (answer,))
     monkeypatch.delenv("GPUPASS_CRASH", raising=False)
+
+
+@pytest.fixture
+def nvml(hidden, monkeypatch):
+    """The vGPU machine that was looked at last answers for NVML."""
+    play(monkeypatch)
 
 
 @pytest.fixture(scope="session")

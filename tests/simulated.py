@@ -25,6 +25,7 @@ from tests.simulated_amd import SimulatedAmd, SimulatedGim
 from tests.simulated_intel import SimulatedIntel
 from tests.simulated_libvirt import SimulatedLibvirt
 from tests.simulated_sriov import SimulatedSriov
+from tests.simulated_vgpu import MANAGE, SimulatedVgpu
 
 GPU, GPU_AUDIO = "0000:01:00.0", "0000:01:00.1"  # a card of two functions, one group
 LONE = "0000:02:00.0"  # a display by itself
@@ -228,6 +229,8 @@ _TOLD = {
     "claim": ("driver", "override", "domain"),
     "quarantine": ("driver", "override", "domain"),
     "vfs": ("autoprobe",),
+    "vgpu": ("part", "type"),
+    "mdev": ("part", "type"),
     "mig": ("instances", "mode"),
 }
 
@@ -275,6 +278,7 @@ class Machine(System):
         self.intel = SimulatedIntel(self)
         self.amd = SimulatedAmd(self)
         self.gim = SimulatedGim(self)
+        self.vgpu = SimulatedVgpu(self)
 
     # what happens to the machine from outside
 
@@ -301,6 +305,7 @@ class Machine(System):
 
     def unplug(self, address: str) -> None:
         """It is gone."""
+        self.vgpu.gone(address)
         function = self.functions.pop(address)
         group = f"/sys/kernel/iommu_groups/{function.group}"
         self.files.remove(f"/sys/bus/pci/devices/{address}")
@@ -365,6 +370,7 @@ class Machine(System):
         """Everything that lives in memory only is gone."""
         self.libvirt.stop_all()
         self.put("/proc/sys/kernel/random/boot_id", "0d1e2f30-0000-4000-8000-000000000002\n")
+        self.vgpu.reboot()
         self.sriov.reboot()
         for address, function in self.functions.items():
             self.put(f"{self.tree.path(address)}/driver_override", "(null)\n")
@@ -392,7 +398,7 @@ class Machine(System):
             "records": self.records(),
             "etc": self.etc(),
             "known": dict(self.known),
-            "parts": self.intel.snapshot() | self.amd.snapshot() | self.gim.snapshot(),
+            "parts": self.intel.snapshot() | self.amd.snapshot() | self.gim.snapshot() | self.vgpu.snapshot(),
         }
 
     def etc(self, path: str = "/etc") -> dict[str, object]:
@@ -496,6 +502,15 @@ class Machine(System):
             self.register_driver(argv[-1])
             self.put(f"/sys/module/{argv[-1].replace('-', '_')}/refcnt", "0\n")
             return ""
+        if argv[0] == MANAGE:
+            self._fault("sriov-manage", argv[-1])
+            self.vgpu.manage(*argv[1:])
+            self._fault("after sriov-manage", argv[-1])
+            return ""
+        if argv[0] == "nvidia-smi" and "--gpu-reset" in argv:
+            self._fault("gpu-reset", argv[-1])
+            self.vgpu.reset()
+            return ""
         if argv[0] == "nvidia-smi":
             if "-pm" in argv:
                 self.persistence = argv[-1] == "1"
@@ -567,9 +582,9 @@ class Machine(System):
     def write(self, path: str, value: str, deadline: float = 10.0) -> None:
         self.log.append((path, value))
         where, _, name = path.rpartition("/")
-        for parts in (self.intel, self.amd, self.gim):
+        for parts in (self.intel, self.amd, self.gim, self.vgpu):
             if parts.owns(path):
-                device = next(a for a in self.functions if f"/{a}/" in path)
+                device = next((a for a in self.functions if f"/{a}/" in path), where.rpartition("/")[2])
                 self._fault(name, device)
                 parts.store(path, value)
                 self._fault(f"after {name}", device)
@@ -638,5 +653,6 @@ class Machine(System):
             lines.insert(0, f"DRIVER={driver}")
         self.put(f"{path}/uevent", "\n".join(lines) + "\n")
         self.amd.driver_changed(address, driver)
+        self.vgpu.driver_changed(address, driver)
         if driver == "vfio-pci":
             self.put(f"/dev/vfio/{self.functions[address].group}", "")

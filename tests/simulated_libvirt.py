@@ -116,6 +116,9 @@ class SimulatedLibvirt:
 
     # the interface of Hypervisor
 
+    def version(self) -> tuple[int, int, int]:
+        return (11, 3, 0)
+
     def events(self) -> int:
         return self._count
 
@@ -164,9 +167,9 @@ class SimulatedLibvirt:
     def attach(self, uuid: str, xml: str) -> None:
         guest = self._running(uuid)
         root = ElementTree.fromstring(xml)
-        assert root.get("managed") == "no"
+        assert root.get("managed") == "no" or root.get("type") == "mdev"
         source = root.find("source/address")
-        address = "{}:{}:{}.{}".format(
+        address = source.get("uuid") or "{}:{}:{}.{}".format(
             *(source.get(n).removeprefix("0x") for n in ("domain", "bus", "slot", "function"))
         )
         alias = root.find("alias").get("name")
@@ -224,11 +227,12 @@ class SimulatedLibvirt:
 
     def _may_attach(self, guest: Guest, address: str, alias: str) -> None:
         machine = self.machine
-        group = machine.functions[address].group
+        group = self._group(address)
         if any(plugged.alias == alias for plugged in guest.live.values()):
             raise LibvirtFailure("XML error: non unique alias detected: " + alias, INTERNAL_ERROR)
         for member in (f.address for f in machine.functions.values() if f.group == group):
-            if machine.driver(member) not in (None, "vfio-pci", "pcieport"):
+            bound = machine.driver(member) in (None, "vfio-pci", "pcieport")
+            if not bound and not machine.vgpu.is_vgpu(member):
                 raise LibvirtFailure(f"group {group} is not viable: {member}", INTERNAL_ERROR)
             for other in self.guests.values():
                 if other is not guest and member in other.live:
@@ -237,13 +241,18 @@ class SimulatedLibvirt:
                         OPERATION_INVALID,
                     )
 
+    def _group(self, address: str) -> int:
+        """Of a function, or of a mediated device by its UUID."""
+        function = self.machine.functions.get(address)
+        return self.machine.vgpu.group(address) if function is None else function.group
+
     def _free_port(self, guest: Guest) -> int | None:
         used = {plugged.bus for plugged in guest.live.values()}
         ports = (i for i in range(1, guest.ports + 1) if i not in used and i not in guest.hotplug_off)
         return next(ports, None)
 
     def _open(self, guest: Guest, address: str) -> None:
-        node = f"/dev/vfio/{self.machine.functions[address].group}"
+        node = f"/dev/vfio/{self._group(address)}"
         if guest.pid not in self.machine.open_by(node):
             self.machine.process("qemu-system-x86", node, guest.pid)
 
@@ -252,10 +261,9 @@ class SimulatedLibvirt:
             return
         del guest.live[plugged.address]
         self._count += 1
-        group = self.machine.functions[plugged.address].group
+        group = self._group(plugged.address)
         if not any(
-            self.machine.functions[p.address].group == group and p.bus is not None
-            for p in guest.live.values()
+            self._group(p.address) == group and p.bus is not None for p in guest.live.values()
         ) and self.machine.exists(f"/proc/{guest.pid}/fd"):
             node = f"/dev/vfio/{group}"
             if guest.closes:
@@ -293,9 +301,16 @@ class SimulatedLibvirt:
         )
 
 
-def _hostdev(plugged: Plugged, live: bool = True) -> str:
-    domain, bus, rest = plugged.address.split(":")
+def _source(address: str) -> str:
+    if address.count("-") == 4:
+        return f"type='mdev' model='vfio-pci'><source><address uuid='{address}'/></source>"
+    domain, bus, rest = address.split(":")
     slot, _, function = rest.partition(".")
+    where = f"domain='0x{domain}' bus='0x{bus}' slot='0x{slot}' function='0x{function}'"
+    return f"type='pci' managed='no'><source><address {where}/></source>"
+
+
+def _hostdev(plugged: Plugged, live: bool = True) -> str:
     if plugged.bus is None:
         guest = "<address type='unassigned'/>"
     else:
@@ -305,8 +320,7 @@ def _hostdev(plugged: Plugged, live: bool = True) -> str:
             f"function='0x{plugged.function}'{multi}/>"
         )
     return (
-        "<hostdev mode='subsystem' type='pci' managed='no'><source>"
-        f"<address domain='0x{domain}' bus='0x{bus}' slot='0x{slot}' function='0x{function}'/></source>"
+        f"<hostdev mode='subsystem' {_source(plugged.address)}"
         + (f"<alias name='{plugged.alias}'/>{guest}" if live else "")
         + "</hostdev>"
     )

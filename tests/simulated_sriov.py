@@ -9,7 +9,7 @@ from tests.host_tree import Function
 if TYPE_CHECKING:
     from tests.simulated import Machine
 
-VF_DRIVERS = {"igb": "igbvf", "mlx5_core": "mlx5_core", "xe": "xe", "i915": "i915"}
+VF_DRIVERS = {"igb": "igbvf", "mlx5_core": "mlx5_core", "xe": "xe", "i915": "i915", "nvidia": "nvidia"}
 
 
 class SimulatedSriov:
@@ -38,6 +38,7 @@ class SimulatedSriov:
             raise OSError(errno.ERANGE, "Numerical result out of range")
         if count == now:
             return
+        self.machine.vgpu.require_changeable(pf)
         if self.machine.driver(pf) not in VF_DRIVERS:
             self.machine.kernel_says(f"pci {pf}: no driver bound to device; cannot configure SR-IOV")
             raise OSError(errno.ENOENT, "No such file or directory")
@@ -87,7 +88,8 @@ class SimulatedSriov:
         machine = self.machine
         for vf in reversed(self.vfs(pf)):
             group = machine.functions[vf].group
-            if machine.driver(vf) == "vfio-pci" and machine.open_by(f"/dev/vfio/{group}"):
+            lent = machine.driver(vf) == "vfio-pci" or machine.vgpu.is_vgpu(vf)
+            if lent and machine.open_by(f"/dev/vfio/{group}"):
                 raise WriteHung(self._path(pf, "sriov_numvfs"), 4242, "vfio_unregister_group_dev")
             machine.unplug(vf)
         for name in machine.names(self._path(pf)):
