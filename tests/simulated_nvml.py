@@ -4,12 +4,12 @@ NVML has one machine for each process: here it is the one that was looked at las
 """
 
 from gpupass.errors import GpupassError
-from gpupass.model.host import VgpuCard
+from gpupass.model.host import VgpuCard, VgpuType
 from gpupass.model.mig import MigGpu, Placement
 from gpupass.system import mig_change, vgpu_card
 from gpupass.system.nvml import GpuAnswer
 from tests.simulated import Machine
-from tests.simulated_vgpu import CARD, UUID, SimulatedVgpu
+from tests.simulated_vgpu import CARD, KINDS, UUID, SimulatedVgpu
 
 _looked_at: list["NvmlMachine"] = []
 
@@ -63,7 +63,8 @@ def _of(address: str) -> SimulatedVgpu:
 
 def _card(address: str) -> VgpuCard:
     vgpu = _of(address)
-    return VgpuCard(mixed=None if vgpu.mig else vgpu.mixed, scheduler=vgpu.scheduler)
+    types = tuple(VgpuType(id=kind.id, name=kind.name) for kind in KINDS) if vgpu.tells_types else ()
+    return VgpuCard(mixed=None if vgpu.mig else vgpu.mixed, scheduler=vgpu.scheduler, types=types)
 
 
 def _has_part(address: str, uuid: str, where: tuple[int, int], place: Placement) -> bool:

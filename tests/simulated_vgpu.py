@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 CARD, UUID = "0000:0d:00.0", "GPU-0d0d0d0d-2222-3333-4444-555555555555"
 MANAGE, NODE = "/usr/lib/nvidia/sriov-manage", "/dev/nvidia5"
-VFS = 6
+VFS = 4
 UNITS, UNIT = 8, 5  # of its framebuffer, GB of each
 FUNCTIONS = (
     Function(
@@ -61,7 +61,6 @@ KINDS = (
     Kind(474, "A100-1-5C", 5, 1),
     Kind(475, "A100-2-10C", 10, 2),
     Kind(476, "A100-3-20C", 20, 3),
-    Kind(477, "A100-7-40C", 40, 7),
 )
 
 
@@ -76,12 +75,15 @@ class Vgpu:
 
 
 class SimulatedVgpu:
-    """`framework`: "vendor" or "mdev"; `script`: sriov-manage is there, and sriov_numvfs is refused."""
+    """`framework`: "vendor" or "mdev"; `script`: sriov-manage is there, and sriov_numvfs is refused.
+
+    `tells_types`: NVML knows nvmlDeviceGetSupportedVgpus.
+    """
 
     def __init__(self, machine: "Machine") -> None:
         self.machine = machine
         self.framework = ""
-        self.script = True
+        self.script = self.tells_types = True
         self.vgpus: dict[str, Vgpu] = {}  # by VF
         self.mig, self.pending = False, False
         self.gpu = MigGpu(profiles=())

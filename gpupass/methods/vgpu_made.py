@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from gpupass.methods.vgpu_types import type_label
-from gpupass.model.host import Device, Host, Mdev
+from gpupass.model.host import Device, Host, Mdev, MdevType, VgpuType
 from gpupass.model.record import Record, RecordKind
 from gpupass.model.slot import Slot, SlotKind
 from gpupass.model.user import User
@@ -71,14 +71,34 @@ def _made_of(host: Host, card: Device, vf: Device) -> Iterator[Made]:
 
 
 def type_names(host: Host, card: Device) -> dict[int, str]:
-    """A VF that has a type lists no more: what its siblings offer tells the names."""
+    """A VF that has a type lists no more: NVML tells the names, or what its siblings offer."""
+    return {kind.id: kind.name for kind in (*supported(card), *_listed(host, card))}
+
+
+def supported(card: Device) -> tuple[VgpuType, ...]:
+    """What NVML tells, whatever there is room for; (): it does not."""
+    nvidia = card.facts.nvidia
+    return nvidia.vgpu_card.types if nvidia is not None and nvidia.vgpu_card is not None else ()
+
+
+def _listed(host: Host, card: Device) -> Iterator[VgpuType]:
     vgpus = (vf.facts.vgpu for vf in functions_of(host, card))
-    return {kind.id: kind.name for vgpu in vgpus if vgpu is not None for kind in vgpu.creatable}
+    return (kind for vgpu in vgpus if vgpu is not None for kind in vgpu.creatable)
 
 
 def offered(host: Host, card: Device) -> set[str]:
-    mediated = (kind for vf in functions_of(host, card) for kind in vf.facts.mdev_types)
-    return {*type_names(host, card).values(), *(type_label(kind.name) for kind in mediated)}
+    """Every type that is known of; there may be no room for it at present."""
+    return {*type_names(host, card).values(), *(type_label(kind.name) for kind in _mediated(host, card))}
+
+
+def creatable(host: Host, card: Device) -> set[str]:
+    """Types of which there could be one more now."""
+    free = (type_label(kind.name) for kind in _mediated(host, card) if kind.available)
+    return {*(kind.name for kind in _listed(host, card)), *free}
+
+
+def _mediated(host: Host, card: Device) -> Iterator[MdevType]:
+    return (kind for vf in functions_of(host, card) for kind in vf.facts.mdev_types)
 
 
 def _place(host: Host, card: Device, one: Made) -> str:

@@ -87,6 +87,7 @@ class Vgpu:
     current: int = 0  # id of its type; 0: it has none and cannot be opened
     creatable: tuple[VgpuType, ...] = ()
     params: str = ""
+    gpu_instance: int | None = None  # id of the GPU instance that it is on
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +96,7 @@ class VgpuCard:
 
     mixed: bool | None = None  # may several sizes share it (heterogeneous mode)?
     scheduler: str | None = None  # how they take turns: best-effort, equal-share, fixed-share
+    types: tuple[VgpuType, ...] = ()  # all it could ever have; (): the driver does not tell
 
 
 class Acs(StrEnum):

@@ -4,10 +4,13 @@ Source: nvml.h. Several sizes (heterogeneous mode) can be switched only while th
 only while no guest runs; neither outlives the driver.
 """
 
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import Any
 
+from gpupass.methods.vgpu_types import type_label
 from gpupass.model.address import Address
-from gpupass.model.host import VgpuCard
+from gpupass.model.host import VgpuCard, VgpuType
 from gpupass.system.nvml_library import gpu_at
 
 _POLICIES = {1: "best-effort", 2: "equal-share", 3: "fixed-share"}  # NVML_VGPU_SCHEDULER_POLICY_*
@@ -24,12 +27,23 @@ def read_card(nvml: Any, device: Any) -> VgpuCard | None:
 
     mixed = ask("nvmlDeviceGetVgpuHeterogeneousMode")
     turns = ask("nvmlDeviceGetVgpuSchedulerState")
-    if mixed is None and turns is None:
+    supported = ask("nvmlDeviceGetSupportedVgpus")
+    if mixed is None and turns is None and not supported:
         return None
     return VgpuCard(
         mixed=None if mixed is None else bool(mixed),
         scheduler=None if turns is None else _POLICIES.get(turns.schedulerPolicy),
+        types=tuple(_types(nvml, supported or ())),
     )
+
+
+def _types(nvml: Any, supported: Iterable[Any]) -> Iterator[VgpuType]:
+    """By the ids that current_vgpu_type takes, too (Proxmox VE's qemu-server)."""
+    for number in supported:
+        with suppress(nvml.NVMLError):
+            name = nvml.nvmlVgpuTypeGetName(number)
+            text = name.decode(errors="replace") if isinstance(name, bytes) else str(name)
+            yield VgpuType(id=int(number), name=type_label(text))
 
 
 def card(address: Address) -> VgpuCard | None:
