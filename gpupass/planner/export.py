@@ -6,7 +6,7 @@ from dataclasses import replace
 from gpupass.methods import mig_ownership, mig_plan
 from gpupass.methods.passthrough import VFIO
 from gpupass.methods.sriov import made_by_us
-from gpupass.methods.vgpu_made import made
+from gpupass.methods.vgpu_made import Made, made
 from gpupass.model.address import Address, is_pci
 from gpupass.model.host import Device, Host
 from gpupass.model.intel import Intel, Knob
@@ -30,6 +30,7 @@ from gpupass.model.profile import (
     Vf,
     VfDriver,
     VfShare,
+    VgpuParam,
     VgpuRule,
 )
 from gpupass.model.record import RecordKind
@@ -103,18 +104,27 @@ def _rule(host: Host, device: Device, name: str, take_over: bool) -> Rule:
             take_over=take_over,
         )
     vgpus = made(host, device) if not device.facts.mdev_types else ()
-    if vgpus:
-        types = _counts([one.type for one in vgpus])
-        cut = device.facts.nvidia.cut if device.facts.nvidia is not None else None
-        layout = _layout(cut.gpu) if cut is not None and cut.on and cut.gpu is not None else None
-        return VgpuRule(name=name, select=select, types=types, layout=layout, take_over=take_over)
+    cut = device.facts.nvidia.cut if device.facts.nvidia is not None else None
+    layout = _layout(cut.gpu) if cut is not None and cut.on and cut.gpu is not None else None
+    has_functions = sriov is not None and sriov.enabled
+    if vgpus or (has_functions and layout is not None):
+        return VgpuRule(
+            name=name,
+            select=select,
+            types=_counts([one.type for one in vgpus]),
+            layout=layout,
+            params=_params(vgpus),
+            scheduler=device.facts.nvidia.vgpu_card.scheduler
+            if vgpus and device.facts.nvidia is not None and device.facts.nvidia.vgpu_card is not None
+            else None,
+            take_over=take_over,
+        )
     if sriov is not None and sriov.enabled:
         vf = _vf(host.devices_at(sriov.vfs), sriov.autoprobe)
         vf, pf = _shares(device.facts.intel, sriov.enabled, vf)
         return SriovRule(name=name, select=select, vfs=sriov.enabled, vf=vf, pf=pf, take_over=take_over)
-    cut = device.facts.nvidia.cut if device.facts.nvidia is not None else None
-    if cut is not None and cut.on and cut.gpu is not None:
-        return MigRule(name=name, select=select, layout=_layout(cut.gpu), take_over=take_over)
+    if layout is not None:
+        return MigRule(name=name, select=select, layout=layout, take_over=take_over)
     if device.facts.mdevs:
         kinds = [mdev.type for mdev in device.facts.mdevs]
         return MdevRule(name=name, select=select, types=_counts(kinds), take_over=take_over)
@@ -139,6 +149,19 @@ def _select(device: Device) -> Select:
 
 def _counts(types: list[str]) -> tuple[TypeCount, ...]:
     return tuple(TypeCount(type=name, count=types.count(name)) for name in dict.fromkeys(types))
+
+
+def _params(vgpus: tuple[Made, ...]) -> tuple[VgpuParam, ...]:
+    """What all of them were told."""
+    told = [_told(one) for one in vgpus]
+    common = (pair for pair in told[0] if all(pair in other for other in told)) if told else ()
+    return tuple(VgpuParam(name=name, value=value) for name, _, value in (p.partition("=") for p in common))
+
+
+def _told(one: Made) -> list[str]:
+    vgpu = one.vf.facts.vgpu
+    text = one.mdev.params if one.mdev is not None else vgpu.params if vgpu is not None else ""
+    return text.replace(",", " ").split()
 
 
 def _layout(gpu: MigGpu) -> tuple[LayoutEntry, ...]:
