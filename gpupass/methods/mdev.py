@@ -13,6 +13,7 @@ from gpupass.model.slot import Slot, SlotKind
 from gpupass.model.user import User, UserKind
 
 MADE_ANEW = "made anew, so that nothing of its last guest is left"
+TOLD_NOTHING = "it goes, and is told its parameters again if that is undone"
 _NAMESPACE = UUID("5d6a9a52-6f0e-4c0f-9d0a-5b1a3c9b7e21")  # gpupass's own
 
 
@@ -118,13 +119,12 @@ def anew(host: Host, parent: Device, mdev: Mdev) -> tuple[Step, ...]:
         )
         for present in (False, True)
     )
-    told = SetVgpuParams(
-        address=parent.address,
-        mdev=mdev.uuid,
-        params=" ".join(mdev.params.replace(",", " ").split()),
-        why="as it was told before",
+    params = " ".join(mdev.params.replace(",", " ").split())
+    forget, tell = (
+        SetVgpuParams(address=parent.address, mdev=mdev.uuid, params=text, why=why)
+        for text, why in (("", TOLD_NOTHING), (params, "as it was told before"))
     )
-    return (*again, told) if mdev.params else again
+    return (forget, *again, tell) if params else again
 
 
 def _ours(host: Host, parent: Device, mdev: Mdev) -> bool:
@@ -147,6 +147,8 @@ def _unknown(parent: Device, name: str) -> Finding:
 
 
 def _removal(host: Host, parent: Device, mdev: Mdev) -> Iterator[Step]:
+    if mdev.params:
+        yield SetVgpuParams(address=parent.address, mdev=mdev.uuid, params="", why=TOLD_NOTHING)
     yield SetMdev(
         address=parent.address, uuid=mdev.uuid, type=mdev.type, present=False, why="the profile has none such"
     )

@@ -18,7 +18,7 @@ from gpupass.model.plan import (
     SetMigMode,
     Step,
 )
-from gpupass.model.profile import HostRule, MigRule, PassthroughRule, Rule
+from gpupass.model.profile import HostRule, MigRule, PassthroughRule, Rule, VgpuRule
 from gpupass.model.slot import Slot, SlotKind
 from gpupass.model.user import UserKind
 
@@ -101,7 +101,7 @@ def uncut(host: Host, device: Device, rule: Rule) -> Plan:
     if nvidia is None or state is None or state.gpu is None:
         why_not = supports(host, device) if record is not None and device.driver == "nvidia" else None
         return Plan(title=title, findings=(_cannot(device, why_not),) if why_not else (), devices=here)
-    all_of_it = rule.take_over and isinstance(rule, HostRule | PassthroughRule)
+    all_of_it = rule.take_over and isinstance(rule, HostRule | PassthroughRule | VgpuRule)
     going = tuple(
         one
         for one in state.gpu.instances

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 
+from gpupass.methods.mig_ownership import ours
+from gpupass.methods.mig_plan import instances
 from gpupass.methods.passthrough import plan_bind
 from gpupass.model.address import Address
 from gpupass.model.host import Device, Host, Sriov
@@ -11,6 +13,7 @@ from gpupass.model.record import Record, RecordKind
 from gpupass.model.slot import Slot, SlotKind
 from gpupass.model.user import User, UserKind
 
+_NVIDIA = 0x10DE
 _KERNELS_CHOICE = True  # sriov_drivers_autoprobe as the kernel sets it (drivers/pci/iov.c)
 
 
@@ -42,7 +45,12 @@ def cut(host: Host, pf: Device, rule: SriovRule) -> Plan:
         finding = Finding(message=why_not, remedy=f"gpupass show {pf.address}")
         return Plan(title=f"cut {pf.address}", findings=(finding,))
     autoprobe = rule.vf.autoprobe if rule.vfs else autoprobe_before(host, pf)
-    return plan_vfs(host, pf, rule.vfs, autoprobe, rule.take_over)
+    return plan_vfs(host, pf, rule.vfs, autoprobe, rule.take_over, by_script(host, pf))
+
+
+def by_script(host: Host, pf: Device) -> bool:
+    """NVIDIA's driver refuses sriov_numvfs where its own script is installed."""
+    return host.sriov_manage and pf.vendor == _NVIDIA and pf.driver == "nvidia"
 
 
 def uncut(host: Host, pf: Device, rule: Rule) -> Plan:
@@ -53,7 +61,7 @@ def uncut(host: Host, pf: Device, rule: Rule) -> Plan:
         return Plan(title=title)
     if made_by_us(host, pf) is not None or rule.take_over:
         record = made_by_us(host, pf)
-        script = record is not None and record.script
+        script = by_script(host, pf) or (record is not None and record.script)
         return plan_vfs(host, pf, 0, autoprobe_before(host, pf), rule.take_over, script)
     left = f"{pf.address} has {sriov.enabled} virtual functions that gpupass did not make"
     return Plan(title=title, foreign=(left,) if isinstance(rule, HostRule) else ())
@@ -127,6 +135,7 @@ def plan_vfs(
         steps=tuple(steps),
         findings=(
             *_limits(pf, sriov, count),
+            *(_script_limits(host, pf, sriov, count, take_over) if recount and script else ()),
             *(_foreign(pf, sriov, record, take_over, anew) if recount else ()),
             *(in_use(pf, old) if recount else ()),
         ),
@@ -227,6 +236,24 @@ def in_use(pf: Device, vfs: tuple[Device, ...]) -> Iterator[Finding]:
                 + (f"domain {user.name}" if domain else f"{user.name} ({user.detail})"),
                 remedy=f"gpupass detach {user.name} {vf.address}" if domain else "stop using it",
             )
+
+
+def _script_limits(host: Host, pf: Device, sriov: Sriov, count: int, take_over: bool) -> Iterator[Finding]:
+    """It makes all or none, and binds the GPU anew."""
+    if 0 < count < sriov.total:
+        yield Finding(
+            message=f"NVIDIA's sriov-manage makes all {sriov.total} virtual functions of {pf.address}, "
+            f"not {count}",
+            remedy=f"vfs: {sriov.total}",
+        )
+    names = [one.name for one in instances(pf)]
+    others = [name for name in names if name not in ours(host, pf, names)]
+    if others and not take_over:
+        yield Finding(
+            message=f"{pf.address} has {', '.join(others)}, which gpupass did not make and which another "
+            "number of virtual functions loses",
+            remedy=f"gpupass adopt {pf.address}, or take-over: true in the rule",
+        )
 
 
 def _user(vf: Device) -> User | None:

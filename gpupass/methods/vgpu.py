@@ -5,13 +5,22 @@ A VF with `nvidia/current_vgpu_type` is of the vendor-specific framework and sta
 say decides, no model and no kernel version.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
-from gpupass.methods.mdev import MADE_ANEW, in_use, mdev_uuid
+from gpupass.methods.mdev import MADE_ANEW, TOLD_NOTHING, in_use, mdev_uuid
 from gpupass.methods.sriov import made_by_us, plan_vfs
-from gpupass.methods.vgpu_made import Made, functions_of, made, offered, on_itself, type_names
+from gpupass.methods.vgpu_made import (
+    Made,
+    creatable,
+    functions_of,
+    made,
+    offered,
+    on_itself,
+    supported,
+    type_names,
+)
 from gpupass.methods.vgpu_types import read_label, type_label
 from gpupass.model.host import Device, Host, Mdev, VgpuCard
 from gpupass.model.plan import (
@@ -30,6 +39,9 @@ from gpupass.model.profile import Rule, VgpuRule
 from gpupass.model.record import Record, RecordKind
 from gpupass.model.user import UserKind
 
+ITS_FUNCTIONS = "its virtual functions cannot go"
+ITS_MODE = "its MIG mode cannot change"
+_DEFAULT_TURNS = "best-effort"
 _FIRST_LIBVIRT = (9, 7, 0)  # takes any VF with a vfio-dev directory for one of VFIO (virpci.c)
 
 
@@ -44,22 +56,19 @@ class Wish:
 def cut(host: Host, card: Device, rule: VgpuRule) -> Plan:
     """VFs first; their types can be told only when they are there."""
     title = f"make vGPUs of {card.address}"
-    wishes = tuple(
-        Wish(part=f"{count.type}-{number}", type=count.type)
-        for count in rule.types
-        for number in range(count.count)
-    )
-    vfs = _enough_vfs(host, card, rule, len(wishes))
-    if vfs.steps or vfs.findings:
-        names = ", ".join(f"{count.count} {count.type}" for count in rule.types if count.count)
-        waits = (f"{names} of {card.address}: made when its VFs are there, which tell their types",)
-        return Plan(
-            title=title,
-            steps=vfs.steps,
-            findings=vfs.findings,
-            devices=vfs.devices,
-            disruptions=vfs.disruptions,
-            waits=waits,
+    wishes = _wishes(rule)
+    vfs = functions(host, card, rule)
+    told = {kind.name for kind in supported(card)}
+    if told and vfs is not None and any(wish.type not in told for wish in wishes):
+        unknown = tuple(_unknown_types(card, sorted({wish.type for wish in wishes}), sorted(told)))
+        return Plan(title=title, findings=unknown, devices=(card.address,))
+    if vfs is not None:
+        first = uncut(host, card, rule, alone=ITS_FUNCTIONS)
+        return replace(
+            vfs,
+            steps=(*first.steps, *vfs.steps),
+            findings=(*first.findings, *vfs.findings),
+            disruptions=(*first.disruptions, *vfs.disruptions),
         )
     seats = functions_of(host, card)
     unknown = tuple(_unknown(host, card, sorted({wish.type for wish in wishes})))
@@ -67,7 +76,9 @@ def cut(host: Host, card: Device, rule: VgpuRule) -> Plan:
         return Plan(title=title, findings=unknown, devices=(card.address,))
     there = made(host, card)
     kept = dict(_matched(wishes, there))
-    gone = tuple(
+    if _must_be_empty(card, wishes) and all(_may_go(one, rule) for one in there):
+        kept = {}
+    gone = _smallest_first(
         one for one in there if one not in kept.values() and (one.record is not None or rule.take_over)
     )
     left = tuple(one for one in there if one not in gone and one not in kept.values())
@@ -84,8 +95,8 @@ def cut(host: Host, card: Device, rule: VgpuRule) -> Plan:
             *_turns(card, rule),
             *(step for wish, vf in placed for step in _creation(host, vf, wish)),
             *(_remember(host, one.vf, wish, one.mdev) for wish, one in kept.items() if _renamed(wish, one)),
-            *_params(rule, ((one.vf, one.mdev.uuid if one.mdev else None) for one in kept.values())),
-            *_params(rule, ((vf, _uuid(host, vf, wish)) for wish, vf in placed)),
+            *(step for one in kept.values() for step in _params(rule, one.vf, _mdev(one), _told(one))),
+            *(step for wish, vf in placed for step in _params(rule, vf, _uuid(host, vf, wish))),
         ),
         findings=(
             *_in_use(gone),
@@ -100,17 +111,65 @@ def cut(host: Host, card: Device, rule: VgpuRule) -> Plan:
     )
 
 
-def uncut(host: Host, card: Device, rule: Rule) -> Plan:
-    """None of those that gpupass made on VFs; on a card itself they are mediated devices like others."""
+def functions(host: Host, card: Device, rule: VgpuRule) -> Plan | None:
+    """What makes the VFs that are missing; None: there are enough."""
+    vfs = _enough_vfs(host, card, rule, len(_wishes(rule)))
+    if not vfs.steps and not vfs.findings:
+        return None
+    names = ", ".join(f"{count.count} {count.type}" for count in rule.types if count.count)
+    waits = (f"{names} of {card.address}: made when its VFs are there, which tell their types",)
+    return replace(vfs, title=f"make vGPUs of {card.address}", waits=waits)
+
+
+def uncut(host: Host, card: Device, rule: Rule, alone: str = "") -> Plan:
+    """None of those that gpupass made on VFs; on a card itself they are mediated devices like others.
+
+    `alone` is what cannot be while any vGPU is left; then what the card has for all of them goes, too.
+    """
     there = made(host, card) if not on_itself(card) else ()
-    gone = tuple(one for one in there if one.record is not None or rule.take_over)
+    gone = _smallest_first(one for one in there if one.record is not None or rule.take_over)
+    left = tuple(one for one in there if one not in gone)
+    plain = _plain(card) if alone and host.sriov_manage and not left else ()
     return Plan(
         title=f"remove the vGPUs of {card.address}",
-        steps=tuple(step for one in gone for step in _removal(host, one)),
-        findings=tuple(_in_use(gone)),
+        steps=(*(step for one in gone for step in _removal(host, one)), *plain),
+        findings=(*_in_use(gone), *(_left(card, left, alone) if alone else ())),
         devices=tuple(dict.fromkeys(one.vf.address for one in gone)),
         disruptions=_losses(gone),
     )
+
+
+def making_way(host: Host, card: Device, rule: VgpuRule, instances: frozenset[int]) -> Plan:
+    """Those that are in the way when these GPU instances go; a mediated one does not tell where it is."""
+    kept = dict(_matched(_wishes(rule), made(host, card))).values()
+    there = tuple(
+        one
+        for one in made(host, card)
+        if one.mdev is not None or one not in kept or instance_of(one) in instances
+    )
+    gone = _smallest_first(
+        one
+        for one in there
+        if (one.record is not None or rule.take_over) and not (one in kept and _at_work(one))
+    )
+    left = tuple(one for one in there if one not in gone and instance_of(one) in instances)
+    return Plan(
+        title=f"remove the vGPUs of {card.address}",
+        steps=tuple(step for one in gone for step in _removal(host, one)),
+        findings=(*_in_use(gone), *_left(card, left, "a GPU instance cannot go")),
+        devices=tuple(dict.fromkeys(one.vf.address for one in gone)),
+        disruptions=_losses(gone),
+    )
+
+
+def staying(host: Host, card: Device, rule: VgpuRule) -> tuple[Made, ...]:
+    """Those that somebody has, or that gpupass may not touch."""
+    return tuple(one for one in made(host, card) if not _may_go(one, rule))
+
+
+def instance_of(one: Made) -> int | None:
+    """The id of the GPU instance that it is on, where that is told."""
+    return one.vf.facts.vgpu.gpu_instance if one.vf.facts.vgpu is not None else None
 
 
 def anew(host: Host, vf: Device) -> tuple[Step, ...]:
@@ -124,7 +183,9 @@ def anew(host: Host, vf: Device) -> tuple[Step, ...]:
         return ()
     name = record.type or str(current)
     params = " ".join(_has(vf, None))
+    forget = SetVgpuParams(address=vf.address, params="", why=TOLD_NOTHING)
     return (
+        *([forget] if params else []),
         SetVgpuType(address=vf.address, id=0, type=name, why="its guest has used it"),
         SetVgpuType(address=vf.address, id=current, type=name, why=MADE_ANEW),
         *([SetVgpuParams(address=vf.address, params=params, why="as it was told before")] if params else []),
@@ -132,7 +193,12 @@ def anew(host: Host, vf: Device) -> tuple[Step, ...]:
 
 
 def lend_findings(host: Host, vf: Device) -> Iterator[Finding]:
-    """What keeps a VF of the vendor-specific framework from being lent."""
+    """What keeps a VF of NVIDIA's frameworks from being lent."""
+    if vf.physfn is not None and vf.driver == "nvidia" and vf.facts.mdev_types:
+        yield Finding(
+            message=f"{vf.address} is lent by its mediated devices, not as a whole",
+            remedy="a profile with use: vgpu makes one; what there is: gpupass slots " + vf.physfn,
+        )
     if not vf.own_vfio or vf.facts.vgpu is None:
         return
     if not vf.facts.vgpu.current:
@@ -147,6 +213,19 @@ def lend_findings(host: Host, vf: Device) -> Iterator[Finding]:
             "for one of the host's",
             remedy="libvirt 9.7 or later",
         )
+
+
+def _wishes(rule: VgpuRule) -> tuple[Wish, ...]:
+    return tuple(
+        Wish(part=f"{count.type}-{number}", type=count.type)
+        for count in rule.types
+        for number in range(count.count)
+    )
+
+
+def _smallest_first(vgpus: Iterable[Made]) -> tuple[Made, ...]:
+    """Undone in the order that leaves no gaps: the largest are made first."""
+    return tuple(sorted(vgpus, key=lambda one: _memory(one.type)))
 
 
 def _memory(name: str) -> int:
@@ -199,8 +278,10 @@ def _renamed(wish: Wish, one: Made) -> bool:
 
 def _removal(host: Host, one: Made) -> Iterator[Step]:
     kind = RecordKind.VGPU if one.mdev is None else RecordKind.MDEV
-    uuid = one.mdev.uuid if one.mdev is not None else None
+    uuid = _mdev(one)
     why = "the profile has none such"
+    if _told(one):
+        yield SetVgpuParams(address=one.vf.address, mdev=uuid, params="", why=TOLD_NOTHING)
     if one.mdev is None:
         yield SetVgpuType(address=one.vf.address, id=0, type=one.type, why=why)
     else:
@@ -255,6 +336,24 @@ def _sharing(card: Device, wishes: tuple[Wish, ...], left: tuple[Made, ...]) -> 
         yield SetVgpuSharing(address=card.address, mixed=True, why="types of several sizes share the card")
 
 
+def _plain(card: Device) -> Iterator[Step]:
+    """Binding the card anew forgets it anyway; said as steps it is known when that is undone."""
+    why = "it has no vGPUs any more"
+    if _card(card).mixed:
+        yield SetVgpuSharing(address=card.address, mixed=False, why=why)
+    if _card(card).scheduler not in (None, _DEFAULT_TURNS):
+        yield SetVgpuScheduler(address=card.address, policy=_DEFAULT_TURNS, why=why)
+
+
+def _must_be_empty(card: Device, wishes: tuple[Wish, ...]) -> bool:
+    """For several sizes where there was one."""
+    return _card(card).mixed is False and _sizes(wish.type for wish in wishes) > 1
+
+
+def _may_go(one: Made, rule: Rule) -> bool:
+    return not _at_work(one) and (one.record is not None or rule.take_over)
+
+
 def _sizes(types: Iterator[str]) -> int:
     """Of time-sliced types; those on MIG have their GPU instance's size."""
     labels = (read_label(name) for name in types)
@@ -294,12 +393,19 @@ def _no_turns(card: Device, rule: VgpuRule, there: tuple[Made, ...]) -> Iterator
         )
 
 
-def _params(rule: VgpuRule, made: Iterator[tuple[Device, str | None]]) -> Iterator[Step]:
-    """As key=value, which the driver reads when the guest starts."""
+def _params(rule: VgpuRule, vf: Device, mdev: str | None, told: Iterable[str] = ()) -> Iterator[Step]:
+    """As key=value, which the driver reads when the guest starts; what was told goes with its vGPU."""
     wanted = " ".join(f"{param.name}={param.value}" for param in rule.params)
-    for vf, mdev in made:
-        if set(wanted.split()) - set(_has(vf, mdev)):
-            yield SetVgpuParams(address=vf.address, mdev=mdev, params=wanted, why="the profile says so")
+    if set(wanted.split()) - set(told):
+        yield SetVgpuParams(address=vf.address, mdev=mdev, params=wanted, why="the profile says so")
+
+
+def _told(one: Made) -> list[str]:
+    return _has(one.vf, _mdev(one))
+
+
+def _mdev(one: Made) -> str | None:
+    return one.mdev.uuid if one.mdev is not None else None
 
 
 def _has(vf: Device, mdev: str | None) -> list[str]:
@@ -317,14 +423,18 @@ def _has(vf: Device, mdev: str | None) -> list[str]:
 def _unknown(host: Host, card: Device, types: list[str]) -> Iterator[Finding]:
     """A full card offers nothing: then only what it has is known."""
     known = sorted(offered(host, card) | {one.type for one in made(host, card)})
-    functions = functions_of(host, card)
-    if not any(vf.facts.vgpu is not None or vf.facts.mdev_types for vf in functions):
+    seats = functions_of(host, card)
+    if types and not any(vf.facts.vgpu is not None or vf.facts.mdev_types for vf in seats):
         yield Finding(
             message=f"{card.address} has no vGPUs: neither it nor its VFs have mdev_supported_types or "
             "nvidia/current_vgpu_type",
             remedy="install NVIDIA's vGPU host driver, then: gpupass show " + card.address,
         )
         return
+    yield from _unknown_types(card, types, known)
+
+
+def _unknown_types(card: Device, types: list[str], known: list[str]) -> Iterator[Finding]:
     for name in types:
         if name not in known:
             near = get_close_matches(name, known, n=1)
@@ -347,11 +457,20 @@ def _too_few(
 
 def _no_room(host: Host, card: Device, placed: tuple[tuple[Wish, Device], ...]) -> Iterator[Finding]:
     """A card lists what it has room for; what goes first makes room that no list tells."""
-    left = offered(host, card)
+    left = creatable(host, card)
     for name in dict.fromkeys(wish.type for wish, _ in placed if wish.type not in left):
         yield Finding(
             message=f"{card.address} has room for no more {name}",
             remedy=f"it offers {', '.join(sorted(left)) or 'nothing'} at present",
+        )
+
+
+def _left(card: Device, left: tuple[Made, ...], alone: str) -> Iterator[Finding]:
+    if left:
+        names = ", ".join(f"{one.name} ({one.type})" for one in left)
+        yield Finding(
+            message=f"{card.address}: {alone} beside vGPUs that stay: {names}",
+            remedy=f"gpupass adopt {card.address}, or take-over: true in the rule; used ones: gpupass detach",
         )
 
 

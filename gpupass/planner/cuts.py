@@ -32,15 +32,15 @@ def uncut_plans(host: Host, device: Device, rule: Rule) -> tuple[Plan, ...]:
     """What takes away the slots of other methods than the rule's, as far as gpupass has made them."""
     if isinstance(rule, VgpuRule):
         return ()
-    plans = [vgpu.uncut(host, device, rule)]
-    if not isinstance(rule, MdevRule):
-        plans.append(mdev.uncut(host, device, rule))
+    mediated = () if isinstance(rule, MdevRule) else (mdev.uncut(host, device, rule),)
+    functions = Plan(title="")
     if not isinstance(rule, SriovRule):
-        functions = gim if device.driver == gim.MODULE else intel
-        plans.append(functions.uncut(host, device, rule))
-    if not isinstance(rule, MigRule):
-        plans.append(mig_plan.uncut(host, device, rule))
-    return tuple(plans)
+        functions = (gim if device.driver == gim.MODULE else intel).uncut(host, device, rule)
+    if isinstance(rule, MigRule):
+        alone = vgpu.ITS_FUNCTIONS if functions.steps else ""
+        return (vgpu.uncut(host, device, rule, alone), *mediated, functions)
+    vgpus, *others = mig_backed.without_mig(host, device, rule, functions)
+    return (vgpus, *mediated, *others)
 
 
 def company(host: Host, device: Device) -> tuple[Device, ...]:

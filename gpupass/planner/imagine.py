@@ -156,7 +156,7 @@ def _with_card(device: Device, mixed: bool | None = None, scheduler: str | None 
     if nvidia is None:
         return device
     had = nvidia.vgpu_card or VgpuCard()
-    card = VgpuCard(mixed=had.mixed if mixed is None else mixed, scheduler=scheduler or had.scheduler)
+    card = replace(had, mixed=had.mixed if mixed is None else mixed, scheduler=scheduler or had.scheduler)
     return replace(device, detail=replace(device.facts, nvidia=replace(nvidia, vgpu_card=card)))
 
 
@@ -241,7 +241,20 @@ def _with_vfs(host: Host, step: SetVfs) -> Host:
     group = min((device.group for device in rest if device.group is not None and device.group < 0), default=0)
     vfs = (_new_vf(pf, address, group - 1 - number) for number, address in enumerate(addresses))
     host = replace(host, devices=tuple(sorted((*rest, *vfs), key=lambda device: device.address)))
+    if step.script:
+        host = _change(host, pf.address, _bound_anew)
     return _change(host, pf.address, lambda d: replace(d, detail=replace(d.facts, sriov=new)))
+
+
+def _bound_anew(device: Device) -> Device:
+    """NVIDIA's script lets go of the GPU, which forgets its instances and how its vGPUs share it."""
+    nvidia = device.facts.nvidia
+    if nvidia is None:
+        return device
+    gpu = nvidia.cut.gpu if nvidia.cut is not None else None
+    cut = replace(nvidia.cut, gpu=replace(gpu, instances=())) if nvidia.cut and gpu else nvidia.cut
+    card = replace(nvidia.vgpu_card, mixed=False) if nvidia.vgpu_card is not None else None
+    return replace(device, detail=replace(device.facts, nvidia=replace(nvidia, cut=cut, vgpu_card=card)))
 
 
 def _new_vf(pf: Device, address: Address, group: int) -> Device:

@@ -158,10 +158,17 @@ def test_the_largest_first_and_several_sizes_need_the_mode():
     assert ("mixed", True) not in deeds(plan)
 
 
-def test_sizes_cannot_be_mixed_beside_a_vgpu():
-    there = host(None, vf(VFS[0], 468), vf(VFS[1]), records=(ours(VFS[0]),))
-    plan = cut_plan(there, there.devices[0], rule(("A100-4C", 1), ("A100-8C", 1)))
-    assert "only while it has none" in refusals(plan)[0]
+def test_sizes_cannot_be_mixed_beside_a_vgpu_that_stays():
+    wish = rule(("A100-4C", 1), ("A100-8C", 1))
+    busy = (User(kind=UserKind.DOMAIN, name="vm1"),)
+    used = host(None, vf(VFS[0], 468, users=busy), vf(VFS[1]), records=(ours(VFS[0]),))
+    foreign = host(None, vf(VFS[0], 468), vf(VFS[1]))
+    for there in (used, foreign):
+        assert "only while it has none" in refusals(cut_plan(there, there.devices[0], wish))[0]
+    free = host(None, vf(VFS[0], 468), vf(VFS[1]), records=(ours(VFS[0]),))
+    plan, _ = settled(free, wish)
+    made_anew = [(VFS[0], None), ("mixed", True), (VFS[0], "A100-8C"), (VFS[1], "A100-4C")]
+    assert deeds(plan) == made_anew
 
 
 def test_what_fits_stays_and_what_is_not_asked_for_goes():
@@ -255,10 +262,11 @@ def test_params_of_mediated_vgpus_are_seen_and_kept():
 def test_what_is_made_anew_is_told_its_params_again():
     there = host(None, vf(VFS[0], 468, params="frame_rate_limiter=0,disable_vnc=1"), records=(ours(VFS[0]),))
     steps = anew(there, there.devices[1])
-    assert [type(step) for step in steps] == [SetVgpuType, SetVgpuType, SetVgpuParams]
+    assert [type(step) for step in steps] == [SetVgpuParams, SetVgpuType, SetVgpuType, SetVgpuParams]
+    assert steps[0].params == "", "told again when the removal is undone"
     assert steps[-1].params == "frame_rate_limiter=0 disable_vnc=1"
     off = SetVgpuType(address=VFS[0], id=0, type="A100-4C")
-    assert without_detours((*steps, off)) == steps[:1], "what goes is neither made nor told"
+    assert without_detours((*steps, off)) == steps[:2], "what goes is neither made nor told"
 
 
 def test_a_full_card_says_so_beforehand():
