@@ -44,8 +44,11 @@ def cut(host: Host, pf: Device, rule: SriovRule) -> Plan:
     if why_not is not None:
         finding = Finding(message=why_not, remedy=f"gpupass show {pf.address}")
         return Plan(title=f"cut {pf.address}", findings=(finding,))
+    script = by_script(host, pf)
     autoprobe = rule.vf.autoprobe if rule.vfs else autoprobe_before(host, pf)
-    return plan_vfs(host, pf, rule.vfs, autoprobe, rule.take_over, by_script(host, pf))
+    if script and pf.facts.sriov is not None:
+        autoprobe = pf.facts.sriov.autoprobe  # the script binds them itself
+    return plan_vfs(host, pf, rule.vfs, autoprobe, rule.take_over, script)
 
 
 def by_script(host: Host, pf: Device) -> bool:

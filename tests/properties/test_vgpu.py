@@ -16,7 +16,7 @@ from gpupass.profiles import write_profile
 from tests.profile_files import load
 from tests.profile_trips import apply, endings, exported, kinds, plan, rollback, told
 from tests.properties.vgpu_machines import ALLOWED, cases, machine_of
-from tests.simulated_vgpu import KINDS, UNITS, VFS
+from tests.simulated_vgpu import CARD, KINDS, UNITS, VFS
 
 KIND = {kind.name: kind for kind in KINDS}
 
@@ -37,6 +37,13 @@ def spared(machine, rule):
         for vf, one in vgpu.vgpus.items()
         if vgpu.in_use(vf) or (vf not in known and not rule.take_over)
     }
+
+
+def spared_instances(machine, rule):
+    """GPU instances that gpupass did not make and may not take over."""
+    names = {name for name, _ in machine.vgpu.instances()}
+    ours = machine.records().get(f"mig {CARD}", {}).get("instances", ())
+    return set() if rule.take_over else names - set(ours)
 
 
 def facts(machine):
@@ -77,7 +84,8 @@ def test_reached_or_refused_and_back(case, nvml, new_state):
     *kind, past, profile = case
     (rule,) = profile.gpus
     machine = machine_of(*kind, past, new_state())
-    before, old, sparing = machine.snapshot(), facts(machine), spared(machine, rule)
+    before, old = machine.snapshot(), facts(machine)
+    sparing, uncut = spared(machine, rule), spared_instances(machine, rule)
     try:
         applied = apply(machine, profile, **ALLOWED)
     except GpupassError as error:
@@ -86,6 +94,7 @@ def test_reached_or_refused_and_back(case, nvml, new_state):
         return
     assert machine.open_journals() == []
     assert sparing.items() <= machine.vgpu.vgpus.items()
+    assert uncut <= {name for name, _ in machine.vgpu.instances()}
     if endings(applied) == ["failed"]:
         assert not fits(rule, sparing), [report.note for report in applied.reports]
         if len(operations(machine)) == 1:

@@ -1,0 +1,211 @@
+"""Profiles of vGPUs on a simulated card: what is refused before anything is touched, and what comes back."""
+
+import pytest
+
+from gpupass import app
+from gpupass.errors import GpupassError, Refused
+from tests.machines_in_parts import vgpu_machine
+from tests.profile_trips import apply, endings, exported, kinds, plan, rollback, told
+from tests.simulated_vgpu import CARD, MANAGE, VFS
+
+ALLOWED = {"allow_disruption": True, "allow_reset": True}
+
+
+def rule(wish):
+    return f"gpus: [{{name: a, select: {{address: '{CARD}'}}, use: {wish}}}]"
+
+
+SLICED = rule("vgpu, types: {A100-5C: 2}")
+BACKED = rule("vgpu, types: {A100-1-5C: 2}, layout: [1g.5gb, 1g.5gb]")
+
+
+def functions(machine):
+    machine.vgpu.manage("-e", CARD)
+
+
+def foreign(number, kind):
+    """A vGPU of that type id on that function, made by somebody else."""
+
+    def make(machine):
+        vf = machine.tree.path(machine.sriov.address(CARD, number))
+        if machine.vgpu.framework == "vendor":
+            machine.vgpu.store(f"{vf}/nvidia/current_vgpu_type", str(kind))
+        else:
+            uuid = f"0f0f0f0f-0000-4000-8000-00000000000{number}"
+            machine.vgpu.store(f"{vf}/mdev_supported_types/nvidia-{kind}/create", uuid)
+
+    return make
+
+
+def cut(name, start):
+    """MIG mode and a GPU instance, by somebody else."""
+
+    def make(machine):
+        machine.vgpu.set_mig(True)
+        machine.vgpu.reset()
+        profile = machine.vgpu.gpu.profile(name)
+        place = next(place for place in profile.placements if place.start == start)
+        machine.vgpu.make_instance(profile.id, place)
+
+    return make
+
+
+def applied(text):
+    return lambda machine: apply(machine, text, **ALLOWED)
+
+
+REFUSED = {
+    "a layout that the GPU cannot have": (
+        [],
+        rule("vgpu, types: {A100-3-20C: 3}, layout: [3g.20gb, 3g.20gb, 3g.20gb]"),
+        "two 3g.20gb at most",
+    ),
+    "a type of no such name, before its functions are made": (
+        [],
+        rule("vgpu, types: {A100-6C: 1}"),
+        "offers no vGPU type A100-6C, did you mean A100-5C?",
+    ),
+    "time slices in a foreign MIG mode": ([cut("2g.10gb", 0)], SLICED, "is in MIG mode, in which it has no"),
+    "functions beside foreign GPU instances": (
+        [cut("1g.5gb", 0)],
+        rule("vgpu, types: {A100-1-5C: 1}"),
+        "has 1g.5gb@0, which making its virtual functions loses",
+    ),
+    "a foreign vGPU on functions of gpupass that shall go": (
+        [applied(SLICED), foreign(3, 470)],
+        rule("host"),
+        "its virtual functions cannot go beside vGPUs that stay",
+    ),
+    "MIG mode beside a foreign vGPU": (
+        [functions, foreign(0, 470)],
+        rule("vgpu, types: {}, layout: []"),
+        "beside vGPUs that stay",
+    ),
+    "no room beside a foreign vGPU of another size": (
+        [functions, foreign(0, 471)],
+        SLICED,
+        "vGPUs of one size only",
+    ),
+    "some of the functions, where sriov-manage makes all": (
+        [],
+        rule("sriov, vfs: 2, vf: {driver: nvidia}"),
+        f"sriov-manage makes all {VFS}",
+    ),
+    "foreign GPU instances when functions go": (
+        [applied(rule("vgpu, types: {A100-1-5C: 1}, layout: [1g.5gb]")), lambda m: cut_too(m, "2g.10gb", 0)],
+        rule("host"),
+        "has 2g.10gb@0, which gpupass did not make",
+    ),
+}
+
+
+def cut_too(machine, name, start):
+    profile = machine.vgpu.gpu.profile(name)
+    machine.vgpu.make_instance(profile.id, next(p for p in profile.placements if p.start == start))
+
+
+@pytest.mark.parametrize("framework", ["vendor", "mdev"])
+@pytest.mark.parametrize("name", REFUSED)
+def test_refused_before_anything_is_touched(name, framework, nvml, new_state):
+    past, wish, why = REFUSED[name]
+    machine = vgpu_machine(new_state(), framework)
+    for deed in past:
+        deed(machine)
+    machine.log.clear()
+    before = machine.snapshot()
+    with pytest.raises(GpupassError) as caught:
+        apply(machine, wish, **ALLOWED)
+    assert why in told(caught.value)
+    assert machine.log == [] and machine.snapshot() == before
+
+
+@pytest.mark.parametrize("framework", ["vendor", "mdev"])
+def test_a_full_card_refuses_beforehand(framework, nvml, new_state):
+    """The mediated framework lists every type always, with how many more there can be."""
+    machine = vgpu_machine(new_state(), framework)
+    apply(machine, rule("vgpu, types: {A100-20C: 2}"))
+    with pytest.raises(Refused, match="has room for no more A100-20C"):
+        apply(machine, rule("vgpu, types: {A100-20C: 3}"))
+
+
+def test_nothing_wanted_is_nothing_to_do(nvml, new_state):
+    machine = vgpu_machine(new_state(), "vendor")
+    wish = rule("vgpu, types: {}")
+    assert kinds(plan(machine, wish)) == [] and apply(machine, wish).reports == ()
+
+
+BACK = {
+    "params and turns": (
+        rule("vgpu, types: {A100-5C: 2}, params: {disable_vnc: 1}, scheduler: fixed-share"),
+        rule("vgpu, types: {A100-5C: 1}, params: {disable_vnc: 0}, scheduler: equal-share"),
+    ),
+    "another size": (SLICED, rule("vgpu, types: {A100-20C: 2}")),
+    "GPU instances": (BACKED, rule("vgpu, types: {A100-3-20C: 1, A100-1-5C: 1}, layout: [3g.20gb, 1g.5gb]")),
+    "MIG mode": (SLICED, BACKED),
+    "MIG mode off": (BACKED, SLICED),
+    "all of it": (BACKED, rule("host")),
+    "bare functions": (rule(f"sriov, vfs: {VFS}, vf: {{driver: nvidia}}"), rule("host")),
+}
+
+
+@pytest.mark.parametrize("framework", ["vendor", "mdev"])
+@pytest.mark.parametrize("name", BACK)
+def test_rollback_brings_it_back(name, framework, nvml, new_state):
+    first, then = BACK[name]
+    machine = vgpu_machine(new_state(), framework)
+    assert endings(apply(machine, first, **ALLOWED)) == ["done"]
+    before = what_there_is(machine)
+    assert endings(apply(machine, then, **ALLOWED)) == ["done"] and kinds(plan(machine, then)) == []
+    assert what_there_is(machine) != before
+    assert endings(rollback(machine, **ALLOWED)) == ["done"]
+    assert what_there_is(machine) == before
+
+
+def what_there_is(machine):
+    """Which UUID a mediated one has is no matter."""
+    found = machine.vgpu.snapshot()
+    vgpus = sorted((name, params) for name, _, params in found["vgpus"].values())
+    return vgpus, found["card"], found["mig"], machine.sriov.snapshot()
+
+
+def test_functions_of_an_nvidia_card_are_made_by_its_script(nvml, new_state):
+    machine = vgpu_machine(new_state(), "vendor")
+    apply(machine, rule(f"sriov, vfs: {VFS}, vf: {{driver: nvidia}}"))
+    apply(machine, rule("host"))
+    ran = [path for path, _ in machine.log if path.startswith(MANAGE)]
+    assert ran == [f"{MANAGE} -e {CARD}", f"{MANAGE} -d {CARD}"]
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_the_gpu_instance_of_a_vgpu_that_is_used_is_spared(swapped, nvml, new_state):
+    """Of two alike one is to go: not the one with the guest, wherever it is."""
+    machine = vgpu_machine(new_state(), "vendor")
+    apply(machine, BACKED, **ALLOWED)
+    used, other = (machine.sriov.address(CARD, number) for number in range(2))
+    if swapped:
+        for vf in (used, other):
+            machine.write(f"/sys/bus/pci/devices/{vf}/nvidia/current_vgpu_type", "0")
+        for vf in (other, used):
+            machine.write(f"/sys/bus/pci/devices/{vf}/nvidia/current_vgpu_type", "474")
+    app.attach(machine, "vm1", used)
+    place = machine.vgpu.vgpus[used].place
+    wish = rule("vgpu, types: {A100-1-5C: 1}, layout: [1g.5gb]")
+    assert endings(apply(machine, wish, **ALLOWED)) == ["done"]
+    assert list(machine.vgpu.vgpus) == [used]
+    assert [one.id for one in machine.vgpu.gpu.instances] == [place]
+
+
+def test_a_function_with_mediated_types_is_not_lent_as_a_whole(nvml, new_state):
+    machine = vgpu_machine(new_state(), "mdev")
+    functions(machine)
+    with pytest.raises(Refused, match="lent by its mediated devices"):
+        app.attach(machine, "vm1", machine.sriov.address(CARD, 0))
+
+
+@pytest.mark.parametrize("framework", ["vendor", "mdev"])
+def test_exported_with_params_and_turns(framework, nvml, new_state):
+    machine = vgpu_machine(new_state(), framework)
+    apply(machine, rule("vgpu, types: {A100-5C: 2}, params: {disable_vnc: 1}, scheduler: fixed-share"))
+    (found,) = (one for one in exported(machine).gpus if one.select.uuid)
+    assert [(param.name, param.value) for param in found.params] == [("disable_vnc", "1")]
+    assert found.scheduler == "fixed-share"
