@@ -176,6 +176,39 @@ def test_functions_of_an_nvidia_card_are_made_by_its_script(nvml, new_state):
     assert ran == [f"{MANAGE} -e {CARD}", f"{MANAGE} -d {CARD}"]
 
 
+TAKEN_OVER = {
+    "functions": ([functions], "host"),
+    "vGPUs": ([functions, foreign(0, 471), foreign(2, 471)], "vgpu, types: {A100-5C: 2}"),
+    "MIG mode": (
+        [cut("2g.10gb", 0), functions, lambda m: cut_too(m, "1g.5gb", 6)],
+        "vgpu, types: {A100-5C: 1}",
+    ),
+}
+
+
+@pytest.mark.parametrize("framework", ["vendor", "mdev"])
+@pytest.mark.parametrize("name", TAKEN_OVER)
+def test_taken_over_and_given_back(name, framework, nvml, new_state):
+    past, wish = TAKEN_OVER[name]
+    machine = vgpu_machine(new_state(), framework)
+    for deed in past:
+        deed(machine)
+    before = what_there_is(machine)
+    wish = rule(f"{wish}, take-over: true")
+    assert endings(apply(machine, wish, **ALLOWED)) == ["done"] and kinds(plan(machine, wish)) == []
+    assert endings(rollback(machine, **ALLOWED)) == ["done"]
+    told_by_a_profile = 3 if before[2][0] and not before[0] else 4  # idle functions beside MIG mode are not
+    assert what_there_is(machine)[:told_by_a_profile] == before[:told_by_a_profile]
+
+
+def test_idle_functions_beside_gpu_instances_are_exported_as_they_are(nvml, new_state):
+    machine = vgpu_machine(new_state(), "vendor")
+    apply(machine, BACKED, **ALLOWED)
+    apply(machine, rule("vgpu, types: {}, layout: [1g.5gb]"), **ALLOWED)
+    assert machine.vgpu.vgpus == {} and machine.sriov.number(CARD) and machine.vgpu.instances()
+    assert kinds(plan(machine, exported(machine))) == []
+
+
 @pytest.mark.parametrize("swapped", [False, True])
 def test_the_gpu_instance_of_a_vgpu_that_is_used_is_spared(swapped, nvml, new_state):
     """Of two alike one is to go: not the one with the guest, wherever it is."""

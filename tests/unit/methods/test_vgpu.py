@@ -329,6 +329,18 @@ def test_mode_and_functions_then_instances_then_types():
     assert deeds(plan) == [(VFS[0], "A100-1-5C"), (VFS[1], "A100-1-5C")] and not plan.waits
 
 
+def test_a_card_that_is_bound_anew_has_no_instances_and_one_size():
+    one = GpuInstance(id=7, profile="1g.5gb", placement=Placement(start=0, size=1))
+    cut = MigState(on=True, pending=True, gpu=replace(board("A100-40"), instances=(one,)))
+    there = host(card(mixed=True, cut=cut))
+    made = [SetVfs(address=CARD, count=4, autoprobe=True, script=script) for script in (False, True)]
+    gone = [SetVfs(address=CARD, count=0, autoprobe=True, script=step.script) for step in made]
+    for script in (0, 1):
+        nvidia = imagine(there, (gone[script], made[script])).devices[0].facts.nvidia
+        assert nvidia.cut.gpu.instances == (() if script else (one,))
+        assert nvidia.vgpu_card.mixed is not bool(script)
+
+
 def test_a_type_without_its_instance_is_refused():
     there = host(card(cut=mig(True)))
     plan = cut_plan(there, there.devices[0], rule(("A100-2-10C", 1), layout=LAYOUT))
