@@ -95,6 +95,8 @@ def _without_layout(host: Host, card: Device, rule: VgpuRule) -> Plan:
     if sliced:
         plan = _joined(*without_mig(host, card, rule, _NOTHING))
         if any(isinstance(step, SetMigMode) for step in plan.steps):
+            if functions is not None and functions.refusals:
+                return replace(functions, steps=())
             return replace(plan, waits=(f"vGPUs of {card.address}: made when its MIG mode is off",))
         finding = Finding(
             message=f"{card.address} is in MIG mode, in which it has no {sliced[0]}",

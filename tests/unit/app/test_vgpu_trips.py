@@ -71,6 +71,11 @@ REFUSED = {
         rule("vgpu, types: {A100-1-5C: 1}"),
         "has 1g.5gb@0, which making its virtual functions loses",
     ),
+    "more time slices than functions, in the place of GPU instances": (
+        [applied(BACKED)],
+        rule(f"vgpu, types: {{A100-5C: {VFS + 1}}}"),
+        f"can have {VFS} vGPUs at most",
+    ),
     "a foreign vGPU on functions of gpupass that shall go": (
         [applied(SLICED), foreign(3, 470)],
         rule("host"),
