@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import count
 
 from gpupass.methods import mig_ownership, mig_plan
 from gpupass.methods.passthrough import endpoints
 from gpupass.methods.sriov import made_by_us
-from gpupass.methods.vgpu_made import made
+from gpupass.methods.vgpu_made import made, on_itself
 from gpupass.model.host import Device, Host
 from gpupass.model.plan import Plan, Step, WriteRecord
 from gpupass.model.record import Record, RecordKind
@@ -31,11 +32,15 @@ def _adoptions(host: Host, device: Device) -> Iterator[Step]:
         record = mig_ownership.made_by_us(host, device)
         mode = record is not None and record.mode
         yield _remember(host, device, RecordKind.MIG, instances=names, mode=mode)
-    for one in made(host, device):
+    there = made(host, device)
+    parts = {one.record.part for one in there if one.record is not None}
+    for one in there:
         if one.record is None:
+            part = None if on_itself(device) else _free_part(one.type, parts)
+            parts.add(part)
             kind = RecordKind.VGPU if one.mdev is None else RecordKind.MDEV
             uuid = one.mdev.uuid if one.mdev is not None else None
-            yield _remember(host, one.vf, kind, mdev=uuid, type=one.type)
+            yield _remember(host, one.vf, kind, mdev=uuid, part=part, type=one.type)
             yield from _claims(host, one.vf, uuid)
     for function in functions:
         if (
@@ -48,6 +53,11 @@ def _adoptions(host: Host, device: Device) -> Iterator[Step]:
         if owner is not None and host.record(RecordKind.CLAIM, function.address) is None:
             alias = next((h.alias for h in owner.live if h.address == function.address), None)
             yield _remember(host, function, RecordKind.CLAIM, domain=owner.name, uuid=owner.uuid, alias=alias)
+
+
+def _free_part(kind: str, taken: set[str | None]) -> str:
+    """As a profile would call it."""
+    return next(part for part in (f"{kind}-{number}" for number in count()) if part not in taken)
 
 
 def _claims(host: Host, parent: Device, mdev: str | None) -> Iterator[Step]:

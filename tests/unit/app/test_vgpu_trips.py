@@ -214,6 +214,17 @@ def test_idle_functions_beside_gpu_instances_are_exported_as_they_are(nvml, new_
     assert kinds(plan(machine, exported(machine))) == []
 
 
+@pytest.mark.parametrize("framework", ["vendor", "mdev"])
+def test_what_is_adopted_is_called_as_in_a_profile(framework, nvml, new_state):
+    machine = vgpu_machine(new_state(), framework)
+    for deed in (functions, foreign(0, 470), foreign(2, 470)):
+        deed(machine)
+    app.adopt(machine, CARD)
+    assert kinds(plan(machine, exported(machine))) == []
+    parts = sorted(found["part"] for found in machine.records().values() if found.get("part"))
+    assert parts == ["A100-5C-0", "A100-5C-1"]
+
+
 @pytest.mark.parametrize("swapped", [False, True])
 def test_the_gpu_instance_of_a_vgpu_that_is_used_is_spared(swapped, nvml, new_state):
     """Of two alike one is to go: not the one with the guest, wherever it is."""
