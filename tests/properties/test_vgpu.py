@@ -21,7 +21,7 @@ from tests.simulated_vgpu import CARD, KINDS, UNITS, VFS
 KIND = {kind.name: kind for kind in KINDS}
 
 EXAMPLES = settings(
-    max_examples=int(os.environ.get("GPUPASS_EXAMPLES", "100")),
+    max_examples=int(os.environ.get("GPUPASS_EXAMPLES", "60")),
     deadline=None,
     derandomize="GPUPASS_EXAMPLES" not in os.environ,
     suppress_health_check=list(HealthCheck),
