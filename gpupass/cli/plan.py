@@ -9,8 +9,9 @@ from pathlib import Path
 import click
 
 from gpupass.app import profile as trip
-from gpupass.app.apply import Applied, allowed, apply_profile, apply_when_ready, require_same
+from gpupass.app.apply import Applied, apply_profile, apply_when_ready
 from gpupass.app.change import require_root
+from gpupass.app.consent import allowed, require_same
 from gpupass.app.profile import Order
 from gpupass.app.profile_file import load_file, load_text, read_file
 from gpupass.app.saved_plan import is_plan, plan_text, read_plan

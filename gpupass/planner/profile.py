@@ -97,6 +97,7 @@ class _Draft:
             disruptions=tuple(dict.fromkeys(self.disruptions)),
             waits=tuple(self.waits),
             foreign=tuple(self.foreign),
+            continues=bool(self.steps and self.unmade),
         )
 
     def _try(self, phase: Callable[[Chosen], None], one: Chosen) -> None:

@@ -344,7 +344,7 @@ def test_interrupted_while_several_are_at_work(gpupass, machine, tmp_path, monke
     state = machine.snapshot()
     with monkeypatch.context() as patch:
         patch.setattr(machine, "run", slow_modprobe)
-        patch.setattr("gpupass.app.apply.ThreadPoolExecutor", Interrupted)
+        patch.setattr("gpupass.app.rounds.ThreadPoolExecutor", Interrupted)
         code, _, err = gpupass("apply two.yaml --yes")
     assert (code, machine.snapshot(), machine.open_journals()) == (130, state, [])
     assert "interrupted\nhint: gpupass recover" in err
