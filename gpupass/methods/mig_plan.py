@@ -260,7 +260,7 @@ def _held(device: Device, state: MigState, on: bool) -> Iterator[Finding]:
     """Whoever has the GPU open keeps its mode from changing: told before, and no reason to refuse."""
     holders = [user for user in device.users if user.kind is UserKind.PROCESS and user.name != _DAEMON]
     if holders and state.on != on:
-        names = _list(dict.fromkeys(f"{user.name} (pid {user.pid})" for user in holders))
+        names = _list(dict.fromkeys(user.words for user in holders))
         what = "can be reset" if state.resets else f"can switch MIG mode {'on' if on else 'off'}"
         yield Finding(
             message=f"{device.address} {what} only when it is let go by {names}; until then it is pending",
@@ -270,11 +270,7 @@ def _held(device: Device, state: MigState, on: bool) -> Iterator[Finding]:
 
 
 def _lost(going: Iterable[GpuInstance]) -> tuple[Disruption, ...]:
-    return tuple(
-        Disruption(victim=f"{user.name} (pid {user.pid})" if user.pid else user.name, loses=one.name)
-        for one in going
-        for user in one.all_users
-    )
+    return tuple(Disruption(victim=user.words, loses=one.name) for one in going for user in one.all_users)
 
 
 def _at(device: Device, disruptions: Iterable[Disruption]) -> tuple[Disruption, ...]:

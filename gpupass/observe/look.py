@@ -6,7 +6,7 @@ from dataclasses import replace
 from gpupass.model.address import Address, is_pci
 from gpupass.model.amd import Amd, Gim
 from gpupass.model.domain import Domain
-from gpupass.model.host import Detail, Device, Host, Mdev
+from gpupass.model.host import Detail, Device, Host, Mdev, Nvidia
 from gpupass.model.nodes import Nodes
 from gpupass.model.record import Record
 from gpupass.model.user import User, UserKind
@@ -73,7 +73,7 @@ def observe(
         unseen += missed
         users.append(found)
     users.append(_boot_displays(system, devices))
-    details, missed = _details(system, wanted, mdevs, users, cuts)
+    details, missed = _details(system, replace(bare, domains=domains), wanted, mdevs, users, cuts)
     unseen += missed
     labels = read_names(system, wanted) if names and wanted else {}
     if any(not _sees_extended(system, address) for address in [*filter(is_pci, details)][:1]):
@@ -110,16 +110,19 @@ def _joined(name: str, sources: Iterable[Users]) -> tuple[User, ...]:
 
 
 def _details(
-    system: System, devices: tuple[Device, ...], mdevs: Mdevs, users: Iterable[Users], cuts: bool
+    system: System,
+    host: Host,
+    devices: tuple[Device, ...],
+    mdevs: Mdevs,
+    users: Iterable[Users],
+    cuts: bool,
 ) -> tuple[dict[Address, Detail], tuple[str, ...]]:
     if not devices:
         return {}, ()
     from gpupass.observe.drivers import host_drivers
-    from gpupass.observe.nvidia import read_nvidia
 
     drivers = host_drivers(system, devices)
-    driven = {device.address for device in devices if device.driver == "nvidia"}
-    nvidia, unseen = read_nvidia(system, driven if cuts else ()) if driven else ({}, ())
+    nvidia, unseen = _nvidia(system, host, devices, cuts)
     amd, gim = _amd(system, devices)
     details = {
         device.address: read_detail(
@@ -149,6 +152,17 @@ def _mediated(
         return detail
     alive = tuple(replace(mdev, users=_joined(mdev.uuid, users)) for mdev in mdevs.get(address, ()))
     return replace(detail, mdev_types=tuple(read_types(system, address)), mdevs=alive)
+
+
+def _nvidia(
+    system: System, host: Host, devices: tuple[Device, ...], cuts: bool
+) -> tuple[dict[Address, Nvidia], tuple[str, ...]]:
+    driven = {device.address for device in devices if device.driver == "nvidia"}
+    if not driven:
+        return {}, ()
+    from gpupass.observe.nvidia import read_nvidia, with_vfs
+
+    return read_nvidia(system, driven if cuts else (), with_vfs(host.devices), host.domains)
 
 
 def _amd(system: System, devices: tuple[Device, ...]) -> tuple[dict[Address, Amd | None], dict[Address, Gim]]:

@@ -19,7 +19,7 @@ from gpupass.observe.drivers import DRIVERS, MODPROBE, pci_aliases, read_blackli
 from gpupass.observe.mdev import DEFINITIONS, MDEVS, PARENTS
 from gpupass.observe.naming import read_names
 from gpupass.observe.nodes import MIG_MINORS, read_nodes
-from gpupass.observe.nvidia import read_answers, spell_answers
+from gpupass.observe.nvidia import read_answers, spell_answers, with_vfs
 from gpupass.observe.pci import DEVICES, read_devices
 from gpupass.observe.processes import read_holders, spell_holders
 from gpupass.observe.secrets import without_secrets
@@ -215,7 +215,7 @@ def _answers(store: Store, system: System) -> tuple[str, ...]:
     store.text(recorded.HOLDERS, spell_holders(found, blind) + "\n")
     unseen = blind
     if system.names("/proc/driver/nvidia/gpus"):
-        answers, missed = read_answers(system, [device.address for device in devices])
+        answers, missed = read_answers(system, [device.address for device in devices], with_vfs(devices))
         store.text(recorded.NVML, spell_answers(answers, missed) + "\n")
         unseen = (*unseen, *missed)
     for record in read_records(system.state):
