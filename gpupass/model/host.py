@@ -216,6 +216,7 @@ class Host:
     kernel: str = ""
     libvirt: tuple[int, int, int] | None = None  # its version, where a device asks for one
     sriov_manage: bool = False  # NVIDIA's script for VFs is installed
+    nvidia_ctk: bool | None = None  # its program for containers is; None: nobody asked, or a record is silent
     available_memory: int | None = None  # bytes (MemAvailable)
     records: tuple[Record, ...] = ()  # gpupass's own: claims, quarantine, origins
     nodes: Nodes | None = None  # device files, where somebody asked for them

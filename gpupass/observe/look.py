@@ -40,12 +40,14 @@ def observe(
     names: bool = True,
     cuts: bool = True,
     nodes: bool = False,
+    programs: bool = False,
 ) -> Host:
     """Look once.
 
     `detail` gets the host with the basics only and says which functions are worth all their facts;
     `connect` None leaves libvirt out; `essentials` are the host's own disks and networks, `cuts` what GPUs
-    are cut into by their drivers, `nodes` the device files that containers can be given.
+    are cut into by their drivers, `nodes` the device files that containers can be given, `programs` those
+    of others that a profile can ask for.
     """
     devices = (*read_devices(system), *read_parents(system))
     mdevs = read_mdevs(system)
@@ -87,6 +89,7 @@ def observe(
         boot_id=system.boot_id(),
         machine_id=system.machine_id(),
         sriov_manage=system.exists("/usr/lib/nvidia/sriov-manage"),
+        nvidia_ctk=_nvidia_ctk(system) if programs else None,
         libvirt=_libvirt_version(system, connect, devices),
         kernel=(system.read("/proc/sys/kernel/osrelease") or ""),
         available_memory=_available_memory(system),
@@ -216,6 +219,12 @@ def _nodes(system: System) -> Nodes:
     from gpupass.observe.nodes import read_nodes
 
     return read_nodes(system)
+
+
+def _nvidia_ctk(system: System) -> bool | None:
+    from gpupass.observe.programs import read_nvidia_ctk
+
+    return read_nvidia_ctk(system)
 
 
 def _libvirt_version(

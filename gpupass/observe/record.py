@@ -22,6 +22,7 @@ from gpupass.observe.nodes import MIG_MINORS, read_nodes
 from gpupass.observe.nvidia import read_answers, spell_answers, with_vfs
 from gpupass.observe.pci import DEVICES, read_devices
 from gpupass.observe.processes import read_holders, spell_holders
+from gpupass.observe.programs import read_nvidia_ctk, spell_programs
 from gpupass.observe.secrets import without_secrets
 from gpupass.system import System
 from gpupass.system.door import STATE
@@ -76,6 +77,7 @@ def record_host(system: System, directory: Path, connect: str) -> Stored:
     for path in sorted(read_nodes(system).present):
         store.text(path, "")  # that there is one is all
     store.file(MIG_MINORS)
+    store.text(recorded.PROGRAMS, spell_programs(read_nvidia_ctk(system)) + "\n")
     unseen = (*_answers(store, system), *_domains(store, system, connect))
     about = {"schema": SCHEMA, "gpupass": __version__, "recorded": system.now(), "unseen": list(unseen)}
     store.text(recorded.ABOUT, json.dumps(about, indent=1) + "\n")
