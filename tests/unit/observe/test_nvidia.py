@@ -10,8 +10,10 @@ import pytest
 from gpupass.errors import GpupassError
 from gpupass.methods.mig_plan import instances
 from gpupass.model.encode import encode
+from gpupass.model.host import Vgpu
 from gpupass.model.user import User, UserKind
 from gpupass.observe import observe
+from gpupass.observe.record import record_host
 from gpupass.system import System
 from gpupass.system.nvml import Asked, GpuAnswer, read_gpus
 from tests.host_tree import Function, HostTree
@@ -124,6 +126,21 @@ def test_a_guest_has_the_name_of_its_domain(tmp_path: Any) -> None:
     ((first, second),) = (one.users for one in instances(device))
     assert first == User(kind=UserKind.DOMAIN, name="web", detail="vGPU 7")
     assert second == guests[1]
+
+
+@pytest.mark.parametrize(("text", "number"), [("3", 3), ("4294967295", None), (None, None)])
+def test_the_gpu_instance_of_a_vgpu(tmp_path: Any, text: str | None, number: int | None) -> None:
+    tree = HostTree(tmp_path)
+    path = tree.function(
+        Function(address="0000:01:00.4", ids="10de:2330", class_code=0x030200, driver="nvidia")
+    )
+    tree.file(f"{path}/nvidia/current_vgpu_type", "694")
+    if text is not None:
+        tree.file(f"{path}/nvidia/gpu_instance_id", text)
+    record_host(System(str(tmp_path)), tmp_path / "copy", "qemu:///system")
+    for root in (tmp_path, tmp_path / "copy"):
+        (device,) = observe(System(str(root)), connect=None).devices
+        assert device.facts.vgpu == Vgpu(current=694, instance=number)
 
 
 def test_the_driver_tells_the_uuid_where_nvml_is_silent(tmp_path: Any) -> None:
