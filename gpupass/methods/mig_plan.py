@@ -88,7 +88,7 @@ def cut(host: Host, device: Device, rule: MigRule) -> Plan:
             *(_held(device, state, True) if mode else ()),
         ),
         devices=here,
-        disruptions=_at(device, recut.disruptions),
+        disruptions=(*_at(device, recut.disruptions), *_idle_vgpus(host, device, recut.destroyed)),
     )
 
 
@@ -122,7 +122,7 @@ def uncut(host: Host, device: Device, rule: Rule) -> Plan:
             *(_held(device, state, False) if mode else ()),
         ),
         devices=here,
-        disruptions=_at(device, _lost(going)),
+        disruptions=(*_at(device, _lost(going)), *_idle_vgpus(host, device, going)),
         foreign=(told,) if staying and isinstance(rule, HostRule) else (),
     )
 
@@ -260,7 +260,7 @@ def _held(device: Device, state: MigState, on: bool) -> Iterator[Finding]:
     """Whoever has the GPU open keeps its mode from changing: told before, and no reason to refuse."""
     holders = [user for user in device.users if user.kind is UserKind.PROCESS and user.name != _DAEMON]
     if holders and state.on != on:
-        names = _list(dict.fromkeys(f"{user.name} (pid {user.pid})" for user in holders))
+        names = _list(dict.fromkeys(user.words for user in holders))
         what = "can be reset" if state.resets else f"can switch MIG mode {'on' if on else 'off'}"
         yield Finding(
             message=f"{device.address} {what} only when it is let go by {names}; until then it is pending",
@@ -270,11 +270,19 @@ def _held(device: Device, state: MigState, on: bool) -> Iterator[Finding]:
 
 
 def _lost(going: Iterable[GpuInstance]) -> tuple[Disruption, ...]:
-    return tuple(
-        Disruption(victim=f"{user.name} (pid {user.pid})" if user.pid else user.name, loses=one.name)
-        for one in going
-        for user in one.all_users
-    )
+    return tuple(Disruption(victim=user.words, loses=one.name) for one in going for user in one.all_users)
+
+
+def _idle_vgpus(host: Host, card: Device, going: Iterable[GpuInstance]) -> Iterator[Disruption]:
+    """vGPUs on what goes whose guests do not run: whoever works is among the instance's users already."""
+    names = {one.id: one.name for one in going}
+    sriov = card.facts.sriov
+    for vf in host.devices_at(sriov.vfs if sriov is not None else ()):
+        vgpu = vf.detail.vgpu if vf.detail is not None else None
+        working = any(user.kind in (UserKind.DOMAIN, UserKind.PROCESS) for user in vf.users)
+        if vgpu is not None and vgpu.current and vgpu.instance in names and not working:
+            loses = f"{names[vgpu.instance]} of {card.address}, which its vGPU is on"
+            yield Disruption(victim=vf.address, loses=loses, at_work=False)
 
 
 def _at(device: Device, disruptions: Iterable[Disruption]) -> tuple[Disruption, ...]:
