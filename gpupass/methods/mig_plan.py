@@ -20,7 +20,7 @@ from gpupass.model.plan import (
 )
 from gpupass.model.profile import HostRule, MigRule, PassthroughRule, Rule
 from gpupass.model.slot import Slot, SlotKind
-from gpupass.model.user import UserKind
+from gpupass.model.user import User, UserKind
 
 _NVIDIA = 0x10DE
 _DAEMON = "nvidia-persiste"  # nvidia-persistenced, cut by the kernel; it lets go when it is told to
@@ -102,11 +102,12 @@ def uncut(host: Host, device: Device, rule: Rule) -> Plan:
         why_not = supports(host, device) if record is not None and device.driver == "nvidia" else None
         return Plan(title=title, findings=(_cannot(device, why_not),) if why_not else (), devices=here)
     all_of_it = rule.take_over and isinstance(rule, HostRule | PassthroughRule)
-    going = tuple(
+    mine = (
         one
         for one in state.gpu.instances
         if all_of_it or (record is not None and one.name in record.instances)
     )
+    going = sorted(mine, key=lambda one: not one.all_users)
     staying = tuple(one for one in state.gpu.instances if one not in going)
     off = state.pending and not staying and (all_of_it or (record is not None and record.mode))
     mode = _mode_steps(device, nvidia, state, False) if off else ()
@@ -181,11 +182,18 @@ def _mode_steps(device: Device, nvidia: Nvidia, state: MigState, on: bool) -> tu
 
 
 def _recut_steps(device: Device, nvidia: Nvidia, gpu: MigGpu, recut: Recut) -> Iterator[Step]:
-    for kept in recut.kept:
-        for part in kept.destroyed:
-            yield _part(device, nvidia, gpu, kept.instance, part.placement, False, "the layout has others")
-    for old in recut.destroyed:
-        yield from _destroy(device, nvidia, old, "not in the layout")
+    """What is in use goes first: where the driver refuses that, nothing else has lost its UUID for it."""
+    others = "the layout has others"
+    ends: list[tuple[tuple[User, ...], tuple[Step, ...]]] = [
+        (part.users, (_part(device, nvidia, gpu, kept.instance, part.placement, False, others),))
+        for kept in recut.kept
+        for part in kept.destroyed
+    ]
+    ends += [
+        (old.all_users, tuple(_destroy(device, nvidia, old, "not in the layout"))) for old in recut.destroyed
+    ]
+    for _, steps in sorted(ends, key=lambda end: not end[0]):
+        yield from steps
     for kept in recut.kept:
         yield from _more_parts(device, nvidia, gpu, kept)
     for new in recut.created:

@@ -106,19 +106,20 @@ def test_in_use_is_named_and_stays(machine):
     host = machine("A100-40 on")
     cut(host, "mig, layout: all-1g")
     gi = next(
-        line.split()[2] for line in host.double.lines() if line.startswith("gi") and line.split()[4] == "0"
+        line.split()[2] for line in host.double.lines() if line.startswith("gi") and line.split()[4] == "2"
     )
     host.double.starts(0, pid=4711, gi=int(gi), ci=0)
     before, wanted = host.snapshot(), host.profile(rules("mig, layout: [7g.40gb]"))
     refused = host.run("apply", wanted, "--yes")
     assert refused.status == 4 and host.snapshot() == before
-    assert "python (pid 4711) would lose 1g.5gb at slice 0 of 0000:07:00.0" in refused.text
-    assert "7g.40gb needs slices 0-7; slice 0 is used by 1g.5gb (python, pid 4711)" in refused.text
+    assert "python (pid 4711) would lose 1g.5gb at slice 2 of 0000:07:00.0" in refused.text
+    assert "7g.40gb needs slices 0-7; slice 2 is used by 1g.5gb (python, pid 4711)" in refused.text
     cut(host, "mig, layout: [3g.20gb, 1g.5gb, 1g.5gb, 1g.5gb, 1g.5gb]")
     assert "9@4:3@0" in host.gpus()[0][1], "it is cut around the process"
+    ids = host.ids()
     held = host.run("apply", wanted, "--yes", "--allow-disruption")
     assert held.status == 1 and "is in use; on this GPU work python (pid 4711)" in held.text
-    assert "9@4:3@0" in host.gpus()[0][1], "the driver does not let go: rolled back"
+    assert host.ids() == ids, "the driver does not let go, and was asked for that one first"
     host.double.ends(4711)
     assert host.run("apply", wanted, "--yes").status == 0
 
