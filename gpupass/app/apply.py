@@ -1,24 +1,21 @@
 """The apply of a profile: devices in parallel, each an operation of its own, verified by a fresh look."""
 
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import partial
-from threading import Event
 
 from gpupass.app.cdi import refresh
-from gpupass.app.change import Ending, Report, forbid, require_root, settle, told
-from gpupass.app.profile import Order, look, plan
+from gpupass.app.change import Ending, Report, require_root, settle
+from gpupass.app.consent import allowed, require_same
+from gpupass.app.profile import Order, look
+from gpupass.app.rounds import in_rounds, take_back
 from gpupass.engine import journal
 from gpupass.engine.journal import Operation
-from gpupass.engine.run import execute
 from gpupass.errors import GpupassError, Refused, Usage
 from gpupass.methods.sriov import vf_address
 from gpupass.model.address import Address
 from gpupass.model.apply import Apply, ApplyEnd
-from gpupass.model.encode import encode
 from gpupass.model.host import Device, Host
-from gpupass.model.plan import Disruption, Finding, HostPlan, Plan, Step
+from gpupass.model.plan import Disruption, Finding, HostPlan, Plan
 from gpupass.model.profile import Profile
 from gpupass.planner.cuts import changed_with
 from gpupass.planner.estimate import gpu_resets
@@ -33,7 +30,6 @@ from gpupass.system.locks import hold
 from gpupass.system.nvml_library import LIBRARY
 
 _MENDABLE = (Ending.FAILED, Ending.NEEDS_PERSON, Ending.PENDING)
-_ROUNDS = 3  # what the first one makes may be what the second one needs to know
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,50 +95,14 @@ def _apply(system: System, profile: Profile, order: Order, shown: HostPlan | Non
             return Applied(reports=(), plan=made)
         entry = _begin(system, profile, order, host, plans)
         try:
-            applied = _in_rounds(system, profile, order, Applied(reports=(), plan=made), pending, entry.id)
+            reports, made = in_rounds(system, profile, order, made, pending, entry.id)
         except KeyboardInterrupt:
+            take_back(system, entry.id, GpupassError("interrupted"))
             write_apply(system.state, replace(entry, end=ApplyEnd.INTERRUPTED))
             raise
-        write_apply(system.state, replace(entry, end=_end(applied.reports)))
-        _mark_taken_back(system, order, applied.reports)
-    return applied
-
-
-def _in_rounds(
-    system: System,
-    profile: Profile,
-    order: Order,
-    applied: Applied,
-    pending: tuple[Operation, ...],
-    apply_id: str,
-) -> Applied:
-    """Until a fresh look wants nothing more of what is said to be done."""
-    reports: dict[str, Report] = {}
-    made = applied.plan
-    left = todo = allowed(made, order)
-    unseen: tuple[Plan, ...] = ()
-    for _ in range(_ROUNDS):
-        reports |= {report.title: report for report in _run(system, todo, pending, order, apply_id)}
-        pending = ()
-        try:
-            made = plan(system, profile, order)
-        except GpupassError as error:
-            why = f"done, but cannot be verified: {error.message}"
-            return Applied(reports=tuple(_unless_done(r, why) for r in reports.values()), plan=made)
-        done = {title for title, report in reports.items() if report.ending is Ending.DONE}
-        unseen = tuple(one for one in made.plans if one.title in done and one.refusals)
-        left = tuple(one for one in made.to_do if one.title in done)
-        todo = tuple(one for one in left if _may_go_on(one, order))
-        if not todo and not unseen:
-            break
-    for one in (*left, *unseen):
-        why = (
-            f"done, but cannot be verified: {one.refusals[0].message}"
-            if one.refusals
-            else f"done, but a fresh look still wants {type(one.steps[0]).__name__}"
-        )
-        reports[one.title] = _unless_done(reports[one.title], why)
-    return Applied(reports=tuple(reports.values()), plan=made)
+        write_apply(system.state, replace(entry, end=_end(reports)))
+        _mark_taken_back(system, order, reports)
+    return Applied(reports=reports, plan=made)
 
 
 def apply_when_ready(system: System, profile: Profile, order: Order, seconds: float) -> Applied:
@@ -183,20 +143,6 @@ def _at_last(done: dict[str, Report], failure: GpupassError | None, order: Order
     )
 
 
-def require_same(shown: HostPlan, made: HostPlan) -> None:
-    """Refused, with the first difference, when the host would now be changed in another way."""
-    for old, new in zip(shown.plans, made.plans, strict=False):
-        if encode(old.steps) != encode(new.steps):
-            raise Refused(
-                f"cannot apply this plan: the host has changed since in what it touches ({old.title})",
-                "gpupass plan: make it anew",
-            )
-    if len(shown.plans) != len(made.plans):
-        raise Refused(
-            "cannot apply this plan: the profile now means other devices", "gpupass plan: make it anew"
-        )
-
-
 def _locked(profile: Profile, host: Host) -> tuple[Address, ...]:
     """Everything the profile could touch, VFs to come included."""
     found: dict[Address, None] = {}
@@ -210,30 +156,6 @@ def _locked(profile: Profile, host: Host) -> tuple[Address, ...]:
         for vf_there in host.devices_at(sriov.vfs if sriov is not None else ()):
             found |= dict.fromkeys(member.address for member in host.group_of(vf_there))
     return tuple(found)
-
-
-def allowed(made: HostPlan, order: Order) -> tuple[Plan, ...]:
-    """The plans to do; Refused when one may not be done, unless the others shall be done nevertheless."""
-    plans = made.to_do
-    if order.partly:
-        return tuple(one for one in plans if _may_go_on(one, order))
-    verb = "roll back" if order.takes_back else "apply this profile"
-    forbid(verb, made.refusals)
-    if made.victims and not order.allow_disruption:
-        reasons = tuple((f"{victim.victim} would lose {victim.loses}", "") for victim in made.victims)
-        names = ", ".join(dict.fromkeys(victim.victim for victim in made.victims))
-        hint = "--allow-disruption, when they may be disrupted"
-        raise Refused(f"cannot {verb}: it disrupts {names}", hint, reasons)
-    resets = [address for one in plans for address in gpu_resets(one)]
-    if resets and not order.allow_reset:
-        hint = "--allow-reset, when they may be reset; who uses them: gpupass list"
-        raise Refused(f"cannot {verb}: it resets {', '.join(resets)} for another MIG mode", hint)
-    return plans
-
-
-def _may_go_on(plan: Plan, order: Order) -> bool:
-    harmless = order.allow_disruption or not any(disruption.at_work for disruption in plan.disruptions)
-    return harmless and not plan.refusals and (order.allow_reset or not gpu_resets(plan))
 
 
 def _begin(system: System, profile: Profile, order: Order, host: Host, plans: tuple[Plan, ...]) -> Apply:
@@ -278,44 +200,6 @@ def _withdraw(
 def _principals(chosen: tuple[Device, ...]) -> Iterable[Device]:
     """GPUs before their companions: a group on VFIO is told by one rule."""
     return sorted(chosen, key=lambda device: (not device.is_gpu, device.address))
-
-
-def _run(
-    system: System, plans: tuple[Plan, ...], pending: tuple[Operation, ...], order: Order, apply_id: str
-) -> tuple[Report, ...]:
-    """Each plan in an operation of its own; steps of one in order, several at a time.
-
-    An interruption takes back what is at work, before its next step.
-    """
-    interrupted = Event()
-
-    def watching(plan: Plan, step: Step) -> None:
-        if interrupted.is_set():
-            raise GpupassError("interrupted")
-        order.on_step(plan.title, step)
-
-    def one(plan: Plan) -> Report:
-        report = Report(title=plan.title, ending=Ending.DONE, plan=plan)
-        replaced = tuple(operation for operation in pending if set(operation.devices) & set(plan.devices))
-        try:
-            deadline = system.monotonic() + order.timeout
-            on_step = partial(watching, plan)
-            return told(report, execute(plan, system, deadline, replaced, apply_id, on_step))
-        except GpupassError as error:
-            return replace(report, ending=Ending.FAILED, note=error.message)
-
-    if order.workers == 1 or len(plans) <= 1:
-        return tuple(one(plan) for plan in plans)
-    with ThreadPoolExecutor(max_workers=min(order.workers, len(plans))) as pool:
-        try:
-            return tuple(pool.map(one, plans))
-        except KeyboardInterrupt:
-            interrupted.set()
-            raise
-
-
-def _unless_done(report: Report, why: str) -> Report:
-    return replace(report, ending=Ending.NEEDS_PERSON, note=why) if report.ending is Ending.DONE else report
 
 
 def _end(reports: tuple[Report, ...]) -> ApplyEnd:

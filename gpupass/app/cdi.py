@@ -11,12 +11,19 @@ from gpupass.model.plan import Finding, Plan
 from gpupass.model.profile import CDI, NVIDIA_CTK
 from gpupass.observe import observe
 from gpupass.observe.nodes import read_nodes
-from gpupass.planner.cdi import PATH, cdi_plan, cdi_text, leaves_nvidia_out, unmade_capabilities
+from gpupass.planner.cdi import (
+    PATH,
+    cdi_plan,
+    cdi_text,
+    leaves_nvidia_out,
+    unmade_capabilities,
+    without_nvidia_ctk,
+)
 from gpupass.system import System
+from gpupass.system.executable import installed
 from gpupass.system.state import require_readable
 
 _SECONDS = 30.0
-_PROGRAMS = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin")
 _GENERATE = ("nvidia-ctk", "cdi", "generate", "--output=/etc/cdi/nvidia.yaml")
 
 
@@ -61,9 +68,8 @@ def refresh(system: System, containers: str | None, connect: str | None) -> tupl
 
 def _generate(system: System) -> tuple[Finding, ...]:
     """NVIDIA's own program writes NVIDIA's own file."""
-    if not _installed(system, "nvidia-ctk"):
-        hint = "apt install nvidia-container-toolkit; or containers: cdi"
-        return (Finding(message="nvidia-ctk is not installed", remedy=hint, fatal=False),)
+    if not installed(system, NVIDIA_CTK):
+        return (without_nvidia_ctk(fatal=False),)
     try:
         system.run(*_GENERATE, timeout=_SECONDS)
     except GpupassError as error:
@@ -74,16 +80,12 @@ def _generate(system: System) -> tuple[Finding, ...]:
 def _with_capabilities(system: System, host: Host) -> Host:
     """The driver makes an instance's access nodes when its own programs ask for them: so do we."""
     files = unmade_capabilities(host)
-    if not files or not _installed(system, "nvidia-modprobe"):
+    if not files or not installed(system, "nvidia-modprobe"):
         return host
     for file in files:
         with suppress(GpupassError):  # what is still missing is left out, and told
             system.run("nvidia-modprobe", "-f", file)
     return replace(host, nodes=read_nodes(system))
-
-
-def _installed(system: System, program: str) -> bool:
-    return any(system.exists(f"{directory}/{program}") for directory in _PROGRAMS)
 
 
 def _stale(error: GpupassError) -> Finding:

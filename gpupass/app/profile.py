@@ -54,7 +54,10 @@ def look(system: System, profile: Profile, order: Order) -> Host:
     """The devices that the profile could mean, all that hangs together with them, and its domains."""
     require_readable(system.state)  # without the records everything would look like somebody else's
     connect = None if order.devices_only else order.connect  # asking would start libvirt, which waits for us
-    host = observe(system, detail=lambda bare: _worth_a_look(profile, bare), connect=connect)
+    programs = not order.partly  # at boot a missing one is no reason to leave devices undone
+    host = observe(
+        system, detail=lambda bare: _worth_a_look(profile, bare), connect=connect, programs=programs
+    )
     if profile.attachments and not order.devices_only:
         require_libvirt(host)
     if system.recorded:

@@ -9,7 +9,7 @@ import click
 from gpupass import app
 from gpupass.app import Ending, Report
 from gpupass.app.profile_file import load_file
-from gpupass.cli.output import json_option
+from gpupass.cli.output import json_option, show_finding
 from gpupass.cli.report import show_reports
 from gpupass.errors import Usage
 from gpupass.model.plan import Plan
@@ -95,7 +95,7 @@ def _agreed(system: System, verb: Verb, line: str, dry_run: bool, yes: bool, as_
         if as_json or not sys.stdin.isatty():
             raise Usage(f"cannot {planned.title}: nobody is there to be asked", line)
         for finding in planned.warnings:
-            click.echo(f"warning: {finding.message}\n         {finding.remedy}", err=True)
+            show_finding("warning: ", finding.message, finding.remedy)
         click.confirm(f"{planned.title}?", abort=True, err=True)
     return show_reports(verb(False, planned.plan), as_json=as_json)
 

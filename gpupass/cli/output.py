@@ -38,6 +38,11 @@ def print_json(**content: object) -> None:
     click.echo(json.dumps({"schema": SCHEMA, **encode(content)}, indent=2))
 
 
+def show_finding(lead: str, message: str, remedy: str | None, err: bool = True) -> None:
+    """ "warning: …" and, below the message, what one can type."""
+    click.echo(f"{lead}{message}" + (f"\n{' ' * len(lead)}{remedy}" if remedy else ""), err=err)
+
+
 def show_error(error: GpupassError, as_json: bool) -> None:
     """One line "cannot …: why", the findings if there are several, and a hint to type."""
     if as_json:
@@ -52,7 +57,7 @@ def show_error(error: GpupassError, as_json: bool) -> None:
         return
     click.echo(error.message, err=True)
     for message, remedy in error.reasons:
-        click.echo(f"  - {message}" + (f"\n      {remedy}" if remedy else ""), err=True)
+        show_finding("  - ", message, remedy)
     if error.hint:
         click.echo(f"hint: {error.hint}", err=True)
     sys.stderr.flush()

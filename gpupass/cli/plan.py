@@ -9,13 +9,14 @@ from pathlib import Path
 import click
 
 from gpupass.app import profile as trip
-from gpupass.app.apply import Applied, allowed, apply_profile, apply_when_ready, require_same
+from gpupass.app.apply import Applied, apply_profile, apply_when_ready
 from gpupass.app.change import require_root
+from gpupass.app.consent import allowed, require_same
 from gpupass.app.profile import Order
 from gpupass.app.profile_file import load_file, load_text, read_file
 from gpupass.app.saved_plan import is_plan, plan_text, read_plan
 from gpupass.cli.inspect import system_at
-from gpupass.cli.output import connect_option, host_option, json_option, print_json
+from gpupass.cli.output import connect_option, host_option, json_option, print_json, show_finding
 from gpupass.cli.plan_view import NOTHING, plan_data, show_differences, show_host_plan
 from gpupass.cli.report import report_data, show_reports, status_of, step_text
 from gpupass.errors import Pending, Refused, Usage
@@ -243,9 +244,9 @@ def _show_applied(applied: Applied, as_json: bool, shown: HostPlan | None = None
             if shown is None or wait not in shown.waits:
                 click.echo(f"waits: {wait}")
         for warning in applied.warnings:
-            click.echo(f"warning: {warning.message}\n         {warning.remedy}", err=True)
+            show_finding("warning: ", warning.message, warning.remedy)
         for refusal in refusals:
-            click.echo(f"cannot: {refusal.message}\n        {refusal.remedy}", err=True)
+            show_finding("cannot: ", refusal.message, refusal.remedy)
     refused = Refused.exit_code if refusals else 0
     return status_of(applied.reports) or refused or (Pending.exit_code if waits else 0)
 

@@ -3,6 +3,7 @@
 import click
 
 from gpupass.app.profile import WORKERS
+from gpupass.cli.output import show_finding
 from gpupass.cli.report import show_plan, step_text
 from gpupass.model.codec import encode, encode_step
 from gpupass.model.plan import (
@@ -89,6 +90,4 @@ def _show_the_rest(plan: HostPlan, refusals: bool) -> None:
             if finding.fatal and not refusals:
                 continue
             kind = "cannot:" if finding.fatal else "warning:"
-            click.echo(
-                f"{kind:<12} {finding.message}" + (f"\n{'':<13}{finding.remedy}" if finding.remedy else "")
-            )
+            show_finding(f"{kind:<13}", finding.message, finding.remedy, err=False)

@@ -3,7 +3,7 @@
 import click
 
 from gpupass.app import Ending, Report
-from gpupass.cli.output import print_json
+from gpupass.cli.output import print_json, show_finding
 from gpupass.errors import GpupassError, NeedsPerson, Pending
 from gpupass.model.codec import encode, encode_step
 from gpupass.model.mig import instance_name
@@ -85,7 +85,7 @@ def report_data(report: Report) -> dict[str, object]:
 def _show(report: Report) -> None:
     click.echo(f"{report.ending.value}: {report.title}" + (f" ({report.note})" if report.note else ""))
     for finding in report.warnings:
-        click.echo(f"  warning: {finding.message}\n           {finding.remedy}", err=True)
+        show_finding("  warning: ", finding.message, finding.remedy)
     if report.ending is Ending.PLANNED:
         show_plan(report.plan)
 

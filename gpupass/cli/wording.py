@@ -53,6 +53,8 @@ def _user(user: User, detailed: bool = False) -> str:
             return f"domain {user.name}{detail}"
         case UserKind.DOMAIN_CONFIG:
             return f"domain {user.name}, persistent XML{detail}" if detailed else f"({user.name})"
+        case UserKind.VM:
+            return f"VM {user.name}{detail}"
         case UserKind.PROCESS:
             return f"process {user.name}{detail}" if detailed else f"{user.name}[{user.pid}]"
         case UserKind.DISK:

@@ -1,8 +1,8 @@
 """The write-ahead journal: one file per operation, one JSON line per event, fsynced before the deed.
 
 What only says that a deed is over need not be: a power cut loses it, but then the boot id has changed.
-Lines: begin (plan, devices, boot id) · intent N (value before) · done N · pending N · rolling-back ·
-undone N · end.
+Lines: begin (plan, devices, boot id) · intent N (value before) · done N · pending N · more (the rest of a
+plan that continues) · rolling-back · undone N · end.
 Only whole lines count; a torn tail is cut before the next line is written.
 """
 
@@ -43,6 +43,7 @@ class Operation:
     time: str
     user: str = ""  # who asked for it
     apply: str = ""  # the apply it belongs to
+    continues: bool = False  # what it made is no end: more steps follow
     lines: int = 1
     before: dict[int, Any] = field(default_factory=dict)  # intents
     done: frozenset[int] = frozenset()
@@ -71,6 +72,7 @@ def begin(system: System, plan: Plan, apply: str = "") -> Operation:
         time=system.now(),
         user=system.user(),
         apply=apply,
+        continues=plan.continues,
     )
     line = {
         "schema": SCHEMA,
@@ -81,6 +83,7 @@ def begin(system: System, plan: Plan, apply: str = "") -> Operation:
         "time": operation.time,
         "user": operation.user,
         "apply": apply,
+        "continues": plan.continues,
     }
     number = _next_line()
     _crash_at(f"{number}-")
@@ -137,6 +140,27 @@ def done(operation: Operation, number: int) -> Operation:
 
 def pending(operation: Operation, number: int, why: str) -> Operation:
     return replace(_append(operation, {"pending": number, "why": why}), pending=why)
+
+
+def more(operation: Operation, plan: Plan) -> Operation:
+    """What a fresh look planned on with; its steps are numbered on."""
+    line = {
+        "more": [encode_step(step) for step in plan.steps],
+        "devices": list(plan.devices),
+        "continues": plan.continues,
+    }
+    return _longer(_append(operation, line), plan.steps, plan.devices, plan.continues)
+
+
+def _longer(
+    operation: Operation, steps: tuple[Step, ...], devices: tuple[Address, ...], continues: bool
+) -> Operation:
+    return replace(
+        operation,
+        steps=(*operation.steps, *steps),
+        devices=tuple(dict.fromkeys((*operation.devices, *devices))),
+        continues=continues,
+    )
 
 
 def rolling_back(operation: Operation, why: str) -> Operation:
@@ -251,6 +275,7 @@ def _first(path: Path, line: dict[str, Any]) -> Operation:
         time=str(line["time"]),
         user=str(line.get("user", "")),
         apply=str(line.get("apply", "")),
+        continues=bool(line.get("continues", False)),
     )
 
 
@@ -262,6 +287,9 @@ def _apply(operation: Operation, line: dict[str, Any]) -> Operation:
             return replace(operation, done=operation.done | {number}, pending=None)
         case {"pending": int(), "why": str(why)}:
             return replace(operation, pending=why)
+        case {"more": list(steps), "devices": list(devices), "continues": bool(continues)}:
+            addresses: tuple[Address, ...] = decode(tuple[Address, ...], devices)
+            return _longer(operation, tuple(decode_step(step) for step in steps), addresses, continues)
         case {"rolling-back": str()}:
             return replace(operation, rolling_back=True, pending=None)
         case {"undone": int(number)}:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from gpupass import steps
@@ -52,18 +52,46 @@ def execute(
     return proceed(operation, system, deadline, on_step)
 
 
+def extend(
+    operation: Operation,
+    plan: Plan,
+    system: System,
+    deadline: float,
+    on_step: Callable[[Step], None] = lambda step: None,
+) -> Outcome:
+    """The next steps of an operation that continues. A failing one takes all of it back."""
+    try:
+        operation = journal.more(operation, plan)
+    except GpupassError as error:
+        return roll_back(operation, system, error)
+    return proceed(operation, system, deadline, on_step)
+
+
+def conclude(operation: Operation, system: System) -> Outcome:
+    """A fresh look wants nothing more of one that continues; what cannot be said so would be taken back."""
+    try:
+        operation = journal.end(operation, Result.DONE)
+    except GpupassError as error:
+        return roll_back(operation, system, error)
+    return Outcome(operation=operation, result=Result.DONE)
+
+
 def resume(operation: Operation, system: System, deadline: float) -> Outcome:
-    """After a crash or while pending: complete what has reached a guest, take back everything else."""
-    if not operation.rolling_back and not operation.undone and _must_go_on(operation, system):
-        return proceed(operation, system, deadline)
-    return roll_back(operation, system, None)
+    """After a crash or while pending: complete what has reached a guest, take back everything else.
+
+    Nobody plans on with an operation that continues: half of it is no state that anybody wanted.
+    """
+    if operation.rolling_back or operation.undone or not _must_go_on(operation, system):
+        return roll_back(operation, system, None)
+    return proceed(replace(operation, continues=False), system, deadline)
 
 
 def _must_go_on(operation: Operation, system: System) -> bool:
     """GpupassError when libvirt cannot be asked: then nobody may decide."""
     started = [step for number, step in enumerate(operation.steps) if number in operation.before]
     reached = [steps.committed(step, system) for step in started]
-    return len(operation.done) == len(operation.steps) or operation.pending is not None or any(reached)
+    complete = len(operation.done) == len(operation.steps) and not operation.continues
+    return complete or operation.pending is not None or any(reached)
 
 
 def proceed(
@@ -87,6 +115,8 @@ def proceed(
         return _give_up(operation, system, (error,), error)
     except GpupassError as error:
         return roll_back(operation, system, error)
+    if operation.continues:
+        return Outcome(operation=operation, result=Result.DONE)
     with suppress(GpupassError):  # likewise: the next gpupass finds every step done
         operation = journal.end(operation, Result.DONE)
     return Outcome(operation=operation, result=Result.DONE)

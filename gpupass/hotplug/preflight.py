@@ -13,12 +13,19 @@ _KIB = 1 << 10
 
 
 def attach_findings(
-    host: Host, device: Device, members: tuple[Device, ...], domain: Domain
+    host: Host,
+    device: Device,
+    members: tuple[Device, ...],
+    domain: Domain,
+    leaving: Domain | None = None,
 ) -> tuple[Finding, ...]:
-    """`device` is what the guest will see, `members` its whole IOMMU group's endpoints."""
+    """`device` is what the guest will see, `members` its whole IOMMU group's endpoints.
+
+    `leaving` is the domain that it is taken from just before.
+    """
     return (
         *_readiness(domain),
-        *_claims(members, domain),
+        *_claims(members, domain, leaving),
         *_cleanliness(host, members),
         *_ports(device, domain),
         *_memory_lock(domain),
@@ -27,9 +34,12 @@ def attach_findings(
     )
 
 
-def mdev_attach_findings(host: Host, mdev: Mdev, domain: Domain) -> tuple[Finding, ...]:
+def mdev_attach_findings(
+    host: Host, mdev: Mdev, domain: Domain, leaving: Domain | None = None
+) -> tuple[Finding, ...]:
     """The same for a mediated device, whose BARs nobody can tell beforehand."""
-    elsewhere = (user for user in mdev.users if user.kind is UserKind.DOMAIN and user.name != domain.name)
+    parties = _names(domain, leaving)
+    elsewhere = (user for user in mdev.users if user.kind is UserKind.DOMAIN and user.name not in parties)
     claims = (
         Finding(
             message=f"{mdev.uuid} is attached to {user.name}",
@@ -84,10 +94,15 @@ def _readiness(domain: Domain) -> Iterator[Finding]:
         )
 
 
-def _claims(members: tuple[Device, ...], domain: Domain) -> Iterator[Finding]:
+def _names(*domains: Domain | None) -> set[str]:
+    return {domain.name for domain in domains if domain is not None}
+
+
+def _claims(members: tuple[Device, ...], domain: Domain, leaving: Domain | None) -> Iterator[Finding]:
+    parties = _names(domain, leaving)
     for member in members:
         for user in member.users:
-            if user.kind is UserKind.DOMAIN and user.name != domain.name:
+            if user.kind is UserKind.DOMAIN and user.name not in parties:
                 yield Finding(
                     message=f"{member.address} is attached to {user.name}",
                     remedy=f"gpupass move {member.address} --to {domain.name}",

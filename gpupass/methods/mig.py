@@ -20,7 +20,7 @@ from gpupass.model.mig import (
     Placement,
 )
 from gpupass.model.plan import Disruption, Finding
-from gpupass.model.user import User, UserKind
+from gpupass.model.user import User
 
 Wanted = tuple[MigProfile, LayoutEntry]
 _NOTHING = (0, 0, 0, 0, 0)  # spared ones, users, GPU instances, compute instances, room
@@ -239,9 +239,7 @@ def _users(users: tuple[User, ...], inside: bool = False) -> str:
 
 def _named(user: User, inside: bool = False) -> str:
     """`inside`: stands in parentheses already."""
-    if user.kind is UserKind.PROCESS and user.pid is not None:
-        return f"{user.name}, pid {user.pid}" if inside else f"{user.name} (pid {user.pid})"
-    return f"domain {user.name}" if user.kind is UserKind.DOMAIN else user.name
+    return f"{user.name}, pid {user.pid}" if inside and user.pid is not None else user.words
 
 
 def _entry(entry: LayoutEntry) -> str:

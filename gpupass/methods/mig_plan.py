@@ -20,7 +20,7 @@ from gpupass.model.plan import (
 )
 from gpupass.model.profile import HostRule, MigRule, PassthroughRule, Rule, VgpuRule
 from gpupass.model.slot import Slot, SlotKind
-from gpupass.model.user import UserKind
+from gpupass.model.user import User, UserKind
 
 _NVIDIA = 0x10DE
 _DAEMON = "nvidia-persiste"  # nvidia-persistenced, cut by the kernel; it lets go when it is told to
@@ -88,7 +88,7 @@ def cut(host: Host, device: Device, rule: MigRule) -> Plan:
             *(_held(device, state, True) if mode else ()),
         ),
         devices=here,
-        disruptions=_at(device, recut.disruptions),
+        disruptions=(*_at(device, recut.disruptions), *_idle_vgpus(host, device, recut.destroyed)),
     )
 
 
@@ -102,11 +102,12 @@ def uncut(host: Host, device: Device, rule: Rule) -> Plan:
         why_not = supports(host, device) if record is not None and device.driver == "nvidia" else None
         return Plan(title=title, findings=(_cannot(device, why_not),) if why_not else (), devices=here)
     all_of_it = rule.take_over and isinstance(rule, HostRule | PassthroughRule | VgpuRule)
-    going = tuple(
+    mine = (
         one
         for one in state.gpu.instances
         if all_of_it or (record is not None and one.name in record.instances)
     )
+    going = sorted(mine, key=lambda one: not one.all_users)
     staying = tuple(one for one in state.gpu.instances if one not in going)
     off = state.pending and not staying and (all_of_it or (record is not None and record.mode))
     mode = _mode_steps(device, nvidia, state, False) if off else ()
@@ -122,7 +123,7 @@ def uncut(host: Host, device: Device, rule: Rule) -> Plan:
             *(_held(device, state, False) if mode else ()),
         ),
         devices=here,
-        disruptions=_at(device, _lost(going)),
+        disruptions=(*_at(device, _lost(going)), *_idle_vgpus(host, device, going)),
         foreign=(told,) if staying and isinstance(rule, HostRule) else (),
     )
 
@@ -181,11 +182,18 @@ def _mode_steps(device: Device, nvidia: Nvidia, state: MigState, on: bool) -> tu
 
 
 def _recut_steps(device: Device, nvidia: Nvidia, gpu: MigGpu, recut: Recut) -> Iterator[Step]:
-    for kept in recut.kept:
-        for part in kept.destroyed:
-            yield _part(device, nvidia, gpu, kept.instance, part.placement, False, "the layout has others")
-    for old in recut.destroyed:
-        yield from _destroy(device, nvidia, old, "not in the layout")
+    """What is in use goes first: where the driver refuses that, nothing else has lost its UUID for it."""
+    others = "the layout has others"
+    ends: list[tuple[tuple[User, ...], tuple[Step, ...]]] = [
+        (part.users, (_part(device, nvidia, gpu, kept.instance, part.placement, False, others),))
+        for kept in recut.kept
+        for part in kept.destroyed
+    ]
+    ends += [
+        (old.all_users, tuple(_destroy(device, nvidia, old, "not in the layout"))) for old in recut.destroyed
+    ]
+    for _, steps in sorted(ends, key=lambda end: not end[0]):
+        yield from steps
     for kept in recut.kept:
         yield from _more_parts(device, nvidia, gpu, kept)
     for new in recut.created:
@@ -260,7 +268,7 @@ def _held(device: Device, state: MigState, on: bool) -> Iterator[Finding]:
     """Whoever has the GPU open keeps its mode from changing: told before, and no reason to refuse."""
     holders = [user for user in device.users if user.kind is UserKind.PROCESS and user.name != _DAEMON]
     if holders and state.on != on:
-        names = _list(dict.fromkeys(f"{user.name} (pid {user.pid})" for user in holders))
+        names = _list(dict.fromkeys(user.words for user in holders))
         what = "can be reset" if state.resets else f"can switch MIG mode {'on' if on else 'off'}"
         yield Finding(
             message=f"{device.address} {what} only when it is let go by {names}; until then it is pending",
@@ -270,11 +278,19 @@ def _held(device: Device, state: MigState, on: bool) -> Iterator[Finding]:
 
 
 def _lost(going: Iterable[GpuInstance]) -> tuple[Disruption, ...]:
-    return tuple(
-        Disruption(victim=f"{user.name} (pid {user.pid})" if user.pid else user.name, loses=one.name)
-        for one in going
-        for user in one.all_users
-    )
+    return tuple(Disruption(victim=user.words, loses=one.name) for one in going for user in one.all_users)
+
+
+def _idle_vgpus(host: Host, card: Device, going: Iterable[GpuInstance]) -> Iterator[Disruption]:
+    """vGPUs on what goes whose guests do not run: whoever works is among the instance's users already."""
+    names = {one.id: one.name for one in going}
+    sriov = card.facts.sriov
+    for vf in host.devices_at(sriov.vfs if sriov is not None else ()):
+        vgpu = vf.detail.vgpu if vf.detail is not None else None
+        working = any(user.kind in (UserKind.DOMAIN, UserKind.PROCESS) for user in vf.users)
+        if vgpu is not None and vgpu.current and vgpu.instance in names and not working:
+            loses = f"{names[vgpu.instance]} of {card.address}, which its vGPU is on"
+            yield Disruption(victim=vf.address, loses=loses, at_work=False)
 
 
 def _at(device: Device, disruptions: Iterable[Disruption]) -> tuple[Disruption, ...]:

@@ -169,7 +169,7 @@ def staying(host: Host, card: Device, rule: VgpuRule) -> tuple[Made, ...]:
 
 def instance_of(one: Made) -> int | None:
     """The id of the GPU instance that it is on, where that is told."""
-    return one.vf.facts.vgpu.gpu_instance if one.vf.facts.vgpu is not None else None
+    return one.vf.facts.vgpu.instance if one.vf.facts.vgpu is not None else None
 
 
 def anew(host: Host, vf: Device) -> tuple[Step, ...]:

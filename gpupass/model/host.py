@@ -87,7 +87,7 @@ class Vgpu:
     current: int = 0  # id of its type; 0: it has none and cannot be opened
     creatable: tuple[VgpuType, ...] = ()
     params: str = ""
-    gpu_instance: int | None = None  # id of the GPU instance that it is on
+    instance: int | None = None  # id of the GPU instance that its vGPU is on
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,6 +218,7 @@ class Host:
     kernel: str = ""
     libvirt: tuple[int, int, int] | None = None  # its version, where a device asks for one
     sriov_manage: bool = False  # NVIDIA's script for VFs is installed
+    nvidia_ctk: bool | None = None  # its program for containers is; None: nobody asked, or a record is silent
     available_memory: int | None = None  # bytes (MemAvailable)
     records: tuple[Record, ...] = ()  # gpupass's own: claims, quarantine, origins
     nodes: Nodes | None = None  # device files, where somebody asked for them

@@ -74,7 +74,7 @@ class GpuInstance:
     profile: str
     placement: Placement
     compute: tuple[ComputeInstance, ...] = ()
-    users: tuple[User, ...] = ()  # of the instance as such; processes are with its compute instances
+    users: tuple[User, ...] = ()  # of the instance as such: guests; processes are with its compute instances
 
     @property
     def name(self) -> str:

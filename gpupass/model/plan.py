@@ -375,6 +375,7 @@ class Plan:
     disruptions: tuple[Disruption, ...] = ()  # what it takes from whom, where the order did not name them
     waits: tuple[str, ...] = ()  # what is wanted and cannot be yet: "vm1 is not running: …"
     foreign: tuple[str, ...] = ()  # what others made and this plan leaves alone
+    continues: bool = False  # its steps make what only a fresh look can plan on with
 
     @property
     def refusals(self) -> tuple[Finding, ...]:

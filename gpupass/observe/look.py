@@ -6,7 +6,7 @@ from dataclasses import replace
 from gpupass.model.address import Address, is_pci
 from gpupass.model.amd import Amd, Gim
 from gpupass.model.domain import Domain
-from gpupass.model.host import Detail, Device, Host, Mdev
+from gpupass.model.host import Detail, Device, Host, Mdev, Nvidia
 from gpupass.model.nodes import Nodes
 from gpupass.model.record import Record
 from gpupass.model.user import User, UserKind
@@ -40,12 +40,14 @@ def observe(
     names: bool = True,
     cuts: bool = True,
     nodes: bool = False,
+    programs: bool = False,
 ) -> Host:
     """Look once.
 
     `detail` gets the host with the basics only and says which functions are worth all their facts;
     `connect` None leaves libvirt out; `essentials` are the host's own disks and networks, `cuts` what GPUs
-    are cut into by their drivers, `nodes` the device files that containers can be given.
+    are cut into by their drivers, `nodes` the device files that containers can be given, `programs` those
+    of others that a profile can ask for.
     """
     devices = (*read_devices(system), *read_parents(system))
     mdevs = read_mdevs(system)
@@ -73,7 +75,7 @@ def observe(
         unseen += missed
         users.append(found)
     users.append(_boot_displays(system, devices))
-    details, missed = _details(system, wanted, mdevs, users, cuts)
+    details, missed = _details(system, replace(bare, domains=domains), wanted, mdevs, users, cuts)
     unseen += missed
     labels = read_names(system, wanted) if names and wanted else {}
     if any(not _sees_extended(system, address) for address in [*filter(is_pci, details)][:1]):
@@ -87,6 +89,7 @@ def observe(
         boot_id=system.boot_id(),
         machine_id=system.machine_id(),
         sriov_manage=system.exists("/usr/lib/nvidia/sriov-manage"),
+        nvidia_ctk=_nvidia_ctk(system) if programs else None,
         libvirt=_libvirt_version(system, connect, devices),
         kernel=(system.read("/proc/sys/kernel/osrelease") or ""),
         available_memory=_available_memory(system),
@@ -110,16 +113,19 @@ def _joined(name: str, sources: Iterable[Users]) -> tuple[User, ...]:
 
 
 def _details(
-    system: System, devices: tuple[Device, ...], mdevs: Mdevs, users: Iterable[Users], cuts: bool
+    system: System,
+    host: Host,
+    devices: tuple[Device, ...],
+    mdevs: Mdevs,
+    users: Iterable[Users],
+    cuts: bool,
 ) -> tuple[dict[Address, Detail], tuple[str, ...]]:
     if not devices:
         return {}, ()
     from gpupass.observe.drivers import host_drivers
-    from gpupass.observe.nvidia import read_nvidia
 
     drivers = host_drivers(system, devices)
-    driven = {device.address for device in devices if device.driver == "nvidia"}
-    nvidia, unseen = read_nvidia(system, driven if cuts else ()) if driven else ({}, ())
+    nvidia, unseen = _nvidia(system, host, devices, cuts)
     amd, gim = _amd(system, devices)
     details = {
         device.address: read_detail(
@@ -149,6 +155,17 @@ def _mediated(
         return detail
     alive = tuple(replace(mdev, users=_joined(mdev.uuid, users)) for mdev in mdevs.get(address, ()))
     return replace(detail, mdev_types=tuple(read_types(system, address)), mdevs=alive)
+
+
+def _nvidia(
+    system: System, host: Host, devices: tuple[Device, ...], cuts: bool
+) -> tuple[dict[Address, Nvidia], tuple[str, ...]]:
+    driven = {device.address for device in devices if device.driver == "nvidia"}
+    if not driven:
+        return {}, ()
+    from gpupass.observe.nvidia import read_nvidia, with_vfs
+
+    return read_nvidia(system, driven if cuts else (), with_vfs(host.devices), host.domains)
 
 
 def _amd(system: System, devices: tuple[Device, ...]) -> tuple[dict[Address, Amd | None], dict[Address, Gim]]:
@@ -202,6 +219,12 @@ def _nodes(system: System) -> Nodes:
     from gpupass.observe.nodes import read_nodes
 
     return read_nodes(system)
+
+
+def _nvidia_ctk(system: System) -> bool | None:
+    from gpupass.observe.programs import read_nvidia_ctk
+
+    return read_nvidia_ctk(system)
 
 
 def _libvirt_version(

@@ -1,49 +1,61 @@
 """NVIDIA GPUs as the nvidia driver's /proc files and NVML tell them."""
 
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from gpupass.errors import GpupassError
 from gpupass.model.address import Address, parse_address
 from gpupass.model.codec import decode, encode
-from gpupass.model.host import Nvidia
-from gpupass.model.mig import MigState
+from gpupass.model.domain import Domain
+from gpupass.model.host import Device, Nvidia
+from gpupass.model.mig import MigGpu, MigState
+from gpupass.model.user import User, UserKind
 from gpupass.observe import recorded
 from gpupass.system import System
 from gpupass.system.holders import process_name
-from gpupass.system.nvml import GpuAnswer, read_gpus
+from gpupass.system.nvml import Asked, GpuAnswer, read_gpus
 
 _GPUS = "/proc/driver/nvidia/gpus"
 
 
 def read_nvidia(
-    system: System, cut: Collection[Address] = ()
+    system: System,
+    cut: Collection[Address] = (),
+    with_vfs: Collection[Address] = (),
+    domains: Iterable[Domain] = (),
 ) -> tuple[dict[Address, Nvidia], tuple[str, ...]]:
     """GPUs the nvidia driver runs, and what could not be seen. NVML is asked only when there is one.
 
-    How MIG cuts them is read of those in `cut` only.
+    How MIG cuts them is read of those in `cut` only; guests that use the parts, where there are VFs for
+    vGPUs: MIG-backed ones are on VFs always (NVIDIA vGPU documentation, "SR-IOV vGPU").
     """
     information = _information(system)
     if not information:
         return {}, ()
-    answers, unseen = read_answers(system, cut)
+    answers, unseen = read_answers(system, cut, with_vfs)
     silent = unseen[0] if unseen else "NVML does not answer for it"
     by_address = {parse_address(answer.bus_id): answer for answer in answers}
+    names = {domain.uuid.lower(): domain.name for domain in domains}
     found = {}
     for address, fields in information.items():
         answer = by_address.get(address)
         minor = fields.get("Device Minor", "")
         if answer is not None:
-            found[address] = _from_nvml(answer)
+            found[address] = _from_nvml(answer, names)
         elif "GPU UUID" in fields and "?" not in fields["GPU UUID"]:
             number = int(minor) if minor.isdecimal() else None
             found[address] = Nvidia(uuid=fields["GPU UUID"], minor=number, cut_unseen=silent)
     return found, unseen
 
 
+def with_vfs(devices: Iterable[Device]) -> frozenset[Address]:
+    return frozenset(device.physfn for device in devices if device.physfn is not None)
+
+
 def read_answers(
-    system: System, cut: Collection[Address] = ()
+    system: System, cut: Collection[Address] = (), with_vfs: Collection[Address] = ()
 ) -> tuple[tuple[GpuAnswer, ...], tuple[str, ...]]:
     if system.recorded:
         return recorded.load(
@@ -53,7 +65,7 @@ def read_answers(
             {"gpus": [], "unseen": []},
         )
     try:
-        answers = read_gpus(cut, lambda pid: process_name(system, pid))
+        answers = read_gpus(Asked(cut=cut, with_vfs=with_vfs, name_of=lambda pid: process_name(system, pid)))
     except GpupassError as error:
         return (), (f"NVML: {error.message} ({error.hint})",)
     return answers, tuple(_unseen(answers))
@@ -82,7 +94,7 @@ def minors(system: System) -> dict[int, Address]:
     }
 
 
-def _from_nvml(answer: GpuAnswer) -> Nvidia:
+def _from_nvml(answer: GpuAnswer, domains: Mapping[str, str]) -> Nvidia:
     return Nvidia(
         uuid=answer.uuid,
         serial=answer.serial,
@@ -92,20 +104,33 @@ def _from_nvml(answer: GpuAnswer) -> Nvidia:
         persistence=answer.persistence,
         minor=answer.minor,
         vgpu_card=answer.vgpu_card,
-        cut=_cut(answer),
+        cut=_cut(answer, domains),
         cut_unseen=answer.mig_unseen if answer.mig is None else "",
     )
 
 
-def _cut(answer: GpuAnswer) -> MigState | None:
+def _cut(answer: GpuAnswer, domains: Mapping[str, str]) -> MigState | None:
     if answer.mig is None:
         return None
     return MigState(
         on=answer.mig,
         pending=answer.mig if answer.mig_pending is None else answer.mig_pending,
         resets=answer.mig_resets,
-        gpu=answer.mig_gpu,
+        gpu=_with_domains(answer.mig_gpu, domains) if answer.mig_gpu is not None else None,
         unseen=answer.mig_unseen,
+    )
+
+
+def _with_domains(gpu: MigGpu, domains: Mapping[str, str]) -> MigGpu:
+    """Guests by the names that libvirt has for their UUIDs."""
+
+    def named(user: User) -> User:
+        name = domains.get(user.name.lower()) if user.kind is UserKind.VM else None
+        return user if name is None else replace(user, kind=UserKind.DOMAIN, name=name)
+
+    return replace(
+        gpu,
+        instances=tuple(replace(one, users=tuple(map(named, one.users))) for one in gpu.instances),
     )
 
 

@@ -19,9 +19,10 @@ from gpupass.observe.drivers import DRIVERS, MODPROBE, pci_aliases, read_blackli
 from gpupass.observe.mdev import DEFINITIONS, MDEVS, PARENTS
 from gpupass.observe.naming import read_names
 from gpupass.observe.nodes import MIG_MINORS, read_nodes
-from gpupass.observe.nvidia import read_answers, spell_answers
+from gpupass.observe.nvidia import read_answers, spell_answers, with_vfs
 from gpupass.observe.pci import DEVICES, read_devices
 from gpupass.observe.processes import read_holders, spell_holders
+from gpupass.observe.programs import read_nvidia_ctk, spell_programs
 from gpupass.observe.secrets import without_secrets
 from gpupass.system import System
 from gpupass.system.door import STATE
@@ -76,6 +77,7 @@ def record_host(system: System, directory: Path, connect: str) -> Stored:
     for path in sorted(read_nodes(system).present):
         store.text(path, "")  # that there is one is all
     store.file(MIG_MINORS)
+    store.text(recorded.PROGRAMS, spell_programs(read_nvidia_ctk(system)) + "\n")
     unseen = (*_answers(store, system), *_domains(store, system, connect))
     about = {"schema": SCHEMA, "gpupass": __version__, "recorded": system.now(), "unseen": list(unseen)}
     store.text(recorded.ABOUT, json.dumps(about, indent=1) + "\n")
@@ -93,7 +95,7 @@ def _functions(store: Store, system: System) -> None:
                 store.link(f"{path}/{name}")
             elif re.fullmatch(r"resource\d_resize", name):
                 store.file(f"{path}/{name}", limit=4096)
-        for name in ("current_vgpu_type", "creatable_vgpu_types", "vgpu_params"):
+        for name in ("current_vgpu_type", "creatable_vgpu_types", "vgpu_params", "gpu_instance_id"):
             store.file(f"{path}/nvidia/{name}", limit=1 << 16)
         for name in system.names(f"{path}/vfio-dev"):
             store.directory(f"{system.resolve(path)}/vfio-dev/{name}")
@@ -215,7 +217,7 @@ def _answers(store: Store, system: System) -> tuple[str, ...]:
     store.text(recorded.HOLDERS, spell_holders(found, blind) + "\n")
     unseen = blind
     if system.names("/proc/driver/nvidia/gpus"):
-        answers, missed = read_answers(system, [device.address for device in devices])
+        answers, missed = read_answers(system, [device.address for device in devices], with_vfs(devices))
         store.text(recorded.NVML, spell_answers(answers, missed) + "\n")
         unseen = (*unseen, *missed)
     for record in read_records(system.state):

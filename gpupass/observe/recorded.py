@@ -12,6 +12,7 @@ ABOUT = f"{DIRECTORY}/about.json"
 HOLDERS = f"{DIRECTORY}/holders.json"
 NAMES = f"{DIRECTORY}/names.json"
 NVML = f"{DIRECTORY}/nvml.json"
+PROGRAMS = f"{DIRECTORY}/programs.json"
 DOMAINS = f"{DIRECTORY}/domains.json"
 DOMAIN_XML = f"{DIRECTORY}/domains"
 

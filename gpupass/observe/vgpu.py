@@ -4,7 +4,7 @@ from gpupass.methods.vgpu_types import parse_types
 from gpupass.model.host import Vgpu
 from gpupass.system import System
 
-_NONE = 0xFFFFFFFF  # a vGPU that is on no GPU instance
+_NO_INSTANCE = 0xFFFFFFFF
 
 
 def read_vgpu(system: System, path: str) -> Vgpu | None:
@@ -12,10 +12,15 @@ def read_vgpu(system: System, path: str) -> Vgpu | None:
     current = system.read(f"{path}/nvidia/current_vgpu_type")
     if current is None:
         return None
-    instance = system.read(f"{path}/nvidia/gpu_instance_id") or ""
     return Vgpu(
         current=int(current) if current.isdecimal() else 0,
         creatable=parse_types(system.read(f"{path}/nvidia/creatable_vgpu_types") or ""),
         params=system.read(f"{path}/nvidia/vgpu_params") or "",
-        gpu_instance=int(instance) if instance.isdecimal() and int(instance) != _NONE else None,
+        instance=_instance(system.read(f"{path}/nvidia/gpu_instance_id")),
     )
+
+
+def _instance(text: str | None) -> int | None:
+    """Not to be read without a vGPU; all ones for one that is not MIG-backed."""
+    number = int(text) if text is not None and text.isdecimal() else _NO_INSTANCE
+    return number if number != _NO_INSTANCE else None

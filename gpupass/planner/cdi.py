@@ -15,6 +15,7 @@ from gpupass.model.host import Device, Host
 from gpupass.model.mig import ComputeInstance, GpuInstance
 from gpupass.model.nodes import Nodes
 from gpupass.model.plan import Finding, Plan, WriteFile
+from gpupass.model.profile import NVIDIA_CTK
 from gpupass.model.record import RecordKind
 from gpupass.model.slot import Slot, SlotKind
 from gpupass.model.user import UserKind
@@ -62,6 +63,18 @@ def cdi_plan(host: Host, before: HostFile | None, nvidia: bool = True) -> Plan:
     )
     steps = () if before == wanted else (step,)
     return Plan(title=f"write {PATH}", steps=steps, findings=(*findings, *blind))
+
+
+def refresh_plan(containers: str | None, host: Host) -> Plan | None:
+    """What forbids an apply whose profile says so to refresh what containers are told afterwards."""
+    if containers != NVIDIA_CTK or host.nvidia_ctk is not False:
+        return None
+    return Plan(title=f"containers: {containers}", findings=(without_nvidia_ctk(),))
+
+
+def without_nvidia_ctk(fatal: bool = True) -> Finding:
+    hint = "apt install nvidia-container-toolkit; or containers: cdi"
+    return Finding(message="nvidia-ctk is not installed", remedy=hint, fatal=fatal)
 
 
 def cdi_text(host: Host, nvidia: bool = True) -> str:

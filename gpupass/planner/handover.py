@@ -1,7 +1,6 @@
 """Where binding, cleaning and hot-plug meet: attach, detach, move, unbind; pure."""
 
 from gpupass.hotplug.cleaning import cleaning
-from gpupass.hotplug.hostdev_xml import alias_of
 from gpupass.hotplug.preflight import attach_findings, detach_findings
 from gpupass.methods import vgpu
 from gpupass.methods.passthrough import (
@@ -14,16 +13,9 @@ from gpupass.methods.passthrough import (
 )
 from gpupass.model.domain import Domain
 from gpupass.model.host import Device, Host
-from gpupass.model.plan import (
-    AttachDevice,
-    AwaitRelease,
-    DetachDevice,
-    Finding,
-    Plan,
-    Step,
-    WriteRecord,
-)
-from gpupass.model.record import Record, RecordKind
+from gpupass.model.plan import AwaitRelease, Plan, Step
+from gpupass.model.record import RecordKind
+from gpupass.planner.handing import claim, elsewhere, end_of_claim, give, take
 
 
 def _claimed(host: Host, members: tuple[Device, ...]) -> bool:
@@ -75,12 +67,7 @@ def detach_plan(host: Host, domain: Domain, device: Device, connect: str) -> Pla
     devices = tuple(member.address for member in host.group_of(device))
     owner = holder_of(host, device)
     if owner is not None and owner.uuid != domain.uuid:
-        elsewhere = Finding(
-            message=f"{device.address} is not with {domain.name}, but with {owner.name}",
-            remedy=f"gpupass detach {owner.name} {device.address}",
-            fatal=False,
-        )
-        return Plan(title=title, findings=(elsewhere,), devices=devices)
+        return Plan(title=title, findings=(elsewhere(device.address, domain, owner),), devices=devices)
     steps = _take_back(host, domain, device, members, connect)
     untouchable = quarantine_findings(host, members) if steps and owner is None else ()
     return Plan(
@@ -94,18 +81,17 @@ def move_plan(host: Host, target: Domain, device: Device, connect: str) -> Plan:
     if owner is None or owner.uuid == target.uuid:
         return attach_plan(host, target, device, connect)
     members = endpoints(host, device)
-    findings = [
-        finding
-        for finding in attach_findings(host, device, members, target)
-        if f"is attached to {owner.name}" not in finding.message
-    ]
     return Plan(
         title=f"move {device.address} from {owner.name} to {target.name}",
         steps=(
             *_take_back(host, owner, device, members, connect),
             *_hand_over(host, target, device, members, connect),
         ),
-        findings=(*detach_findings(members, owner), *findings, *cleaning(host, members)[1]),
+        findings=(
+            *detach_findings(members, owner),
+            *attach_findings(host, device, members, target, leaving=owner),
+            *cleaning(host, members)[1],
+        ),
         devices=tuple(member.address for member in host.group_of(device)),
     )
 
@@ -137,37 +123,12 @@ def _hand_over(
     host: Host, domain: Domain, device: Device, members: tuple[Device, ...], connect: str
 ) -> tuple[Step, ...]:
     """Claims first; the function the guest sees last, when libvirt owns all of its group."""
-    claims = tuple(
-        WriteRecord(
-            kind=RecordKind.CLAIM,
-            address=member.address,
-            record=Record(
-                kind=RecordKind.CLAIM,
-                address=member.address,
-                domain=domain.name,
-                uuid=domain.uuid,
-                alias=alias_of(member.address),
-                boot_id=host.boot_id,
-            ),
-            why="until it is back and verified clean",
-        )
-        for member in members
-    )
-    companions = tuple(member for member in members if member.address != device.address)
+    companions = (member for member in members if member.address != device.address)
+    hidden = "same group, not shown to the guest"
     return (
-        *claims,
-        *(
-            AttachDevice(
-                address=member.address,
-                domain=domain.name,
-                uuid=domain.uuid,
-                alias=alias_of(member.address),
-                exposed=member.address == device.address,
-                connect=connect,
-                why="asked for" if member.address == device.address else "same group, not shown to the guest",
-            )
-            for member in (*companions, device)
-        ),
+        *(claim(host, domain, member.address) for member in members),
+        *(give(domain, member.address, connect, exposed=False, why=hidden) for member in companions),
+        give(domain, device.address, connect),
     )
 
 
@@ -179,19 +140,12 @@ def _take_back(
         ((h.address, h) for h in domain.live if h.address is not None and h.address in mine),
         key=lambda pair: (pair[1].unassigned, pair[0]),
     )
-    detaches = tuple(
-        DetachDevice(
-            address=address,
-            domain=domain.name,
-            uuid=domain.uuid,
-            alias=hostdev.alias or alias_of(address),
-            exposed=not hostdev.unassigned,
-            connect=connect,
-            why="asked for" if address == device.address else "same IOMMU group",
-        )
+    same_group = "same IOMMU group"
+    taken = tuple(
+        take(domain, address, hostdev, connect, "asked for" if address == device.address else same_group)
         for address, hostdev in held
     )
-    return (*detaches, *_clean(host, members, device)) if detaches or _claimed(host, members) else ()
+    return (*taken, *_clean(host, members, device)) if taken or _claimed(host, members) else ()
 
 
 def _clean(
@@ -201,11 +155,7 @@ def _clean(
     addresses = tuple(member.address for member in members)
     on_vfio = {member.address for member in members if member.on_vfio or will_be_bound}
     resets = (reset for reset in cleaning(host, members)[0] if on_vfio.issuperset(reset.addresses))
-    claims = tuple(
-        WriteRecord(kind=RecordKind.CLAIM, address=address, record=None, why="clean again")
-        for address in addresses
-        if host.record(RecordKind.CLAIM, address) is not None
-    )
+    claims = (end for address in addresses for end in end_of_claim(host, address))
     waits = (
         (AwaitRelease(addresses=addresses, group=device.group, why="until the VFIO files are closed"),)
         if device.group is not None

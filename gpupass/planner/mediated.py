@@ -4,15 +4,15 @@ What one guest left in it must not reach the next, and nothing but its end is su
 guests a mediated device is removed and made anew under the same UUID, where gpupass made it.
 """
 
-from gpupass.hotplug.hostdev_xml import alias_of
 from gpupass.hotplug.preflight import mdev_attach_findings, mdev_detach_findings
 from gpupass.methods.mdev import anew
 from gpupass.methods.passthrough import quarantine_findings
 from gpupass.model.domain import Domain
 from gpupass.model.host import Device, Host, Mdev
-from gpupass.model.plan import AttachDevice, AwaitRelease, DetachDevice, Finding, Plan, Step, WriteRecord
+from gpupass.model.plan import AwaitRelease, Finding, Plan, Step
 from gpupass.model.record import Record, RecordKind
 from gpupass.model.user import UserKind
+from gpupass.planner.handing import claim, elsewhere, end_of_claim, give, take
 
 
 def mdev_of(parent: Device, uuid: str) -> Mdev:
@@ -46,12 +46,7 @@ def detach_mdev(host: Host, domain: Domain, parent: Device, mdev: Mdev, connect:
     title = f"detach {mdev.uuid} from {domain.name}"
     owner = mdev_holder(host, mdev.uuid)
     if owner is not None and owner.uuid != domain.uuid:
-        elsewhere = Finding(
-            message=f"{mdev.uuid} is not with {domain.name}, but with {owner.name}",
-            remedy=f"gpupass detach {owner.name} {mdev.uuid}",
-            fatal=False,
-        )
-        return Plan(title=title, findings=(elsewhere,), devices=(parent.address,))
+        return Plan(title=title, findings=(elsewhere(mdev.uuid, domain, owner),), devices=(parent.address,))
     return Plan(
         title=title,
         steps=_take_back(host, domain, parent, mdev, connect),
@@ -64,18 +59,16 @@ def move_mdev(host: Host, target: Domain, parent: Device, mdev: Mdev, connect: s
     owner = mdev_holder(host, mdev.uuid)
     if owner is None or owner.uuid == target.uuid:
         return attach_mdev(host, target, parent, mdev, connect)
-    findings = (
-        finding
-        for finding in _ready(host, target, parent, mdev)
-        if f"is attached to {owner.name}" not in finding.message
-    )
     return Plan(
         title=f"move {mdev.uuid} from {owner.name} to {target.name}",
         steps=(
             *_take_back(host, owner, parent, mdev, connect),
             *_hand_over(host, target, parent, mdev, connect),
         ),
-        findings=(*mdev_detach_findings(mdev.uuid, owner), *findings),
+        findings=(
+            *mdev_detach_findings(mdev.uuid, owner),
+            *_ready(host, target, parent, mdev, leaving=owner),
+        ),
         devices=(parent.address,),
     )
 
@@ -90,8 +83,10 @@ def clean_mdev(host: Host, parent: Device, mdev: Mdev) -> Plan:
     )
 
 
-def _ready(host: Host, domain: Domain, parent: Device, mdev: Mdev) -> tuple[Finding, ...]:
-    return (*mdev_attach_findings(host, mdev, domain), *quarantine_findings(host, (parent,)))
+def _ready(
+    host: Host, domain: Domain, parent: Device, mdev: Mdev, leaving: Domain | None = None
+) -> tuple[Finding, ...]:
+    return (*mdev_attach_findings(host, mdev, domain, leaving), *quarantine_findings(host, (parent,)))
 
 
 def _held(mdev: Mdev) -> tuple[Finding, ...]:
@@ -113,68 +108,25 @@ def _claim(host: Host, parent: Device, mdev: Mdev) -> Record | None:
 
 
 def _hand_over(host: Host, domain: Domain, parent: Device, mdev: Mdev, connect: str) -> tuple[Step, ...]:
-    alias = alias_of(parent.address, mdev.uuid)
-    claim = Record(
-        kind=RecordKind.CLAIM,
-        address=parent.address,
-        mdev=mdev.uuid,
-        domain=domain.name,
-        uuid=domain.uuid,
-        alias=alias,
-        boot_id=host.boot_id,
-    )
     return (
-        WriteRecord(
-            kind=RecordKind.CLAIM,
-            address=parent.address,
-            mdev=mdev.uuid,
-            record=claim,
-            why="until it is back and clean",
-        ),
-        AttachDevice(
-            address=parent.address,
-            mdev=mdev.uuid,
-            domain=domain.name,
-            uuid=domain.uuid,
-            alias=alias,
-            exposed=True,
-            connect=connect,
-            why="asked for",
-        ),
+        claim(host, domain, parent.address, mdev.uuid),
+        give(domain, parent.address, connect, mdev.uuid),
     )
 
 
 def _take_back(host: Host, domain: Domain, parent: Device, mdev: Mdev, connect: str) -> tuple[Step, ...]:
-    detaches = tuple(
-        DetachDevice(
-            address=parent.address,
-            mdev=mdev.uuid,
-            domain=domain.name,
-            uuid=domain.uuid,
-            alias=hostdev.alias or alias_of(parent.address, mdev.uuid),
-            exposed=True,
-            connect=connect,
-            why="asked for",
-        )
-        for hostdev in domain.live
-        if hostdev.mdev == mdev.uuid
+    taken = tuple(
+        take(domain, parent.address, hostdev, connect) for hostdev in domain.live if hostdev.mdev == mdev.uuid
     )
-    dirty = detaches or _claim(host, parent, mdev) is not None
-    return (*detaches, *_clean(host, parent, mdev)) if dirty else ()
+    dirty = taken or _claim(host, parent, mdev) is not None
+    return (*taken, *_clean(host, parent, mdev)) if dirty else ()
 
 
 def _clean(host: Host, parent: Device, mdev: Mdev) -> tuple[Step, ...]:
-    wait = (
-        (
-            AwaitRelease(
-                addresses=(parent.address,), group=mdev.group, why=f"until {mdev.uuid}'s VFIO file is closed"
-            ),
-        )
+    closed = f"until {mdev.uuid}'s VFIO file is closed"
+    waits = (
+        (AwaitRelease(addresses=(parent.address,), group=mdev.group, why=closed),)
         if mdev.group is not None
         else ()
     )
-    forget = WriteRecord(
-        kind=RecordKind.CLAIM, address=parent.address, mdev=mdev.uuid, record=None, why="clean again"
-    )
-    claimed = (forget,) if _claim(host, parent, mdev) is not None else ()
-    return (*wait, *anew(host, parent, mdev), *claimed)
+    return (*waits, *anew(host, parent, mdev), *end_of_claim(host, parent.address, mdev.uuid))

@@ -20,7 +20,7 @@ class SlotState(StrEnum):
 
     FREE = "free"
     ATTACHED = "attached"
-    IN_USE = "in use"  # by a process of the host, its disks, networks or console
+    IN_USE = "in use"  # by a guest, by a process of the host, its disks, networks or console
     CUT = "cut"  # it has been cut into the slots below it
     CLAIMED = "not clean"  # its last guest has gone without gpupass: `gpupass recover`
     QUARANTINED = "quarantined"

@@ -14,6 +14,7 @@ from gpupass.model.profile import HostRule, PartitionRule, PassthroughRule, Prof
 from gpupass.model.record import RecordKind
 from gpupass.model.slot import Slot
 from gpupass.planner import lending
+from gpupass.planner.cdi import refresh_plan
 from gpupass.planner.cuts import changed_with, cut_plan, uncut_plans
 from gpupass.planner.detours import without_detours
 from gpupass.planner.handover import clean_plan, unbind_plan
@@ -42,7 +43,8 @@ def plan_profile(profile: Profile, host: Host, connect: str, devices_only: bool 
         )
         plans.append(draft.plan())
         domains = draft.host.domains
-    return HostPlan(plans=tuple(plans))
+    refresh = refresh_plan(profile.containers, host)
+    return HostPlan(plans=(*plans, *([refresh] if refresh is not None else [])))
 
 
 def _together(chosen: tuple[Chosen, ...], host: Host) -> Iterator[tuple[Chosen, ...]]:
@@ -97,6 +99,7 @@ class _Draft:
             disruptions=tuple(dict.fromkeys(self.disruptions)),
             waits=tuple(self.waits),
             foreign=tuple(self.foreign),
+            continues=bool(self.steps and self.unmade),
         )
 
     def _try(self, phase: Callable[[Chosen], None], one: Chosen) -> None:

@@ -131,7 +131,7 @@ def _holders(system: System, address: Address) -> tuple[str, ...]:
         users = mig_change.users(system, address)
     except GpupassError:
         users = ()
-    return tuple(names | {f"{user.name} ({user.detail})": None for user in users})
+    return tuple(names | {user.words: None for user in users})
 
 
 def _word(on: bool) -> str:

@@ -1,4 +1,4 @@
-"""The program that systemd shall run as root: its absolute path, and whether only root can change it."""
+"""Programs: those of others that are installed, and the one that systemd shall run as root."""
 
 import os
 import re
@@ -8,8 +8,14 @@ from pathlib import Path
 
 import gpupass
 from gpupass.errors import Refused
+from gpupass.system.door import System
 
+_PROGRAMS = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin")
 _HINT = "sudo python3 -m venv /opt/gpupass && sudo /opt/gpupass/bin/pip install gpupass"
+
+
+def installed(system: System, program: str) -> bool:
+    return any(system.exists(f"{directory}/{program}") for directory in _PROGRAMS)
 
 
 def own_executable() -> str:

@@ -16,9 +16,12 @@ from gpupass.system.nvml_library import (
     NOT_FOUND,
     NOT_SUPPORTED,
     code,
+    text,
 )
 
 MOST = 32  # instances of one profile, and compute instances of one GPU instance; boards have 7 and 8
+_NO_INSTANCE = 0xFFFFFFFF  # INVALID_GPU_INSTANCE_ID
+_UNTOLD = (NOT_SUPPORTED, FUNCTION_NOT_FOUND)
 _FIRST_WITHOUT_RESET = 9  # NVML_DEVICE_ARCH_HOPPER
 ProcessName = Callable[[int], str]
 _Users = dict[tuple[int | None, int | None], tuple[User, ...]]  # by GPU instance and compute instance id
@@ -28,15 +31,18 @@ class Incomplete(Exception):
     """What the driver told in one way, it did not tell in another."""
 
 
-def read_mig_gpu(nvml: Any, device: Any, uuid: str, on: bool, name_of: ProcessName) -> MigGpu:
+def read_mig_gpu(
+    nvml: Any, device: Any, uuid: str, on: bool, name_of: ProcessName, *, guests: bool
+) -> MigGpu:
     """Profiles whatever the mode, instances when it is on. NVMLError as the driver gives it; needs root.
 
-    Incomplete when there are instances that none of the profiles has.
+    `guests`: it can have vGPUs, whose guests are users like processes. Incomplete when there are instances
+    that none of the profiles has.
     """
     profiles = read_profiles(nvml, device, uuid)
     if not on:
         return MigGpu(profiles=profiles)
-    users = _users(nvml, device, name_of)
+    users = _users(nvml, device, name_of, guests)
     instances = [
         _instance(nvml, uuid, profile, handle, users)
         for profile in profiles
@@ -105,10 +111,9 @@ def _profiles(nvml: Any, device: Any) -> Iterator[MigProfile]:
         )
         places = _placements(nvml, device, info.id) if info is not None else ()
         if info is not None and places:
-            name = info.name.decode() if isinstance(info.name, bytes) else str(info.name)
             yield MigProfile(
                 id=int(info.id),
-                name=name.removeprefix("MIG "),
+                name=text(info.name).removeprefix("MIG "),
                 slices=int(info.sliceCount),
                 memory=int(info.memorySizeMB),
                 most=int(info.instanceCount),
@@ -177,13 +182,15 @@ def _compute(nvml: Any, instance: int, handle: Any, users: _Users) -> ComputeIns
 
 
 def read_users(nvml: Any, device: Any, name_of: ProcessName) -> tuple[User, ...]:
-    """Every process that works on the GPU or a part of it."""
-    found = (user for users in _users(nvml, device, name_of).values() for user in users)
+    """Every process and guest that works on the GPU or a part of it."""
+    found = (user for users in _users(nvml, device, name_of, True).values() for user in users)
     return tuple(dict.fromkeys(found))
 
 
-def _users(nvml: Any, device: Any, name_of: ProcessName) -> _Users:
+def _users(nvml: Any, device: Any, name_of: ProcessName, guests: bool) -> _Users:
     found: _Users = {}
+    for instance, guest in _guests(nvml, device) if guests else ():
+        found[instance, None] = (*found.get((instance, None), ()), guest)
     for kind in ("Compute", "Graphics", "MPSCompute"):
         for process in _processes(nvml, device, kind):
             where = (process.gpuInstanceId, process.computeInstanceId)
@@ -192,6 +199,33 @@ def _users(nvml: Any, device: Any, name_of: ProcessName) -> _Users:
             if user not in found.get(where, ()):
                 found[where] = (*found.get(where, ()), user)
     return found
+
+
+def _guests(nvml: Any, device: Any) -> Iterator[tuple[int | None, User]]:
+    """Guests with a vGPU, by GPU instance: None where the vGPU is on no instance.
+
+    nvml.h: a vGPU is active while its guest runs, and NOT_FOUND from then on.
+    """
+    for vgpu in _active_vgpus(nvml, device):
+        try:
+            instance = int(nvml.nvmlVgpuInstanceGetGpuInstanceId(vgpu))
+            vm, uuid = nvml.nvmlVgpuInstanceGetVmID(vgpu)[0], nvml.nvmlVgpuInstanceGetUUID(vgpu)
+        except nvml.NVMLError as error:
+            if code(error) not in (NOT_FOUND, *_UNTOLD):
+                raise
+            continue
+        guest = User(kind=UserKind.VM, name=text(vm), detail=f"vGPU {text(uuid)}")
+        yield (None if instance == _NO_INSTANCE else instance), guest
+
+
+def _active_vgpus(nvml: Any, device: Any) -> Any:
+    """None where the driver or the GPU has no vGPUs."""
+    try:
+        return nvml.nvmlDeviceGetActiveVgpus(device)
+    except nvml.NVMLError as error:
+        if code(error) not in _UNTOLD:
+            raise
+        return ()
 
 
 def _processes(nvml: Any, device: Any, kind: str) -> Any:

@@ -54,7 +54,7 @@ def set_mode(address: Address, on: bool) -> str:
 
 
 def users(system: System, address: Address) -> tuple[User, ...]:
-    """Processes that work on the GPU or a part of it."""
+    """Processes and guests that work on the GPU or a part of it."""
     with gpu_at(address, f"ask who uses {address}") as (nvml, device):
         return read_users(nvml, device, lambda pid: process_name(system, pid))
 
@@ -176,7 +176,7 @@ def _used(system: System, nvml: Any, device: Any, what: str, address: Address) -
         if code(error) != IN_USE:
             raise
         found = read_users(nvml, device, lambda pid: process_name(system, pid))
-        names = ", ".join(f"{user.name} ({user.detail})" for user in found)
+        names = ", ".join(user.words for user in found)
         raise GpupassError(
             f"cannot {what}: it is in use" + (f"; on this GPU work {names}" if names else ""),
             f"gpupass show {address}",

@@ -7,7 +7,7 @@ from typing import Any
 from gpupass.model.address import Address, parse_address
 from gpupass.model.host import VgpuCard
 from gpupass.model.mig import MigGpu
-from gpupass.system.nvml_library import LIBRARY, NOT_SUPPORTED, code, told, why
+from gpupass.system.nvml_library import LIBRARY, NOT_SUPPORTED, code, text, told, why
 from gpupass.system.vgpu_card import read_card
 
 
@@ -30,52 +30,56 @@ class GpuAnswer:
     vgpu_card: VgpuCard | None = None
 
 
-def read_gpus(
-    cut: Collection[Address] = (), name_of: Callable[[int], str] = lambda pid: "?"
-) -> tuple[GpuAnswer, ...]:
-    """Every GPU; GpupassError when NVML is not there or does not answer.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What is asked for beyond the basics."""
 
-    Of those in `cut` it is read, too, how MIG cuts them; `name_of` tells the name of a process.
-    """
+    cut: Collection[Address] = ()  # GPUs: how MIG cuts them, and who uses the parts
+    with_vfs: Collection[Address] = ()  # those of them that can have vGPUs, so guests among the users
+    name_of: Callable[[int], str] = lambda pid: "?"  # of a process
+
+
+def read_gpus(asked: Asked) -> tuple[GpuAnswer, ...]:
+    """Every GPU; GpupassError when NVML is not there or does not answer."""
     with LIBRARY.calls() as nvml, told("ask the NVIDIA driver", nvml):
-        return tuple(_read_all(nvml, cut, name_of))
+        return tuple(_read_all(nvml, asked))
 
 
-def _read_all(nvml: Any, cut: Collection[Address], name_of: Callable[[int], str]) -> list[GpuAnswer]:
+def _read_all(nvml: Any, asked: Asked) -> list[GpuAnswer]:
     answers = []
     for index in range(nvml.nvmlDeviceGetCount()):
         try:
             handle = nvml.nvmlDeviceGetHandleByIndex(index)
-            answers.append(_read(nvml, handle, cut, name_of))
+            answers.append(_read(nvml, handle, asked))
         except nvml.NVMLError:  # one GPU that is lost, or not for this user, must not hide the others
             continue
     return answers
 
 
-def _read(nvml: Any, handle: Any, cut: Collection[Address], name_of: Callable[[int], str]) -> GpuAnswer:
+def _read(nvml: Any, handle: Any, asked: Asked) -> GpuAnswer:
     def ask(question: Callable[[Any], Any]) -> Any:
         try:
             return question(handle)
         except nvml.NVMLError:
             return None
 
-    bus_id, uuid = _text(nvml.nvmlDeviceGetPciInfo(handle).busId), _text(nvml.nvmlDeviceGetUUID(handle))
-    memory = ask(nvml.nvmlDeviceGetMemoryInfo)
+    bus_id, uuid = text(nvml.nvmlDeviceGetPciInfo(handle).busId), text(nvml.nvmlDeviceGetUUID(handle))
+    address, memory = parse_address(bus_id), ask(nvml.nvmlDeviceGetMemoryInfo)
     persistence = ask(nvml.nvmlDeviceGetPersistenceMode)
     return GpuAnswer(
         bus_id=bus_id,
         uuid=uuid,
-        serial=_text(ask(nvml.nvmlDeviceGetSerial)) or None,
+        serial=text(ask(nvml.nvmlDeviceGetSerial)) or None,
         minor=ask(nvml.nvmlDeviceGetMinorNumber),
         memory_total=memory.total >> 20 if memory is not None else None,
         memory_used=memory.used >> 20 if memory is not None else None,
         persistence=bool(persistence) if persistence is not None else None,
-        vgpu_card=read_card(nvml, handle) if parse_address(bus_id) in cut else None,
-        **_mig(nvml, handle, uuid, parse_address(bus_id) in cut, name_of),
+        vgpu_card=read_card(nvml, handle) if address in asked.cut else None,
+        **_mig(nvml, handle, uuid, address, asked),
     )
 
 
-def _mig(nvml: Any, handle: Any, uuid: str, parts: bool, name_of: Callable[[int], str]) -> dict[str, Any]:
+def _mig(nvml: Any, handle: Any, uuid: str, address: Address | None, asked: Asked) -> dict[str, Any]:
     """Nothing of a GPU that has no MIG; of any other why something could not be seen."""
     from gpupass.system.mig import Incomplete, needs_reset, read_mig_gpu
 
@@ -83,9 +87,11 @@ def _mig(nvml: Any, handle: Any, uuid: str, parts: bool, name_of: Callable[[int]
     try:
         now, pending = nvml.nvmlDeviceGetMigMode(handle)
         found |= {"mig": bool(now), "mig_pending": bool(pending)}
-        if parts:
+        if address in asked.cut:
             found["mig_resets"] = needs_reset(nvml, handle)
-            found["mig_gpu"] = read_mig_gpu(nvml, handle, uuid, bool(now), name_of)
+            found["mig_gpu"] = read_mig_gpu(
+                nvml, handle, uuid, bool(now), asked.name_of, guests=address in asked.with_vfs
+            )
     except nvml.NVMLError as error:
         if found or code(error) != NOT_SUPPORTED:
             found["mig_unseen"] = why(error)
@@ -93,9 +99,3 @@ def _mig(nvml: Any, handle: Any, uuid: str, parts: bool, name_of: Callable[[int]
         LIBRARY.forget(uuid)
         found["mig_unseen"] = str(error)
     return found
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, bytes):
-        return value.decode(errors="replace")
-    return str(value or "")

@@ -142,5 +142,10 @@ def why(error: Any) -> str:
     return _WHY.get(code(error)) or f"NVML says: {error}"
 
 
+def text(value: Any) -> str:
+    """pynvml answers bytes or str, as its version is; "" for None."""
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value or "")
+
+
 def code(error: Any) -> int:
     return int(getattr(error, "value", -1))

@@ -36,22 +36,8 @@ TRIPS = {
     "GPU instances in the place of slices": (SLICED, BACKED),
     "slices in the place of GPU instances": (BACKED, SLICED),
 }
-ROUNDS = {  # each of their rounds is an operation of its own, so that a crash in a later one keeps the earlier ones
-    "from nothing",
-    "GPU instances from nothing",
-    "other GPU instances",
-    "GPU instances in the place of slices",
-    "slices in the place of GPU instances",
-}
-
-
 MEDIATED = ("types", "lent", "taken back from a guest", "given up", "slices in the place of GPU instances")
 CASES = [*((name, "vendor") for name in TRIPS), *((name, "mdev") for name in MEDIATED)]
-
-
-def expected_to_fail(name):
-    rounds = pytest.mark.xfail(reason="rounds of one apply are not one operation yet", strict=True)
-    return [rounds] if name in ROUNDS else []
 
 
 def made(new_state, framework, before):
@@ -62,9 +48,7 @@ def made(new_state, framework, before):
     return machine
 
 
-@pytest.mark.parametrize(
-    ("name", "framework"), [pytest.param(*case, marks=expected_to_fail(case[0])) for case in CASES]
-)
+@pytest.mark.parametrize(("name", "framework"), CASES)
 def test_as_before_or_as_asked_for(name, framework, nvml, new_state, killed_at_every_line):
     before, wanted = TRIPS[name]
     machine = made(new_state, framework, before)

@@ -63,6 +63,10 @@ def test_the_whole_trip(slices):
     file = write(slices, "lent.yaml", LENT)
     assert types(slices) == ([], [])
     assert slices.gpupass("check", file, code=3)["matches"] is False
+    card_only = CUT.replace("-4C", "-4X").partition("  - {name: screens")[0]
+    (wrong,) = slices.gpupass("apply", write(slices, "a.yaml", card_only), "--yes", code=1)["results"]
+    assert "offers no vGPU type A100-4X, did you mean" in wrong["note"]
+    assert types(slices) == ([], []), "the VFs, which only showed it, are gone again"
     slices.gpupass("apply", file, "--yes")
     assert slices.gpupass("check", file)["matches"] is True
     assert types(slices) == (["468"] * 3 + ["0"] * 5, ["mbochs-small"] * 2)

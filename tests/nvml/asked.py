@@ -201,6 +201,27 @@ def processes(index):
     ]
 
 
+def active(index):
+    """[vGPU, GPU instance, VM, type of its id, UUID] of each."""
+    return [
+        [
+            vgpu,
+            nvml.nvmlVgpuInstanceGetGpuInstanceId(vgpu),
+            *(_str(part) for part in nvml.nvmlVgpuInstanceGetVmID(vgpu)),
+            nvml.nvmlVgpuInstanceGetUUID(vgpu),
+        ]
+        for vgpu in nvml.nvmlDeviceGetActiveVgpus(_gpu(index))
+    ]
+
+
+def vgpu_instance(vgpu):
+    return nvml.nvmlVgpuInstanceGetGpuInstanceId(vgpu)
+
+
+def _str(value):
+    return value.decode() if isinstance(value, bytes) else value
+
+
 def _gpu(index):
     return nvml.nvmlDeviceGetHandleByIndex(index)
 

@@ -294,6 +294,9 @@ static int is_busy(const struct state *s, unsigned gpu)
     for (const struct process *process = s->process; process < s->process + s->processes; process++)
         if (process->gpu == gpu)
             return 1;
+    for (const struct guest *guest = s->guest; guest < s->guest + s->guests; guest++)
+        if (guest->gpu == gpu)
+            return 1;
     return 0;
 }
 

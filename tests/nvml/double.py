@@ -83,6 +83,15 @@ class Double:
         with self._edited() as lines:
             lines[:] = [line for line in lines if line.split()[0] != "process" or line.split()[4] != str(pid)]
 
+    def boots(self, gpu: int, vm: str, gi: int = -1, vgpu: int = 1) -> None:
+        """A guest, of that UUID, begins to use a vGPU: of one instance, or of the whole GPU."""
+        with self._edited() as lines:
+            lines.append(f"guest {gpu} {gi} {vgpu} {vm} {vgpu:08x}-0000-4000-9000-000000000000")
+
+    def shuts_down(self, vm: str) -> None:
+        with self._edited() as lines:
+            lines[:] = [line for line in lines if line.split()[0] != "guest" or line.split()[4] != vm]
+
     def resets_gpu(self, gpu: int) -> None:
         """What a GPU reset does: the pending mode becomes the mode, instances are gone."""
         with self._edited() as lines:

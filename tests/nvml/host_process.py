@@ -26,15 +26,35 @@ def gpus_of(state: Path) -> list[list[str]]:
     return lines_of(state, "gpu")
 
 
-def functions(gpus: list[list[str]]) -> tuple[Function, ...]:
-    """The disk, and the GPUs of the double's state, each below a port of its own."""
+def functions(state: Path) -> tuple[Function, ...]:
+    """The disk, and the GPUs of the double's state, each below a port of its own; a VF where a guest runs, or HOST_VFS says so."""
     (card,) = (one for one in FUNCTIONS if one.address == NVIDIA)
     kept = [one for one in FUNCTIONS if one.address in (DISK, "0000:00:04.0")]
-    cards = (
-        replace(card, address=address, parent=None, group=100 + int(number))
-        for _, number, _, address, *_ in gpus
+    shared = {words[1] for words in lines_of(state, "guest")} | set(os.environ.get("HOST_VFS", "").split(","))
+    cards = [
+        replace(
+            card,
+            address=address,
+            parent=None,
+            group=100 + int(number),
+            sriov=(16, 1) if number in shared else None,
+            vf_layout=(4, 1, "2330") if number in shared else None,
+        )
+        for _, number, _, address, *_ in gpus_of(state)
+    ]
+    vfs = (
+        replace(
+            one,
+            address=one.address.replace("00.0", "00.4"),
+            group=200 + one.group,
+            physfn=one.address,
+            sriov=None,
+            vf_layout=None,
+        )
+        for one in cards
+        if one.sriov is not None
     )
-    return (*kept, *cards)
+    return (*kept, *cards, *vfs)
 
 
 class HostProcess(Machine):
@@ -46,7 +66,7 @@ class HostProcess(Machine):
     def __init__(self) -> None:
         state = Path(os.environ["FAKE_NVML_STATE"])
         gpus = gpus_of(state)
-        super().__init__(Path(os.environ["HOST_STATE"]), functions(gpus))
+        super().__init__(Path(os.environ["HOST_STATE"]), functions(state))
         self.files.remove(f"/proc/driver/nvidia/gpus/{NVIDIA}")
         for _, number, _, address, *_ in gpus:
             text = f"GPU UUID: \t GPU-unknown\nDevice Minor: \t {number}\n"
@@ -108,7 +128,7 @@ def serve() -> None:
 
     for line in sys.stdin:
         state, arguments, environment, output = json.loads(line)
-        _tree(functions(gpus_of(Path(environment["FAKE_NVML_STATE"]))))  # kept for the next child
+        _tree(functions(Path(environment["FAKE_NVML_STATE"])))  # kept for the next child
         child = os.fork()
         if child == 0:
             os.environ.update(environment)

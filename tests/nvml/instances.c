@@ -143,6 +143,9 @@ static int in_use(const struct state *s, struct meant of)
         if (process->gpu == of.gpu && process->gi == (int)of.gi &&
             (of.kind == GPU_INSTANCE || process->ci == (int)of.ci))
             return 1;
+    for (const struct guest *guest = s->guest; guest < s->guest + s->guests; guest++)
+        if (of.kind == GPU_INSTANCE && guest->gpu == of.gpu && guest->gi == (int)of.gi)
+            return 1;
     for (const struct ci *ci = s->ci; of.kind == GPU_INSTANCE && ci < s->ci + s->cis; ci++)
         if (ci->gpu == of.gpu && ci->gi == of.gi)
             return 1;

@@ -47,6 +47,7 @@ static int read_line(struct state *state, const char *line)
     struct gi gi;
     struct ci ci;
     struct process p;
+    struct guest g;
     if (*line == '\n' || *line == '#')
         return 0;
     if (sscanf(line, "gpu %u %31s %15s %u %u %u", &a, key, address, &b, &c, &d) == 6)
@@ -58,6 +59,8 @@ static int read_line(struct state *state, const char *line)
         return state->cis < MANY ? (state->ci[state->cis++] = ci, 0) : -1;
     if (sscanf(line, "process %u %d %d %u %u", &p.gpu, &p.gi, &p.ci, &p.pid, &p.memory) == 5)
         return state->processes < MANY ? (state->process[state->processes++] = p, 0) : -1;
+    if (sscanf(line, "guest %u %d %u %39s %39s", &g.gpu, &g.gi, &g.vgpu, g.vm, g.uuid) == 5)
+        return state->guests < MANY ? (state->guest[state->guests++] = g, 0) : -1;
     if (sscanf(line, "vgpu %u %u %u", &a, &b, &c) == 3)
         return a < state->gpus ? (state->gpu[a].mixed = b, state->gpu[a].policy = c, 0) : -1;
     return sscanf(line, "serial %u", &state->serial) == 1 ? 0 : -1;
@@ -122,6 +125,8 @@ void save_state(const struct state *s)
                 ci->serial);
     for (const struct process *p = s->process; p < s->process + s->processes; p++)
         fprintf(file, "process %u %d %d %u %u\n", p->gpu, p->gi, p->ci, p->pid, p->memory);
+    for (const struct guest *g = s->guest; g < s->guest + s->guests; g++)
+        fprintf(file, "guest %u %d %u %s %s\n", g->gpu, g->gi, g->vgpu, g->vm, g->uuid);
     fprintf(file, "serial %u\n", s->serial);
     if (fclose(file) || rename(temporary, path))
         abort();

@@ -4,6 +4,7 @@
    gi       GPU ID PROFILE START SIZE
    ci       GPU GI ID PROFILE START SIZE SERIAL
    process  GPU GI CI PID MIB            (GI and CI -1: on the whole GPU)
+   guest    GPU GI VGPU VM UUID          (a vGPU while its guest runs; GI -1: on the whole GPU)
    vgpu     GPU MIXED SCHEDULER          (heterogeneous mode; NVML_VGPU_SCHEDULER_POLICY_*)
    serial   NUMBER                       (of the latest compute instance: its UUID is new every time) */
 #pragma once
@@ -17,13 +18,15 @@ struct gpu { const struct board *board; char address[16]; unsigned mig, pending,
 struct gi { unsigned gpu, id, profile, start, size; };
 struct ci { unsigned gpu, gi, id, profile, start, size, serial; };
 struct process { unsigned gpu; int gi, ci; unsigned pid, memory; };
+struct guest { unsigned gpu; int gi; unsigned vgpu; char vm[40], uuid[40]; };
 
 struct state {
-    unsigned gpus, gis, cis, processes, serial;
+    unsigned gpus, gis, cis, processes, guests, serial;
     struct gpu gpu[GPUS];
     struct gi gi[MANY];
     struct ci ci[MANY];
     struct process process[MANY];
+    struct guest guest[MANY];
 };
 
 int open_state(struct state *state);   /* locks against every process and thread; < 0: it cannot be read */

@@ -7,6 +7,7 @@ import yaml
 
 from tests.nvml.host import rules
 
+VM1, FOREIGN = "00000000-0000-0000-0000-000000000001", "1b4e28ba-0000-4000-8000-000000000001"
 BALANCED_H100 = ("14@0:2@0", "19@2:1@0", "19@3:1@0", "9@4:3@0")
 
 
@@ -105,21 +106,99 @@ def test_in_use_is_named_and_stays(machine):
     host = machine("A100-40 on")
     cut(host, "mig, layout: all-1g")
     gi = next(
-        line.split()[2] for line in host.double.lines() if line.startswith("gi") and line.split()[4] == "0"
+        line.split()[2] for line in host.double.lines() if line.startswith("gi") and line.split()[4] == "2"
     )
     host.double.starts(0, pid=4711, gi=int(gi), ci=0)
     before, wanted = host.snapshot(), host.profile(rules("mig, layout: [7g.40gb]"))
     refused = host.run("apply", wanted, "--yes")
     assert refused.status == 4 and host.snapshot() == before
-    assert "python (pid 4711) would lose 1g.5gb at slice 0 of 0000:07:00.0" in refused.text
-    assert "7g.40gb needs slices 0-7; slice 0 is used by 1g.5gb (python, pid 4711)" in refused.text
+    assert "python (pid 4711) would lose 1g.5gb at slice 2 of 0000:07:00.0" in refused.text
+    assert "7g.40gb needs slices 0-7; slice 2 is used by 1g.5gb (python, pid 4711)" in refused.text
     cut(host, "mig, layout: [3g.20gb, 1g.5gb, 1g.5gb, 1g.5gb, 1g.5gb]")
     assert "9@4:3@0" in host.gpus()[0][1], "it is cut around the process"
+    ids = host.ids()
     held = host.run("apply", wanted, "--yes", "--allow-disruption")
     assert held.status == 1 and "is in use; on this GPU work python (pid 4711)" in held.text
-    assert "9@4:3@0" in host.gpus()[0][1], "the driver does not let go: rolled back"
+    assert host.ids() == ids, "the driver does not let go, and was asked for that one first"
     host.double.ends(4711)
     assert host.run("apply", wanted, "--yes").status == 0
+
+
+def shared(machine, *guests):
+    """An H100 with 4g.40gb@0 and 3g.40gb@4: the guests run on them, in this order."""
+    host = machine("H100-80 on")
+    cut(host, "mig, layout: [4g.40gb, 3g.40gb]")
+    for gi, vm in enumerate(guests, 1):
+        host.double.boots(0, vm, gi=gi, vgpu=gi)
+    return host
+
+
+def test_a_guest_is_named_and_stays(machine):
+    """MIG-backed vGPUs: domains by the name libvirt has for them, any other virtual machine by its UUID."""
+    host = shared(machine, VM1, FOREIGN)
+    before, wanted = host.snapshot(), host.profile(rules("mig, layout: [7g.80gb]"))
+    assert "domain vm1 loses 4g.40gb at slices 0-3" in host.run("plan", wanted).text
+    refused = host.run("apply", wanted, "--yes")
+    assert refused.status == 4 and host.snapshot() == before and host.open_journals() == []
+    assert "domain vm1 would lose 4g.40gb at slices 0-3 of 0000:07:00.0" in refused.text
+    assert f"VM {FOREIGN} would lose 3g.40gb at slices 4-7 of 0000:07:00.0" in refused.text
+    back = host.run("apply", host.profile(rules("host")), "--yes")
+    assert back.status == 4 and "domain vm1 would lose 4g.40gb@0 of 0000:07:00.0" in back.text
+    held = host.run("apply", wanted, "--yes", "--allow-disruption")
+    assert held.status == 1 and host.gpus() == before[0], "the driver does not let go: rolled back"
+    assert f"is in use; on this GPU work VM {VM1}, VM {FOREIGN}" in held.text
+    host.double.shuts_down(FOREIGN)
+    cut(host, "mig, layout: [4g.40gb, 2g.20gb]")
+    assert "5@0:4@0" in host.gpus()[0][1], "it is cut around the guest that is left"
+    host.double.shuts_down(VM1)
+    assert host.run("apply", wanted, "--yes").status == 0
+
+
+def test_a_guest_is_shown(machine):
+    host = shared(machine, VM1)
+    offers = json.loads(host.run("slots", "07:00.0", "--json").text)["slots"]
+    users = {offer["part"]: (offer["state"], offer["users"]) for offer in offers}
+    assert users["3g.40gb@4"] == ("free", [])
+    state, (user,) = users["4g.40gb@0"]
+    assert (state, user["kind"], user["name"]) == ("in use", "domain", "vm1")
+    assert user["detail"] == "vGPU 00000001-0000-4000-9000-000000000000"
+    assert "used by domain vm1" in " ".join(host.run("show", "07:00.0").text.split())
+    stored = host.directory / "record"
+    assert host.run("record", str(stored)).status == 0
+    host.double.shuts_down(VM1)
+    assert "domain vm1" in host.run("slots", "07:00.0", "--host", str(stored)).text
+    assert "domain vm1" not in host.run("slots", "07:00.0").text
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        ("nvmlDeviceGetActiveVgpus:*:3", "free"),
+        ("nvmlDeviceGetActiveVgpus:*:13", "free"),
+        ("nvmlVgpuInstanceGetGpuInstanceId:*:13", "free"),
+        ("nvmlVgpuInstanceGetVmID:*:6", "free"),
+        ("nvmlDeviceGetActiveVgpus:*:999", "Unknown Error"),
+        ("nvmlVgpuInstanceGetVmID:*:999", "Unknown Error"),
+    ],
+)
+def test_guests_that_a_driver_does_not_tell_of(fault, told, machine):
+    """Too old, no vGPU host, or gone between two calls: as without; any other error hides who uses what."""
+    ended = shared(machine, VM1).run("slots", "07:00.0", "--json", FAKE_NVML_FAULTS=fault)
+    found = json.loads(ended.text)
+    states = [offer["state"] for offer in found["slots"] if offer["part"] == "4g.40gb@0"]
+    unseen = [words.rpartition(": ")[2] for words in found["unseen"]]
+    assert [*states, *unseen] == [told]
+
+
+@pytest.mark.parametrize(
+    ("gpu", "vfs", "times"), [("H100-80 on", "", 0), ("H100-80", "0", 0), ("H100-80 on", "0", 1)]
+)
+def test_guests_are_asked_for_only_where_there_can_be_some(gpu, vfs, times, machine, tmp_path):
+    trace = tmp_path / "trace"
+    machine(gpu).run("show", "07:00.0", FAKE_NVML_TRACE=str(trace), HOST_VFS=vfs)
+    calls = trace.read_text().split()
+    assert calls.count("nvmlDeviceGetActiveVgpus") == times
+    assert not [call for call in calls if call.startswith("nvmlVgpuInstance")]
 
 
 def test_others_instances_are_kept_or_asked_for(machine):

@@ -14,6 +14,7 @@ import pytest
 from tests.nvml.double import Double, NvmlError, Session
 
 PUBLISHED = Path(__file__).parent / "published"
+VM = "1b4e28ba-0000-4000-8000-000000000001"
 BOARDS = ("A30", "A100-40", "A100-80", "H100-80", "H200", "RTX-PRO-6000")
 INVALID_ARGUMENT, NOT_SUPPORTED, NO_PERMISSION, NOT_FOUND = 2, 3, 4, 6
 RESET_REQUIRED, IN_USE, INSUFFICIENT_RESOURCES = 16, 19, 23
@@ -107,7 +108,7 @@ def test_what_gpupass_asks_of_every_gpu(asking):
 
 def test_gpupass_itself_reads_the_double(tmp_path):
     double = Double(tmp_path / "state", "A100-40,T4")
-    code = "from gpupass.system.nvml import read_gpus; print(*read_gpus(), sep='\\n')"
+    code = "from gpupass.system.nvml import Asked, read_gpus; print(*read_gpus(Asked()), sep='\\n')"
     done = subprocess.run(
         [sys.executable, "-c", code],
         env={**os.environ, **double.environment},
@@ -229,6 +230,27 @@ def test_counts_of_compute_profiles(asking, profile, counts):
     _, nvml = asking("A100-40")
     gi = nvml.create(0, profile)[0]
     assert {str(slices): most for _, _, slices, most, *_ in nvml.compute_profiles(0, gi)} == counts
+
+
+def test_a_vgpu_is_active_while_its_guest_runs(asking):
+    double, nvml = asking("H100-80,H100-80")
+    assert nvml.active(0) == []
+    gi = nvml.create(0, 9)[0]
+    double.boots(0, VM, gi=gi, vgpu=7)
+    double.boots(0, VM, vgpu=8)
+    uuids = [f"0000000{vgpu}-0000-4000-9000-000000000000" for vgpu in (7, 8)]
+    assert nvml.active(0) == [[7, gi, VM, 1, uuids[0]], [8, 0xFFFFFFFF, VM, 1, uuids[1]]]
+    assert nvml.active(1) == []
+    with refused(IN_USE):
+        nvml.destroy(0, gi)
+    double.boots(1, VM, vgpu=9)
+    assert nvml.set_mode(1, 0) == IN_USE
+    double.shuts_down(VM)
+    assert nvml.set_mode(1, 0) == 0
+    for vgpu, error in ((7, NOT_FOUND), (0, INVALID_ARGUMENT)):
+        with refused(error):
+            nvml.vgpu_instance(vgpu)
+    nvml.destroy(0, gi)
 
 
 def test_a_uuid_is_new_with_every_creation(asking):

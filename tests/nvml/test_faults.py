@@ -23,11 +23,13 @@ CHANGES = (
     "nvmlGpuInstanceDestroy",
     "nvmlComputeInstanceDestroy",
 )
+VM1 = "00000000-0000-0000-0000-000000000001"
 CASES = {
     "cut anew": ("H100-80 on", "mig, layout: [1g.10gb, 1g.10gb, 2g.20gb]", "mig, layout: [3g.40gb, 1g.10gb]"),
     "mode and cut": ("H100-80", None, "mig, layout: [{profile: 4g.40gb, compute: [2c, 2c]}]"),
     "back to the host": ("H100-80", "mig, layout: [3g.40gb]", "host"),
     "with a reset": ("A100-40 persistent", None, "mig, layout: [7g.40gb]"),
+    "around a guest": ("H100-80 on", "mig, layout: [3g.40gb, 4g.40gb]", "mig, layout: [3g.40gb, 1g.10gb]"),
 }
 ARGUMENTS = ("--yes", "--allow-reset")
 
@@ -52,6 +54,9 @@ def restore(host, lines, records):
 def test_as_before_or_as_wanted(name, tmp_path, running):
     gpu, before, wish = CASES[name]
     host = prepared(tmp_path, running, gpu, before)
+    if "guest" in name:
+        gi = next(line.split()[2] for line in host.double.lines() if line.startswith("gi 0 2 9 "))
+        host.double.boots(0, VM1, gi=int(gi))
     lines = host.double.state.read_text()
     records = {path.name: path.read_text() for path in (host.state / "mig").glob("*.json")}
     old, file, trace = host.snapshot(), host.profile(rules(wish)), tmp_path / "trace"

@@ -1,4 +1,4 @@
-/* What a card has for all of its vGPUs. Where a stand-in of the driver is loaded, it decides about sizes:
+/* vGPUs whose guests run, and what a card has for all of its vGPUs. Where a stand-in of the driver is loaded, it decides about sizes:
    FAKE_NVML_CARDS is its directory of cards, with CARD/heterogeneous, which refuses while there is a vGPU. */
 #include "call.h"
 
@@ -81,4 +81,65 @@ API int nvmlDeviceSetVgpuSchedulerState(handle device, const struct scheduler *s
         return changed(&c, INVALID_ARGUMENT);
     c.s.gpu[c.of.gpu].policy = state->policy;
     return changed(&c, SUCCESS);
+}
+
+/* nvml.h: a count that is too small is INSUFFICIENT_SIZE with the right one; SUCCESS where there is none. */
+API int nvmlDeviceGetActiveVgpus(handle device, unsigned *count, unsigned *found)
+{
+    struct state s;
+    struct meant of;
+    int error = ask_of(__func__, ANYBODY, &s, device, GPU, &of);
+    if (error)
+        return error;
+    if (of.kind != GPU)
+        return NOT_SUPPORTED;
+    unsigned room = *count;
+    *count = 0;
+    for (const struct guest *guest = s.guest; guest < s.guest + s.guests; guest++) {
+        if (guest->gpu != of.gpu)
+            continue;
+        if (*count < room)
+            found[*count] = guest->vgpu;
+        ++*count;
+    }
+    return *count > room ? INSUFFICIENT_SIZE : SUCCESS;
+}
+
+/* nvml.h: INVALID_ARGUMENT for a vGPU of 0, NOT_FOUND for one that is not active. */
+static int ask_vgpu(const char *call, unsigned vgpu, struct guest *found)
+{
+    struct state s;
+    int error = ask(call, ANYBODY, &s);
+    if (error || !vgpu)
+        return error ? error : INVALID_ARGUMENT;
+    for (const struct guest *guest = s.guest; guest < s.guest + s.guests; guest++)
+        if (guest->vgpu == vgpu)
+            return *found = *guest, SUCCESS;
+    return NOT_FOUND;
+}
+
+API int nvmlVgpuInstanceGetGpuInstanceId(unsigned vgpu, unsigned *id)
+{
+    struct guest guest;
+    int error = ask_vgpu(__func__, vgpu, &guest);
+    return error ? error : (*id = (unsigned)guest.gi, SUCCESS); /* -1: INVALID_GPU_INSTANCE_ID */
+}
+
+static int text(char *buffer, unsigned size, const char *value)
+{
+    return snprintf(buffer, size, "%s", value) < (int)size ? SUCCESS : INSUFFICIENT_SIZE;
+}
+
+API int nvmlVgpuInstanceGetVmID(unsigned vgpu, char *id, unsigned size, unsigned *type)
+{
+    struct guest guest;
+    int error = ask_vgpu(__func__, vgpu, &guest);
+    return error ? error : (*type = 1, text(id, size, guest.vm)); /* NVML_VGPU_VM_ID_UUID */
+}
+
+API int nvmlVgpuInstanceGetUUID(unsigned vgpu, char *uuid, unsigned size)
+{
+    struct guest guest;
+    int error = ask_vgpu(__func__, vgpu, &guest);
+    return error ? error : text(uuid, size, guest.uuid);
 }

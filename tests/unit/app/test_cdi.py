@@ -1,19 +1,24 @@
 """/etc/cdi/gpupass.yaml on the simulated machine: written once, refreshed by every apply, or left alone."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import yaml
 from click.testing import CliRunner
 
+from gpupass.app.apply import apply_when_ready
 from gpupass.app.cdi import cdi
 from gpupass.cli.main import cli
-from gpupass.errors import GpupassError, Usage
+from gpupass.errors import GpupassError, Refused, Usage
+from gpupass.observe import observe
+from gpupass.observe.record import record_host
 from gpupass.planner.cdi import PATH
+from gpupass.system import System
 from gpupass.system.nvml import GpuAnswer
 from tests.memory_tree import Link
 from tests.mig_boards import cut
-from tests.profile_trips import apply, endings, rollback
+from tests.profile_trips import ORDER, apply, endings, plan, profile_of, rollback
 from tests.simulated import BUS_GPU, NIC, NVIDIA
 
 THEIRS = "/etc/cdi/nvidia.yaml"
@@ -104,11 +109,38 @@ def test_nvidia_ctk(nodes, monkeypatch):
     assert len(ran) == 1 and "nvidia-ctk" not in nodes.read(PATH)
 
 
-def test_nvidia_ctk_that_fails_or_is_missing(nodes, monkeypatch):
-    applied = apply(nodes, "containers: nvidia-ctk\n")
-    assert [w.message for w in applied.warnings] == ["nvidia-ctk is not installed"]
+def test_without_nvidia_ctk_nothing_is_touched(nodes):
+    wish = f"{VFS}containers: nvidia-ctk\n"
+    with pytest.raises(Refused, match="cannot apply this profile: nvidia-ctk is not installed") as refused:
+        apply(nodes, wish)
+    assert refused.value.hint == "apt install nvidia-container-toolkit; or containers: cdi"
+    assert nodes.log == []
+    nodes.put("/usr/local/bin/nvidia-ctk", "")
+    assert plan(nodes, wish).refusals == ()
+
+
+def test_at_boot_devices_are_restored_without_nvidia_ctk(nodes):
+    """Nobody waits for it, either."""
+    wish, began = profile_of(f"{VFS}containers: nvidia-ctk\n"), nodes.monotonic()
+    applied = apply_when_ready(nodes, wish, replace(ORDER, partly=True), 300)
+    assert endings(applied) == ["done"] and nodes.driver(MADE[0]) == "vfio-pci"
+    assert applied.plan.refusals == () and nodes.monotonic() - began < 100
+    assert [(w.fatal, w.message) for w in applied.warnings] == [(False, "nvidia-ctk is not installed")]
     assert BUS_GPU in told(nodes)
 
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_record_knows_whether_nvidia_ctk_is_installed(there, nodes, tmp_path):
+    if there:
+        nodes.put("/usr/sbin/nvidia-ctk", "")
+    record_host(nodes, tmp_path / "record", "qemu:///system")
+    recorded = System(str(tmp_path / "record"))
+    assert observe(recorded, programs=True).nvidia_ctk is there
+    (tmp_path / "record/gpupass/programs.json").unlink()
+    assert observe(recorded, programs=True).nvidia_ctk is None, "recorded before that was asked"
+
+
+def test_nvidia_ctk_that_fails(nodes, monkeypatch):
     def fails(*argv, **more):
         raise GpupassError("cannot run nvidia-ctk: no driver")
 
@@ -121,7 +153,7 @@ def test_nvidia_ctk_that_fails_or_is_missing(nodes, monkeypatch):
 def test_access_nodes_of_instances_are_made_like_the_drivers_own_programs_do(nodes, monkeypatch):
     found = cut("A100-40", ("3g.20gb", 4))
     answer = GpuAnswer(bus_id=NVIDIA, uuid="GPU-1", minor=0, mig=True, mig_pending=True, mig_gpu=found)
-    monkeypatch.setattr("gpupass.observe.nvidia.read_gpus", lambda *cut: (answer,))
+    monkeypatch.setattr("gpupass.observe.nvidia.read_gpus", lambda asked: (answer,))
     gi = f"gpu0/gi{found.instances[0].id}"
     nodes.put("/proc/driver/nvidia-caps/mig-minors", f"{gi}/access 12\n{gi}/ci0/access 13\n")
     ran = []

@@ -22,6 +22,7 @@ NIC_VFS = ("0000:0a:10.0", "0000:0a:10.2")
 LEND = f"version: 1\ngpus: [{{name: render, select: {{address: '{LONE}'}}, use: passthrough}}]\n"
 FILES = {
     "lend.yaml": LEND,
+    "ctk.yaml": LEND + "containers: nvidia-ctk\n",
     "keep.yaml": LEND.replace("passthrough", "host"),
     "vm1.yaml": LEND + "attachments: [{domain: vm1, device: render}]\n",
     "vm2.yaml": LEND + "attachments: [{domain: vm2, device: render}]\n",
@@ -78,6 +79,7 @@ LINES = [
     ((), "plan lend.yaml", 3, "bind 0000:02:00.0 to vfio-pci"),
     ((), "plan keep.yaml", 0, "nothing to do: this host is as the profile says"),
     ((), "plan foreign.yaml", 4, "cannot:      0000:05:00.0 has virtual functions that gpupass did not make"),
+    ((), "plan ctk.yaml", 4, "cannot:      nvidia-ctk is not installed\n             apt install nvidia-"),
     ((), "plan wrong.yaml", 2, "unknown key 'slect', did you mean 'select'?"),
     ((), "plan many.yaml", 2, "cannot use"),
     ((), "plan nothing.yaml", 2, "this host has none that match"),
@@ -98,6 +100,8 @@ LINES = [
     (("apply vm1.yaml --yes",), "check vm2.yaml", 3, f"would attach {LONE} to vm2"),
     ((), "check keep.yaml", 0, "this host is as the profile says"),
     ((), "check foreign.yaml", 3, "cannot:"),
+    ((), "check ctk.yaml", 3, "cannot:      nvidia-ctk is not installed"),
+    (("apply lend.yaml --yes",), "check ctk.yaml", 3, "cannot:      nvidia-ctk is not installed"),
     ((), "check nosuch.yaml", 2, "cannot read"),
     ((), "apply lend.yaml --yes", 0, "done: render: passthrough"),
     ((), "apply lend.yaml", 2, "hint: gpupass apply lend.yaml --yes"),
@@ -108,6 +112,10 @@ LINES = [
     ((), "apply keep.yaml --yes --boot", 0, "nothing to do: this host is as the profile says"),
     ((), "apply foreign.yaml --yes", 4, "cannot apply this profile: 0000:05:00.0 has virtual functions"),
     ((), "apply foreign.yaml", 4, "take-over: true"),
+    ((), "apply ctk.yaml --yes", 4, "cannot apply this profile: nvidia-ctk is not installed"),
+    ((), "apply ctk.yaml --yes --boot", 0, "done: render: passthrough"),
+    ((), "apply ctk.yaml --yes --boot", 0, "warning: nvidia-ctk is not installed"),
+    (("plan ctk.yaml --out p",), "apply p --yes", 4, "nvidia-ctk is not installed"),
     ((), "apply nothing.yaml --yes", 2, "this host has none that match"),
     ((), "apply nothing.yaml --yes --wait 3", 2, "this host has none that match"),
     ((), "apply nosuch.yaml --yes", 2, "cannot read nosuch.yaml: No such file or directory"),
@@ -344,7 +352,7 @@ def test_interrupted_while_several_are_at_work(gpupass, machine, tmp_path, monke
     state = machine.snapshot()
     with monkeypatch.context() as patch:
         patch.setattr(machine, "run", slow_modprobe)
-        patch.setattr("gpupass.app.apply.ThreadPoolExecutor", Interrupted)
+        patch.setattr("gpupass.app.rounds.ThreadPoolExecutor", Interrupted)
         code, _, err = gpupass("apply two.yaml --yes")
     assert (code, machine.snapshot(), machine.open_journals()) == (130, state, [])
     assert "interrupted\nhint: gpupass recover" in err

@@ -39,6 +39,12 @@ def test_a_domain_says_more_than_its_qemu_and_its_own_definition() -> None:
     assert users_text(()) == "-"
 
 
+def test_a_virtual_machine_that_libvirt_does_not_know() -> None:
+    users = (User(kind=UserKind.VM, name="1b4e28ba", detail="vGPU 7"),)
+    assert users_text(users) == "VM 1b4e28ba"
+    assert users_text(users, detailed=True) == "VM 1b4e28ba (vGPU 7)"
+
+
 @pytest.mark.parametrize(
     ("size", "text"),
     [(128, "128 bytes"), (4096, "4 KiB"), (1 << 28, "256 MiB"), (3 << 30, "3 GiB"), (1 << 41, "2 TiB")],

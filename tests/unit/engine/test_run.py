@@ -6,9 +6,9 @@ import pytest
 
 from gpupass import app
 from gpupass.engine import journal
-from gpupass.engine.run import Result, execute, resume
+from gpupass.engine.run import Result, conclude, execute, extend, resume
 from gpupass.errors import NeedsPerson
-from gpupass.model.plan import BindDriver, DetachDevice, LoadModule, Plan
+from gpupass.model.plan import AttachDevice, BindDriver, DetachDevice, LoadModule, Plan
 from tests.simulated import GPU, GPU_AUDIO, LONE
 
 
@@ -90,3 +90,61 @@ def test_resume_once_everything_was_done_only_ends(done, machine):
     outcome = resume(operation, machine, 0)
     assert outcome.result is (Result.DONE if done else Result.ROLLED_BACK)
     assert drivers(machine) == (["vfio-pci"] * 3 if done else HOME)
+
+
+FIRST = Plan(title="in rounds", steps=PLAN.steps[:3], devices=(GPU, GPU_AUDIO), continues=True)
+REST = Plan(title="in rounds", steps=(bind(LONE),), devices=(LONE,))
+
+
+def begun(machine):
+    """The first round of an operation that continues; as the journal has it."""
+    outcome = execute(FIRST, machine, 0)
+    assert (outcome.result, outcome.operation.end) == (Result.DONE, None)
+    assert drivers(machine) == ["vfio-pci", "vfio-pci", "bochs-drm"]
+    (operation,) = journal.open_operations(machine)
+    return operation
+
+
+def test_a_later_round_that_fails_takes_all_back(machine):
+    machine.faults["unbind", LONE] = errno.EBUSY
+    outcome = extend(begun(machine), REST, machine, 0)
+    assert (outcome.result, drivers(machine)) == (Result.ROLLED_BACK, HOME)
+    assert machine.open_journals() == []
+
+
+def test_the_last_round_ends_it(machine):
+    outcome = extend(begun(machine), REST, machine, 0)
+    assert (outcome.result, outcome.operation.end) == (Result.DONE, Result.DONE)
+    assert drivers(machine) == ["vfio-pci"] * 3
+    assert outcome.operation.devices == (GPU, GPU_AUDIO, LONE)
+
+
+def test_nothing_more_to_do(machine):
+    assert conclude(begun(machine), machine).result is Result.DONE
+    assert machine.open_journals() == []
+
+
+def test_nobody_goes_on_with_half_of_it(machine):
+    """Killed between two rounds: what they lead to is not in the journal."""
+    assert resume(begun(machine), machine, 0).result is Result.ROLLED_BACK
+    assert drivers(machine) == HOME
+
+
+def test_killed_in_a_later_round(machine):
+    operation = journal.more(begun(machine), REST)
+    journal.intent(operation, 3, {"driver": "bochs-drm", "override": None})
+    (operation,) = journal.open_operations(machine)
+    assert resume(operation, machine, 0).result is Result.ROLLED_BACK
+    assert drivers(machine) == HOME
+
+
+def test_what_reached_a_guest_is_completed_though_it_continues(machine):
+    app.attach(machine, "vm1", LONE)
+    uuid = machine.libvirt.guests["vm1"].uuid
+    attach = AttachDevice(address=LONE, domain="vm1", uuid=uuid, alias="ua-x", exposed=True, connect="")
+    plan = Plan(title="in rounds", steps=(attach, bind(GPU)), devices=(LONE, GPU), continues=True)
+    journal.intent(journal.begin(machine, plan), 0, False)
+    (operation,) = journal.open_operations(machine)
+    assert resume(operation, machine, 0).result is Result.DONE
+    assert machine.driver(GPU) == "vfio-pci"
+    assert machine.open_journals() == []

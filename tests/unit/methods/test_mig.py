@@ -1,5 +1,7 @@
 """A GPU is cut anew with the least that can be lost, or the reason is told why it cannot be."""
 
+from dataclasses import replace
+
 import pytest
 
 from gpupass.methods.mig import plan_recut
@@ -7,6 +9,7 @@ from gpupass.methods.mig_check import nearest_profile
 from gpupass.methods.mig_compute import compute_starts, pack_compute
 from gpupass.model.mig import ComputeInstance, GpuInstance, LayoutEntry, MigGpu, MigProfile, Placement
 from gpupass.model.plan import Disruption
+from gpupass.model.user import User, UserKind
 from tests.mig_boards import board, cut, instance, published, python
 
 
@@ -107,6 +110,19 @@ def test_what_is_in_use_goes_only_when_allowed_and_is_named():
     recut = plan_recut(gpu, layout("7g.40gb"), disrupt=True)
     assert told(recut) == ("", "1g.5gb@5 1g.5gb@0", "7g.40gb@0")
     assert recut.disruptions == (Disruption(victim="python (pid 4242)", loses="1g.5gb at slice 5"),)
+
+
+def test_a_guest_is_a_user_of_its_instance():
+    """Cut around it where that can be; a refusal says who it is."""
+    gpu = board("A100-40")
+    guests = (User(kind=UserKind.DOMAIN, name="web"), User(kind=UserKind.VM, name="1b4e28ba"))
+    used = replace(instance(gpu, "3g.20gb", 0), users=guests)
+    gpu = board("A100-40", instance(gpu, "3g.20gb", 4), used)
+    assert told(plan_recut(gpu, layout("3g.20gb"))) == ("3g.20gb@0", "3g.20gb@4", "")
+    (finding,) = plan_recut(gpu, layout("7g.40gb")).refusals
+    assert "slices 0-3 are used by 3g.20gb (domain web; VM 1b4e28ba)" in finding.message
+    recut = plan_recut(gpu, layout("7g.40gb"), disrupt=True)
+    assert [one.victim for one in recut.disruptions] == ["domain web", "VM 1b4e28ba"]
 
 
 def part(number, start, size, *pids):

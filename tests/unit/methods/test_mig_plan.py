@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from gpupass.methods import mig_plan
-from gpupass.model.host import Detail, Device, Host, Nvidia
+from gpupass.model.host import Detail, Device, Host, Nvidia, Sriov, Vgpu
 from gpupass.model.mig import LayoutEntry, MigGpu, MigState
 from gpupass.model.plan import SetComputeInstance, SetGpuInstance, SetMigMode, WriteRecord
 from gpupass.model.profile import HostRule, MigRule, PassthroughRule, Select
@@ -120,6 +120,44 @@ def test_users_are_named():
     assert [finding.message for finding in plan.findings if not finding.fatal] == [
         "7g.40gb needs slices 0-7; slice 0 is used by 1g.5gb (python, pid 7)"
     ]
+
+
+VF = "0000:07:00.4"
+
+
+def with_vgpu(card, vgpu, users=()):
+    """The host with one VF of the card."""
+    sriov = Sriov(total=16, enabled=1, autoprobe=True, vfs=(VF,))
+    vf = replace(card, address=VF, physfn=GPU, detail=Detail(vgpu=vgpu), users=users)
+    return Host(devices=(replace(card, detail=replace(card.facts, sriov=sriov)), vf), boot_id="now")
+
+
+@pytest.mark.parametrize(
+    ("vgpu", "users", "told"),
+    [
+        (Vgpu(current=694, instance=7), (), [(VF, "1g.5gb@0")]),
+        (Vgpu(current=694, instance=7), (User(kind=UserKind.DOMAIN_CONFIG, name="web"),), [(VF, "1g.5gb@0")]),
+        (Vgpu(current=694, instance=7), (User(kind=UserKind.DOMAIN, name="web"),), []),
+        (Vgpu(current=694, instance=12), (), []),
+        (Vgpu(current=694), (), []),
+        (Vgpu(instance=7), (), []),
+        (None, (), []),
+    ],
+)
+def test_a_vgpu_whose_guest_does_not_run_is_told_of(vgpu, users, told):
+    """On what goes only; and nobody has to allow it."""
+    there = with_vgpu(device(cut("A100-40", ("1g.5gb", 0), ("1g.5gb", 5))), vgpu, users)
+    keep = MigRule(name="a", select=SELECT, layout=(LayoutEntry(profile="1g.5gb", start=5),), take_over=True)
+    plan = mig_plan.cut(there, there.devices[0], keep)
+    assert [(loss.victim, loss.loses.partition(" of ")[0]) for loss in plan.disruptions] == told
+    assert not any(loss.at_work for loss in plan.disruptions) and plan.refusals == ()
+
+
+def test_a_vgpu_whose_guest_does_not_run_is_told_of_on_the_way_back():
+    vgpu = Vgpu(current=694, instance=7)
+    there = with_vgpu(device(cut("A100-40", ("1g.5gb", 0), ("1g.5gb", 5))), vgpu)
+    plan = mig_plan.uncut(there, there.devices[0], replace(HOST, take_over=True))
+    assert [loss.victim for loss in plan.disruptions] == [VF]
 
 
 def test_whoever_holds_the_gpu_is_told_of():

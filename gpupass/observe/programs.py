@@ -1,0 +1,23 @@
+"""Programs of others that a profile can ask for."""
+
+import json
+
+from gpupass.model.profile import NVIDIA_CTK
+from gpupass.observe import recorded
+from gpupass.system import System
+from gpupass.system.executable import installed
+
+
+def read_nvidia_ctk(system: System) -> bool | None:
+    """Is it installed? None: the record was made before that was asked."""
+    if not system.recorded:
+        return installed(system, NVIDIA_CTK)
+
+    def answer(data: dict[str, bool]) -> bool | None:
+        return data.get(NVIDIA_CTK)
+
+    return recorded.load(system, recorded.PROGRAMS, answer, {})
+
+
+def spell_programs(nvidia_ctk: bool | None) -> str:
+    return json.dumps({NVIDIA_CTK: nvidia_ctk}, indent=1)
