@@ -44,11 +44,7 @@ class Wish:
 def cut(host: Host, card: Device, rule: VgpuRule) -> Plan:
     """VFs first; their types can be told only when they are there."""
     title = f"make vGPUs of {card.address}"
-    wishes = tuple(
-        Wish(part=f"{count.type}-{number}", type=count.type)
-        for count in rule.types
-        for number in range(count.count)
-    )
+    wishes = _wishes(rule)
     vfs = _enough_vfs(host, card, rule, len(wishes))
     if vfs.steps or vfs.findings:
         names = ", ".join(f"{count.count} {count.type}" for count in rule.types if count.count)
@@ -67,9 +63,7 @@ def cut(host: Host, card: Device, rule: VgpuRule) -> Plan:
         return Plan(title=title, findings=unknown, devices=(card.address,))
     there = made(host, card)
     kept = dict(_matched(wishes, there))
-    gone = tuple(
-        one for one in there if one not in kept.values() and (one.record is not None or rule.take_over)
-    )
+    gone = _unasked(rule, there, kept)
     left = tuple(one for one in there if one not in gone and one not in kept.values())
     free = [vf for vf in seats if all(one.vf != vf for one in (*left, *kept.values()))]
     new = sorted(
@@ -100,10 +94,29 @@ def cut(host: Host, card: Device, rule: VgpuRule) -> Plan:
     )
 
 
+def make_way(host: Host, card: Device, rule: VgpuRule, ending: frozenset[int]) -> Plan:
+    """What goes before GPU instances of these ids end: vGPUs that nobody asks for, and those on them."""
+    there = made(host, card)
+    unasked = _unasked(rule, there, dict(_matched(_wishes(rule), there)))
+    on_them = tuple(one for one in there if one.vf.facts.vgpu and one.vf.facts.vgpu.instance in ending)
+    gone = tuple(one for one in there if one in unasked or (one in on_them and _may_go(rule, one)))
+    return Plan(
+        title=f"make vGPUs of {card.address}",
+        steps=tuple(step for one in gone for step in _removal(host, one)),
+        findings=(*_in_use(gone), *(_foreign(card, one) for one in on_them if one not in gone)),
+        devices=(card.address, *(one.vf.address for one in gone)),
+        disruptions=_losses(gone),
+    )
+
+
+def _may_go(rule: Rule, one: Made) -> bool:
+    return one.record is not None or rule.take_over
+
+
 def uncut(host: Host, card: Device, rule: Rule) -> Plan:
     """None of those that gpupass made on VFs; on a card itself they are mediated devices like others."""
     there = made(host, card) if not on_itself(card) else ()
-    gone = tuple(one for one in there if one.record is not None or rule.take_over)
+    gone = tuple(one for one in there if _may_go(rule, one))
     return Plan(
         title=f"remove the vGPUs of {card.address}",
         steps=tuple(step for one in gone for step in _removal(host, one)),
@@ -155,6 +168,18 @@ def _memory(name: str) -> int:
 
 
 # ── from here to there ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def _wishes(rule: VgpuRule) -> tuple[Wish, ...]:
+    return tuple(
+        Wish(part=f"{count.type}-{number}", type=count.type)
+        for count in rule.types
+        for number in range(count.count)
+    )
+
+
+def _unasked(rule: VgpuRule, there: tuple[Made, ...], kept: dict[Wish, Made]) -> tuple[Made, ...]:
+    return tuple(one for one in there if one not in kept.values() and _may_go(rule, one))
 
 
 def _enough_vfs(host: Host, card: Device, rule: VgpuRule, wanted: int) -> Plan:
@@ -353,6 +378,13 @@ def _no_room(host: Host, card: Device, placed: tuple[tuple[Wish, Device], ...]) 
             message=f"{card.address} has room for no more {name}",
             remedy=f"it offers {', '.join(sorted(left)) or 'nothing'} at present",
         )
+
+
+def _foreign(card: Device, one: Made) -> Finding:
+    return Finding(
+        message=f"the GPU instance of {one.name} would go, and gpupass did not make its vGPU {one.type}",
+        remedy=f"gpupass adopt {card.address}, or take-over: true in the rule",
+    )
 
 
 def _at_work(one: Made) -> bool:

@@ -87,6 +87,7 @@ class Vgpu:
     current: int = 0  # id of its type; 0: it has none and cannot be opened
     creatable: tuple[VgpuType, ...] = ()
     params: str = ""
+    instance: int | None = None  # id of the GPU instance that its vGPU is on
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

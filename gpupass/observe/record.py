@@ -93,7 +93,7 @@ def _functions(store: Store, system: System) -> None:
                 store.link(f"{path}/{name}")
             elif re.fullmatch(r"resource\d_resize", name):
                 store.file(f"{path}/{name}", limit=4096)
-        for name in ("current_vgpu_type", "creatable_vgpu_types", "vgpu_params"):
+        for name in ("current_vgpu_type", "creatable_vgpu_types", "vgpu_params", "gpu_instance_id"):
             store.file(f"{path}/nvidia/{name}", limit=1 << 16)
         for name in system.names(f"{path}/vfio-dev"):
             store.directory(f"{system.resolve(path)}/vfio-dev/{name}")

@@ -1,8 +1,10 @@
 """How a rule cuts its device, and what other methods have left on it; pure. One line for each method."""
 
+from dataclasses import replace
+
 from gpupass.methods import amd, gim, intel, mdev, mig_plan, sriov, vgpu
 from gpupass.model.host import Device, Host
-from gpupass.model.plan import Plan
+from gpupass.model.plan import Plan, SetComputeInstance, SetGpuInstance
 from gpupass.model.profile import MdevRule, MigRule, PartitionRule, Rule, SriovRule, VgpuRule
 from gpupass.planner import mig_backed
 
@@ -35,12 +37,23 @@ def uncut_plans(host: Host, device: Device, rule: Rule) -> tuple[Plan, ...]:
     plans = [vgpu.uncut(host, device, rule)]
     if not isinstance(rule, MdevRule):
         plans.append(mdev.uncut(host, device, rule))
+    instances = mig_plan.uncut(host, device, rule) if not isinstance(rule, MigRule) else None
     if not isinstance(rule, SriovRule):
-        functions = gim if device.driver == gim.MODULE else intel
-        plans.append(functions.uncut(host, device, rule))
-    if not isinstance(rule, MigRule):
-        plans.append(mig_plan.uncut(host, device, rule))
+        functions = (gim if device.driver == gim.MODULE else intel).uncut(host, device, rule)
+        if instances is not None and functions.steps:
+            before, instances = _around_functions(instances)
+            plans.append(before)
+        plans.append(functions)
+    if instances is not None:
+        plans.append(instances)
     return tuple(plans)
+
+
+def _around_functions(plan: Plan) -> tuple[Plan, Plan]:
+    """GPU instances end before the VFs, which take them along, so that an undo makes both again."""
+    steps = tuple(step for step in plan.steps if isinstance(step, SetComputeInstance | SetGpuInstance))
+    rest = tuple(step for step in plan.steps if step not in steps)
+    return replace(plan, steps=steps), Plan(title=plan.title, steps=rest, devices=plan.devices)
 
 
 def company(host: Host, device: Device) -> tuple[Device, ...]:

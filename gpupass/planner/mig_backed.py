@@ -1,7 +1,8 @@
 """vGPUs on GPU instances: MIG mode and VFs, then the instances, then the types; pure.
 
-VFs come first: making them binds the card anew, which loses its GPU instances. Compute instances are left
-to the guests, who make their own (NVIDIA AI Enterprise, MIG-backed vGPU).
+VFs come first: making them binds the card anew, which loses its GPU instances. No instance ends under a
+vGPU, which goes before it. Compute instances are left to the guests, who make their own (NVIDIA AI
+Enterprise, MIG-backed vGPU).
 """
 
 from collections.abc import Iterator
@@ -31,7 +32,8 @@ def cut(host: Host, card: Device, rule: VgpuRule) -> Plan:
         return _joined(instances, vgpus)
     if instances.steps or instances.refusals:
         wait = f"vGPUs of {card.address}: made when its GPU instances are there, which tell their types"
-        return replace(instances, waits=(*instances.waits, wait))
+        way = vgpu.make_way(host, card, rule, frozenset(_ending(card, instances)))
+        return replace(_joined(way, instances), waits=(*instances.waits, wait))
     return _joined(instances, vgpus)
 
 
@@ -46,13 +48,24 @@ def _joined(first: Plan, then: Plan) -> Plan:
     )
 
 
+def _ending(card: Device, plan: Plan) -> Iterator[int]:
+    """Ids of the GPU instances that are destroyed."""
+    ends = _ends(plan)
+    return (one.id for one in mig_plan.instances(card) if (one.profile, one.placement.start) in ends)
+
+
+def _ends(plan: Plan) -> set[tuple[str, int]]:
+    instances = (step for step in plan.steps if isinstance(step, SetGpuInstance) and not step.present)
+    return {(step.profile, step.placement.start) for step in instances}
+
+
 def _without_compute(plan: Plan) -> Plan:
     """Compute instances change only together with their GPU instance's end."""
-    ending = {
-        step.placement.start for step in plan.steps if isinstance(step, SetGpuInstance) and not step.present
-    }
+    ends = _ends(plan)
     steps = tuple(
-        step for step in plan.steps if not isinstance(step, SetComputeInstance) or step.start in ending
+        step
+        for step in plan.steps
+        if not isinstance(step, SetComputeInstance) or (step.profile, step.start) in ends
     )
     deeds = any(isinstance(step, SetMigMode | ResetGpu | SetGpuInstance) for step in steps)
     return replace(plan, steps=steps) if deeds else replace(plan, steps=(), disruptions=())
