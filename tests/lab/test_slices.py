@@ -238,6 +238,18 @@ def mig(host):
     return vfs, mode, sorted(instances), [kind for kind in types(host)[0] if kind != "0"]
 
 
+DESTROY = """
+from pynvml import *
+nvmlInit()
+card = nvmlDeviceGetHandleByIndex(0)
+for line in open("/sys/module/nvidia_standin/cards/0000:01:00.0/gpu_instances"):
+    try:
+        nvmlGpuInstanceDestroy(nvmlDeviceGetGpuInstanceById(card, int(line.split()[0])))
+    except NVMLError as error:
+        print(error.value == NVML_ERROR_IN_USE)
+"""
+
+
 def test_vgpus_on_gpu_instances(with_nvml):
     """MIG mode and VFs, then GPU instances, then types: from nothing, lent, cut anew, and back to nothing."""
     host = with_nvml
@@ -259,6 +271,7 @@ def test_vgpus_on_gpu_instances(with_nvml):
     said = host.refused("apply", file, "--yes", "--allow-disruption")
     assert f"{vfs[0]} (A100-3-20C) is in use by domain vm1" in said
     assert f"{vfs[1]} (A100-2-10C) is in use by domain vm2" in said
+    assert host.sh(f". /root/env; python3 <<'END'\n{DESTROY}\nEND").split() == ["True"] * 2
     assert mig(host) == backed and host.sh("cat /root/nvml") == before
     host.gpupass("detach", "vm1", "card/A100-3-20C-0")
     host.gpupass("detach", "vm2", "card/A100-2-10C-0")
