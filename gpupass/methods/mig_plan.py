@@ -29,7 +29,7 @@ _DAEMON = "nvidia-persiste"  # nvidia-persistenced, cut by the kernel; it lets g
 def supports(host: Host, device: Device) -> str | None:
     """None: it can be cut, or that can be seen only once the nvidia driver has it; else why not."""
     nvidia = device.facts.nvidia
-    if device.vendor != _NVIDIA:
+    if nvidia is None and device.vendor != _NVIDIA:
         return f"{device.address} is no NVIDIA GPU, and only those have MIG"
     if nvidia is None and device.driver == "nvidia":
         return next((f"cannot see MIG of {device.address}: {un}" for un in host.unseen if "NVML" in un), None)

@@ -165,11 +165,15 @@ def _joined(*plans: Plan) -> Plan:
 
 def _without_compute(plan: Plan) -> Plan:
     """Compute instances change only together with their GPU instance's end."""
-    ending = {
-        step.placement.start for step in plan.steps if isinstance(step, SetGpuInstance) and not step.present
+    ends = {
+        (step.profile, step.placement.start)
+        for step in plan.steps
+        if isinstance(step, SetGpuInstance) and not step.present
     }
     steps = tuple(
-        step for step in plan.steps if not isinstance(step, SetComputeInstance) or step.start in ending
+        step
+        for step in plan.steps
+        if not isinstance(step, SetComputeInstance) or (step.profile, step.start) in ends
     )
     deeds = any(isinstance(step, SetMigMode | ResetGpu | SetGpuInstance) for step in steps)
     return replace(plan, steps=steps) if deeds else replace(plan, steps=(), disruptions=())

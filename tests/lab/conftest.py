@@ -14,6 +14,7 @@ from gpupass.lab.machine import Lab
 GUEST_SECONDS = 300
 COPY = "/opt/gpupass-copy"
 SERVED = "/run/gpupass-served"
+PYTHON = f"export PYTHONPATH={COPY} PYTHONPYCACHEPREFIX=/var/cache/gpupass-pyc"
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -43,9 +44,13 @@ class EmulatedHost:
         unpack = f"rm -rf {COPY} && mkdir {COPY} && tar -xf - --no-same-owner -C {COPY}"
         done = self.lab.run(["bash", "-c", unpack], stdin=checkout(), timeout=GUEST_SECONDS)
         assert done.returncode == 0, done.stderr
+        self.sh(f"{PYTHON}; python3 -m compileall -q {COPY}")
+        self.serve()
+
+    def serve(self, environment: str = "true") -> None:
+        """Verbs run in what this shell command exports."""
         self.sh(
-            f"export PYTHONPATH={COPY} PYTHONPYCACHEPREFIX=/var/cache/gpupass-pyc; "
-            f"python3 -m compileall -q {COPY}; "
+            f"{PYTHON}; {environment}; rm -f {SERVED}; "
             f"setsid python3 -P {COPY}/tests/lab/inside/served.py {SERVED} </dev/null >/run/served.log 2>&1 & "
             f"for i in $(seq 600); do [ -S {SERVED} ] && exit 0; sleep 0.2; done; cat /run/served.log; exit 1"
         )

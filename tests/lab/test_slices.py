@@ -7,6 +7,7 @@ import pytest
 
 pytestmark = pytest.mark.lab
 
+NVIDIA_SMI = Path(__file__).parents[1] / "nvml/bin/nvidia-smi"
 CARD, MANAGE = "0000:01:00.0", "/usr/lib/nvidia/sriov-manage"
 FOREIGN = "c8b0e2d5-8f1c-4f0e-9d64-0a1b2c3d4e5f"
 CUT = f"""
@@ -186,19 +187,21 @@ def test_killed_after_every_line(slices):
 
 @pytest.fixture
 def with_nvml(slices):
-    """The machine with NVML: real pynvml on the double, which asks the stand-in of the driver about sizes."""
+    """The machine with NVML: real pynvml on the double, which asks the stand-in of the driver."""
     import pynvml
 
     from tests.nvml.double import LIBRARY, library_directory
 
-    slices.lab.put(Path(pynvml.__file__), "/root/pynvml.py")
+    slices.lab.put(Path(pynvml.__file__), "/usr/lib/python3/dist-packages/pynvml.py")
     slices.lab.put(library_directory() / LIBRARY, f"/root/{LIBRARY}")
-    slices.sh("mv /root/pynvml.py /usr/lib/python3/dist-packages/")
+    slices.lab.put(NVIDIA_SMI, "/usr/local/bin/nvidia-smi")
     slices.sh(
+        "chmod +x /usr/local/bin/nvidia-smi; "
         "cat > /root/env <<'END'\nexport LD_LIBRARY_PATH=/root FAKE_NVML_STATE=/root/nvml "
         f"FAKE_NVML_BOARDS=A100-40@{CARD},A100-40@0000:02:00.0 "
         "FAKE_NVML_CARDS=/sys/module/nvidia_standin/cards\nEND"
     )
+    slices.serve(". /root/env")
     return slices
 
 
@@ -206,13 +209,82 @@ def test_several_sizes_share_a_card(with_nvml):
     """Heterogeneous mode is switched after the functions are made and before the first vGPU, by NVML."""
     mixed = CUT.replace("{A100-4C: 3}", "{A100-4C: 2, A100-8C: 1}, scheduler: equal-share")
     file = write(with_nvml, "mixed.yaml", mixed)
-    with_nvml.sh(f". /root/env; gpupass apply {file} --yes && gpupass check {file}")
+    with_nvml.gpupass("apply", file, "--yes")
+    assert with_nvml.gpupass("check", file)["matches"] is True
     assert with_nvml.sh(f"cat /sys/module/nvidia_standin/cards/{CARD}/heterogeneous").strip() == "1"
     assert types(with_nvml)[0] == ["469", "468", "468"] + ["0"] * 5
     assert "vgpu 0 1 2" in with_nvml.sh("cat /root/nvml")
     four = write(with_nvml, "four.yaml", mixed.replace("A100-8C: 1", "A100-8C: 1, A100-16C: 1"))
-    said = with_nvml.sh(f". /root/env; gpupass apply {four} --yes 2>&1", code=4)
+    said = with_nvml.refused("apply", four, "--yes")
     assert "offers no vGPU type A100-16C, did you mean A100-8C?" in said
     assert types(with_nvml)[0] == ["469", "468", "468"] + ["0"] * 5
-    with_nvml.sh(f". /root/env; gpupass rollback --yes && gpupass slots {CARD}")
+    with_nvml.gpupass("rollback", "--yes")
     assert types(with_nvml)[0] == []
+
+
+BACKED = f"""
+version: 1
+gpus:
+  - name: card
+    select: {{address: "{CARD}"}}
+    use: vgpu
+    layout: [3g.20gb, 2g.10gb]
+    types: {{A100-3-20C: 1, A100-2-10C: 1}}
+"""
+
+
+def mig(host):
+    """What the driver says of the card: VFs, MIG mode, profiles of the GPU instances, types that VFs have."""
+    card = f"/sys/module/nvidia_standin/cards/{CARD}"
+    vfs, mode, *instances = host.sh(
+        f"cat /sys/bus/pci/devices/{CARD}/sriov_numvfs {card}/mig_mode; cut -d' ' -f2 {card}/gpu_instances"
+    ).split()
+    return vfs, mode, sorted(instances), [kind for kind in types(host)[0] if kind != "0"]
+
+
+DESTROY = """
+from pynvml import *
+nvmlInit()
+card = nvmlDeviceGetHandleByIndex(0)
+for line in open("/sys/module/nvidia_standin/cards/0000:01:00.0/gpu_instances"):
+    try:
+        nvmlGpuInstanceDestroy(nvmlDeviceGetGpuInstanceById(card, int(line.split()[0])))
+    except NVMLError as error:
+        print(error.value == NVML_ERROR_IN_USE)
+"""
+
+
+def test_vgpus_on_gpu_instances(with_nvml):
+    """MIG mode and VFs, then GPU instances, then types: from nothing, lent, cut anew, and back to nothing."""
+    host = with_nvml
+    file = write(host, "backed.yaml", BACKED)
+    nothing, backed = ("0", "0", [], []), ("8", "1", ["14", "9"], ["476", "475"])
+    assert f"it resets {CARD}" in host.refused("apply", file, "--yes")
+    assert mig(host) == nothing
+    host.gpupass("apply", file, "--yes", "--allow-reset")
+    assert mig(host) == backed
+    assert steps(host.gpupass("plan", file)) == []
+
+    vfs = [slots(host, CARD)[f"{CARD}/{name}"]["device"] for name in ("A100-3-20C-0", "A100-2-10C-0")]
+    host.gpupass("attach", "vm1", "card/A100-3-20C-0")
+    host.gpupass("attach", "vm2", "card/A100-2-10C-0")
+    assert (host.hostdevs("vm1"), host.hostdevs("vm2")) == ({vfs[0]}, {vfs[1]})
+    before = host.sh("cat /root/nvml")
+    other = BACKED.replace("3g.20gb", "4g.20gb").replace("A100-3-20C: 1, ", "")  # the 2g.10gb has to move
+    file = write(host, "other.yaml", other)
+    said = host.refused("apply", file, "--yes", "--allow-disruption")
+    assert f"{vfs[0]} (A100-3-20C) is in use by domain vm1" in said
+    assert f"{vfs[1]} (A100-2-10C) is in use by domain vm2" in said
+    assert host.sh(f". /root/env; python3 <<'END'\n{DESTROY}\nEND").split() == ["True"] * 2
+    assert mig(host) == backed and host.sh("cat /root/nvml") == before
+    host.gpupass("detach", "vm1", "card/A100-3-20C-0")
+    host.gpupass("detach", "vm2", "card/A100-2-10C-0")
+    assert mig(host) == backed
+
+    host.gpupass("apply", file, "--yes")
+    assert mig(host) == ("8", "1", ["14", "5"], ["475"])
+    host.gpupass("rollback", "--yes")
+    assert mig(host) == backed
+    host.gpupass("rollback", "--yes", "--allow-reset")
+    assert mig(host) == nothing
+    assert not host.sh("ls /var/lib/gpupass/{claim,vgpu,vfs,mig,quarantine} 2>/dev/null | grep json || true")

@@ -10,6 +10,8 @@ pytestmark = pytest.mark.lab
 CARD, OTHER, DISPLAY = "0000:01:00.0", "0000:02:00.0", "0000:03:00.0"
 HEADER = "ID    : vGPU Name"
 C4, C8, C16 = "468 : NVIDIA A100-4C", "469 : NVIDIA A100-8C", "471 : NVIDIA A100-16C"
+C5, C10, C20 = "474 : NVIDIA A100-1-5C", "475 : NVIDIA A100-2-10C", "476 : NVIDIA A100-3-20C"
+PROFILES = {C5: 19, C10: 14, C20: 9}
 MANAGE = "/usr/lib/nvidia/sriov-manage"
 UUID = "c8b0e2d5-8f1c-4f0e-9d64-0a1b2c3d4e5f"
 
@@ -128,6 +130,60 @@ def test_mixed_sizes_are_for_a_card_without_vgpus_and_end_with_its_functions(vgp
     assert vgpus.write(card("heterogeneous"), "0") == errno.EBUSY
     vgpus.host.sh(f"{MANAGE} -d {CARD}; {MANAGE} -e {CARD}")
     assert vgpus.read(card("heterogeneous")) == ["0"] and vgpus.current(0) == "0"
+
+
+class Cut(Vgpus):
+    """The first card in MIG mode: GPU instances by id."""
+
+    def tell(self, name, value):
+        return self.write(card(name), value)
+
+    def instance(self, number, kind):
+        return self.tell("create_gpu_instance", f"{number} {PROFILES[kind]}")
+
+
+@pytest.fixture
+def mig(vgpus):
+    made = Cut(vgpus.host)
+    assert made.instance(1, C20) == errno.EOPNOTSUPP
+    assert made.tell("mig_mode", "1") == 0
+    return made
+
+
+def test_in_mig_mode_every_vgpu_takes_a_gpu_instance(mig):
+    assert mig.creatable(0) == [] and mig.tell("heterogeneous", "1") == errno.EOPNOTSUPP
+    assert [mig.instance(number, kind) for number, kind in ((1, C20), (3, C10), (4, C5), (5, C5))] == [0] * 4
+    assert mig.instance(5, C10) == errno.EEXIST
+    assert mig.creatable(0) == [C5, C10, C20]
+    assert mig.make(0, "468") == errno.EINVAL and mig.make(0, "476") == 0
+    assert mig.read(mig.path(0, "gpu_instance_id")) == ["1"]
+    assert mig.creatable(0) == [] and mig.creatable(1) == [C5, C10] and mig.make(1, "476") == errno.ENOSPC
+    assert [mig.make(number, "474") for number in (1, 2, 3)] == [0, 0, errno.ENOSPC]
+    assert mig.creatable(3) == [C10]
+    assert mig.tell("destroy_gpu_instance", "1") == errno.EBUSY
+    assert mig.tell("destroy_gpu_instance", "2") == errno.ENOENT
+    assert mig.tell("destroy_gpu_instance", "3") == 0 and mig.creatable(3) == []
+    mig.make(0, "0")
+    assert mig.tell("destroy_gpu_instance", "1") == 0
+    assert sorted(mig.read(card("gpu_instances"))) == ["4 19", "5 19"]
+
+
+def test_mig_mode_outlives_the_virtual_functions_and_gpu_instances_do_not(mig):
+    mig.instance(1, C20)
+    mig.make(0, "476")
+    assert mig.tell("mig_mode", "0") == errno.EBUSY and mig.tell("mig_mode", "1") == 0
+    mig.make(0, "0")
+    assert mig.tell("mig_mode", "0") == errno.EBUSY, "there are functions"
+    mig.host.sh(f"{MANAGE} -d {CARD}")
+    assert mig.read(card("mig_mode")) == ["1"] and mig.read(card("gpu_instances")) == []
+    mig.instance(1, C20)
+    mig.host.sh(f"{MANAGE} -e {CARD}")
+    assert mig.read(card("mig_mode")) == ["1"] and mig.creatable(0) == []
+    mig.host.sh(f"{MANAGE} -d {CARD}")
+    assert mig.tell("mig_mode", "0") == 0
+    mig.host.sh(f"{MANAGE} -e {CARD}")
+    assert mig.creatable(0) == [C4, C8, C16] and mig.make(0, "468") == 0
+    assert mig.tell("mig_mode", "1") == errno.EBUSY
 
 
 def test_two_writers_at_once_never_get_more_than_there_is(vgpus):

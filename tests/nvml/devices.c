@@ -1,5 +1,6 @@
 /* GPUs and MIG devices: what they are, and what runs on them. */
 #include "call.h"
+#include "cards.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -328,6 +329,8 @@ API int nvmlDeviceSetMigMode(handle device, unsigned mode, int *activation)
             *activation = IN_USE;
         else if (!at_once)
             *activation = RESET_REQUIRED;
+        else if (tell_card(&c.s, c.of.gpu, "mig_mode", mode ? "1" : "0"))
+            *activation = IN_USE;
         else
             gpu->mig = mode;
     }

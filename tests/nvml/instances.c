@@ -1,5 +1,6 @@
 /* GPU instances and compute instances: asked for, made, destroyed. */
 #include "call.h"
+#include "cards.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -122,6 +123,10 @@ static int create(const char *call, handle device, unsigned id, const struct pla
     if (start < 0 || s->gis == MANY || !fits(s, c.of.gpu, profile, (unsigned)start))
         return changed(&c, INSUFFICIENT_RESOURCES);
     struct gi gi = {c.of.gpu, next_gi_id(s, c.of.gpu, profile->size), id, (unsigned)start, profile->size};
+    char told[32];
+    snprintf(told, sizeof told, "%u %u", gi.id, id);
+    if (tell_card(s, gi.gpu, "create_gpu_instance", told))
+        return changed(&c, UNKNOWN);
     s->gi[s->gis++] = gi;
     *made = name_gi(gi.gpu, gi.id);
     return changed(&c, SUCCESS);
@@ -158,7 +163,9 @@ API int nvmlGpuInstanceDestroy(handle instance)
     int error = change(__func__, &c, instance, GPU_INSTANCE);
     if (error)
         return error;
-    if (in_use(&c.s, c.of))
+    char id[16];
+    snprintf(id, sizeof id, "%u", c.of.gi);
+    if (in_use(&c.s, c.of) || tell_card(&c.s, c.of.gpu, "destroy_gpu_instance", id))
         return changed(&c, IN_USE);
     unsigned at = (unsigned)(find_gi(&c.s, c.of.gpu, c.of.gi) - c.s.gi);
     memmove(&c.s.gi[at], &c.s.gi[at + 1], (--c.s.gis - at) * sizeof *c.s.gi);

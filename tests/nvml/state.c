@@ -1,5 +1,5 @@
 #define _GNU_SOURCE
-#include "state.h"
+#include "cards.h"
 
 #include <fcntl.h>
 #include <pthread.h>
@@ -99,7 +99,7 @@ int open_state(struct state *state)
         fclose(file);
     }
     if (!bad)
-        return lock;
+        return heed_cards(state), lock;
     close(lock);
     return -1;
 }

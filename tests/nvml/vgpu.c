@@ -1,22 +1,9 @@
-/* vGPUs whose guests run, and what a card has for all of its vGPUs. Where a stand-in of the driver is loaded, it decides about sizes:
-   FAKE_NVML_CARDS is its directory of cards, with CARD/heterogeneous, which refuses while there is a vGPU. */
+/* vGPUs whose guests run, and what a card has for all of its vGPUs. */
 #include "call.h"
-
-#include <stdio.h>
-#include <stdlib.h>
+#include "cards.h"
 
 struct heterogeneous { unsigned version, mode; };
 struct scheduler { unsigned policy, arr; unsigned parameters[2]; };
-
-static FILE *control(const struct state *s, unsigned gpu, const char *how)
-{
-    char path[512];
-    const char *cards = getenv("FAKE_NVML_CARDS");
-    if (!cards)
-        return NULL;
-    snprintf(path, sizeof path, "%s/%s/heterogeneous", cards, s->gpu[gpu].address);
-    return fopen(path, how);
-}
 
 API int nvmlDeviceGetVgpuHeterogeneousMode(handle device, struct heterogeneous *mode)
 {
@@ -30,7 +17,7 @@ API int nvmlDeviceGetVgpuHeterogeneousMode(handle device, struct heterogeneous *
     if (s.gpu[of.gpu].mig)
         return NOT_SUPPORTED;
     mode->mode = s.gpu[of.gpu].mixed;
-    FILE *file = control(&s, of.gpu, "re");
+    FILE *file = card_file(&s, of.gpu, "heterogeneous");
     if (file) {
         if (fscanf(file, "%u", &mode->mode) != 1)
             error = UNKNOWN;
@@ -49,13 +36,8 @@ API int nvmlDeviceSetVgpuHeterogeneousMode(handle device, const struct heterogen
         return changed(&c, ARGUMENT_VERSION_MISMATCH);
     if (c.s.gpu[c.of.gpu].mig || mode->mode > 1)
         return changed(&c, c.s.gpu[c.of.gpu].mig ? NOT_SUPPORTED : INVALID_ARGUMENT);
-    FILE *file = control(&c.s, c.of.gpu, "we");
-    if (file) {
-        int bad = fprintf(file, "%u", mode->mode) < 0;
-        bad |= fclose(file);
-        if (bad)
-            return changed(&c, IN_USE);
-    }
+    if (tell_card(&c.s, c.of.gpu, "heterogeneous", mode->mode ? "1" : "0"))
+        return changed(&c, IN_USE);
     c.s.gpu[c.of.gpu].mixed = mode->mode;
     return changed(&c, SUCCESS);
 }

@@ -177,7 +177,7 @@ def test_whoever_holds_the_gpu_is_told_of():
     ("one", "unseen", "message"),
     [
         (
-            replace(device(board("A30")), vendor=0x1002),
+            replace(device(board("A30")), vendor=0x1002, detail=Detail()),
             (),
             f"{GPU} is no NVIDIA GPU, and only those have MIG",
         ),

@@ -341,6 +341,71 @@ def test_a_card_that_is_bound_anew_has_no_instances_and_one_size():
         assert nvidia.vgpu_card.mixed is not bool(script)
 
 
+IN_USE = (User(kind=UserKind.DOMAIN, name="vm1"),)
+SMALL, LARGE = ours(VFS[0], "A100-1-5C", "A100-1-5C-0"), ours(VFS[1], "A100-3-20C", "A100-3-20C-0")
+
+
+def lent(cut, *records, large=()):
+    """A 1g.5gb at 0 and a 3g.20gb at 4, a vGPU on each."""
+    on = [Vgpu(current=number, instance=number) for number in (1, 2)]
+    vfs = (vf(VFS[0]), vf(VFS[1], users=large), vf(VFS[2], offered=BACKED), vf(VFS[3], offered=BACKED))
+    seats = (replace(one, detail=Detail(vgpu=vgpu)) for one, vgpu in zip(vfs, on, strict=False))
+    return host(card(cut=cut), *seats, *vfs[2:], records=(cut_by_us(), *records))
+
+
+def cut_by_us():
+    return Record(
+        kind=RecordKind.MIG, address=CARD, instances=("1g.5gb@0", "3g.20gb@4"), mode=True, boot_id="now"
+    )
+
+
+def halves():
+    parts = (("1g.5gb", 1, Placement(start=0, size=1)), ("3g.20gb", 2, Placement(start=4, size=4)))
+    return mig(True, *(GpuInstance(id=number, profile=name, placement=at) for name, number, at in parts))
+
+
+def layout(*profiles):
+    return tuple(LayoutEntry(profile=profile) for profile in profiles)
+
+
+def test_no_instance_ends_under_a_vgpu():
+    there = lent(halves(), SMALL, LARGE)
+    plan = cut_plan(there, there.devices[0], rule(("A100-1-5C", 1), layout=layout("1g.5gb")))
+    assert deeds(plan) == [(VFS[1], None), ("gi", "3g.20gb", False)] and not plan.refusals
+    moved = cut_plan(there, there.devices[0], rule(("A100-1-5C", 1), layout=layout("4g.20gb", "1g.5gb")))
+    assert deeds(moved) == [
+        (VFS[0], None),
+        (VFS[1], None),
+        ("gi", "1g.5gb", False),
+        ("gi", "3g.20gb", False),
+        ("gi", "4g.20gb", True),
+        ("gi", "1g.5gb", True),
+    ], "a vGPU that stays is made anew on an instance that moves, and the host makes no compute instance"
+
+
+def test_an_instance_under_a_guests_or_somebody_elses_vgpu_stays():
+    wish = rule(("A100-1-5C", 1), layout=layout("1g.5gb"))
+    used = lent(halves(), SMALL, LARGE, large=IN_USE)
+    assert "is in use by domain vm1" in refusals(cut_plan(used, used.devices[0], wish))[0]
+    foreign = lent(halves(), SMALL)
+    assert "cannot go beside vGPUs that stay" in refusals(cut_plan(foreign, foreign.devices[0], wish))[0]
+
+
+def test_another_use_ends_instances_before_functions_and_the_mode_after():
+    there = lent(
+        halves(), SMALL, LARGE, Record(kind=RecordKind.VFS, address=CARD, script=True, boot_id="now")
+    )
+    plans = uncut_plans(there, there.devices[0], HostRule(name="card", select=SELECT))
+    assert [deed for plan in plans for deed in deeds(plan)] == [
+        (VFS[0], None),
+        (VFS[1], None),
+        ("gi", "1g.5gb", False),
+        ("gi", "3g.20gb", False),
+        ("vfs", 0, True),
+        ("mig", False),
+    ]
+
+
 def test_a_type_without_its_instance_is_refused():
     there = host(card(cut=mig(True)))
     plan = cut_plan(there, there.devices[0], rule(("A100-2-10C", 1), layout=LAYOUT))

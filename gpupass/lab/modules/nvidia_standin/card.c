@@ -7,9 +7,12 @@
 #include "standin.h"
 
 const struct vgpu_type vgpu_types[] = {
-	{ 468, "NVIDIA A100-4C", 1 },
-	{ 469, "NVIDIA A100-8C", 2 },
-	{ 471, "NVIDIA A100-16C", 4 },
+	{ 468, "NVIDIA A100-4C", .units = 1 },
+	{ 469, "NVIDIA A100-8C", .units = 2 },
+	{ 471, "NVIDIA A100-16C", .units = 4 },
+	{ 474, "NVIDIA A100-1-5C", .profile = 19 },
+	{ 475, "NVIDIA A100-2-10C", .profile = 14 },
+	{ 476, "NVIDIA A100-3-20C", .profile = 9 },
 };
 const unsigned int vgpu_type_count = ARRAY_SIZE(vgpu_types);
 
@@ -17,7 +20,7 @@ static LIST_HEAD(cards);
 static DEFINE_MUTEX(cards_lock);
 static struct kobject *cards_folder;
 
-static struct card *card_of(struct kobject *kobj)
+struct card *card_of(struct kobject *kobj)
 {
 	return container_of(kobj, struct card, kobj);
 }
@@ -32,18 +35,27 @@ static unsigned int count(struct card *card, bool only_open)
 	return found;
 }
 
-/* -EINVAL: another size than the card's others, -ENOSPC: no room for it. */
+unsigned int card_vgpus(struct card *card)
+{
+	return count(card, false);
+}
+
+/* -EINVAL: another size than the card's others, or not in this mode; -ENOSPC: no room for it. */
 int card_place(struct card *card, const struct vgpu_type *type)
 {
 	unsigned int taken = 0, mask = (1 << type->units) - 1, start;
 	struct vf *vf;
 
+	if (card->mig != !type->units)
+		return -EINVAL;
+	if (card->mig)
+		return mig_place(card, type);
 	list_for_each_entry(vf, &card->vfs, sibling) {
 		if (!vf->type)
 			continue;
 		if (!card->mixed && vf->type->units != type->units)
 			return -EINVAL;
-		taken |= ((1 << vf->type->units) - 1) << vf->placement;
+		taken |= ((1 << vf->type->units) - 1) << vf->place;
 	}
 	for (start = 0; start + type->units <= UNITS; start += type->units)
 		if (!(taken & mask << start))
@@ -61,13 +73,14 @@ bool card_in_use(struct card *card)
 	return used;
 }
 
-/* What is lost when the driver lets go of the physical function. */
+/* What is lost when the driver lets go of the physical function; MIG mode is not, before Hopper. */
 void card_wipe(struct card *card)
 {
 	struct vf *vf;
 
 	mutex_lock(&card->lock);
 	card->mixed = false;
+	card->instance_count = 0;
 	list_for_each_entry(vf, &card->vfs, sibling)
 		if (!vf->open)
 			vf_clear(vf);
@@ -89,7 +102,9 @@ static ssize_t heterogeneous_store(struct kobject *kobj, struct kobj_attribute *
 	if (error)
 		return error;
 	mutex_lock(&card->lock);
-	if (count(card, false))
+	if (card->mig)
+		error = -EOPNOTSUPP;
+	else if (count(card, false))
 		error = -EBUSY;
 	else
 		card->mixed = wanted;
@@ -129,13 +144,19 @@ static struct attribute *card_attrs[] = {
 	&open_attr.attr,
 	NULL,
 };
-ATTRIBUTE_GROUPS(card);
+
+static const struct attribute_group card_group = { .attrs = card_attrs };
+
+static const struct attribute_group *card_groups[] = {
+	&card_group,
+	&mig_group,
+	NULL,
+};
 
 static void card_release(struct kobject *kobj)
 {
 	struct card *card = card_of(kobj);
 
-	pci_dev_put(card->pf);
 	mutex_destroy(&card->lock);
 	kfree(card);
 }
@@ -146,7 +167,7 @@ static const struct kobj_type card_ktype = {
 	.default_groups = card_groups,
 };
 
-/* The card a function belongs to; there as long as one of its functions is bound. */
+/* The card a function belongs to; there until the module goes, as its InfoROM. */
 struct card *card_get(struct pci_dev *pf)
 {
 	struct card *card;
@@ -154,18 +175,14 @@ struct card *card_get(struct pci_dev *pf)
 
 	mutex_lock(&cards_lock);
 	list_for_each_entry(card, &cards, all) {
-		if (card->pf == pf) {
-			card->holders++;
+		if (!strcmp(kobject_name(&card->kobj), pci_name(pf)))
 			goto out;
-		}
 	}
 	card = kzalloc(sizeof(*card), GFP_KERNEL);
 	if (!card) {
 		card = ERR_PTR(-ENOMEM);
 		goto out;
 	}
-	card->pf = pci_dev_get(pf);
-	card->holders = 1;
 	mutex_init(&card->lock);
 	INIT_LIST_HEAD(&card->vfs);
 	error = kobject_init_and_add(&card->kobj, &card_ktype, cards_folder, "%s", pci_name(pf));
@@ -180,17 +197,6 @@ out:
 	return card;
 }
 
-void card_put(struct card *card)
-{
-	mutex_lock(&cards_lock);
-	if (!--card->holders) {
-		list_del(&card->all);
-		kobject_del(&card->kobj);
-		kobject_put(&card->kobj);
-	}
-	mutex_unlock(&cards_lock);
-}
-
 int cards_begin(void)
 {
 	cards_folder = kobject_create_and_add("cards", &THIS_MODULE->mkobj.kobj);
@@ -199,5 +205,12 @@ int cards_begin(void)
 
 void cards_end(void)
 {
+	struct card *card, *next;
+
+	list_for_each_entry_safe(card, next, &cards, all) {
+		list_del(&card->all);
+		kobject_del(&card->kobj);
+		kobject_put(&card->kobj);
+	}
 	kobject_put(cards_folder);
 }

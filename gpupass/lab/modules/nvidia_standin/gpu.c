@@ -224,10 +224,8 @@ void gpu_remove(struct pci_dev *pdev)
 	}
 	proc_remove(gpu->folder);
 	device_destroy(&nvidia_class, MKDEV(MAJOR_NUMBER, gpu->minor));
-	if (gpu->card) {
+	if (gpu->card)
 		card_wipe(gpu->card);
-		card_put(gpu->card);
-	}
 	pci_set_drvdata(pdev, NULL);
 	kfree(gpu);
 }

@@ -2,6 +2,7 @@
 /* A stand-in of NVIDIA's host driver for the lab: no NVIDIA hardware, no NVIDIA code, only the interfaces it shows.
 
    card.c    one physical card: its framebuffer, its vGPUs, equal or mixed sizes
+   mig.c     MIG mode of a card, and its GPU instances
    vgpu.c    a virtual function: VFIO device and the files $VF/nvidia/…
    gpu.c     a whole GPU: /proc/driver/nvidia/gpus/BDF, /dev/nvidiaN, unbindLock
    driver.c  the PCI driver `nvidia` */
@@ -16,24 +17,30 @@
 #define UNIT_MB 4096
 #define UNITS 4
 #define PARAMS_SIZE 1024
+#define GPU_INSTANCES 7
 
 struct vgpu_type {
 	u32 id;
 	const char *name;
-	unsigned int units; /* of framebuffer; also what its placement is a multiple of */
+	unsigned int units; /* of framebuffer; also what its placement is a multiple of. 0: it takes a GPU instance */
+	u32 profile;        /* of that GPU instance, as NVML numbers them */
 };
 
 extern const struct vgpu_type vgpu_types[];
 extern const unsigned int vgpu_type_count;
 
+struct gpu_instance {
+	u32 id, profile;
+};
+
 struct card {
 	struct kobject kobj; /* /sys/module/nvidia_standin/cards/BDF */
 	struct list_head all;
-	struct pci_dev *pf;
-	unsigned int holders; /* functions of it that are bound; under cards_lock */
-	struct mutex lock;    /* all of the below and the vGPU fields of its functions */
+	struct mutex lock; /* all of the below and the vGPU fields of its functions */
 	struct list_head vfs;
-	bool mixed;
+	bool mixed, mig;
+	unsigned int instance_count;
+	struct gpu_instance instances[GPU_INSTANCES];
 };
 
 struct vf {
@@ -41,7 +48,7 @@ struct vf {
 	struct card *card;
 	struct list_head sibling;
 	const struct vgpu_type *type; /* NULL: no vGPU */
-	unsigned int placement;
+	unsigned int place; /* the first unit of framebuffer, or the id of its GPU instance */
 	bool open;
 	char params[PARAMS_SIZE];
 };
@@ -49,11 +56,15 @@ struct vf {
 int cards_begin(void);
 void cards_end(void);
 struct card *card_get(struct pci_dev *pf);
-void card_put(struct card *card);
-int card_place(struct card *card, const struct vgpu_type *type); /* first unit, or why not; under its lock */
+int card_place(struct card *card, const struct vgpu_type *type); /* vf.place, or why not; under its lock */
+unsigned int card_vgpus(struct card *card);                      /* under its lock */
 bool card_in_use(struct card *card);
 void card_wipe(struct card *card);
 void vf_clear(struct vf *vf); /* under the card's lock */
+
+struct card *card_of(struct kobject *kobj);
+extern const struct attribute_group mig_group;
+int mig_place(struct card *card, const struct vgpu_type *type); /* under the card's lock */
 
 int vgpu_probe(struct pci_dev *pdev);
 void vgpu_remove(struct pci_dev *pdev);

@@ -46,18 +46,18 @@ static ssize_t current_vgpu_type_show(struct device *dev, struct device_attribut
 
 static int create(struct vf *vf, u32 id)
 {
-	int n, start;
+	int n, place;
 
 	if (vf->type)
 		return -EBUSY;
 	for (n = 0; n < vgpu_type_count; n++) {
 		if (vgpu_types[n].id != id)
 			continue;
-		start = card_place(vf->card, &vgpu_types[n]);
-		if (start < 0)
-			return start;
+		place = card_place(vf->card, &vgpu_types[n]);
+		if (place < 0)
+			return place;
 		vf->type = &vgpu_types[n];
-		vf->placement = start;
+		vf->place = place;
 		return 0;
 	}
 	return -EINVAL;
@@ -178,12 +178,12 @@ static ssize_t placement_id_show(struct device *dev, struct device_attribute *at
 
 	mutex_lock(&vf->card->lock);
 	if (vf->type)
-		length = sysfs_emit(buf, "%u\n", vf->placement);
+		length = sysfs_emit(buf, "%u\n", vf->type->units ? vf->place : 0);
 	mutex_unlock(&vf->card->lock);
 	return length;
 }
 
-/* No vGPU of this card is cut out of a MIG instance: NVIDIA's number for none. */
+/* Of a time-sliced one NVIDIA's number for none. */
 static ssize_t gpu_instance_id_show(struct device *dev, struct device_attribute *attr, char *buf)
 {
 	struct vf *vf = vf_of(dev);
@@ -191,7 +191,7 @@ static ssize_t gpu_instance_id_show(struct device *dev, struct device_attribute 
 
 	mutex_lock(&vf->card->lock);
 	if (vf->type)
-		length = sysfs_emit(buf, "%u\n", U32_MAX);
+		length = sysfs_emit(buf, "%u\n", vf->type->units ? U32_MAX : vf->place);
 	mutex_unlock(&vf->card->lock);
 	return length;
 }
@@ -274,7 +274,6 @@ static void forget(struct vf *vf)
 	mutex_lock(&vf->card->lock);
 	list_del(&vf->sibling);
 	mutex_unlock(&vf->card->lock);
-	card_put(vf->card);
 	vfio_put_device(&vf->core.vdev);
 }
 
@@ -287,10 +286,8 @@ int vgpu_probe(struct pci_dev *pdev)
 	if (IS_ERR(card))
 		return PTR_ERR(card);
 	vf = vfio_alloc_device(vf, core.vdev, &pdev->dev, &vgpu_ops);
-	if (IS_ERR(vf)) {
-		card_put(card);
+	if (IS_ERR(vf))
 		return PTR_ERR(vf);
-	}
 	vf->card = card;
 	mutex_lock(&card->lock);
 	list_add_tail(&vf->sibling, &card->vfs);
