@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from difflib import get_close_matches
 from uuid import UUID, uuid5
 
+from gpupass.methods.vgpu_types import param_words
 from gpupass.model.address import Address
 from gpupass.model.host import Device, Host, Mdev, MdevType
 from gpupass.model.plan import Disruption, Finding, Plan, SetMdev, SetVgpuParams, Step, WriteRecord
@@ -119,7 +120,7 @@ def anew(host: Host, parent: Device, mdev: Mdev) -> tuple[Step, ...]:
         )
         for present in (False, True)
     )
-    params = " ".join(mdev.params.replace(",", " ").split())
+    params = " ".join(param_words(mdev.params))
     forget, tell = (
         SetVgpuParams(address=parent.address, mdev=mdev.uuid, params=text, why=why)
         for text, why in (("", TOLD_NOTHING), (params, "as it was told before"))

@@ -1,13 +1,13 @@
-"""The NVIDIA vGPUs that a card has, whoever made them, in either framework; pure."""
+"""The NVIDIA vGPUs that a card has, whoever made them, or is to have, in either framework; pure."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from gpupass.methods.vgpu_types import type_label
-from gpupass.model.host import Device, Host, Mdev, MdevType, VgpuType
+from gpupass.methods.vgpu_types import param_words, type_label
+from gpupass.model.host import Device, Host, Mdev, MdevType, VgpuCard, VgpuType
 from gpupass.model.record import Record, RecordKind
 from gpupass.model.slot import Slot, SlotKind
-from gpupass.model.user import User
+from gpupass.model.user import User, UserKind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,8 +24,36 @@ class Made:
         return self.vf.users if self.mdev is None else self.mdev.users
 
     @property
+    def at_work(self) -> bool:
+        return any(user.kind in (UserKind.DOMAIN, UserKind.PROCESS) for user in self.users)
+
+    @property
+    def uuid(self) -> str | None:
+        return self.mdev.uuid if self.mdev is not None else None
+
+    @property
     def name(self) -> str:
-        return self.vf.address if self.mdev is None else self.mdev.uuid
+        return self.uuid or self.vf.address
+
+    @property
+    def instance(self) -> int | None:
+        """The id of the GPU instance that it is on, where that is told."""
+        return self.vf.facts.vgpu.instance if self.vf.facts.vgpu is not None else None
+
+    @property
+    def told(self) -> list[str]:
+        """Its vgpu_params."""
+        vgpu = self.vf.facts.vgpu
+        text = self.mdev.params if self.mdev is not None else vgpu.params if vgpu is not None else ""
+        return param_words(text)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """One vGPU somebody wants; `part` is what its slot is called."""
+
+    part: str
+    type: str
 
 
 def made(host: Host, card: Device) -> tuple[Made, ...]:
@@ -53,6 +81,12 @@ def functions_of(host: Host, card: Device) -> tuple[Device, ...]:
     return host.devices_at(card.facts.sriov.vfs)
 
 
+def card_state(card: Device) -> VgpuCard:
+    """How its vGPUs share it, as far as NVML tells."""
+    nvidia = card.facts.nvidia
+    return (nvidia.vgpu_card if nvidia is not None else None) or VgpuCard()
+
+
 def on_itself(card: Device) -> bool:
     """It has mediated devices without VFs."""
     return bool(card.facts.mdev_types) or card.facts.sriov is None
@@ -77,8 +111,7 @@ def type_names(host: Host, card: Device) -> dict[int, str]:
 
 def supported(card: Device) -> tuple[VgpuType, ...]:
     """What NVML tells, whatever there is room for; (): it does not."""
-    nvidia = card.facts.nvidia
-    return nvidia.vgpu_card.types if nvidia is not None and nvidia.vgpu_card is not None else ()
+    return card_state(card).types
 
 
 def _listed(host: Host, card: Device) -> Iterator[VgpuType]:

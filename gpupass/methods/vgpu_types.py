@@ -6,7 +6,7 @@ vgpu-device-manager.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from gpupass.model.host import VgpuType
@@ -32,6 +32,23 @@ def read_label(name: str) -> Label | None:
     if found is None:
         return None
     return Label(memory=int(found["gb"]), slices=int(found["slices"]) if found["slices"] else None)
+
+
+def memory(name: str) -> int:
+    """GB of framebuffer; 0 where the name does not tell."""
+    label = read_label(name)
+    return label.memory if label is not None else 0
+
+
+def sizes(names: Iterable[str]) -> int:
+    """How many there are of time-sliced types; those on MIG have their GPU instance's size."""
+    labels = (read_label(name) for name in names)
+    return len({label.memory for label in labels if label is not None and label.slices is None})
+
+
+def param_words(text: str) -> list[str]:
+    """The key=value pairs of vgpu_params: the driver puts commas or blanks between them."""
+    return text.replace(",", " ").split()
 
 
 def parse_types(text: str) -> tuple[VgpuType, ...]:

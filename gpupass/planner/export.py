@@ -153,15 +153,9 @@ def _counts(types: list[str]) -> tuple[TypeCount, ...]:
 
 def _params(vgpus: tuple[Made, ...]) -> tuple[VgpuParam, ...]:
     """What all of them were told."""
-    told = [_told(one) for one in vgpus]
+    told = [one.told for one in vgpus]
     common = (pair for pair in told[0] if all(pair in other for other in told)) if told else ()
     return tuple(VgpuParam(name=name, value=value) for name, _, value in (p.partition("=") for p in common))
-
-
-def _told(one: Made) -> list[str]:
-    vgpu = one.vf.facts.vgpu
-    text = one.mdev.params if one.mdev is not None else vgpu.params if vgpu is not None else ""
-    return text.replace(",", " ").split()
 
 
 def _layout(gpu: MigGpu) -> tuple[LayoutEntry, ...]:

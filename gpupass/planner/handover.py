@@ -2,7 +2,7 @@
 
 from gpupass.hotplug.cleaning import cleaning
 from gpupass.hotplug.preflight import attach_findings, detach_findings
-from gpupass.methods import vgpu
+from gpupass.methods import vgpu_check, vgpu_steps
 from gpupass.methods.passthrough import (
     VFIO,
     endpoints,
@@ -52,7 +52,7 @@ def attach_plan(host: Host, domain: Domain, device: Device, connect: str) -> Pla
         findings=(
             *bind.findings,
             *held,
-            *vgpu.lend_findings(host, device),
+            *vgpu_check.lend_findings(host, device),
             *attach_findings(host, device, members, domain),
             *unresettable,
         ),
@@ -161,5 +161,5 @@ def _clean(
         if device.group is not None
         else ()
     )
-    renewals = (step for member in members if member.own_vfio for step in vgpu.anew(host, member))
+    renewals = (step for member in members if member.own_vfio for step in vgpu_steps.anew(host, member))
     return (*waits, *resets, *renewals, *claims)

@@ -128,7 +128,7 @@ def _with_their_vgpus(host: Host, card: Device, rule: VgpuRule) -> Device:
     if nvidia is None or nvidia.cut is None or nvidia.cut.gpu is None:
         return card
     users: dict[int | None, tuple[User, ...]] = {
-        vgpu.instance_of(one): (User(kind=UserKind.PROCESS, name=f"vGPU {one.name}"),)
+        one.instance: (User(kind=UserKind.PROCESS, name=f"vGPU {one.name}"),)
         for one in vgpu.staying(host, card, rule)
     }
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from gpupass.methods import mig_ownership, mig_plan, sriov, vgpu
+from gpupass.methods import mig_ownership, mig_plan, sriov, vgpu_check
 from gpupass.model.host import Device, Host
 from gpupass.model.record import RecordKind
 from gpupass.model.slot import Slot, SlotKind
@@ -101,5 +101,5 @@ def _state(host: Host, device: Device, slot: Slot, users: tuple[User, ...]) -> S
         return SlotState.CLAIMED
     if any(user.kind is not UserKind.DOMAIN_CONFIG for user in users):
         return SlotState.IN_USE
-    empty = device.own_vfio and any(vgpu.lend_findings(host, device)) and slot.kind is SlotKind.VF
+    empty = device.own_vfio and any(vgpu_check.lend_findings(host, device)) and slot.kind is SlotKind.VF
     return SlotState.EMPTY if empty else SlotState.FREE

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from gpupass.methods.mdev import anew as mdev_anew
-from gpupass.methods.vgpu import anew, lend_findings
+from gpupass.methods.vgpu_check import lend_findings
+from gpupass.methods.vgpu_steps import anew
 from gpupass.model.host import (
     Detail,
     Device,

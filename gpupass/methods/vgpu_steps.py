@@ -1,0 +1,118 @@
+"""The steps by which NVIDIA vGPUs come, go and are told things, in either framework; pure."""
+
+from collections.abc import Iterable, Iterator
+
+from gpupass.methods.mdev import MADE_ANEW, TOLD_NOTHING, mdev_uuid
+from gpupass.methods.vgpu_made import Made, Wish, card_state, type_names
+from gpupass.methods.vgpu_types import param_words, sizes, type_label
+from gpupass.model.host import Device, Host, Mdev
+from gpupass.model.plan import (
+    SetMdev,
+    SetVgpuParams,
+    SetVgpuScheduler,
+    SetVgpuSharing,
+    SetVgpuType,
+    Step,
+    WriteRecord,
+)
+from gpupass.model.profile import VgpuRule
+from gpupass.model.record import Record, RecordKind
+
+_DEFAULT_TURNS = "best-effort"
+
+
+def anew(host: Host, vf: Device) -> tuple[Step, ...]:
+    """The type taken and given again, which is what clears a vGPU's memory; only where it is gpupass's.
+
+    The host's driver leaves clearing to the vGPU's own plugin (open-gpu-kernel-modules, mem_mgr_ga100.c).
+    """
+    record = host.record_of_this_boot(RecordKind.VGPU, vf.address)
+    current = vf.facts.vgpu.current if vf.facts.vgpu is not None else 0
+    if record is None or not current:
+        return ()
+    name = record.type or str(current)
+    params = " ".join(param_words(vf.facts.vgpu.params)) if vf.facts.vgpu is not None else ""
+    forget = SetVgpuParams(address=vf.address, params="", why=TOLD_NOTHING)
+    return (
+        *([forget] if params else []),
+        SetVgpuType(address=vf.address, id=0, type=name, why="its guest has used it"),
+        SetVgpuType(address=vf.address, id=current, type=name, why=MADE_ANEW),
+        *([SetVgpuParams(address=vf.address, params=params, why="as it was told before")] if params else []),
+    )
+
+
+def removal(host: Host, one: Made) -> Iterator[Step]:
+    kind = RecordKind.VGPU if one.mdev is None else RecordKind.MDEV
+    uuid = one.uuid
+    why = "the profile has none such"
+    if one.told:
+        yield SetVgpuParams(address=one.vf.address, mdev=uuid, params="", why=TOLD_NOTHING)
+    if one.mdev is None:
+        yield SetVgpuType(address=one.vf.address, id=0, type=one.type, why=why)
+    else:
+        yield SetMdev(address=one.vf.address, uuid=one.mdev.uuid, type=one.mdev.type, present=False, why=why)
+    for known in (RecordKind.CLAIM, kind):
+        if host.record(known, one.vf.address, uuid) is not None:
+            yield WriteRecord(kind=known, address=one.vf.address, mdev=uuid, record=None, why="it is gone")
+
+
+def creation(host: Host, vf: Device, wish: Wish) -> Iterator[Step]:
+    if vf.facts.vgpu is not None:
+        yield remember(host, vf, wish, None)
+        yield SetVgpuType(address=vf.address, id=_id(host, vf, wish.type), type=wish.type, why=wish.part)
+        return
+    kind = next((kind.id for kind in vf.facts.mdev_types if type_label(kind.name) == wish.type), wish.type)
+    mdev = Mdev(uuid=mdev_uuid(host, vf.address, wish.part), type=kind)
+    yield remember(host, vf, wish, mdev)
+    yield SetMdev(address=vf.address, uuid=mdev.uuid, type=kind, present=True, why=wish.part)
+
+
+def _id(host: Host, vf: Device, name: str) -> int:
+    """Ids are those of one card (kubevirt-gpu-device-plugin). 0: nobody tells; then it is refused."""
+    card = host.device(vf.physfn) if vf.physfn is not None else None
+    names = type_names(host, card) if card is not None else {}
+    return next((number for number, known in names.items() if known == name), 0)
+
+
+def remember(host: Host, vf: Device, wish: Wish, mdev: Mdev | None) -> Step:
+    kind = RecordKind.VGPU if mdev is None else RecordKind.MDEV
+    uuid = mdev.uuid if mdev is not None else None
+    record = Record(
+        kind=kind, address=vf.address, mdev=uuid, part=wish.part, type=wish.type, boot_id=host.boot_id
+    )
+    return WriteRecord(
+        kind=kind, address=vf.address, mdev=uuid, record=record, why="so that it is known as gpupass's"
+    )
+
+
+def sharing(card: Device, wishes: tuple[Wish, ...], left: tuple[Made, ...]) -> Iterator[Step]:
+    """Types of several sizes side by side: a mode that can only change while there is no vGPU."""
+    mixed = card_state(card).mixed
+    if mixed is False and not left and sizes(wish.type for wish in wishes) > 1:
+        yield SetVgpuSharing(address=card.address, mixed=True, why="types of several sizes share the card")
+
+
+def plain(card: Device) -> Iterator[Step]:
+    """Binding the card anew forgets it anyway; said as steps it is known when that is undone."""
+    why = "it has no vGPUs any more"
+    if card_state(card).mixed:
+        yield SetVgpuSharing(address=card.address, mixed=False, why=why)
+    if card_state(card).scheduler not in (None, _DEFAULT_TURNS):
+        yield SetVgpuScheduler(address=card.address, policy=_DEFAULT_TURNS, why=why)
+
+
+def turns(card: Device, rule: VgpuRule) -> Iterator[Step]:
+    if rule.scheduler is not None and rule.scheduler != card_state(card).scheduler:
+        yield SetVgpuScheduler(address=card.address, policy=rule.scheduler, why="the profile says so")
+
+
+def params(rule: VgpuRule, vf: Device, mdev: str | None, told: Iterable[str] = ()) -> Iterator[Step]:
+    """As key=value, which the driver reads when the guest starts; what was told goes with its vGPU."""
+    wanted = " ".join(f"{param.name}={param.value}" for param in rule.params)
+    if set(wanted.split()) - set(told):
+        yield SetVgpuParams(address=vf.address, mdev=mdev, params=wanted, why="the profile says so")
+
+
+def first_params(host: Host, rule: VgpuRule, vf: Device, wish: Wish) -> Iterator[Step]:
+    """Of one that is made: it has been told nothing."""
+    return params(rule, vf, None if vf.facts.vgpu is not None else mdev_uuid(host, vf.address, wish.part))
