@@ -5,7 +5,7 @@ from difflib import get_close_matches
 
 from gpupass.methods import vgpu_steps
 from gpupass.methods.mdev import in_use
-from gpupass.methods.vgpu_made import Made, Wish, card_state, creatable, functions_of, made, offered
+from gpupass.methods.vgpu_made import WORKING, Made, Wish, card_state, creatable, functions_of, made, offered
 from gpupass.methods.vgpu_types import sizes
 from gpupass.model.host import Device, Host
 from gpupass.model.plan import Disruption, Finding
@@ -113,11 +113,15 @@ def no_room(host: Host, card: Device, placed: tuple[tuple[Wish, Device], ...]) -
 
 def beside(card: Device, left: tuple[Made, ...], alone: str) -> Iterator[Finding]:
     if left:
-        names = ", ".join(f"{one.name} ({one.type})" for one in left)
+        names = ", ".join(f"{one.name} ({', '.join([one.type, *_users(one)])})" for one in left)
         yield Finding(
             message=f"{card.address}: {alone} beside vGPUs that stay: {names}",
             remedy=f"gpupass adopt {card.address}, or take-over: true in the rule; used ones: gpupass detach",
         )
+
+
+def _users(one: Made) -> list[str]:
+    return [user.words for user in one.users if user.kind in WORKING]
 
 
 def used(gone: tuple[Made, ...]) -> Iterator[Finding]:

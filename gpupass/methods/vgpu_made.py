@@ -9,6 +9,8 @@ from gpupass.model.record import Record, RecordKind
 from gpupass.model.slot import Slot, SlotKind
 from gpupass.model.user import User, UserKind
 
+WORKING = (UserKind.DOMAIN, UserKind.PROCESS)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Made:
@@ -25,7 +27,7 @@ class Made:
 
     @property
     def at_work(self) -> bool:
-        return any(user.kind in (UserKind.DOMAIN, UserKind.PROCESS) for user in self.users)
+        return any(user.kind in WORKING for user in self.users)
 
     @property
     def uuid(self) -> str | None:

@@ -274,7 +274,7 @@ def test_vgpus_on_gpu_instances(with_nvml):
     file = write(host, "other.yaml", other)
     said = host.refused("apply", file, "--yes", "--allow-disruption")
     assert f"{vfs[0]} (A100-3-20C) is in use by domain vm1" in said
-    assert f"{vfs[1]} (A100-2-10C) is in use by domain vm2" in said
+    assert f"a GPU instance cannot go beside vGPUs that stay: {vfs[1]} (A100-2-10C, domain vm2" in said
     assert host.sh(f". /root/env; python3 <<'END'\n{DESTROY}\nEND").split() == ["True"] * 2
     assert mig(host) == backed and host.sh("cat /root/nvml") == before
     host.gpupass("detach", "vm1", "card/A100-3-20C-0")
