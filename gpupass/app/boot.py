@@ -14,7 +14,8 @@ from gpupass.errors import Refused, Usage
 from gpupass.model.address import BOOT, Address, parse_address
 from gpupass.model.boot import BootState
 from gpupass.model.host import Host
-from gpupass.model.plan import Plan, WriteFile
+from gpupass.model.plan import Plan
+from gpupass.model.step import WriteFile
 from gpupass.observe import observe
 from gpupass.observe.boot import read_boot
 from gpupass.system import System

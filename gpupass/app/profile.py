@@ -11,8 +11,9 @@ from gpupass.hotplug.windows import with_windows
 from gpupass.model.address import Address
 from gpupass.model.apply import Apply, ApplyEnd
 from gpupass.model.host import Host
-from gpupass.model.plan import HostPlan, Step
+from gpupass.model.plan import HostPlan
 from gpupass.model.profile import Profile
+from gpupass.model.step import Step
 from gpupass.observe import observe
 from gpupass.planner.cuts import company
 from gpupass.planner.export import export as export_profile

@@ -12,8 +12,9 @@ from gpupass.engine import journal
 from gpupass.engine.journal import Operation
 from gpupass.engine.run import Outcome, conclude, execute, extend, roll_back
 from gpupass.errors import GpupassError
-from gpupass.model.plan import HostPlan, Plan, Step
+from gpupass.model.plan import HostPlan, Plan
 from gpupass.model.profile import Profile
+from gpupass.model.step import Step
 from gpupass.system import System
 
 _ROUNDS = 3  # what the first one makes may be what the second one needs to know

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from gpupass.boot.initramfs import HOOK_FUNCTIONS
 from gpupass.model.address import Address, parse_address
 from gpupass.model.boot import HostFile
-from gpupass.model.plan import FileReader
+from gpupass.model.step import FileReader
 
 RULES = "/etc/udev/rules.d/10-gpupass-early.rules"  # before 80-drivers.rules, which loads by modalias
 SOFTDEP = "/etc/modprobe.d/gpupass-early.conf"

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 
 from gpupass.model.boot import BootState
-from gpupass.model.plan import FileReader
+from gpupass.model.step import FileReader
 
 HOOK_FUNCTIONS = "/usr/share/initramfs-tools/hook-functions"
 OSTREE = "/run/ostree-booted"

@@ -7,7 +7,8 @@ from gpupass.boot.units import ATTACHMENTS, DEVICES, PROFILE, UNITS, unit_files,
 from gpupass.model.address import BOOT, Address, same_slot
 from gpupass.model.boot import BootState, HostFile
 from gpupass.model.host import Device, Host
-from gpupass.model.plan import EnableUnit, FileReader, Finding, Plan, Refresh, Step, WriteFile
+from gpupass.model.plan import Finding, Plan
+from gpupass.model.step import EnableUnit, FileReader, Refresh, Step, WriteFile
 
 _WHY = {
     PROFILE: "the profile that every boot applies",

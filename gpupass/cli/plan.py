@@ -22,8 +22,9 @@ from gpupass.cli.report import report_data, show_reports, status_of, step_text
 from gpupass.errors import Pending, Refused, Usage
 from gpupass.model.address import Address
 from gpupass.model.encode import encode
-from gpupass.model.plan import Disruption, Finding, HostPlan, Step, WriteRecord
+from gpupass.model.plan import Disruption, Finding, HostPlan
 from gpupass.model.profile import Profile
+from gpupass.model.step import Step, WriteRecord
 from gpupass.profiles import load_profile
 from gpupass.system import System
 from gpupass.system.texts import write_text

@@ -6,15 +6,8 @@ from gpupass.app.profile import WORKERS
 from gpupass.cli.output import show_finding
 from gpupass.cli.report import show_plan, step_text
 from gpupass.model.codec import encode, encode_step
-from gpupass.model.plan import (
-    AwaitRelease,
-    HostPlan,
-    LoadModule,
-    ResetDevice,
-    ResetGpu,
-    SetPersistence,
-    WriteRecord,
-)
+from gpupass.model.plan import HostPlan
+from gpupass.model.step import AwaitRelease, LoadModule, ResetDevice, ResetGpu, SetPersistence, WriteRecord
 from gpupass.planner.estimate import driver_changes, gpu_resets, plan_seconds, resets
 
 _MEANS = (AwaitRelease, LoadModule, ResetDevice, ResetGpu, SetPersistence, WriteRecord)  # to what differs

@@ -7,14 +7,15 @@ from gpupass.cli.output import print_json, show_finding
 from gpupass.errors import GpupassError, NeedsPerson, Pending
 from gpupass.model.codec import encode, encode_step
 from gpupass.model.mig import instance_name
-from gpupass.model.plan import (
+from gpupass.model.plan import Plan
+from gpupass.model.record import RecordKind
+from gpupass.model.step import (
     AttachDevice,
     AwaitRelease,
     BindDriver,
     DetachDevice,
     EnableUnit,
     LoadModule,
-    Plan,
     Refresh,
     ReloadModule,
     ResetDevice,
@@ -35,7 +36,6 @@ from gpupass.model.plan import (
     WriteFile,
     WriteRecord,
 )
-from gpupass.model.record import RecordKind
 
 _STATUS = {
     Ending.PENDING: Pending.exit_code,

@@ -22,7 +22,8 @@ from gpupass import steps
 from gpupass.errors import GpupassError, Refused
 from gpupass.model.address import BOOT, Address
 from gpupass.model.codec import SCHEMA, decode, decode_step, encode_step
-from gpupass.model.plan import Plan, Step
+from gpupass.model.plan import Plan
+from gpupass.model.step import Step
 from gpupass.system import System
 from gpupass.system.state import ensure_directory, set_aside, sync_directory
 

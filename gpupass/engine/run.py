@@ -10,8 +10,9 @@ from gpupass.engine import journal
 from gpupass.engine.journal import Operation
 from gpupass.errors import GpupassError, NeedsPerson, NotClean, Pending
 from gpupass.model.address import Address
-from gpupass.model.plan import Plan, Step, addresses_of
+from gpupass.model.plan import Plan
 from gpupass.model.record import Record, RecordKind
+from gpupass.model.step import Step, addresses_of
 from gpupass.system import System
 from gpupass.system.state import write_record
 

@@ -4,9 +4,10 @@ from collections.abc import Iterator
 
 from gpupass.model.amd import Amd
 from gpupass.model.host import Device, Host
-from gpupass.model.plan import Disruption, Finding, Plan, SetAttribute, SetMemoryPartition, Step
+from gpupass.model.plan import Disruption, Finding, Plan
 from gpupass.model.profile import PartitionRule
 from gpupass.model.slot import Slot, SlotKind
+from gpupass.model.step import SetAttribute, SetMemoryPartition, Step
 from gpupass.model.user import UserKind
 
 DRIVER = "amdgpu"

@@ -12,18 +12,10 @@ from gpupass.methods import sriov
 from gpupass.methods.intel import missing_files
 from gpupass.model.amd import GIM_COUNTS, GIM_OPTIONS
 from gpupass.model.host import Device, Host, Sriov
-from gpupass.model.plan import (
-    Disruption,
-    Finding,
-    Plan,
-    ReloadModule,
-    SetAttribute,
-    Step,
-    WriteFile,
-    WriteRecord,
-)
+from gpupass.model.plan import Disruption, Finding, Plan
 from gpupass.model.profile import Rule, SriovRule
 from gpupass.model.record import Record, RecordKind
+from gpupass.model.step import ReloadModule, SetAttribute, Step, WriteFile, WriteRecord
 
 MODULE = "gim"
 _LEAST, _MOST = 1, 31  # gim_config.c

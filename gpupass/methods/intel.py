@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 from gpupass.methods import sriov
 from gpupass.model.host import Device, Host
 from gpupass.model.intel import Intel, Knob
-from gpupass.model.plan import Finding, Plan, SetAttribute, SetVfs, Step
+from gpupass.model.plan import Finding, Plan
 from gpupass.model.profile import Rule, Share, SriovRule, Turn
+from gpupass.model.step import SetAttribute, SetVfs, Step
 
 DRIVERS = ("xe", "i915")
 _MIB = 1 << 20

@@ -7,10 +7,11 @@ from uuid import UUID, uuid5
 from gpupass.methods.vgpu_types import param_words
 from gpupass.model.address import Address
 from gpupass.model.host import Device, Host, Mdev, MdevType
-from gpupass.model.plan import Disruption, Finding, Plan, SetMdev, SetVgpuParams, Step, WriteRecord
+from gpupass.model.plan import Disruption, Finding, Plan
 from gpupass.model.profile import MdevRule, Rule
 from gpupass.model.record import Record, RecordKind
 from gpupass.model.slot import Slot, SlotKind
+from gpupass.model.step import SetMdev, SetVgpuParams, Step, WriteRecord
 from gpupass.model.user import User, UserKind
 
 MADE_ANEW = "made anew, so that nothing of its last guest is left"

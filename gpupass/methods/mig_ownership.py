@@ -4,8 +4,9 @@ from collections.abc import Iterable, Iterator
 
 from gpupass.model.host import Device, Host
 from gpupass.model.mig import GpuInstance
-from gpupass.model.plan import Finding, Step, WriteRecord
+from gpupass.model.plan import Finding
 from gpupass.model.record import Record, RecordKind
+from gpupass.model.step import Step, WriteRecord
 
 
 def made_by_us(host: Host, device: Device) -> Record | None:

@@ -8,18 +8,10 @@ from gpupass.methods.mig_layouts import named_layout
 from gpupass.methods.mig_ownership import foreign_findings, made_by_us, ours, recorded
 from gpupass.model.host import Device, Host, Nvidia
 from gpupass.model.mig import GpuInstance, LayoutEntry, MigGpu, MigState, Placement
-from gpupass.model.plan import (
-    Disruption,
-    Finding,
-    Plan,
-    ResetGpu,
-    SetComputeInstance,
-    SetGpuInstance,
-    SetMigMode,
-    Step,
-)
+from gpupass.model.plan import Disruption, Finding, Plan
 from gpupass.model.profile import HostRule, MigRule, PassthroughRule, Rule, VgpuRule
 from gpupass.model.slot import Slot, SlotKind
+from gpupass.model.step import ResetGpu, SetComputeInstance, SetGpuInstance, SetMigMode, Step
 from gpupass.model.user import User, UserKind
 
 _NVIDIA = 0x10DE

@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from gpupass.methods.verdict import NO_IOMMU_REMEDY, device_verdict
 from gpupass.model.address import Address, is_pci, same_slot
 from gpupass.model.host import Device, Host
-from gpupass.model.plan import BindDriver, Finding, LoadModule, Plan, SetPersistence, Step, WriteRecord
+from gpupass.model.plan import Finding, Plan
 from gpupass.model.record import Record, RecordKind
 from gpupass.model.slot import Slot, SlotKind
+from gpupass.model.step import BindDriver, LoadModule, SetPersistence, Step, WriteRecord
 from gpupass.model.user import User, UserKind
 from gpupass.model.verdict import StayKind
 

@@ -7,10 +7,11 @@ from gpupass.methods.mig_plan import instances
 from gpupass.methods.passthrough import plan_bind
 from gpupass.model.address import Address
 from gpupass.model.host import Device, Host, Sriov
-from gpupass.model.plan import BindDriver, Disruption, Finding, Plan, SetVfs, Step, WriteRecord
+from gpupass.model.plan import Disruption, Finding, Plan
 from gpupass.model.profile import HostRule, Rule, SriovRule, Vf
 from gpupass.model.record import Record, RecordKind
 from gpupass.model.slot import Slot, SlotKind
+from gpupass.model.step import BindDriver, SetVfs, Step, WriteRecord
 from gpupass.model.user import User, UserKind
 
 _NVIDIA = 0x10DE

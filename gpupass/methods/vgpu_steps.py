@@ -6,7 +6,9 @@ from gpupass.methods.mdev import MADE_ANEW, TOLD_NOTHING, mdev_uuid
 from gpupass.methods.vgpu_made import Made, Wish, card_state, type_names
 from gpupass.methods.vgpu_types import param_words, sizes, type_label
 from gpupass.model.host import Device, Host, Mdev
-from gpupass.model.plan import (
+from gpupass.model.profile import VgpuRule
+from gpupass.model.record import Record, RecordKind
+from gpupass.model.step import (
     SetMdev,
     SetVgpuParams,
     SetVgpuScheduler,
@@ -15,8 +17,6 @@ from gpupass.model.plan import (
     Step,
     WriteRecord,
 )
-from gpupass.model.profile import VgpuRule
-from gpupass.model.record import Record, RecordKind
 
 _DEFAULT_TURNS = "best-effort"
 

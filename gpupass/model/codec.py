@@ -9,8 +9,8 @@ from typing import Any, Union, get_args, get_origin, get_type_hints, is_typeddic
 from gpupass.model.address import Address, parent_address
 from gpupass.model.apply import Apply
 from gpupass.model.encode import SCHEMA, encode
-from gpupass.model.plan import Step
 from gpupass.model.record import Record
+from gpupass.model.step import Step
 
 __all__ = ["SCHEMA", "decode", "decode_apply", "decode_record", "decode_step", "encode", "encode_step"]
 _STEPS: dict[str, type[Step]] = {kind.__name__: kind for kind in get_args(Step)}

@@ -5,7 +5,7 @@ A guest's slot is made anew when it comes back; where the profile has no use for
 
 from collections.abc import Iterable
 
-from gpupass.model.plan import AttachDevice, SetMdev, SetVgpuParams, SetVgpuType, Step
+from gpupass.model.step import AttachDevice, SetMdev, SetVgpuParams, SetVgpuType, Step
 
 Subject = tuple[str, str]
 

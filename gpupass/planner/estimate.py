@@ -3,15 +3,14 @@
 from typing import assert_never
 
 from gpupass.model.address import Address
-from gpupass.model.plan import (
+from gpupass.model.plan import HostPlan, Plan
+from gpupass.model.step import (
     AttachDevice,
     AwaitRelease,
     BindDriver,
     DetachDevice,
     EnableUnit,
-    HostPlan,
     LoadModule,
-    Plan,
     Refresh,
     ReloadModule,
     ResetDevice,

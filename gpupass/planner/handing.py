@@ -4,8 +4,9 @@ from gpupass.hotplug.hostdev_xml import alias_of
 from gpupass.model.address import Address
 from gpupass.model.domain import Domain, Hostdev
 from gpupass.model.host import Host
-from gpupass.model.plan import AttachDevice, DetachDevice, Finding, WriteRecord
+from gpupass.model.plan import Finding
 from gpupass.model.record import Record, RecordKind
+from gpupass.model.step import AttachDevice, DetachDevice, WriteRecord
 
 
 def claim(host: Host, domain: Domain, address: Address, mdev: str | None = None) -> WriteRecord:

@@ -13,8 +13,9 @@ from gpupass.methods.passthrough import (
 )
 from gpupass.model.domain import Domain
 from gpupass.model.host import Device, Host
-from gpupass.model.plan import AwaitRelease, Plan, Step
+from gpupass.model.plan import Plan
 from gpupass.model.record import RecordKind
+from gpupass.model.step import AwaitRelease, Step
 from gpupass.planner.handing import claim, elsewhere, end_of_claim, give, take
 
 

@@ -13,7 +13,7 @@ from gpupass.model.amd import Amd
 from gpupass.model.domain import Domain, Hostdev
 from gpupass.model.host import Detail, Device, Host, Mdev, VgpuCard
 from gpupass.model.intel import Intel
-from gpupass.model.plan import (
+from gpupass.model.step import (
     AttachDevice,
     AwaitRelease,
     BindDriver,

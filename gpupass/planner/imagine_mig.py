@@ -5,7 +5,7 @@ from typing import assert_never
 
 from gpupass.model.host import Device
 from gpupass.model.mig import ComputeInstance, GpuInstance, MigGpu, MigState
-from gpupass.model.plan import ResetGpu, SetComputeInstance, SetGpuInstance, SetMigMode
+from gpupass.model.step import ResetGpu, SetComputeInstance, SetGpuInstance, SetMigMode
 
 MigStep = SetMigMode | ResetGpu | SetGpuInstance | SetComputeInstance
 _NO_ID = -1  # the driver chooses one

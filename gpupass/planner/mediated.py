@@ -9,8 +9,9 @@ from gpupass.methods.mdev import anew
 from gpupass.methods.passthrough import quarantine_findings
 from gpupass.model.domain import Domain
 from gpupass.model.host import Device, Host, Mdev
-from gpupass.model.plan import AwaitRelease, Finding, Plan, Step
+from gpupass.model.plan import Finding, Plan
 from gpupass.model.record import Record, RecordKind
+from gpupass.model.step import AwaitRelease, Step
 from gpupass.model.user import UserKind
 from gpupass.planner.handing import claim, elsewhere, end_of_claim, give, take
 

@@ -12,16 +12,9 @@ from gpupass.methods import mig_plan, sriov, vgpu
 from gpupass.methods.vgpu_types import read_label
 from gpupass.model.host import Device, Host
 from gpupass.model.mig import GpuInstance, LayoutEntry, measures_of
-from gpupass.model.plan import (
-    Finding,
-    Plan,
-    ResetGpu,
-    SetComputeInstance,
-    SetGpuInstance,
-    SetMigMode,
-    SetVfs,
-)
+from gpupass.model.plan import Finding, Plan
 from gpupass.model.profile import MigRule, Rule, VgpuRule
+from gpupass.model.step import ResetGpu, SetComputeInstance, SetGpuInstance, SetMigMode, SetVfs
 from gpupass.model.user import User, UserKind
 from gpupass.planner.imagine import imagine
 

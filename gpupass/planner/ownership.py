@@ -9,8 +9,9 @@ from gpupass.methods.passthrough import endpoints
 from gpupass.methods.sriov import made_by_us
 from gpupass.methods.vgpu_made import made, on_itself
 from gpupass.model.host import Device, Host
-from gpupass.model.plan import Plan, Step, WriteRecord
+from gpupass.model.plan import Plan
 from gpupass.model.record import Record, RecordKind
+from gpupass.model.step import Step, WriteRecord
 from gpupass.planner.handover import holder_of
 from gpupass.planner.mediated import mdev_holder
 

@@ -9,10 +9,11 @@ from gpupass.methods.passthrough import lends, plan_bind
 from gpupass.methods.sriov import plan_vf_drivers, vf_part, wanted_driver
 from gpupass.model.address import Address
 from gpupass.model.host import Device, Host
-from gpupass.model.plan import Disruption, Finding, HostPlan, Plan, Step, WriteRecord
+from gpupass.model.plan import Disruption, Finding, HostPlan, Plan
 from gpupass.model.profile import HostRule, PartitionRule, PassthroughRule, Profile, Rule, SriovRule, use_of
 from gpupass.model.record import RecordKind
 from gpupass.model.slot import Slot
+from gpupass.model.step import Step, WriteRecord
 from gpupass.planner import lending
 from gpupass.planner.cdi import refresh_plan
 from gpupass.planner.cuts import changed_with, cut_plan, uncut_plans

@@ -7,7 +7,8 @@ from types import NoneType
 from typing import Any, assert_never
 
 from gpupass.model.codec import decode
-from gpupass.model.plan import (
+from gpupass.model.record import Record
+from gpupass.model.step import (
     AttachDevice,
     AwaitRelease,
     BindDriver,
@@ -34,7 +35,6 @@ from gpupass.model.plan import (
     WriteFile,
     WriteRecord,
 )
-from gpupass.model.record import Record
 from gpupass.steps import (
     attribute,
     bind,

@@ -5,7 +5,7 @@ from typing import Any
 
 from gpupass.errors import GpupassError, NeedsPerson, NotClean
 from gpupass.model.address import Address
-from gpupass.model.plan import SetAttribute
+from gpupass.model.step import SetAttribute
 from gpupass.system import System
 from gpupass.system.guarded import WriteHung
 

@@ -5,7 +5,7 @@ from typing import Any, TypedDict
 
 from gpupass.errors import GpupassError, NeedsPerson, NotClean
 from gpupass.model.address import Address
-from gpupass.model.plan import BindDriver
+from gpupass.model.step import BindDriver
 from gpupass.system import System
 from gpupass.system.guarded import WriteHung
 from gpupass.system.nvml_library import LIBRARY

@@ -4,7 +4,7 @@ from typing import Any, TypedDict
 
 from gpupass.errors import NeedsPerson
 from gpupass.model.boot import HostFile
-from gpupass.model.plan import WriteFile
+from gpupass.model.step import WriteFile
 from gpupass.system import System
 
 

@@ -5,7 +5,7 @@ from typing import Any
 from gpupass.errors import GpupassError, NeedsPerson, Pending
 from gpupass.hotplug.domain_xml import parse_definition
 from gpupass.hotplug.hostdev_xml import hostdev_xml, mdev_xml
-from gpupass.model.plan import AttachDevice, DetachDevice
+from gpupass.model.step import AttachDevice, DetachDevice
 from gpupass.system import System
 from gpupass.system.libvirt import DEVICE_MISSING, NO_DOMAIN, OPERATION_INVALID, LibvirtFailure
 

@@ -8,7 +8,7 @@ import errno
 from typing import Any
 
 from gpupass.errors import GpupassError, NotClean
-from gpupass.model.plan import SetMdev
+from gpupass.model.step import SetMdev
 from gpupass.system import System
 from gpupass.system.guarded import WriteHung
 

@@ -10,7 +10,7 @@ from typing import Any, TypedDict
 
 from gpupass.errors import GpupassError, NeedsPerson
 from gpupass.model.address import Address
-from gpupass.model.plan import BindDriver, SetMemoryPartition
+from gpupass.model.step import BindDriver, SetMemoryPartition
 from gpupass.steps import attribute, bind
 from gpupass.system import System
 from gpupass.system.guarded import WriteHung

@@ -4,7 +4,7 @@ from typing import Any
 
 from gpupass.errors import GpupassError
 from gpupass.model.mig import instance_name
-from gpupass.model.plan import SetComputeInstance, SetGpuInstance
+from gpupass.model.step import SetComputeInstance, SetGpuInstance
 from gpupass.system import System, mig_change
 
 Instance = SetGpuInstance | SetComputeInstance

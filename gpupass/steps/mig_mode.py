@@ -6,7 +6,7 @@ from typing import Any, TypedDict
 
 from gpupass.errors import GpupassError, Pending
 from gpupass.model.address import Address
-from gpupass.model.plan import ResetGpu, SetMigMode, SetPersistence
+from gpupass.model.step import ResetGpu, SetMigMode, SetPersistence
 from gpupass.steps import persistence
 from gpupass.system import System, mig_change
 from gpupass.system.holders import gpu_holders

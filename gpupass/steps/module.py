@@ -4,7 +4,7 @@ from typing import Any, TypedDict
 
 from gpupass.errors import GpupassError, NeedsPerson
 from gpupass.model.address import Address
-from gpupass.model.plan import LoadModule, ReloadModule
+from gpupass.model.step import LoadModule, ReloadModule
 from gpupass.steps import bind, vfs
 from gpupass.system import System
 

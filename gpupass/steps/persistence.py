@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from gpupass.model.plan import SetPersistence
+from gpupass.model.step import SetPersistence
 from gpupass.system import System
 
 

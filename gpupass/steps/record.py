@@ -3,8 +3,8 @@
 from typing import Any
 
 from gpupass.model.codec import decode_record, encode
-from gpupass.model.plan import WriteRecord
 from gpupass.model.record import Record
+from gpupass.model.step import WriteRecord
 from gpupass.system import System
 from gpupass.system.state import read_record, record_path, remove, write_record
 

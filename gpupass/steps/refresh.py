@@ -1,6 +1,6 @@
 """Have the readers of files read them again; the same command forward and back."""
 
-from gpupass.model.plan import FileReader, Refresh
+from gpupass.model.step import FileReader, Refresh
 from gpupass.system import System
 
 _SECONDS = 900.0  # an initramfs for each of several kernels, on a slow disk

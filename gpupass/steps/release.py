@@ -1,7 +1,7 @@
 """Prove that the last user has closed a device: QEMU lets go of VFIO after libvirt's XML forgets it."""
 
 from gpupass.errors import Pending
-from gpupass.model.plan import AwaitRelease
+from gpupass.model.step import AwaitRelease
 from gpupass.system import System
 from gpupass.system.holders import vfio_holders
 

@@ -2,7 +2,7 @@
 
 from gpupass.errors import NotClean
 from gpupass.model.address import Address
-from gpupass.model.plan import ResetDevice
+from gpupass.model.step import ResetDevice
 from gpupass.system import System
 from gpupass.system.guarded import WriteHung
 

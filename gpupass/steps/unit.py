@@ -3,7 +3,7 @@
 from typing import Any
 
 from gpupass.errors import GpupassError
-from gpupass.model.plan import EnableUnit
+from gpupass.model.step import EnableUnit
 from gpupass.system import System
 from gpupass.system.units import is_enabled
 

@@ -9,7 +9,7 @@ from typing import Any, TypedDict
 
 from gpupass.errors import GpupassError, NeedsPerson, NotClean
 from gpupass.model.address import Address
-from gpupass.model.plan import BindDriver, SetVfs
+from gpupass.model.step import BindDriver, SetVfs
 from gpupass.steps import attribute, bind
 from gpupass.system import System
 from gpupass.system.guarded import WriteHung

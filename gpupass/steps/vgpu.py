@@ -9,7 +9,7 @@ from typing import Any
 
 from gpupass.errors import GpupassError, NotClean
 from gpupass.methods.vgpu_types import parse_types
-from gpupass.model.plan import SetVgpuType
+from gpupass.model.step import SetVgpuType
 from gpupass.system import System
 from gpupass.system.guarded import WriteHung
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from gpupass.errors import GpupassError
 from gpupass.model.host import VgpuCard
-from gpupass.model.plan import SetVgpuScheduler, SetVgpuSharing
+from gpupass.model.step import SetVgpuScheduler, SetVgpuSharing
 from gpupass.system import vgpu_card
 
 

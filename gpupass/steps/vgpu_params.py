@@ -7,7 +7,7 @@ while it runs (NVIDIA AI Enterprise, vGPU C-series).
 from typing import Any
 
 from gpupass.errors import GpupassError
-from gpupass.model.plan import SetVgpuParams
+from gpupass.model.step import SetVgpuParams
 from gpupass.system import System
 
 

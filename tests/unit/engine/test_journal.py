@@ -16,8 +16,9 @@ from gpupass.errors import GpupassError, Refused
 from gpupass.model.address import BOOT, Address
 from gpupass.model.codec import decode_record, decode_step, encode_step
 from gpupass.model.encode import encode
-from gpupass.model.plan import BindDriver, Plan, SetAttribute, SetVfs, Step, addresses_of
+from gpupass.model.plan import Plan
 from gpupass.model.record import Record
+from gpupass.model.step import BindDriver, SetAttribute, SetVfs, Step, addresses_of
 from tests.simulated import GPU, LONE
 
 TEXT = st.text(string.printable + "äß\u2028\0", max_size=8)

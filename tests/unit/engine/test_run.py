@@ -8,7 +8,8 @@ from gpupass import app
 from gpupass.engine import journal
 from gpupass.engine.run import Result, conclude, execute, extend, resume
 from gpupass.errors import NeedsPerson
-from gpupass.model.plan import AttachDevice, BindDriver, DetachDevice, LoadModule, Plan
+from gpupass.model.plan import Plan
+from gpupass.model.step import AttachDevice, BindDriver, DetachDevice, LoadModule
 from tests.simulated import GPU, GPU_AUDIO, LONE
 
 

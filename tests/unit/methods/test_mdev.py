@@ -4,9 +4,9 @@ from dataclasses import replace
 
 from gpupass.methods import mdev
 from gpupass.model.host import Detail, Device, Host, Mdev, MdevType
-from gpupass.model.plan import SetMdev
 from gpupass.model.profile import HostRule, MdevRule, Select, TypeCount
 from gpupass.model.record import Record, RecordKind
+from gpupass.model.step import SetMdev
 from gpupass.model.user import User, UserKind
 from gpupass.planner.imagine import imagine
 from gpupass.planner.slots import slots_of

@@ -7,9 +7,9 @@ import pytest
 from gpupass.methods import mig_plan
 from gpupass.model.host import Detail, Device, Host, Nvidia, Sriov, Vgpu
 from gpupass.model.mig import LayoutEntry, MigGpu, MigState
-from gpupass.model.plan import SetComputeInstance, SetGpuInstance, SetMigMode, WriteRecord
 from gpupass.model.profile import HostRule, MigRule, PassthroughRule, Select
 from gpupass.model.record import Record, RecordKind
+from gpupass.model.step import SetComputeInstance, SetGpuInstance, SetMigMode, WriteRecord
 from gpupass.model.user import User, UserKind
 from gpupass.planner.cuts import uncut_plans
 from gpupass.planner.export import export

@@ -20,7 +20,9 @@ from gpupass.model.host import (
     VgpuType,
 )
 from gpupass.model.mig import GpuInstance, LayoutEntry, MigState, Placement
-from gpupass.model.plan import (
+from gpupass.model.profile import HostRule, Select, TypeCount, VgpuParam, VgpuRule
+from gpupass.model.record import Record, RecordKind
+from gpupass.model.step import (
     SetComputeInstance,
     SetGpuInstance,
     SetMdev,
@@ -32,8 +34,6 @@ from gpupass.model.plan import (
     SetVgpuType,
     WriteRecord,
 )
-from gpupass.model.profile import HostRule, Select, TypeCount, VgpuParam, VgpuRule
-from gpupass.model.record import Record, RecordKind
 from gpupass.model.user import User, UserKind
 from gpupass.planner.cuts import cut_plan, uncut_plans
 from gpupass.planner.detours import without_detours

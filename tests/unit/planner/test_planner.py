@@ -3,7 +3,7 @@
 import pytest
 
 from gpupass import app, planner
-from gpupass.model.plan import AttachDevice, BindDriver, ResetDevice, WriteRecord
+from gpupass.model.step import AttachDevice, BindDriver, ResetDevice, WriteRecord
 from gpupass.observe import observe
 from tests.simulated import BUS_GPU, FUNCTIONS, GPU, GPU_AUDIO, LONE
 

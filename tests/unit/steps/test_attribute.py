@@ -4,7 +4,7 @@ import pytest
 
 from gpupass import steps
 from gpupass.errors import GpupassError, NeedsPerson, NotClean
-from gpupass.model.plan import ReloadModule, SetAttribute
+from gpupass.model.step import ReloadModule, SetAttribute
 from tests.machines_in_parts import gim_machine, intel_machine
 from tests.simulated_amd import GIMS
 from tests.simulated_intel import CARD

@@ -6,7 +6,7 @@ import pytest
 
 from gpupass import steps
 from gpupass.errors import GpupassError, NeedsPerson, NotClean
-from gpupass.model.plan import BindDriver
+from gpupass.model.step import BindDriver
 from tests.simulated import GPU, LONE, NVIDIA, STUBBORN
 
 TO_VFIO = BindDriver(address=LONE, driver="vfio-pci", override="vfio-pci")

@@ -7,7 +7,7 @@ import pytest
 from gpupass import steps
 from gpupass.errors import GpupassError, NeedsPerson
 from gpupass.model.codec import decode_step, encode_step
-from gpupass.model.plan import EnableUnit, FileReader, Refresh, WriteFile, addresses_of
+from gpupass.model.step import EnableUnit, FileReader, Refresh, WriteFile, addresses_of
 from gpupass.system import System
 
 PATH = "/etc/gpupass/deep/file"

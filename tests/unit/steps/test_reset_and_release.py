@@ -6,7 +6,7 @@ import pytest
 
 from gpupass import steps
 from gpupass.errors import NotClean, Pending
-from gpupass.model.plan import AwaitRelease, ResetDevice
+from gpupass.model.step import AwaitRelease, ResetDevice
 from tests.simulated import BUS_AUDIO, BUS_GPU, GPU, GPU_AUDIO, LONE
 
 CARD = ResetDevice(addresses=(GPU, GPU_AUDIO), method="function")

@@ -7,7 +7,7 @@ import pytest
 
 from gpupass import steps
 from gpupass.errors import GpupassError, NeedsPerson, NotClean
-from gpupass.model.plan import BindDriver, SetVfs
+from gpupass.model.step import BindDriver, SetVfs
 from tests.simulated import NIC, PF, VF0, VF1
 
 NIC_VFS = [f"0000:0a:1{slot}.{function}" for slot in (0, 1) for function in "0246"]
