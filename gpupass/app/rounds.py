@@ -17,7 +17,7 @@ from gpupass.model.profile import Profile
 from gpupass.model.step import Step
 from gpupass.system import System
 
-_ROUNDS = 3  # what the first one makes may be what the second one needs to know
+_ROUNDS = 4  # the driver, then MIG mode and functions, then GPU instances, then the vGPUs on them
 
 
 def in_rounds(
@@ -71,8 +71,11 @@ def _conclude(system: System, apply_id: str, made: HostPlan, order: Order | None
     plans = {one.title: one for one in made.plans}
     ended: dict[str, Outcome] = {}
     for title, operation in _continuing(system, apply_id).items():
-        rest = plans[title]
-        if not rest.steps and not rest.refusals:
+        rest = plans.get(title)
+        if rest is None:
+            gone = GpupassError("the profile means no such device any more")
+            ended[title] = roll_back(operation, system, gone)
+        elif not rest.steps and not rest.refusals:
             ended[title] = conclude(operation, system)
         elif order is None or not may_go_on(rest, order):
             ended[title] = roll_back(operation, system, GpupassError(_why_not(rest)))

@@ -185,7 +185,9 @@ def _returned(device: Device, step: DetachDevice) -> Device:
     if step.mdev is None:
         return replace(device, users=_released(device.users, step.domain))
     through = User(kind=UserKind.DOMAIN, name=step.domain, detail=f"mdev {step.mdev}")
-    users = tuple(user for user in device.users if user != through)
+    had = (user for mdev in device.facts.mdevs if mdev.uuid == step.mdev for user in mdev.users)
+    gone = {through, *(user for user in had if user.kind is UserKind.PROCESS)}
+    users = tuple(user for user in device.users if user not in gone)
     return _change_mdev(replace(device, users=users), step.mdev, lambda users: _released(users, step.domain))
 
 

@@ -4,6 +4,7 @@ import pytest
 
 from gpupass import app
 from gpupass.errors import GpupassError, Refused
+from gpupass.model.plan import HostPlan
 from tests.machines_in_parts import vgpu_machine
 from tests.profile_trips import apply, endings, exported, kinds, plan, rollback, told
 from tests.simulated_vgpu import CARD, MANAGE, VFS
@@ -149,6 +150,8 @@ BACK = {
     "MIG mode": (SLICED, BACKED),
     "MIG mode off": (BACKED, SLICED),
     "all of it": (BACKED, rule("host")),
+    "GPU instances of a card that was given away": (rule("passthrough"), BACKED),
+    "given away with its GPU instances": (BACKED, rule("passthrough")),
     "bare functions": (rule(f"sriov, vfs: {VFS}, vf: {{driver: nvidia}}"), rule("host")),
 }
 
@@ -258,3 +261,21 @@ def test_exported_with_params_and_turns(framework, nvml, new_state):
     (found,) = (one for one in exported(machine).gpus if one.select.uuid)
     assert [(param.name, param.value) for param in found.params] == [("disable_vnc", "1")]
     assert found.scheduler == "fixed-share"
+
+
+@pytest.mark.parametrize("then", ["host", "vgpu, types: {A100-1-5C: 1}, layout: [1g.5gb]"])
+@pytest.mark.parametrize("framework", ["vendor", "mdev"])
+def test_the_functions_of_a_guest_go_when_it_may_be_disrupted(then, framework, nvml, new_state):
+    machine = vgpu_machine(new_state(), framework)
+    apply(machine, f"{SLICED}\nattachments: [{{domain: vm1, device: a/A100-5C-0}}]")
+    assert endings(apply(machine, rule(then), **ALLOWED)) == ["done"]
+    assert machine.libvirt.guests["vm1"].live == {} and kinds(plan(machine, rule(then))) == []
+
+
+def test_a_device_that_leaves_the_profile_between_two_rounds(nvml, new_state, monkeypatch):
+    machine = vgpu_machine(new_state(), "vendor")
+    before = machine.snapshot()
+    monkeypatch.setattr("gpupass.app.rounds.plan", lambda *_: HostPlan())
+    (report,) = apply(machine, SLICED).reports
+    assert (report.ending, report.note) == ("failed", "the profile means no such device any more")
+    assert machine.snapshot() == before and machine.open_journals() == []
