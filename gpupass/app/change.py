@@ -54,6 +54,7 @@ def told(report: Report, outcome: Outcome) -> Report:
         Result.DONE: Ending.DONE,
         Result.PENDING: Ending.PENDING,
         Result.ROLLED_BACK: Ending.FAILED if outcome.error else Ending.ROLLED_BACK,
+        Result.PARTLY: Ending.NEEDS_PERSON,
         Result.NEEDS_PERSON: Ending.NEEDS_PERSON,
     }[outcome.result]
     return replace(report, ending=ending, note=outcome.error.message if outcome.error else report.note)

@@ -51,7 +51,7 @@ class Operation:
     rolling_back: bool = False
     undone: frozenset[int] = frozenset()
     pending: str | None = None
-    end: str | None = None  # done, rolled-back, needs-person, replaced, reboot
+    end: str | None = None  # done, rolled-back, partly, needs-person, replaced, reboot
 
     @property
     def id(self) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 
 from gpupass import steps
@@ -23,6 +23,7 @@ class Result(StrEnum):
     DONE = "done"
     ROLLED_BACK = "rolled-back"
     PENDING = "pending"
+    PARTLY = "partly"
     NEEDS_PERSON = "needs-person"
 
 
@@ -80,11 +81,20 @@ def conclude(operation: Operation, system: System) -> Outcome:
 def resume(operation: Operation, system: System, deadline: float) -> Outcome:
     """After a crash or while pending: complete what has reached a guest, take back everything else.
 
-    Nobody plans on with an operation that continues: half of it is no state that anybody wanted.
+    Nobody plans on with an operation that continues: half of it is no state that anybody wanted, and where
+    a guest leaves no way back it does not end as done.
     """
     if operation.rolling_back or operation.undone or not _must_go_on(operation, system):
         return roll_back(operation, system, None)
-    return proceed(replace(operation, continues=False), system, deadline)
+    outcome = proceed(operation, system, deadline)
+    if outcome.result is not Result.DONE or not operation.continues:
+        return outcome
+    half = NeedsPerson(
+        "only its first steps are done, the others take another look: apply the same profile again",
+        "gpupass history",
+    )
+    ended = journal.end(outcome.operation, Result.PARTLY, half.message)
+    return Outcome(operation=ended, result=Result.PARTLY, error=half)
 
 
 def _must_go_on(operation: Operation, system: System) -> bool:

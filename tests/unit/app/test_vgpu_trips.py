@@ -279,3 +279,16 @@ def test_a_device_that_leaves_the_profile_between_two_rounds(nvml, new_state, mo
     (report,) = apply(machine, SLICED).reports
     assert (report.ending, report.note) == ("failed", "the profile means no such device any more")
     assert machine.snapshot() == before and machine.open_journals() == []
+
+
+def test_a_guest_that_lets_go_too_late_leaves_half_of_it(nvml, new_state):
+    """What was to follow is in no journal: recover says so, and the same apply goes on from there."""
+    machine = vgpu_machine(new_state(), "vendor")
+    apply(machine, f"{SLICED}\nattachments: [{{domain: vm1, device: a/A100-5C-0}}]")
+    machine.libvirt.guests["vm1"].lets_go = 1000.0
+    assert endings(apply(machine, BACKED, timeout=5.0, **ALLOWED)) == ["pending"]
+    machine.sleep(1000)
+    (report,) = app.recover(machine)
+    assert report.ending == "needs a person" and "apply the same profile again" in report.note
+    assert machine.open_journals() == []
+    assert endings(apply(machine, BACKED, **ALLOWED)) == ["done"] and kinds(plan(machine, BACKED)) == []
