@@ -73,6 +73,7 @@ def cut(host: Host, card: Device, rule: VgpuRule) -> Plan:
             *(() if gone else vgpu_check.no_room(host, card, placed)),
             *vgpu_check.mixture(card, wishes, (*left, *kept.values())),
             *vgpu_check.no_turns(card, rule, there),
+            *vgpu_check.no_params(rule, kept.values()),
         ),
         devices=(card.address, *(vf.address for vf in seats if vf != card)),
         disruptions=vgpu_check.losses(gone),

@@ -1,6 +1,6 @@
 """Why a card cannot have the NVIDIA vGPUs that somebody wants, or a domain one of them; pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 
 from gpupass.methods import vgpu_steps
@@ -52,7 +52,7 @@ def no_turns(card: Device, rule: VgpuRule, there: tuple[Made, ...]) -> Iterator[
     """Only while no guest runs (nvml.h)."""
     if not any(vgpu_steps.turns(card, rule)):
         return
-    busy = [one.name for one in there if any(user.kind is UserKind.DOMAIN for user in one.users)]
+    busy = _lent(there)
     if card_state(card).scheduler is None:
         yield Finding(
             message=f"{card.address} does not tell how its vGPUs take turns, so it cannot be changed",
@@ -61,9 +61,33 @@ def no_turns(card: Device, rule: VgpuRule, there: tuple[Made, ...]) -> Iterator[
     elif busy:
         yield Finding(
             message=f"{card.address} can change how its vGPUs take turns only while no guest has one: "
-            f"{', '.join(busy)}",
-            remedy="gpupass detach them first, or leave scheduler out",
+            f"{', '.join(one.name for one in busy)}",
+            remedy=f"{_detach(busy)}; or leave scheduler out",
         )
+
+
+def no_params(rule: VgpuRule, kept: Iterable[Made]) -> Iterator[Finding]:
+    """The driver refuses while its guest runs."""
+    for one in _lent(kept):
+        if any(vgpu_steps.params(rule, one.vf, one.uuid, one.told)):
+            yield Finding(
+                message=f"{one.name} can be told its params only while no guest has it",
+                remedy=f"{_detach((one,))}; or leave params as they are",
+            )
+
+
+def _lent(there: Iterable[Made]) -> tuple[Made, ...]:
+    return tuple(one for one in there if any(user.kind is UserKind.DOMAIN for user in one.users))
+
+
+def _detach(lent: Iterable[Made]) -> str:
+    """What to type."""
+    return "; ".join(
+        f"gpupass detach {user.name} {one.name}"
+        for one in lent
+        for user in one.users
+        if user.kind is UserKind.DOMAIN
+    )
 
 
 def unknown(host: Host, card: Device, types: list[str]) -> Iterator[Finding]:

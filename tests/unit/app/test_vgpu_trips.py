@@ -292,3 +292,20 @@ def test_a_guest_that_lets_go_too_late_leaves_half_of_it(nvml, new_state):
     assert report.ending == "needs a person" and "apply the same profile again" in report.note
     assert machine.open_journals() == []
     assert endings(apply(machine, BACKED, **ALLOWED)) == ["done"] and kinds(plan(machine, BACKED)) == []
+
+
+@pytest.mark.parametrize("more", ["params: {disable_vnc: 1}", "scheduler: fixed-share"])
+@pytest.mark.parametrize("framework", ["vendor", "mdev"])
+def test_what_a_running_guest_forbids_is_refused_with_what_to_type(more, framework, nvml, new_state):
+    lent = "attachments: [{domain: vm1, device: a/A100-5C-0}]"
+    machine = vgpu_machine(new_state(), framework)
+    apply(machine, f"{SLICED}\n{lent}")
+    wish = rule(f"vgpu, types: {{A100-5C: 2}}, {more}")
+    before = machine.snapshot()
+    with pytest.raises(Refused, match="only while no guest has") as caught:
+        apply(machine, f"{wish}\n{lent}", **ALLOWED)
+    assert machine.snapshot() == before
+    gpupass, verb, domain, slot = caught.value.hint.partition(";")[0].split()
+    assert (gpupass, verb) == ("gpupass", "detach")
+    app.detach(machine, domain, slot)
+    assert endings(apply(machine, f"{wish}\n{lent}", **ALLOWED)) == ["done"]
