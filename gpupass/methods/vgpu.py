@@ -9,13 +9,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from gpupass.methods import vgpu_check, vgpu_steps
-from gpupass.methods.sriov import made_by_us, plan_vfs
-from gpupass.methods.vgpu_made import Made, Wish, card_state, functions_of, made, on_itself, supported
+from gpupass.methods.sriov import made_by_us, plan_vf_drivers, plan_vfs
+from gpupass.methods.vgpu_made import Made, Wish, card_state, functions_of, made, on_itself, supported, tells
 from gpupass.methods.vgpu_types import memory, sizes
 from gpupass.model.host import Device, Host
 from gpupass.model.plan import Finding, Plan
-from gpupass.model.profile import Rule, VgpuRule
+from gpupass.model.profile import Rule, Vf, VgpuRule
 
+NVIDIA = "nvidia"
 ITS_FUNCTIONS = "its virtual functions cannot go"
 ITS_MODE = "its MIG mode cannot change"
 
@@ -47,7 +48,7 @@ def cut(host: Host, card: Device, rule: VgpuRule) -> Plan:
         kept = {}
     gone = _smallest_first(one for one in there if one not in kept.values() and _ours(one, rule))
     left = tuple(one for one in there if one not in gone and one not in kept.values())
-    free = [vf for vf in seats if all(one.vf != vf for one in (*left, *kept.values()))]
+    free = [vf for vf in seats if tells(vf) and all(one.vf != vf for one in (*left, *kept.values()))]
     new = sorted(
         (wish for wish in wishes if wish not in kept), key=lambda wish: (-memory(wish.type), wish.part)
     )
@@ -82,12 +83,14 @@ def cut(host: Host, card: Device, rule: VgpuRule) -> Plan:
 
 
 def functions(host: Host, card: Device, rule: VgpuRule) -> Plan | None:
-    """What makes the VFs that are missing; None: there are enough."""
-    vfs = _enough_vfs(host, card, rule, len(_wishes(rule)))
+    """What makes the VFs that are missing, or gives them their driver; None: there are enough."""
+    vfs, when = _enough_vfs(host, card, rule, len(_wishes(rule))), "are there"
+    if not vfs.steps and not vfs.findings:
+        vfs, when = _driven_vfs(host, card, rule, len(_wishes(rule))), "have their driver"
     if not vfs.steps and not vfs.findings:
         return None
     names = ", ".join(f"{count.count} {count.type}" for count in rule.types if count.count)
-    waits = (f"{names} of {card.address}: made when its VFs are there, which tell their types",)
+    waits = (f"{names} of {card.address}: made when its VFs {when}, which tell their types",)
     return replace(vfs, title=f"make vGPUs of {card.address}", waits=waits)
 
 
@@ -162,6 +165,15 @@ def _enough_vfs(host: Host, card: Device, rule: VgpuRule, wanted: int) -> Plan:
     count = sriov.total if host.sriov_manage else wanted
     take_over = rule.take_over or made_by_us(host, card) is not None
     return plan_vfs(host, card, count, sriov.autoprobe, take_over, script=host.sriov_manage)
+
+
+def _driven_vfs(host: Host, card: Device, rule: VgpuRule, wanted: int) -> Plan:
+    """VFs that were made for something else have another driver, or none, and tell nothing of vGPUs."""
+    if card.facts.sriov is None or card.facts.mdev_types or card.driver != NVIDIA:
+        return Plan(title="")
+    if sum(map(tells, functions_of(host, card))) >= wanted:
+        return Plan(title="")
+    return plan_vf_drivers(host, card, Vf(driver=NVIDIA), rule.take_over)
 
 
 def _matched(wishes: tuple[Wish, ...], there: tuple[Made, ...]) -> Iterator[tuple[Wish, Made]]:

@@ -5,7 +5,17 @@ from difflib import get_close_matches
 
 from gpupass.methods import vgpu_steps
 from gpupass.methods.mdev import in_use
-from gpupass.methods.vgpu_made import WORKING, Made, Wish, card_state, creatable, functions_of, made, offered
+from gpupass.methods.vgpu_made import (
+    WORKING,
+    Made,
+    Wish,
+    card_state,
+    creatable,
+    functions_of,
+    made,
+    offered,
+    tells,
+)
 from gpupass.methods.vgpu_types import sizes
 from gpupass.model.host import Device, Host
 from gpupass.model.plan import Disruption, Finding
@@ -94,7 +104,7 @@ def unknown(host: Host, card: Device, types: list[str]) -> Iterator[Finding]:
     """A full card offers nothing: then only what it has is known."""
     known = sorted(offered(host, card) | {one.type for one in made(host, card)})
     seats = functions_of(host, card)
-    if types and not any(vf.facts.vgpu is not None or vf.facts.mdev_types for vf in seats):
+    if types and not any(map(tells, seats)):
         yield Finding(
             message=f"{card.address} has no vGPUs: neither it nor its VFs have mdev_supported_types or "
             "nvidia/current_vgpu_type",

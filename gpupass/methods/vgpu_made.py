@@ -83,6 +83,11 @@ def functions_of(host: Host, card: Device) -> tuple[Device, ...]:
     return host.devices_at(card.facts.sriov.vfs)
 
 
+def tells(function: Device) -> bool:
+    """Its driver offers vGPUs on it, by either framework."""
+    return function.facts.vgpu is not None or bool(function.facts.mdev_types)
+
+
 def card_state(card: Device) -> VgpuCard:
     """How its vGPUs share it, as far as NVML tells."""
     nvidia = card.facts.nvidia

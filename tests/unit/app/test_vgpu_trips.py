@@ -152,6 +152,9 @@ BACK = {
     "all of it": (BACKED, rule("host")),
     "GPU instances of a card that was given away": (rule("passthrough"), BACKED),
     "given away with its GPU instances": (BACKED, rule("passthrough")),
+    "functions without a driver": (SLICED, rule(f"sriov, vfs: {VFS}")),
+    "functions in the place of GPU instances": (BACKED, rule(f"sriov, vfs: {VFS}, vf: {{driver: vfio-pci}}")),
+    "vGPUs of functions that had no driver": (rule(f"sriov, vfs: {VFS}"), SLICED),
     "bare functions": (rule(f"sriov, vfs: {VFS}, vf: {{driver: nvidia}}"), rule("host")),
 }
 
@@ -309,3 +312,21 @@ def test_what_a_running_guest_forbids_is_refused_with_what_to_type(more, framewo
     assert (gpupass, verb) == ("gpupass", "detach")
     app.detach(machine, domain, slot)
     assert endings(apply(machine, f"{wish}\n{lent}", **ALLOWED)) == ["done"]
+
+
+def test_functions_that_a_profile_drives_otherwise_are_left_alone_while_others_are_enough(nvml, new_state):
+    machine = vgpu_machine(new_state(), "vendor")
+    apply(machine, rule(f"sriov, vfs: {VFS}, vf: {{driver: nvidia, drivers: {{0: vfio-pci}}}}"))
+    assert endings(apply(machine, SLICED)) == ["done"]
+    assert machine.driver(machine.sriov.address(CARD, 0)) == "vfio-pci"
+    assert sorted(machine.vgpu.vgpus) == [machine.sriov.address(CARD, number) for number in (1, 2)]
+
+
+def test_foreign_functions_without_a_driver_get_none_unasked(nvml, new_state):
+    machine = vgpu_machine(new_state(), "vendor")
+    apply(machine, rule(f"sriov, vfs: {VFS}"))
+    for path in machine.state.glob("vfs/*"):
+        path.unlink()
+    with pytest.raises(Refused, match="has virtual functions that gpupass did not make"):
+        apply(machine, SLICED)
+    assert endings(apply(machine, rule("vgpu, types: {A100-5C: 2}, take-over: true"))) == ["done"]
