@@ -10,8 +10,8 @@ from dataclasses import replace
 
 from gpupass.methods import vgpu_check, vgpu_steps
 from gpupass.methods.sriov import made_by_us, plan_vf_drivers, plan_vfs
-from gpupass.methods.vgpu_made import Made, Wish, card_state, functions_of, made, on_itself, supported, tells
-from gpupass.methods.vgpu_types import memory, sizes
+from gpupass.methods.vgpu_made import Made, Wish, functions_of, made, on_itself, supported, tells
+from gpupass.methods.vgpu_types import memory
 from gpupass.model.host import Device, Host
 from gpupass.model.plan import Finding, Plan
 from gpupass.model.profile import Rule, Vf, VgpuRule
@@ -44,7 +44,8 @@ def cut(host: Host, card: Device, rule: VgpuRule) -> Plan:
         return Plan(title=title, findings=unknown, devices=(card.address,))
     there = made(host, card)
     kept = dict(_matched(wishes, there))
-    if _must_be_empty(card, wishes) and all(_may_go(one, rule) for one in there):
+    missing = len(kept) < len(wishes)
+    if missing and vgpu_steps.shares_otherwise(card, wishes) and all(_may_go(one, rule) for one in there):
         kept = {}
     gone = _smallest_first(one for one in there if one not in kept.values() and _ours(one, rule))
     left = tuple(one for one in there if one not in gone and one not in kept.values())
@@ -57,7 +58,7 @@ def cut(host: Host, card: Device, rule: VgpuRule) -> Plan:
         title=title,
         steps=(
             *(step for one in gone for step in vgpu_steps.removal(host, one)),
-            *vgpu_steps.sharing(card, wishes, left),
+            *(vgpu_steps.sharing(card, wishes) if missing and not left and not kept else ()),
             *vgpu_steps.turns(card, rule),
             *(step for wish, vf in placed for step in vgpu_steps.creation(host, vf, wish)),
             *(
@@ -199,11 +200,6 @@ def _by_type(wish: Wish, one: Made) -> bool:
 
 def _renamed(wish: Wish, one: Made) -> bool:
     return one.record is not None and one.record.part != wish.part
-
-
-def _must_be_empty(card: Device, wishes: tuple[Wish, ...]) -> bool:
-    """For several sizes where there was one."""
-    return card_state(card).mixed is False and sizes(wish.type for wish in wishes) > 1
 
 
 def _ours(one: Made, rule: Rule) -> bool:

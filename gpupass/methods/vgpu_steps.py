@@ -85,11 +85,18 @@ def remember(host: Host, vf: Device, wish: Wish, mdev: Mdev | None) -> Step:
     )
 
 
-def sharing(card: Device, wishes: tuple[Wish, ...], left: tuple[Made, ...]) -> Iterator[Step]:
+def sharing(card: Device, wishes: tuple[Wish, ...]) -> Iterator[Step]:
     """Types of several sizes side by side: a mode that can only change while there is no vGPU."""
-    mixed = card_state(card).mixed
-    if mixed is False and not left and sizes(wish.type for wish in wishes) > 1:
-        yield SetVgpuSharing(address=card.address, mixed=True, why="types of several sizes share the card")
+    if shares_otherwise(card, wishes):
+        mixed = not card_state(card).mixed
+        why = f"types of {'several sizes' if mixed else 'one size'} share the card"
+        yield SetVgpuSharing(address=card.address, mixed=mixed, why=why)
+
+
+def shares_otherwise(card: Device, wishes: tuple[Wish, ...]) -> bool:
+    """Than these need; several sizes have less room for some of the types (NVIDIA AI Enterprise)."""
+    mixed, wanted = card_state(card).mixed, sizes(wish.type for wish in wishes)
+    return (mixed is False and wanted > 1) or (mixed is True and wanted == 1)
 
 
 def plain(card: Device) -> Iterator[Step]:

@@ -146,6 +146,8 @@ BACK = {
         rule("vgpu, types: {A100-5C: 1}, params: {disable_vnc: 0}, scheduler: equal-share"),
     ),
     "another size": (SLICED, rule("vgpu, types: {A100-20C: 2}")),
+    "several sizes": (SLICED, rule("vgpu, types: {A100-5C: 1, A100-10C: 1, A100-20C: 1}")),
+    "one size again": (rule("vgpu, types: {A100-5C: 1, A100-20C: 1}"), rule("vgpu, types: {A100-5C: 2}")),
     "GPU instances": (BACKED, rule("vgpu, types: {A100-3-20C: 1, A100-1-5C: 1}, layout: [3g.20gb, 1g.5gb]")),
     "MIG mode": (SLICED, BACKED),
     "MIG mode off": (BACKED, SLICED),
