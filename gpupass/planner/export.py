@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from gpupass.methods import mig_ownership, mig_plan
 from gpupass.methods.passthrough import VFIO
-from gpupass.methods.sriov import made_by_us
+from gpupass.methods.sriov import by_script, made_by_us
 from gpupass.methods.vgpu_made import Made, made
 from gpupass.model.address import Address, is_pci
 from gpupass.model.host import Device, Host
@@ -120,7 +120,8 @@ def _rule(host: Host, device: Device, name: str, take_over: bool) -> Rule:
             take_over=take_over,
         )
     if sriov is not None and sriov.enabled:
-        vf = _vf(host.devices_at(sriov.vfs), sriov.autoprobe)
+        autoprobe = sriov.autoprobe and not by_script(host, device)  # which binds them whatever it says
+        vf = _vf(host.devices_at(sriov.vfs), autoprobe)
         vf, pf = _shares(device.facts.intel, sriov.enabled, vf)
         return SriovRule(name=name, select=select, vfs=sriov.enabled, vf=vf, pf=pf, take_over=take_over)
     if layout is not None:

@@ -6,7 +6,7 @@ from gpupass import app
 from gpupass.errors import GpupassError, Refused
 from gpupass.model.plan import HostPlan
 from tests.machines_in_parts import vgpu_machine
-from tests.profile_trips import apply, endings, exported, kinds, plan, rollback, told
+from tests.profile_trips import apply, endings, exported, hardware, kinds, plan, rollback, told
 from tests.simulated_vgpu import CARD, MANAGE, VFS
 
 ALLOWED = {"allow_disruption": True, "allow_reset": True}
@@ -332,3 +332,14 @@ def test_foreign_functions_without_a_driver_get_none_unasked(nvml, new_state):
     with pytest.raises(Refused, match="has virtual functions that gpupass did not make"):
         apply(machine, SLICED)
     assert endings(apply(machine, rule("vgpu, types: {A100-5C: 2}, take-over: true"))) == ["done"]
+
+
+@pytest.mark.parametrize("then", ["host", "passthrough", "mig, layout: [1g.5gb]"])
+def test_functions_without_a_driver_have_none_after_a_rollback(then, nvml, new_state):
+    machine = vgpu_machine(new_state(), "vendor")
+    apply(machine, rule(f"sriov, vfs: {VFS}"))
+    before = hardware(machine)
+    assert kinds(plan(machine, exported(machine))) == []
+    assert endings(apply(machine, rule(then), **ALLOWED)) == ["done"] and hardware(machine) != before
+    assert endings(rollback(machine, **ALLOWED)) == ["done"]
+    assert hardware(machine) == before
