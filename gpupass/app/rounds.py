@@ -40,7 +40,8 @@ def in_rounds(
         except GpupassError as error:
             reports |= _told(reports, take_back(system, apply_id, error))
             why = f"done, but cannot be verified: {error.message}"
-            return tuple(_unless_done(report, why) for report in reports.values()), made
+            reports = {title: _unless_done(report, why) for title, report in reports.items()}
+            return tuple(reports.values()), _unwaiting(made, reports)
         ended = _conclude(system, apply_id, made, order if rounds_left else None)
         reports |= _told(reports, ended)
         made = _without(made, {title for title, outcome in ended.items() if outcome.error is not None})
@@ -57,7 +58,7 @@ def in_rounds(
             else f"done, but a fresh look still wants {type(one.steps[0]).__name__}"
         )
         reports[one.title] = _unless_done(reports[one.title], why)
-    return tuple(reports.values()), made
+    return tuple(reports.values()), _unwaiting(made, reports)
 
 
 def _continuing(system: System, apply_id: str) -> dict[str, Operation]:
@@ -99,6 +100,16 @@ def take_back(system: System, apply_id: str, cause: GpupassError) -> dict[str, O
 def _without(made: HostPlan, titles: set[str]) -> HostPlan:
     """What was taken back is as it was before: a look in between says nothing of it."""
     return replace(made, plans=tuple(one for one in made.plans if one.title not in titles))
+
+
+def _unwaiting(made: HostPlan, reports: dict[str, Report]) -> HostPlan:
+    """Nothing of what failed will come by itself."""
+    ended = {
+        title for title, report in reports.items() if report.ending in (Ending.FAILED, Ending.NEEDS_PERSON)
+    }
+    return replace(
+        made, plans=tuple(replace(one, waits=()) if one.title in ended else one for one in made.plans)
+    )
 
 
 def _told(reports: dict[str, Report], ended: dict[str, Outcome]) -> dict[str, Report]:

@@ -5,6 +5,7 @@ import pytest
 from gpupass import app
 from gpupass.errors import GpupassError, Refused
 from gpupass.model.plan import HostPlan
+from gpupass.model.step import SetVgpuType
 from tests.machines_in_parts import vgpu_machine
 from tests.profile_trips import apply, endings, exported, hardware, kinds, plan, rollback, told
 from tests.simulated_vgpu import CARD, MANAGE, VFS
@@ -343,3 +344,16 @@ def test_functions_without_a_driver_have_none_after_a_rollback(then, nvml, new_s
     assert endings(apply(machine, rule(then), **ALLOWED)) == ["done"] and hardware(machine) != before
     assert endings(rollback(machine, **ALLOWED)) == ["done"]
     assert hardware(machine) == before
+
+
+def test_what_failed_in_its_last_round_waits_for_nothing(nvml, new_state):
+    machine = vgpu_machine(new_state(), "vendor")
+    old = machine.snapshot()
+
+    def fail(title, step):
+        if isinstance(step, SetVgpuType):
+            raise GpupassError("the disk of the host is on fire")
+
+    applied = apply(machine, SLICED, on_step=fail)
+    assert endings(applied) == ["failed"] and applied.plan.waits == ()
+    assert machine.snapshot() == old
