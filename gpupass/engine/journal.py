@@ -173,6 +173,20 @@ def undone(operation: Operation, number: int) -> Operation:
     return replace(_append(operation, {"undone": number}, sync=False), undone=operation.undone | {number})
 
 
+def unbegun(operation: Operation) -> Operation:
+    """All of it is undone, and there is no room to say so: its first line alone says it, too."""
+    try:
+        fd = os.open(operation.path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            os.ftruncate(fd, os.pread(fd, 1 << 24, 0).find(b"\n") + 1)
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+    except OSError as error:
+        raise GpupassError(f"cannot write the journal {operation.path}: {error.strerror}") from None
+    return replace(operation, lines=1, before={}, done=frozenset(), undone=frozenset(), rolling_back=False)
+
+
 def end(operation: Operation, result: str, why: str = "") -> Operation:
     """The last line; then the file moves to the history, so that open operations stay few."""
     return _file(replace(_append(operation, {"end": result, "why": why}), end=result))

@@ -170,8 +170,16 @@ def roll_back(operation: Operation, system: System, cause: GpupassError | None) 
         )
         return _give_up(operation, system, tuple(failures), person)
     with suppress(GpupassError):
-        operation = journal.end(operation, Result.ROLLED_BACK, why)
+        operation = _end_undone(operation, why)
     return Outcome(operation=operation, result=Result.ROLLED_BACK, error=cause)
+
+
+def _end_undone(operation: Operation, why: str) -> Operation:
+    """Where the disk is full nobody may undo all of it once more, on a host that has gone on."""
+    try:
+        return journal.end(operation, Result.ROLLED_BACK, why)
+    except GpupassError:
+        return journal.end(journal.unbegun(operation), Result.ROLLED_BACK, why)
 
 
 def _give_up(

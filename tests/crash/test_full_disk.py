@@ -8,6 +8,9 @@ import pytest
 from gpupass import app
 from gpupass.errors import GpupassError
 from tests.crash.test_kill_at_every_line import SCENARIOS, SMALL, settled
+from tests.crash.test_vgpu import BACKED, SLICED
+from tests.machines_in_parts import vgpu_machine
+from tests.profile_trips import apply, endings
 from tests.simulated import Machine
 
 
@@ -72,3 +75,25 @@ def test_the_disk_is_full_from_a_line_on(name, partly, hidden, new_state, disk):
             assert room > 8
             return
     raise AssertionError("the journal never fitted")
+
+
+def test_what_was_taken_back_is_not_taken_back_again(nvml, new_state, disk):
+    """A function that goes and comes in one operation: undoing all of it twice would take it once more."""
+    original = vgpu_machine(new_state(), "vendor")
+    apply(original, SLICED)
+    original.log.clear()
+    old, complete = original.snapshot(), False
+    for room in range(2, 100):
+        machine = original.clone(new_state())
+        disk.room = room
+        ended = endings(apply(machine, BACKED, allow_reset=True))
+        complete = disk.room >= 0
+        disk.room = 10**6
+        if complete:
+            break
+        touched = len(machine.log)
+        app.recover(machine)
+        if ended == ["failed"]:
+            assert machine.snapshot() == old and len(machine.log) == touched, f"room for {room} lines"
+        assert machine.open_journals() == []
+    assert complete
