@@ -54,7 +54,9 @@ def cut(host: Host, device: Device, rule: MigRule) -> Plan:
     if not gpu.profiles:  # told in MIG mode only: the layout after the next look
         first = recorded(host, device, (), not state.on)[0]
         steps = (*first, *_mode_steps(device, nvidia, state, True))
-        return Plan(title=title, steps=steps, devices=here, findings=tuple(_held(device, state, True)))
+        wait = f"GPU instances of {device.address}: made when its MIG mode is on, which tells its profiles"
+        held = tuple(_held(device, state, True))
+        return Plan(title=title, steps=steps, devices=here, findings=held, waits=(wait,))
     try:
         layout = layout_of(rule, gpu)
     except Usage as error:

@@ -51,7 +51,8 @@ def _functions_first(host: Host, card: Device, rule: VgpuRule, switched: bool) -
     later = imagine(host, gone.steps)
     functions = vgpu.functions(later, later.device(card.address) or card, rule)
     wait = f"vGPUs of {card.address}: made when its MIG mode is on"
-    return _joined(cleared, gone, instances, functions or replace(_NOTHING, waits=(wait,)))
+    later_on = functions or replace(_NOTHING, waits=(wait,))
+    return _joined(cleared, gone, replace(instances, waits=()), later_on)
 
 
 def without_mig(host: Host, device: Device, rule: Rule, functions: Plan) -> tuple[Plan, ...]:

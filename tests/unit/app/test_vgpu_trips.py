@@ -1,11 +1,15 @@
 """Profiles of vGPUs on a simulated card: what is refused before anything is touched, and what comes back."""
 
+from dataclasses import replace
+
 import pytest
 
 from gpupass import app
 from gpupass.errors import GpupassError, Refused
+from gpupass.model.mig import MigGpu
 from gpupass.model.plan import HostPlan
-from gpupass.model.step import SetVgpuType
+from gpupass.model.step import SetGpuInstance, SetVgpuType
+from gpupass.observe import nvidia as observed_nvidia
 from tests.machines_in_parts import vgpu_machine
 from tests.profile_trips import apply, endings, exported, hardware, kinds, plan, rollback, told
 from tests.simulated_vgpu import CARD, MANAGE, VFS
@@ -357,3 +361,31 @@ def test_what_failed_in_its_last_round_waits_for_nothing(nvml, new_state):
     applied = apply(machine, SLICED, on_step=fail)
     assert endings(applied) == ["failed"] and applied.plan.waits == ()
     assert machine.snapshot() == old
+
+
+@pytest.fixture
+def told_late(nvml, monkeypatch):
+    """A driver that tells its MIG profiles in MIG mode only."""
+    real = observed_nvidia.read_gpus
+
+    def answers(asked):
+        return tuple(one if one.mig else replace(one, mig_gpu=MigGpu(profiles=())) for one in real(asked))
+
+    monkeypatch.setattr(observed_nvidia, "read_gpus", answers)
+
+
+@pytest.mark.parametrize("use", ["mig", "vgpu, types: {A100-1-5C: 1}"])
+@pytest.mark.parametrize("layout", ["nonsense", "[1g.6gb, 1g.5gb]", "[1g.5gb]"])
+def test_a_layout_that_fails_leaves_no_mig_mode(layout, use, told_late, new_state):
+    machine = vgpu_machine(new_state(), "vendor")
+    wish, old = rule(f"{use}, layout: {layout}"), machine.snapshot()
+    assert len(plan(machine, wish).waits) == 1
+
+    def fail(title, step):
+        if isinstance(step, SetGpuInstance):
+            raise GpupassError("the disk of the host is on fire")
+
+    assert endings(apply(machine, wish, on_step=fail, **ALLOWED)) == ["failed"]
+    assert machine.snapshot() == old and machine.open_journals() == []
+    if layout == "[1g.5gb]":
+        assert endings(apply(machine, wish, **ALLOWED)) == ["done"] and kinds(plan(machine, wish)) == []
