@@ -14,7 +14,8 @@ from gpupass.engine.run import Outcome, conclude, execute, extend, roll_back
 from gpupass.errors import GpupassError
 from gpupass.model.plan import HostPlan, Plan
 from gpupass.model.profile import Profile
-from gpupass.model.step import Step
+from gpupass.model.step import Step, WriteRecord
+from gpupass.planner.estimate import gpu_resets
 from gpupass.system import System
 
 _ROUNDS = 4  # the driver, then MIG mode and functions, then GPU instances, then the vGPUs on them
@@ -55,7 +56,7 @@ def in_rounds(
         why = (
             f"done, but cannot be verified: {one.refusals[0].message}"
             if one.refusals
-            else f"done, but a fresh look still wants {type(one.steps[0]).__name__}"
+            else f"done, but {_still_wants(one)}"
         )
         reports[one.title] = _unless_done(reports[one.title], why)
     return tuple(reports.values()), _unwaiting(made, reports)
@@ -79,15 +80,25 @@ def _conclude(system: System, apply_id: str, made: HostPlan, order: Order | None
         elif not rest.steps and not rest.refusals:
             ended[title] = conclude(operation, system)
         elif order is None or not may_go_on(rest, order):
-            ended[title] = roll_back(operation, system, GpupassError(_why_not(rest)))
+            ended[title] = roll_back(operation, system, GpupassError(_why_not(rest, order)))
     return ended
 
 
-def _why_not(rest: Plan) -> str:
+def _why_not(rest: Plan, order: Order | None) -> str:
     if rest.refusals:
         return rest.refusals[0].message
     victims = ", ".join(loss.victim for loss in rest.disruptions if loss.at_work)
-    return f"it disrupts {victims}" if victims else f"a fresh look still wants {type(rest.steps[0]).__name__}"
+    if victims and (order is None or not order.allow_disruption):
+        return f"it disrupts {victims}, which takes --allow-disruption"
+    resets = ", ".join(gpu_resets(rest))
+    if resets and (order is None or not order.allow_reset):
+        return f"it resets {resets} for another MIG mode, which takes --allow-reset"
+    return _still_wants(rest)
+
+
+def _still_wants(rest: Plan) -> str:
+    deeds = [step for step in rest.steps if not isinstance(step, WriteRecord)]
+    return f"a fresh look still wants {type((deeds or rest.steps)[0]).__name__}"
 
 
 def take_back(system: System, apply_id: str, cause: GpupassError) -> dict[str, Outcome]:

@@ -49,7 +49,8 @@ def cut(host: Host, device: Device, rule: MigRule) -> Plan:
         return Plan(title=title, findings=(_cannot(device, why_not),), devices=here)
     nvidia = device.facts.nvidia
     if nvidia is None or nvidia.cut is None or nvidia.cut.gpu is None:
-        return Plan(title=title, devices=here)  # after the next look
+        wait = f"GPU instances of {device.address}: made when the nvidia driver has it and tells of them"
+        return Plan(title=title, devices=here, waits=(wait,))
     state, gpu = nvidia.cut, nvidia.cut.gpu
     if not gpu.profiles:  # told in MIG mode only: the layout after the next look
         first = recorded(host, device, (), not state.on)[0]

@@ -389,3 +389,20 @@ def test_a_layout_that_fails_leaves_no_mig_mode(layout, use, told_late, new_stat
     assert machine.snapshot() == old and machine.open_journals() == []
     if layout == "[1g.5gb]":
         assert endings(apply(machine, wish, **ALLOWED)) == ["done"] and kinds(plan(machine, wish)) == []
+
+
+def test_a_card_that_was_given_away_is_so_again_when_its_layout_fails(nvml, new_state):
+    machine = vgpu_machine(new_state(), "vendor")
+    apply(machine, rule("passthrough"))
+    wish, old = rule("mig, layout: [1g.5gb]"), machine.snapshot()
+
+    def fail(title, step):
+        if isinstance(step, SetGpuInstance):
+            raise GpupassError("the disk of the host is on fire")
+
+    assert endings(apply(machine, wish, on_step=fail, **ALLOWED)) == ["failed"]
+    assert machine.snapshot() == old and machine.open_journals() == []
+    (report,) = apply(machine, wish).reports
+    assert report.ending == "failed" and report.note.endswith("which takes --allow-reset")
+    assert machine.snapshot() == old
+    assert endings(apply(machine, wish, **ALLOWED)) == ["done"] and kinds(plan(machine, wish)) == []
