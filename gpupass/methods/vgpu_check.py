@@ -54,7 +54,7 @@ def mixture(card: Device, wishes: tuple[Wish, ...], staying: tuple[Made, ...]) -
         yield Finding(
             message=f"{card.address} has vGPUs of one size only, and can be switched to several sizes "
             f"only while it has none: {', '.join(one.name for one in staying)}",
-            remedy="apply a profile with types: {} first",
+            remedy=_way_out(card, staying),
         )
 
 
@@ -84,6 +84,13 @@ def no_params(rule: VgpuRule, kept: Iterable[Made]) -> Iterator[Finding]:
                 message=f"{one.name} can be told its params only while no guest has it",
                 remedy=f"{_detach((one,))}; or leave params as they are",
             )
+
+
+def _way_out(card: Device, staying: tuple[Made, ...]) -> str:
+    foreign = any(one.record is None for one in staying)
+    adopt = [f"gpupass adopt {card.address}, or take-over: true in the rule"] if foreign else []
+    lent = _lent(staying)
+    return "; ".join([*adopt, *([_detach(lent)] if lent else [])]) or "stop using them"
 
 
 def _lent(there: Iterable[Made]) -> tuple[Made, ...]:
@@ -150,7 +157,7 @@ def beside(card: Device, left: tuple[Made, ...], alone: str) -> Iterator[Finding
         names = ", ".join(f"{one.name} ({', '.join([one.type, *_users(one)])})" for one in left)
         yield Finding(
             message=f"{card.address}: {alone} beside vGPUs that stay: {names}",
-            remedy=f"gpupass adopt {card.address}, or take-over: true in the rule; used ones: gpupass detach",
+            remedy=_way_out(card, left),
         )
 
 

@@ -406,3 +406,23 @@ def test_a_card_that_was_given_away_is_so_again_when_its_layout_fails(nvml, new_
     assert report.ending == "failed" and report.note.endswith("which takes --allow-reset")
     assert machine.snapshot() == old
     assert endings(apply(machine, wish, **ALLOWED)) == ["done"] and kinds(plan(machine, wish)) == []
+
+
+@pytest.mark.parametrize("wish", ["host", "vgpu, types: {A100-5C: 1, A100-10C: 1}"])
+@pytest.mark.parametrize("foreigner", [False, True])
+def test_what_to_type_about_vgpus_in_the_way(foreigner, wish, nvml, new_state):
+    machine = vgpu_machine(new_state(), "vendor")
+    apply(machine, rule("vgpu, types: {A100-5C: 1}"))
+    if foreigner:
+        foreign(3, 470)(machine)
+    else:
+        app.attach(machine, "vm1", machine.sriov.address(CARD, 0))
+    with pytest.raises(Refused) as caught:
+        apply(machine, rule(wish), **ALLOWED)
+    hints = [caught.value.hint, *(remedy for _, remedy in caught.value.reasons)]
+    for hint in hints:
+        if hint and hint.startswith("gpupass adopt"):
+            app.adopt(machine, hint.removesuffix(", or take-over: true in the rule").split()[-1])
+        elif hint and hint.startswith("gpupass detach"):
+            app.detach(machine, *hint.split()[-2:])
+    assert endings(apply(machine, rule(wish), **ALLOWED)) == ["done"]
