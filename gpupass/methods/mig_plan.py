@@ -138,6 +138,12 @@ def instances(device: Device) -> tuple[GpuInstance, ...]:
     return gpu.instances if gpu is not None else ()
 
 
+def in_mode(device: Device) -> bool:
+    """MIG mode is on, now and after the next reset."""
+    cut = device.facts.nvidia.cut if device.facts.nvidia is not None else None
+    return cut is not None and cut.on and cut.pending
+
+
 def layout_of(rule: MigRule, gpu: MigGpu) -> tuple[LayoutEntry, ...]:
     """Usage when the GPU has no layout of that name."""
     return named_layout(rule.layout, gpu) if isinstance(rule.layout, str) else rule.layout

@@ -37,7 +37,7 @@ def uncut_plans(host: Host, device: Device, rule: Rule) -> tuple[Plan, ...]:
     if not isinstance(rule, SriovRule):
         functions = (gim if device.driver == gim.MODULE else intel).uncut(host, device, rule)
     if isinstance(rule, MigRule):
-        alone = vgpu.ITS_FUNCTIONS if functions.steps else ""
+        alone = vgpu.ITS_FUNCTIONS if functions.steps else "" if mig_plan.in_mode(device) else vgpu.ITS_MODE
         return (vgpu.uncut(host, device, rule, alone), *mediated, functions)
     vgpus, *others = mig_backed.without_mig(host, device, rule, functions)
     return (vgpus, *mediated, *others)

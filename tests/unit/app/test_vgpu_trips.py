@@ -92,6 +92,11 @@ REFUSED = {
         rule("vgpu, types: {}, layout: []"),
         "beside vGPUs that stay",
     ),
+    "MIG mode for processes beside a foreign vGPU": (
+        [functions, foreign(0, 470)],
+        rule("mig, layout: [1g.5gb]"),
+        "its MIG mode cannot change beside vGPUs that stay",
+    ),
     "no room beside a foreign vGPU of another size": (
         [functions, foreign(0, 471)],
         SLICED,
