@@ -40,6 +40,7 @@ class Library:
         self._silent = self._open = False
         self.profiles: dict[str, tuple[MigProfile, ...]] = {}  # by GPU UUID
         self.compute_profiles: dict[tuple[str, int], tuple[tuple[int, int], ...]] = {}
+        self.vgpu_types: dict[int, str] = {}  # names by number
 
     @contextmanager
     def calls(self) -> Iterator[Any]:
@@ -93,6 +94,7 @@ class Library:
             self._close()
             self.profiles.clear()  # the driver may be another one afterwards
             self.compute_profiles.clear()
+            self.vgpu_types.clear()
         try:
             yield
         finally:

@@ -11,7 +11,7 @@ from typing import Any
 from gpupass.methods.vgpu_types import type_label
 from gpupass.model.address import Address
 from gpupass.model.host import VgpuCard, VgpuType
-from gpupass.system.nvml_library import gpu_at
+from gpupass.system.nvml_library import LIBRARY, gpu_at, text
 
 _POLICIES = {1: "best-effort", 2: "equal-share", 3: "fixed-share"}  # NVML_VGPU_SCHEDULER_POLICY_*
 
@@ -39,11 +39,11 @@ def read_card(nvml: Any, device: Any) -> VgpuCard | None:
 
 def _types(nvml: Any, supported: Iterable[Any]) -> Iterator[VgpuType]:
     """By the ids that current_vgpu_type takes, too (Proxmox VE's qemu-server)."""
-    for number in supported:
+    for number in map(int, supported):
         with suppress(nvml.NVMLError):
-            name = nvml.nvmlVgpuTypeGetName(number)
-            text = name.decode(errors="replace") if isinstance(name, bytes) else str(name)
-            yield VgpuType(id=int(number), name=type_label(text))
+            if number not in LIBRARY.vgpu_types:
+                LIBRARY.vgpu_types[number] = type_label(text(nvml.nvmlVgpuTypeGetName(number)))
+            yield VgpuType(id=number, name=LIBRARY.vgpu_types[number])
 
 
 def card(address: Address) -> VgpuCard | None:

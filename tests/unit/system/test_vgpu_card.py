@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from gpupass.model.host import VgpuCard, VgpuType
+from gpupass.system.nvml_library import LIBRARY
 from gpupass.system.vgpu_card import read_card
 
 
@@ -22,6 +23,11 @@ CALLS = {
     "nvmlDeviceGetSupportedVgpus": lambda device: [468, 469, 470],
     "nvmlVgpuTypeGetName": {468: b"GRID A100-4C", 469: "NVIDIA A100-8C"}.__getitem__,
 }
+
+
+@pytest.fixture(autouse=True)
+def nothing_known(monkeypatch):
+    monkeypatch.setattr(LIBRARY, "vgpu_types", {})
 
 
 def nvml(**calls):
@@ -53,3 +59,17 @@ def test_a_driver_without_vgpu():
     none = {call: refuse for call in SILENT}
     assert read_card(nvml(**none), None) is None
     assert read_card(nvml(**{**none, "nvmlDeviceGetSupportedVgpus": lambda device: []}), None) is None
+
+
+def test_names_are_asked_for_once():
+    asked = []
+    names = nvml(nvmlVgpuTypeGetName=lambda number: asked.append(number) or f"NVIDIA A100-{number}C")
+    assert read_card(names, None) == read_card(names, None)
+    assert asked == [468, 469]
+
+
+def test_a_driver_that_is_loaded_anew_may_call_them_otherwise():
+    read_card(nvml(), None)
+    with LIBRARY.silent():
+        pass
+    assert LIBRARY.vgpu_types == {}
