@@ -1,4 +1,7 @@
-"""Which GPU instances are gpupass's own, of this boot only: no instance outlives one; pure."""
+"""Which GPU instances are gpupass's own, of this boot only: no instance outlives one; pure.
+
+MIG mode does where switching it takes a reset (MIG User Guide: before Hopper it is kept by the GPU).
+"""
 
 from collections.abc import Iterable, Iterator
 
@@ -11,6 +14,14 @@ from gpupass.model.step import Step, WriteRecord
 
 def made_by_us(host: Host, device: Device) -> Record | None:
     return host.record_of_this_boot(RecordKind.MIG, device.address)
+
+
+def mode_is_ours(host: Host, device: Device) -> bool:
+    """It was off, and gpupass has switched it on."""
+    record = host.record(RecordKind.MIG, device.address)
+    cut = device.facts.nvidia.cut if device.facts.nvidia is not None else None
+    kept = cut is not None and cut.resets
+    return record is not None and record.mode and (kept or made_by_us(host, device) is not None)
 
 
 def ours(host: Host, device: Device, names: Iterable[str]) -> tuple[str, ...]:
@@ -33,8 +44,12 @@ def recorded(
     The first ones come before the deed: until it is done those on the way out are gpupass's, too.
     """
     old = made_by_us(host, device)
-    now = (tuple(sorted(old.instances)), old.mode) if old is not None else ((), False)
-    mode = mode or (keep_mode and old is not None and old.mode)
+    now: tuple[tuple[str, ...], bool] | None = ((), False)
+    if old is not None:
+        now = (tuple(sorted(old.instances)), old.mode)
+    elif host.record(RecordKind.MIG, device.address) is not None:
+        now = None  # of an earlier boot
+    mode = mode or (keep_mode and mode_is_ours(host, device))
     before = (tuple(sorted({*instances, *on_the_way})), mode)
     after = (tuple(sorted(instances)), mode)
     return (

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from gpupass.errors import Usage
 from gpupass.methods.mig import KeptInstance, NewInstance, Recut, plan_recut
 from gpupass.methods.mig_layouts import named_layout
-from gpupass.methods.mig_ownership import foreign_findings, made_by_us, ours, recorded
+from gpupass.methods.mig_ownership import foreign_findings, made_by_us, mode_is_ours, ours, recorded
 from gpupass.model.host import Device, Host, Nvidia
 from gpupass.model.mig import GpuInstance, LayoutEntry, MigGpu, MigState, Placement
 from gpupass.model.plan import Disruption, Finding, Plan
@@ -104,7 +104,7 @@ def uncut(host: Host, device: Device, rule: Rule) -> Plan:
     )
     going = sorted(mine, key=lambda one: not one.all_users)
     staying = tuple(one for one in state.gpu.instances if one not in going)
-    off = state.pending and not staying and (all_of_it or (record is not None and record.mode))
+    off = state.pending and not staying and (all_of_it or mode_is_ours(host, device))
     mode = _mode_steps(device, nvidia, state, False) if off else ()
     steps = (*(step for one in going for step in _destroy(device, nvidia, one, "not asked for")), *mode)
     forget = recorded(host, device, (), False, keep_mode=not off and bool(staying))[0]

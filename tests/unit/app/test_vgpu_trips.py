@@ -431,3 +431,17 @@ def test_what_to_type_about_vgpus_in_the_way(foreigner, wish, nvml, new_state):
         elif hint and hint.startswith("gpupass detach"):
             app.detach(machine, *hint.split()[-2:])
     assert endings(apply(machine, rule(wish), **ALLOWED)) == ["done"]
+
+
+@pytest.mark.parametrize("again", [False, True])
+@pytest.mark.parametrize("then", ["host", "passthrough", "vgpu, types: {A100-5C: 2}"])
+def test_the_mig_mode_that_outlives_a_reboot_is_still_gpupass_own(then, again, nvml, new_state):
+    machine = vgpu_machine(new_state(), "vendor")
+    apply(machine, BACKED, **ALLOWED)
+    machine.reboot()
+    if again:
+        assert endings(apply(machine, BACKED, **ALLOWED)) == ["done"]
+    assert (
+        endings(apply(machine, rule(then), **ALLOWED)) == ["done"] and kinds(plan(machine, rule(then))) == []
+    )
+    assert machine.vgpu.mig is False and not list(machine.state.glob("mig/*"))
