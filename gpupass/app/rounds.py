@@ -34,7 +34,8 @@ def in_rounds(
     left = todo = allowed(made, order)
     unseen: tuple[Plan, ...] = ()
     for rounds_left in reversed(range(_ROUNDS)):
-        reports |= {report.title: report for report in _run(system, todo, pending, order, apply_id)}
+        ran = _run(system, todo, pending, order, apply_id)
+        reports |= {report.title: _since(reports.get(report.title), report) for report in ran}
         pending = ()
         try:
             made = plan(system, profile, order)
@@ -111,6 +112,15 @@ def take_back(system: System, apply_id: str, cause: GpupassError) -> dict[str, O
 def _without(made: HostPlan, titles: set[str]) -> HostPlan:
     """What was taken back is as it was before: a look in between says nothing of it."""
     return replace(made, plans=tuple(one for one in made.plans if one.title not in titles))
+
+
+def _since(earlier: Report | None, report: Report) -> Report:
+    """With the findings and devices of the rounds before."""
+    if earlier is None:
+        return report
+    findings = tuple(dict.fromkeys((*earlier.plan.findings, *report.plan.findings)))
+    devices = tuple(dict.fromkeys((*earlier.plan.devices, *report.plan.devices)))
+    return replace(report, plan=replace(report.plan, findings=findings, devices=devices))
 
 
 def _unwaiting(made: HostPlan, reports: dict[str, Report]) -> HostPlan:

@@ -6,8 +6,9 @@ import pytest
 
 from gpupass import app
 from gpupass.errors import GpupassError, Refused
+from gpupass.methods import mig_plan
 from gpupass.model.mig import MigGpu
-from gpupass.model.plan import HostPlan
+from gpupass.model.plan import Finding, HostPlan
 from gpupass.model.step import SetGpuInstance, SetVgpuType
 from gpupass.observe import nvidia as observed_nvidia
 from tests.machines_in_parts import vgpu_machine
@@ -445,3 +446,10 @@ def test_the_mig_mode_that_outlives_a_reboot_is_still_gpupass_own(then, again, n
         endings(apply(machine, rule(then), **ALLOWED)) == ["done"] and kinds(plan(machine, rule(then))) == []
     )
     assert machine.vgpu.mig is False and not list(machine.state.glob("mig/*"))
+
+
+def test_a_later_round_still_warns_of_what_the_first_one_did(nvml, new_state, monkeypatch):
+    warning = Finding(message="somebody holds it", remedy="end it", fatal=False)
+    monkeypatch.setattr(mig_plan, "_held", lambda device, state, on: [warning])
+    (report,) = apply(vgpu_machine(new_state(), "vendor"), BACKED, **ALLOWED).reports
+    assert (report.ending, report.warnings) == ("done", (warning,))
