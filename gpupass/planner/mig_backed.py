@@ -82,6 +82,9 @@ def _without_layout(host: Host, card: Device, rule: VgpuRule) -> Plan:
     nvidia = card.facts.nvidia
     state = nvidia.cut if nvidia is not None else None
     if state is None or not (state.on or state.pending):
+        backed = tuple(_not_in_mode(card, rule)) if state is not None else ()
+        if backed:
+            return Plan(title=f"make vGPUs of {card.address}", findings=backed, devices=(card.address,))
         return vgpu.cut(host, card, rule)
     sliced = [count.type for count in rule.types if count.count and _is_sliced(count.type)]
     functions = vgpu.functions(host, card, rule)
@@ -171,6 +174,17 @@ def _without_compute(plan: Plan) -> Plan:
     )
     deeds = any(isinstance(step, SetMigMode | ResetGpu | SetGpuInstance) for step in steps)
     return replace(plan, steps=steps) if deeds else replace(plan, steps=(), disruptions=())
+
+
+def _not_in_mode(card: Device, rule: VgpuRule) -> Iterator[Finding]:
+    for count in rule.types:
+        label = read_label(count.type)
+        if count.count and label is not None and label.slices is not None:
+            yield Finding(
+                message=f"{card.address} is not in MIG mode, and {count.type} needs a GPU instance of "
+                f"{label.slices} slices",
+                remedy=f"layout: with a {label.slices}g profile",
+            )
 
 
 def _no_instance(rule: VgpuRule) -> Iterator[Finding]:

@@ -72,6 +72,11 @@ REFUSED = {
         rule("vgpu, types: {A100-6C: 1}"),
         "offers no vGPU type A100-6C, did you mean A100-5C?",
     ),
+    "MIG-backed types without MIG mode": (
+        [],
+        rule("vgpu, types: {A100-2-10C: 1}"),
+        "is not in MIG mode, and A100-2-10C needs a GPU instance of 2 slices",
+    ),
     "time slices in a foreign MIG mode": ([cut("2g.10gb", 0)], SLICED, "is in MIG mode, in which it has no"),
     "functions beside foreign GPU instances": (
         [cut("1g.5gb", 0)],
