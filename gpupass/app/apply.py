@@ -1,5 +1,6 @@
 """The apply of a profile: devices in parallel, each an operation of its own, verified by a fresh look."""
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -29,6 +30,7 @@ from gpupass.system.applies import new_id, read_applies, write_apply
 from gpupass.system.locks import hold
 from gpupass.system.nvml_library import LIBRARY
 
+_TRIES = 3
 _MENDABLE = (Ending.FAILED, Ending.NEEDS_PERSON, Ending.PENDING)
 
 
@@ -106,18 +108,24 @@ def _apply(system: System, profile: Profile, order: Order, shown: HostPlan | Non
 
 
 def apply_when_ready(system: System, profile: Profile, order: Order, seconds: float) -> Applied:
-    """At boot: again whenever something happens, until nothing is left to wait for or the time is over."""
+    """At boot: again whenever something happens, until nothing is left to wait for or the time is over.
+
+    Each try of a change may reset a GPU: one that goes on failing is left as it was.
+    """
     require_root()
     deadline = system.monotonic() + seconds
     uri = None if order.devices_only else order.connect
     applied = Applied(reports=(), plan=HostPlan())
     done: dict[str, Report] = {}
+    failures: Counter[str] = Counter()
     while True:
         happened = system.watch(uri)
         failure: GpupassError | None = None
         try:
             applied = apply_profile(system, profile, order)
             done |= {report.title: report for report in applied.reports}
+            failures.update(report.title for report in applied.reports if report.ending is Ending.FAILED)
+            order = replace(order, given_up=frozenset(t for t, n in failures.items() if n >= _TRIES))
             if not applied.plan.waits and not applied.plan.refusals and applied.done:
                 return replace(applied, reports=tuple(done.values()))
             if applied.reports:

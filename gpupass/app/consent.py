@@ -26,7 +26,7 @@ def allowed(made: HostPlan, order: Order) -> tuple[Plan, ...]:
     """The plans to do; Refused when one may not be done, unless the others shall be done nevertheless."""
     plans = made.to_do
     if order.partly:
-        return tuple(one for one in plans if may_go_on(one, order))
+        return tuple(one for one in plans if may_go_on(one, order) and one.title not in order.given_up)
     verb = "roll back" if order.takes_back else "apply this profile"
     forbid(verb, made.refusals)
     if made.victims and not order.allow_disruption:

@@ -41,6 +41,7 @@ class Order:
     devices_only: bool = False  # no attachments: libvirt may not run yet
     partly: bool = False  # do what can be done, at boot
     workers: int = WORKERS
+    given_up: frozenset[str] = frozenset()  # titles of plans that have failed too often
     takes_back: str = ""
     on_step: Callable[[str, Step], None] = lambda title, step: None
 

@@ -5,6 +5,8 @@ from dataclasses import replace
 import pytest
 
 from gpupass import app
+from gpupass.app import profile as trip
+from gpupass.app.apply import apply_when_ready
 from gpupass.errors import GpupassError, Refused
 from gpupass.methods import mig_plan
 from gpupass.model.mig import MigGpu
@@ -12,7 +14,7 @@ from gpupass.model.plan import Finding, HostPlan
 from gpupass.model.step import SetGpuInstance, SetVgpuType
 from gpupass.observe import nvidia as observed_nvidia
 from tests.machines_in_parts import vgpu_machine
-from tests.profile_trips import apply, endings, exported, hardware, kinds, plan, rollback, told
+from tests.profile_trips import apply, endings, exported, hardware, kinds, plan, profile_of, rollback, told
 from tests.simulated_vgpu import CARD, MANAGE, VFS
 
 ALLOWED = {"allow_disruption": True, "allow_reset": True}
@@ -458,3 +460,12 @@ def test_a_later_round_still_warns_of_what_the_first_one_did(nvml, new_state, mo
     monkeypatch.setattr(mig_plan, "_held", lambda device, state, on: [warning])
     (report,) = apply(vgpu_machine(new_state(), "vendor"), BACKED, **ALLOWED).reports
     assert (report.ending, report.warnings) == ("done", (warning,))
+
+
+def test_a_boot_tries_what_goes_on_failing_three_times(nvml, new_state):
+    """Each try resets the GPU and makes its functions anew."""
+    machine = vgpu_machine(new_state(), "vendor", True)
+    one_too_many = profile_of(rule("vgpu, types: {A100-1-5C: 3}, layout: [1g.5gb, 1g.5gb]"))
+    order = trip.Order(workers=1, partly=True, **ALLOWED)
+    ended = apply_when_ready(machine, one_too_many, order, 60)
+    assert endings(ended) == ["failed"] and len(trip.history(machine)[0]) == 3
