@@ -12,7 +12,7 @@ from gpupass.model.address import Address
 from gpupass.model.apply import Apply, ApplyEnd
 from gpupass.model.host import Host
 from gpupass.model.plan import HostPlan
-from gpupass.model.profile import Profile
+from gpupass.model.profile import NVIDIA_CTK, Profile
 from gpupass.model.step import Step
 from gpupass.observe import observe
 from gpupass.planner.cuts import company
@@ -56,7 +56,8 @@ def look(system: System, profile: Profile, order: Order) -> Host:
     """The devices that the profile could mean, all that hangs together with them, and its domains."""
     require_readable(system.state)  # without the records everything would look like somebody else's
     connect = None if order.devices_only else order.connect  # asking would start libvirt, which waits for us
-    programs = not order.partly  # at boot a missing one is no reason to leave devices undone
+    # at boot a missing one is no reason to leave devices undone
+    programs = profile.containers == NVIDIA_CTK and not order.partly
     host = observe(
         system, detail=lambda bare: _worth_a_look(profile, bare), connect=connect, programs=programs
     )

@@ -67,7 +67,7 @@ def cut(host: Host, parent: Device, rule: MdevRule) -> Plan:
     return Plan(
         title=title,
         steps=(
-            *(step for mdev in gone for step in _removal(host, parent, mdev)),
+            *(step for mdev in gone for step in removal(host, parent, mdev)),
             *(
                 step
                 for uuid, (part, kind) in sorted(
@@ -100,7 +100,7 @@ def uncut(host: Host, parent: Device, rule: Rule) -> Plan:
     gone = tuple(mdev for mdev in parent.facts.mdevs if _ours(host, parent, mdev) or rule.take_over)
     return Plan(
         title=f"remove the mediated devices of {parent.address}",
-        steps=tuple(step for mdev in gone for step in _removal(host, parent, mdev)),
+        steps=tuple(step for mdev in gone for step in removal(host, parent, mdev)),
         findings=tuple(finding for mdev in gone for finding in in_use(mdev.uuid, mdev.uuid, mdev.users)),
         devices=(parent.address,) if gone else (),
         disruptions=_losses(parent, gone),
@@ -121,12 +121,17 @@ def anew(host: Host, parent: Device, mdev: Mdev) -> tuple[Step, ...]:
         )
         for present in (False, True)
     )
-    params = " ".join(param_words(mdev.params))
+    return told_again(parent.address, mdev.uuid, mdev.params, again)
+
+
+def told_again(address: Address, uuid: str | None, params: str, again: tuple[Step, ...]) -> tuple[Step, ...]:
+    """What is made anew is told its parameters again, and so it is when that is undone."""
+    words = " ".join(param_words(params))
     forget, tell = (
-        SetVgpuParams(address=parent.address, mdev=mdev.uuid, params=text, why=why)
-        for text, why in (("", TOLD_NOTHING), (params, "as it was told before"))
+        SetVgpuParams(address=address, mdev=uuid, params=text, why=why)
+        for text, why in (("", TOLD_NOTHING), (words, "as it was told before"))
     )
-    return (forget, *again, tell) if params else again
+    return (forget, *again, tell) if words else again
 
 
 def _ours(host: Host, parent: Device, mdev: Mdev) -> bool:
@@ -148,7 +153,7 @@ def _unknown(parent: Device, name: str) -> Finding:
     )
 
 
-def _removal(host: Host, parent: Device, mdev: Mdev) -> Iterator[Step]:
+def removal(host: Host, parent: Device, mdev: Mdev) -> Iterator[Step]:
     if mdev.params:
         yield SetVgpuParams(address=parent.address, mdev=mdev.uuid, params="", why=TOLD_NOTHING)
     yield SetMdev(

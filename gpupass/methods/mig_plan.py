@@ -288,7 +288,7 @@ def _idle_vgpus(host: Host, card: Device, going: Iterable[GpuInstance]) -> Itera
     sriov = card.facts.sriov
     for vf in host.devices_at(sriov.vfs if sriov is not None else ()):
         vgpu = vf.detail.vgpu if vf.detail is not None else None
-        working = any(user.kind in (UserKind.DOMAIN, UserKind.PROCESS) for user in vf.users)
+        working = any(user.works for user in vf.users)
         if vgpu is not None and vgpu.current and vgpu.instance in names and not working:
             loses = f"{names[vgpu.instance]} of {card.address}, which its vGPU is on"
             yield Disruption(victim=vf.address, loses=loses, at_work=False)

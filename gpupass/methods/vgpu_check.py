@@ -6,7 +6,6 @@ from difflib import get_close_matches
 from gpupass.methods import vgpu_steps
 from gpupass.methods.mdev import in_use
 from gpupass.methods.vgpu_made import (
-    WORKING,
     Made,
     Wish,
     card_state,
@@ -162,7 +161,7 @@ def beside(card: Device, left: tuple[Made, ...], alone: str) -> Iterator[Finding
 
 
 def _users(one: Made) -> list[str]:
-    return [user.words for user in one.users if user.kind in WORKING]
+    return [user.words for user in one.users if user.works]
 
 
 def used(gone: tuple[Made, ...]) -> Iterator[Finding]:

@@ -7,9 +7,7 @@ from gpupass.methods.vgpu_types import param_words, type_label
 from gpupass.model.host import Device, Host, Mdev, MdevType, VgpuCard, VgpuType
 from gpupass.model.record import Record, RecordKind
 from gpupass.model.slot import Slot, SlotKind
-from gpupass.model.user import User, UserKind
-
-WORKING = (UserKind.DOMAIN, UserKind.PROCESS)
+from gpupass.model.user import User
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +25,7 @@ class Made:
 
     @property
     def at_work(self) -> bool:
-        return any(user.kind in WORKING for user in self.users)
+        return any(user.works for user in self.users)
 
     @property
     def uuid(self) -> str | None:
@@ -71,7 +69,7 @@ def slots(host: Host, card: Device) -> Iterator[Slot]:
             device=one.vf.address,
             of=card.address,
             part=part or _place(host, card, one),
-            mdev=one.mdev.uuid if one.mdev is not None else None,
+            mdev=one.uuid,
             size=one.type,
         )
 

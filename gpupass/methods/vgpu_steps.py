@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable, Iterator
 
-from gpupass.methods.mdev import MADE_ANEW, TOLD_NOTHING, mdev_uuid
+from gpupass.methods.mdev import MADE_ANEW, TOLD_NOTHING, mdev_uuid, told_again
+from gpupass.methods.mdev import removal as mdev_removal
 from gpupass.methods.vgpu_made import Made, Wish, card_state, type_names
-from gpupass.methods.vgpu_types import param_words, sizes, type_label
+from gpupass.methods.vgpu_types import sizes, type_label
 from gpupass.model.host import Device, Host, Mdev
 from gpupass.model.profile import VgpuRule
 from gpupass.model.record import Record, RecordKind
@@ -31,29 +32,23 @@ def anew(host: Host, vf: Device) -> tuple[Step, ...]:
     if record is None or not current:
         return ()
     name = record.type or str(current)
-    params = " ".join(param_words(vf.facts.vgpu.params)) if vf.facts.vgpu is not None else ""
-    forget = SetVgpuParams(address=vf.address, params="", why=TOLD_NOTHING)
-    return (
-        *([forget] if params else []),
+    again = (
         SetVgpuType(address=vf.address, id=0, type=name, why="its guest has used it"),
         SetVgpuType(address=vf.address, id=current, type=name, why=MADE_ANEW),
-        *([SetVgpuParams(address=vf.address, params=params, why="as it was told before")] if params else []),
     )
+    return told_again(vf.address, None, vf.facts.vgpu.params if vf.facts.vgpu is not None else "", again)
 
 
 def removal(host: Host, one: Made) -> Iterator[Step]:
-    kind = RecordKind.VGPU if one.mdev is None else RecordKind.MDEV
-    uuid = one.uuid
-    why = "the profile has none such"
+    if one.mdev is not None:
+        yield from mdev_removal(host, one.vf, one.mdev)
+        return
     if one.told:
-        yield SetVgpuParams(address=one.vf.address, mdev=uuid, params="", why=TOLD_NOTHING)
-    if one.mdev is None:
-        yield SetVgpuType(address=one.vf.address, id=0, type=one.type, why=why)
-    else:
-        yield SetMdev(address=one.vf.address, uuid=one.mdev.uuid, type=one.mdev.type, present=False, why=why)
-    for known in (RecordKind.CLAIM, kind):
-        if host.record(known, one.vf.address, uuid) is not None:
-            yield WriteRecord(kind=known, address=one.vf.address, mdev=uuid, record=None, why="it is gone")
+        yield SetVgpuParams(address=one.vf.address, params="", why=TOLD_NOTHING)
+    yield SetVgpuType(address=one.vf.address, id=0, type=one.type, why="the profile has none such")
+    for kind in (RecordKind.CLAIM, RecordKind.VGPU):
+        if host.record(kind, one.vf.address) is not None:
+            yield WriteRecord(kind=kind, address=one.vf.address, record=None, why="it is gone")
 
 
 def creation(host: Host, vf: Device, wish: Wish) -> Iterator[Step]:

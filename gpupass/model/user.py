@@ -26,6 +26,11 @@ class User:
     pid: int | None = None
 
     @property
+    def works(self) -> bool:
+        """At work with the device now, so that it cannot just go."""
+        return self.kind in (UserKind.DOMAIN, UserKind.PROCESS)
+
+    @property
     def words(self) -> str:
         """ "python (pid 4711)", "domain web", "VM 1b4e28ba-…"."""
         if self.kind is UserKind.PROCESS and self.pid is not None:

@@ -139,12 +139,14 @@ def _with_their_vgpus(host: Host, card: Device, rule: VgpuRule) -> Device:
 
 def _going(card: Device, instances: Plan) -> frozenset[int]:
     """The ids of the GPU instances that it destroys."""
-    gone = {
-        (step.profile, step.placement)
-        for step in instances.steps
-        if isinstance(step, SetGpuInstance) and not step.present
-    }
-    return frozenset(one.id for one in mig_plan.instances(card) if (one.profile, one.placement) in gone)
+    ends = _ends(instances)
+    return frozenset(one.id for one in mig_plan.instances(card) if (one.profile, one.placement.start) in ends)
+
+
+def _ends(plan: Plan) -> set[tuple[str, int]]:
+    """GPU instances that it destroys: profile and start."""
+    gone = (step for step in plan.steps if isinstance(step, SetGpuInstance) and not step.present)
+    return {(step.profile, step.placement.start) for step in gone}
 
 
 def _joined(*plans: Plan) -> Plan:
@@ -162,11 +164,7 @@ def _joined(*plans: Plan) -> Plan:
 
 def _without_compute(plan: Plan) -> Plan:
     """Compute instances change only together with their GPU instance's end."""
-    ends = {
-        (step.profile, step.placement.start)
-        for step in plan.steps
-        if isinstance(step, SetGpuInstance) and not step.present
-    }
+    ends = _ends(plan)
     steps = tuple(
         step
         for step in plan.steps
