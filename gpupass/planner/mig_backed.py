@@ -174,26 +174,30 @@ def _without_compute(plan: Plan) -> Plan:
     return replace(plan, steps=steps) if deeds else replace(plan, steps=(), disruptions=())
 
 
-def _not_in_mode(card: Device, rule: VgpuRule) -> Iterator[Finding]:
+def _backed(rule: VgpuRule) -> Iterator[tuple[str, int]]:
+    """MIG-backed types that are wanted, and how many slices their GPU instance has: their names say so."""
     for count in rule.types:
         label = read_label(count.type)
         if count.count and label is not None and label.slices is not None:
-            yield Finding(
-                message=f"{card.address} is not in MIG mode, and {count.type} needs a GPU instance of "
-                f"{label.slices} slices",
-                remedy=f"layout: with a {label.slices}g profile",
-            )
+            yield count.type, label.slices
+
+
+def _not_in_mode(card: Device, rule: VgpuRule) -> Iterator[Finding]:
+    for name, slices in _backed(rule):
+        yield Finding(
+            message=f"{card.address} is not in MIG mode, and {name} needs a GPU instance of {slices} slices",
+            remedy=f"layout: with a {slices}g profile",
+        )
 
 
 def _no_instance(rule: VgpuRule) -> Iterator[Finding]:
-    """A type says how many slices its GPU instance has; a layout by name is known to the driver only."""
+    """A layout by name is known to the driver only."""
     if rule.layout is None or isinstance(rule.layout, str):
         return
     there = {measures[0] for entry in rule.layout if (measures := measures_of(entry.profile)) is not None}
-    for count in rule.types:
-        label = read_label(count.type)
-        if count.count and label is not None and label.slices is not None and label.slices not in there:
+    for name, slices in _backed(rule):
+        if slices not in there:
             yield Finding(
-                message=f"{count.type} needs a GPU instance of {label.slices} slices; the layout has none",
-                remedy=f"layout: with a {label.slices}g profile",
+                message=f"{name} needs a GPU instance of {slices} slices; the layout has none",
+                remedy=f"layout: with a {slices}g profile",
             )
