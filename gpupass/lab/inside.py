@@ -1,10 +1,12 @@
 """Shell lines the lab runs in its machine, each harmless to repeat."""
 
 MOUNT = "/opt/gpupass"
-# Clock and working copy: both are stale after a restore, both harmless to repeat.
+# Clock and working copy: both are stale after a restore, both harmless to repeat. While udev still loads
+# 9pnet_virtio, that transport is known before its device is, and a mount says the device does not exist:
+# modprobe returns when the module has probed (net/9p/trans_virtio.c, p9_virtio_init).
 ARRIVE = (
-    "date -s @{now} >/dev/null; mountpoint -q {mount} || "
-    "mount -t 9p -o trans=virtio,version=9p2000.L,ro,msize=262144 {tag} {mount}"
+    "date -s @{now} >/dev/null; mountpoint -q {mount} || {{ modprobe 9pnet_virtio && "
+    "mount -t 9p -o trans=virtio,version=9p2000.L,ro,msize=262144 {tag} {mount}; }}"
 )
 SETTLED = (
     "for try in $(seq 240); do case $(systemctl is-system-running) in running|degraded) break;; esac; "
