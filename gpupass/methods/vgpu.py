@@ -60,13 +60,13 @@ def cut(host: Host, card: Device, rule: VgpuRule) -> Plan:
             *(step for one in gone for step in vgpu_steps.removal(host, one)),
             *(vgpu_steps.sharing(card, wishes) if missing and not left and not kept else ()),
             *vgpu_steps.turns(card, rule),
-            *(step for wish, vf in placed for step in vgpu_steps.creation(host, vf, wish)),
+            *(step for wish, vf in placed for step in vgpu_steps.creation(host, rule, vf, wish)),
             *(
-                vgpu_steps.remember(host, one.vf, wish, one.mdev)
+                vgpu_steps.remember(host, rule, one.vf, wish, one.mdev)
                 for wish, one in kept.items()
-                if _renamed(wish, one)
+                if _told_otherwise(rule, wish, one)
             ),
-            *(step for one in kept.values() for step in vgpu_steps.params(rule, one.vf, one.uuid, one.told)),
+            *(step for one in kept.values() for step in vgpu_steps.params(rule, one)),
             *(step for wish, vf in placed for step in vgpu_steps.first_params(host, rule, vf, wish)),
         ),
         findings=(
@@ -198,8 +198,10 @@ def _by_type(wish: Wish, one: Made) -> bool:
     return one.type == wish.type
 
 
-def _renamed(wish: Wish, one: Made) -> bool:
-    return one.record is not None and one.record.part != wish.part
+def _told_otherwise(rule: VgpuRule, wish: Wish, one: Made) -> bool:
+    """By its record it has another name, or other params."""
+    wanted = (wish.part, vgpu_steps.wanted_params(rule))
+    return one.record is not None and (one.record.part, one.record.params) != wanted
 
 
 def _ours(one: Made, rule: Rule) -> bool:

@@ -78,7 +78,7 @@ def no_turns(card: Device, rule: VgpuRule, there: tuple[Made, ...]) -> Iterator[
 def no_params(rule: VgpuRule, kept: Iterable[Made]) -> Iterator[Finding]:
     """The driver refuses while its guest runs."""
     for one in _lent(kept):
-        if any(vgpu_steps.params(rule, one.vf, one.uuid, one.told)):
+        if any(vgpu_steps.params(rule, one)):
             yield Finding(
                 message=f"{one.name} can be told its params only while no guest has it",
                 remedy=f"{_detach((one,))}; or leave params as they are",

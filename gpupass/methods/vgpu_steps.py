@@ -1,6 +1,6 @@
 """The steps by which NVIDIA vGPUs come, go and are told things, in either framework; pure."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from gpupass.methods.mdev import MADE_ANEW, TOLD_NOTHING, mdev_uuid, told_again
 from gpupass.methods.mdev import removal as mdev_removal
@@ -51,14 +51,14 @@ def removal(host: Host, one: Made) -> Iterator[Step]:
             yield WriteRecord(kind=kind, address=one.vf.address, record=None, why="it is gone")
 
 
-def creation(host: Host, vf: Device, wish: Wish) -> Iterator[Step]:
+def creation(host: Host, rule: VgpuRule, vf: Device, wish: Wish) -> Iterator[Step]:
     if vf.facts.vgpu is not None:
-        yield remember(host, vf, wish, None)
+        yield remember(host, rule, vf, wish, None)
         yield SetVgpuType(address=vf.address, id=_id(host, vf, wish.type), type=wish.type, why=wish.part)
         return
     kind = next((kind.id for kind in vf.facts.mdev_types if type_label(kind.name) == wish.type), wish.type)
     mdev = Mdev(uuid=mdev_uuid(host, vf.address, wish.part), type=kind)
-    yield remember(host, vf, wish, mdev)
+    yield remember(host, rule, vf, wish, mdev)
     yield SetMdev(address=vf.address, uuid=mdev.uuid, type=kind, present=True, why=wish.part)
 
 
@@ -69,11 +69,17 @@ def _id(host: Host, vf: Device, name: str) -> int:
     return next((number for number, known in names.items() if known == name), 0)
 
 
-def remember(host: Host, vf: Device, wish: Wish, mdev: Mdev | None) -> Step:
+def remember(host: Host, rule: VgpuRule, vf: Device, wish: Wish, mdev: Mdev | None) -> Step:
     kind = RecordKind.VGPU if mdev is None else RecordKind.MDEV
     uuid = mdev.uuid if mdev is not None else None
     record = Record(
-        kind=kind, address=vf.address, mdev=uuid, part=wish.part, type=wish.type, boot_id=host.boot_id
+        kind=kind,
+        address=vf.address,
+        mdev=uuid,
+        part=wish.part,
+        type=wish.type,
+        params=wanted_params(rule),
+        boot_id=host.boot_id,
     )
     return WriteRecord(
         kind=kind, address=vf.address, mdev=uuid, record=record, why="so that it is known as gpupass's"
@@ -108,13 +114,23 @@ def turns(card: Device, rule: VgpuRule) -> Iterator[Step]:
         yield SetVgpuScheduler(address=card.address, policy=rule.scheduler, why="the profile says so")
 
 
-def params(rule: VgpuRule, vf: Device, mdev: str | None, told: Iterable[str] = ()) -> Iterator[Step]:
-    """As key=value, which the driver reads when the guest starts; what was told goes with its vGPU."""
-    wanted = " ".join(f"{param.name}={param.value}" for param in rule.params)
-    if set(wanted.split()) - set(told):
-        yield SetVgpuParams(address=vf.address, mdev=mdev, params=wanted, why="the profile says so")
+def wanted_params(rule: VgpuRule) -> str:
+    """As key=value, which the driver reads when the guest starts."""
+    return " ".join(f"{param.name}={param.value}" for param in rule.params)
+
+
+def params(rule: VgpuRule, one: Made) -> Iterator[Step]:
+    """Of one that stays: what a profile had told it and none says now is taken back."""
+    wanted = wanted_params(rule)
+    before = one.record.params.split() if one.record is not None else ()
+    if {*wanted.split(), *before} & {*one.told} != {*wanted.split()}:
+        yield SetVgpuParams(address=one.vf.address, mdev=one.uuid, params=wanted, why="the profile says so")
 
 
 def first_params(host: Host, rule: VgpuRule, vf: Device, wish: Wish) -> Iterator[Step]:
     """Of one that is made: it has been told nothing."""
-    return params(rule, vf, None if vf.facts.vgpu is not None else mdev_uuid(host, vf.address, wish.part))
+    mdev = None if vf.facts.vgpu is not None else mdev_uuid(host, vf.address, wish.part)
+    if rule.params:
+        yield SetVgpuParams(
+            address=vf.address, mdev=mdev, params=wanted_params(rule), why="the profile says so"
+        )

@@ -18,6 +18,7 @@ def rule(wish):
 
 SLICED = rule("vgpu, types: {A100-5C: 2}, params: {frame_rate_limiter: 0}, scheduler: equal-share")
 MIXED = rule("vgpu, types: {A100-5C: 1, A100-10C: 1, A100-20C: 1}")
+TOLD_LESS = rule("vgpu, types: {A100-5C: 2}, scheduler: equal-share")
 LARGER = rule("vgpu, types: {A100-20C: 2}, params: {frame_rate_limiter: 0}")
 BACKED = rule("vgpu, types: {A100-1-5C: 2}, layout: [1g.5gb, 1g.5gb]")
 RECUT = rule("vgpu, types: {A100-3-20C: 1, A100-1-5C: 1}, layout: [3g.20gb, 1g.5gb]")
@@ -26,6 +27,7 @@ LENT = f"{SLICED}\nattachments: [{{domain: vm1, device: a/A100-5C-0}}]"
 TRIPS = {
     "types": (SLICED, LARGER),
     "of several sizes": (LARGER, MIXED),
+    "told nothing any more": (SLICED, TOLD_LESS),
     "lent": (SLICED, LENT),
     "taken back from a guest": (LENT, SLICED),
     "given up": (MIXED, HOST),
@@ -36,7 +38,14 @@ TRIPS = {
     "GPU instances in the place of slices": (SLICED, BACKED),
     "slices in the place of GPU instances": (BACKED, SLICED),
 }
-MEDIATED = ("types", "lent", "taken back from a guest", "given up", "slices in the place of GPU instances")
+MEDIATED = (
+    "types",
+    "told nothing any more",
+    "lent",
+    "taken back from a guest",
+    "given up",
+    "slices in the place of GPU instances",
+)
 CASES = [*((name, "vendor") for name in TRIPS), *((name, "mdev") for name in MEDIATED)]
 
 

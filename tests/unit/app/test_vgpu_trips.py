@@ -286,6 +286,28 @@ def test_exported_with_params_and_turns(framework, nvml, new_state):
     assert found.scheduler == "fixed-share"
 
 
+@pytest.mark.parametrize("framework", ["vendor", "mdev"])
+def test_params_that_a_profile_says_no_more_are_taken_back(framework, nvml, new_state):
+    machine = vgpu_machine(new_state(), framework)
+    said = "vgpu, types: {A100-5C: 1}, params: "
+    apply(machine, rule(said + "{frame_rate_limiter: 0, disable_vnc: 1}"))
+    apply(machine, rule(said + "{disable_vnc: 1}"))
+    (vgpu,) = machine.vgpu.vgpus.values()
+    assert vgpu.params == "disable_vnc=1"
+    apply(machine, rule("vgpu, types: {A100-5C: 1}"))
+    (vgpu,) = machine.vgpu.vgpus.values()
+    assert vgpu.params == ""
+
+
+def test_params_that_somebody_else_told_stay(nvml, new_state):
+    machine = vgpu_machine(new_state(), "vendor")
+    wish = rule("vgpu, types: {A100-5C: 1}")
+    apply(machine, wish)
+    (vf,) = machine.vgpu.vgpus
+    machine.write(f"/sys/bus/pci/devices/{vf}/nvidia/vgpu_params", "disable_vnc=1")
+    assert kinds(plan(machine, wish)) == []
+
+
 @pytest.mark.parametrize("then", ["host", "vgpu, types: {A100-1-5C: 1}, layout: [1g.5gb]"])
 @pytest.mark.parametrize("framework", ["vendor", "mdev"])
 def test_the_functions_of_a_guest_go_when_it_may_be_disrupted(then, framework, nvml, new_state):
