@@ -101,8 +101,9 @@ def _made_of(host: Host, card: Device, vf: Device) -> Iterator[Made]:
     current = vf.facts.vgpu.current if vf.facts.vgpu is not None else 0
     if current:
         record = host.record_of_this_boot(RecordKind.VGPU, vf.address)
-        name = record.type if record is not None else None
-        yield Made(vf=vf, type=name or type_names(host, card).get(current, str(current)), record=record)
+        remembered = record.type if record is not None else None
+        name = type_names(host, card).get(current) or remembered or str(current)
+        yield Made(vf=vf, type=name, record=record)
     kinds = {kind.id: type_label(kind.name) for kind in vf.facts.mdev_types}
     for mdev in vf.facts.mdevs:
         found = host.record_of_this_boot(RecordKind.MDEV, vf.address, mdev.uuid)

@@ -491,3 +491,16 @@ def test_a_boot_tries_what_goes_on_failing_three_times(nvml, new_state):
     order = trip.Order(workers=1, partly=True, **ALLOWED)
     ended = apply_when_ready(machine, one_too_many, order, 60)
     assert endings(ended) == ["failed"] and len(trip.history(machine)[0]) == 3
+
+
+def test_a_vgpu_that_somebody_has_given_another_type_is_seen_as_that(nvml, new_state):
+    machine = vgpu_machine(new_state(), "vendor")
+    wish = rule("vgpu, types: {A100-5C: 1}")
+    apply(machine, wish)
+    (vf,) = machine.vgpu.vgpus
+    for number in ("0", "471"):
+        machine.write(f"/sys/bus/pci/devices/{vf}/nvidia/current_vgpu_type", number)
+    (found,) = (one for one in exported(machine).gpus if one.select.uuid)
+    assert [one.type for one in found.types] == ["A100-10C"]
+    assert endings(apply(machine, wish)) == ["done"] and kinds(plan(machine, wish)) == []
+    assert [one.kind.name for one in machine.vgpu.vgpus.values()] == ["A100-5C"]
