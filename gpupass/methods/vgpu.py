@@ -43,7 +43,7 @@ def cut(host: Host, card: Device, rule: VgpuRule) -> Plan:
     if unknown:
         return Plan(title=title, findings=unknown, devices=(card.address,))
     there = made(host, card)
-    kept = dict(_matched(wishes, there))
+    kept = dict(_matched(rule, there))
     missing = len(kept) < len(wishes)
     if missing and vgpu_steps.shares_otherwise(card, wishes) and all(_may_go(one, rule) for one in there):
         kept = {}
@@ -115,7 +115,7 @@ def uncut(host: Host, card: Device, rule: Rule, alone: str = "") -> Plan:
 
 def making_way(host: Host, card: Device, rule: VgpuRule, instances: frozenset[int]) -> Plan:
     """Those that are in the way when these GPU instances go; a mediated one does not tell where it is."""
-    kept = dict(_matched(_wishes(rule), made(host, card))).values()
+    kept = dict(_matched(rule, made(host, card))).values()
     there = tuple(
         one
         for one in made(host, card)
@@ -177,10 +177,13 @@ def _driven_vfs(host: Host, card: Device, rule: VgpuRule, wanted: int) -> Plan:
     return plan_vf_drivers(host, card, Vf(driver=NVIDIA), rule.take_over)
 
 
-def _matched(wishes: tuple[Wish, ...], there: tuple[Made, ...]) -> Iterator[tuple[Wish, Made]]:
-    """Those that stay: under their name where they have one, else any of the type, used ones first."""
-    left = sorted(there, key=lambda one: (one.record is None, not one.at_work))
-    open_wishes = list(wishes)
+def _matched(rule: VgpuRule, there: tuple[Made, ...]) -> Iterator[tuple[Wish, Made]]:
+    """Those that stay: under their name where they have one, else any of the type, used ones first.
+
+    What others made goes last of all, where it may go.
+    """
+    left = sorted(there, key=lambda one: ((one.record is None) is not rule.take_over, not one.at_work))
+    open_wishes = list(_wishes(rule))
     for fits in (_by_name, _by_type):
         for wish in tuple(open_wishes):
             found = next((one for one in left if fits(wish, one)), None)

@@ -504,3 +504,15 @@ def test_a_vgpu_that_somebody_has_given_another_type_is_seen_as_that(nvml, new_s
     assert [one.type for one in found.types] == ["A100-10C"]
     assert endings(apply(machine, wish)) == ["done"] and kinds(plan(machine, wish)) == []
     assert [one.kind.name for one in machine.vgpu.vgpus.values()] == ["A100-5C"]
+
+
+@pytest.mark.parametrize("framework", ["vendor", "mdev"])
+def test_a_rollback_leaves_the_vgpu_that_others_made(framework, nvml, new_state):
+    """Of two alike gpupass's own goes, though a profile of before may take over."""
+    machine = vgpu_machine(new_state(), framework)
+    for deed in (functions, foreign(0, 470)):
+        deed(machine)
+    before = machine.snapshot()
+    assert endings(apply(machine, SLICED)) == ["done"] and len(machine.vgpu.vgpus) == 2
+    assert endings(rollback(machine)) == ["done"]
+    assert machine.snapshot() == before
