@@ -1,6 +1,6 @@
 """Mediated devices of any parent in /sys/class/mdev_bus: so many of each type; pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from uuid import UUID, uuid5
 
@@ -16,6 +16,7 @@ from gpupass.model.user import User, UserKind
 
 MADE_ANEW = "made anew, so that nothing of its last guest is left"
 TOLD_NOTHING = "it goes, and is told its parameters again if that is undone"
+Wished = tuple[str, MdevType]  # what its slot is called, and its type
 _NAMESPACE = UUID("5d6a9a52-6f0e-4c0f-9d0a-5b1a3c9b7e21")  # gpupass's own
 
 
@@ -28,6 +29,13 @@ def part_of(host: Host, parent: Device, mdev: Mdev) -> str:
     """What it is called among the slots of its parent: its name in a profile, or its UUID."""
     record = host.record_of_this_boot(RecordKind.MDEV, parent.address, mdev.uuid)
     return (record.part if record is not None else None) or mdev.uuid
+
+
+def type_of(host: Host, parent: Device, mdev: Mdev) -> str:
+    """As the profile that made it calls its type: there are an id and a name."""
+    called = part_of(host, parent, mdev).rpartition("-")[0]
+    kind = _kind(parent, called)
+    return called if kind is not None and kind.id == mdev.type else mdev.type
 
 
 def slots(host: Host, parent: Device) -> Iterator[Slot]:
@@ -57,13 +65,13 @@ def cut(host: Host, parent: Device, rule: MdevRule) -> Plan:
         for part in (f"{count.type}-{number}" for number in range(count.count))
     }
     alive = {mdev.uuid: mdev for mdev in parent.facts.mdevs}
+    kept = dict(_matched(host, parent, wish))
     gone = tuple(
         mdev
         for uuid, mdev in alive.items()
-        if (wish[uuid][1].id != mdev.type if uuid in wish else _ours(host, parent, mdev) or rule.take_over)
+        if uuid not in kept and (uuid in wish or is_ours(host, parent, mdev) or rule.take_over)
     )
-    new = {uuid: one for uuid, one in wish.items() if uuid not in alive or alive[uuid] in gone}
-    kept = {uuid: one for uuid, one in wish.items() if uuid not in new}
+    new = {uuid: one for uuid, one in wish.items() if one not in kept.values()}
     return Plan(
         title=title,
         steps=(
@@ -78,7 +86,7 @@ def cut(host: Host, parent: Device, rule: MdevRule) -> Plan:
             *(
                 _remembrance(host, parent, uuid, part, kind)
                 for uuid, (part, kind) in kept.items()
-                if not _ours(host, parent, alive[uuid])
+                if part_of(host, parent, alive[uuid]) != part
             ),
         ),
         findings=(
@@ -90,14 +98,31 @@ def cut(host: Host, parent: Device, rule: MdevRule) -> Plan:
         foreign=tuple(
             f"{mdev.uuid} ({mdev.type}) of {parent.address} was not made by gpupass"
             for uuid, mdev in alive.items()
-            if uuid not in wish and mdev not in gone
+            if uuid not in kept and mdev not in gone
         ),
     )
 
 
+def _matched(host: Host, parent: Device, wish: Mapping[str, Wished]) -> Iterator[tuple[str, Wished]]:
+    """What stays, by UUID: of its type under its own one, else adopted ones, by name or any."""
+    alive = {mdev.uuid: mdev for mdev in parent.facts.mdevs}
+    named = {uuid for uuid, (_, kind) in wish.items() if uuid in alive and alive[uuid].type == kind.id}
+    yield from ((uuid, wish[uuid]) for uuid in named)
+    adopted = [mdev for uuid, mdev in alive.items() if uuid not in wish and is_ours(host, parent, mdev)]
+    left = [one for uuid, one in wish.items() if uuid not in named]
+    for any_name in (False, True):
+        for part, kind in tuple(left):
+            fitting = (mdev for mdev in adopted if mdev.type == kind.id)
+            found = next((m for m in fitting if any_name or part_of(host, parent, m) == part), None)
+            if found is not None:
+                adopted.remove(found)
+                left.remove((part, kind))
+                yield found.uuid, (part, kind)
+
+
 def uncut(host: Host, parent: Device, rule: Rule) -> Plan:
     """None of those that gpupass made."""
-    gone = tuple(mdev for mdev in parent.facts.mdevs if _ours(host, parent, mdev) or rule.take_over)
+    gone = tuple(mdev for mdev in parent.facts.mdevs if is_ours(host, parent, mdev) or rule.take_over)
     return Plan(
         title=f"remove the mediated devices of {parent.address}",
         steps=tuple(step for mdev in gone for step in removal(host, parent, mdev)),
@@ -109,7 +134,7 @@ def uncut(host: Host, parent: Device, rule: Rule) -> Plan:
 
 def anew(host: Host, parent: Device, mdev: Mdev) -> tuple[Step, ...]:
     """Removed and made again, so that nothing of its last user is left in it; only where it is gpupass's."""
-    if not _ours(host, parent, mdev):
+    if not is_ours(host, parent, mdev):
         return ()
     again = tuple(
         SetMdev(
@@ -134,7 +159,8 @@ def told_again(address: Address, uuid: str | None, params: str, again: tuple[Ste
     return (forget, *again, tell) if words else again
 
 
-def _ours(host: Host, parent: Device, mdev: Mdev) -> bool:
+def is_ours(host: Host, parent: Device, mdev: Mdev) -> bool:
+    """Made by gpupass, or adopted."""
     return host.record_of_this_boot(RecordKind.MDEV, parent.address, mdev.uuid) is not None
 
 

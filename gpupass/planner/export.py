@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
-from gpupass.methods import mig_ownership, mig_plan
+from gpupass.methods import mdev, mig_ownership, mig_plan
 from gpupass.methods.passthrough import VFIO
 from gpupass.methods.sriov import by_script, made_by_us
 from gpupass.methods.vgpu_made import Made, made
@@ -127,8 +127,9 @@ def _rule(host: Host, device: Device, name: str, take_over: bool) -> Rule:
     if layout is not None:
         return MigRule(name=name, select=select, layout=layout, take_over=take_over)
     if device.facts.mdevs:
-        kinds = [mdev.type for mdev in device.facts.mdevs]
-        return MdevRule(name=name, select=select, types=_counts(kinds), take_over=take_over)
+        mine = (one for one in device.facts.mdevs if mdev.is_ours(host, device, one))
+        kinds = [mdev.type_of(host, device, one) for one in mine]
+        return MdevRule(name=name, select=select, types=_counts(kinds))
     amd = device.facts.amd
     if amd is not None and amd.compute in COMPUTES:
         memory = amd.memory if amd.memory in MEMORIES else None
@@ -236,6 +237,6 @@ def made_elsewhere(host: Host, devices: Iterable[Device]) -> Iterator[str]:
         if len(mine) < len(names):
             others = ", ".join(name for name in names if name not in mine)
             yield f"{device.address} has {others}, which gpupass did not make"
-        for mdev in device.facts.mdevs:
-            if host.record_of_this_boot(RecordKind.MDEV, device.address, mdev.uuid) is None:
-                yield f"{device.address} has a mediated device {mdev.uuid} that gpupass did not make"
+        for one in device.facts.mdevs:
+            if not mdev.is_ours(host, device, one):
+                yield f"{device.address} has a mediated device {one.uuid} that gpupass did not make"

@@ -37,11 +37,12 @@ def _adoptions(host: Host, device: Device) -> Iterator[Step]:
     parts = {one.record.part for one in there if one.record is not None}
     for one in there:
         if one.record is None:
-            part = None if on_itself(device) else _free_part(one.type, parts)
+            name = one.mdev.type if one.mdev is not None and on_itself(device) else one.type
+            part = _free_part(name, parts)
             parts.add(part)
             kind = RecordKind.VGPU if one.mdev is None else RecordKind.MDEV
             uuid = one.mdev.uuid if one.mdev is not None else None
-            yield _remember(host, one.vf, kind, mdev=uuid, part=part, type=one.type)
+            yield _remember(host, one.vf, kind, mdev=uuid, part=part, type=name)
             yield from _claims(host, one.vf, uuid)
     for function in functions:
         if (

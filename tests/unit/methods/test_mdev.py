@@ -8,7 +8,10 @@ from gpupass.model.profile import HostRule, MdevRule, Select, TypeCount
 from gpupass.model.record import Record, RecordKind
 from gpupass.model.step import SetMdev
 from gpupass.model.user import User, UserKind
+from gpupass.planner.export import export
 from gpupass.planner.imagine import imagine
+from gpupass.planner.ownership import adopt_plan
+from gpupass.planner.profile import plan_profile
 from gpupass.planner.slots import slots_of
 
 SELECT = Select(parent="mbochs")
@@ -115,3 +118,27 @@ def test_made_anew_only_where_it_is_ours():
         False,
         True,
     ]
+
+
+def steps_back_to(there, take_over=False):
+    """What a profile of the host as it is would do."""
+    (plan,) = plan_profile(export(there, there.devices, take_over=take_over), there, "").plans
+    return plan.steps
+
+
+def test_exported_as_it_is_without_what_others_made():
+    there = host(Mdev(uuid=FOREIGN, type="mbochs-small", defined=True))
+    assert steps_back_to(there) == steps_back_to(there, take_over=True) == ()
+    after = imagine(there, cut(there, rule(("mbochs-small", 1), ("large", 1))).steps)
+    assert len(after.devices[0].facts.mdevs) == 3
+    assert steps_back_to(after) == steps_back_to(after, take_over=True) == ()
+
+
+def test_adopted_it_keeps_its_uuid_and_gets_a_name():
+    there = host(Mdev(uuid=FOREIGN, type="mbochs-small", defined=True))
+    adopted = imagine(there, adopt_plan(there, there.devices[0]).steps)
+    assert [slot.part for slot in slots_of(adopted, adopted.devices[0]) if slot.mdev] == ["mbochs-small-0"]
+    assert steps_back_to(adopted) == () and not cut(adopted, rule(("mbochs-small", 1))).steps
+    assert deeds(cut(adopted, rule(("mbochs-small", 2)))) == [("mbochs-small", True)]
+    renamed = cut(adopted, rule(("small", 1))).steps
+    assert [(step.record.mdev, step.record.part) for step in renamed] == [(FOREIGN, "small-0")]
