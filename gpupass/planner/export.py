@@ -77,10 +77,11 @@ def export(
         if device.address in spoken_for:
             continue
         name = (names or {}).get(device) or f"{'gpu' if device.is_gpu else 'device'}{len(rules)}"
-        rules.append(_rule(host, device, name, take_over))
+        rule = _rule(host, device, name, take_over)
+        rules.append(rule)
         if device.on_vfio:
             spoken_for.update(member.address for member in host.group_of(device))
-        attachments += _attachments(host, device, name)
+        attachments += _attachments(host, device, rule)
     return Profile(gpus=tuple(rules), attachments=tuple(attachments))
 
 
@@ -219,11 +220,15 @@ def _common(values: list[int | None]) -> int | None:
     return max(dict.fromkeys(values), key=values.count)
 
 
-def _attachments(host: Host, device: Device, name: str) -> Iterator[Attachment]:
+def _attachments(host: Host, device: Device, rule: Rule) -> Iterator[Attachment]:
+    """Slots that the rule has no name for, because others made them, are left alone."""
+    counts = rule.types if isinstance(rule, VgpuRule | MdevRule) else None
+    named = {f"{one.type}-{number}" for one in counts or () for number in range(one.count)}
     for slot in slots_of(host, device):
         owner = holder(host, slot) if slot.part or device.on_vfio else None
-        if owner is not None:
-            yield Attachment(domain=owner.name, device=f"{name}/{slot.part}" if slot.part else name)
+        if owner is not None and (counts is None or slot.part in named):
+            called = f"{rule.name}/{slot.part}" if slot.part else rule.name
+            yield Attachment(domain=owner.name, device=called)
 
 
 def made_elsewhere(host: Host, devices: Iterable[Device]) -> Iterator[str]:
@@ -237,6 +242,10 @@ def made_elsewhere(host: Host, devices: Iterable[Device]) -> Iterator[str]:
         if len(mine) < len(names):
             others = ", ".join(name for name in names if name not in mine)
             yield f"{device.address} has {others}, which gpupass did not make"
+        vgpu = device.facts.vgpu
+        mine_too = host.record_of_this_boot(RecordKind.VGPU, device.address) is not None
+        if vgpu is not None and vgpu.current and not mine_too:
+            yield f"{device.address} is a vGPU that gpupass did not make"
         for one in device.facts.mdevs:
             if not mdev.is_ours(host, device, one):
                 yield f"{device.address} has a mediated device {one.uuid} that gpupass did not make"

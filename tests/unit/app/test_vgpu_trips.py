@@ -13,6 +13,7 @@ from gpupass.model.mig import MigGpu
 from gpupass.model.plan import Finding, HostPlan
 from gpupass.model.step import SetGpuInstance, SetVgpuType
 from gpupass.observe import nvidia as observed_nvidia
+from gpupass.profiles import load_profile, write_profile
 from tests.machines_in_parts import vgpu_machine
 from tests.profile_trips import apply, endings, exported, hardware, kinds, plan, profile_of, rollback, told
 from tests.simulated_vgpu import CARD, MANAGE, VFS
@@ -516,3 +517,20 @@ def test_a_rollback_leaves_the_vgpu_that_others_made(framework, nvml, new_state)
     assert endings(apply(machine, SLICED)) == ["done"] and len(machine.vgpu.vgpus) == 2
     assert endings(rollback(machine)) == ["done"]
     assert machine.snapshot() == before
+
+
+@pytest.mark.parametrize("framework", ["vendor", "mdev"])
+def test_a_foreign_vgpu_that_a_domain_has_is_left_alone_by_export_and_rollback(framework, nvml, new_state):
+    """No name of a profile means it."""
+    machine = vgpu_machine(new_state(), framework)
+    for deed in (functions, foreign(0, 470)):
+        deed(machine)
+    (vf,) = machine.vgpu.vgpus
+    app.attach(machine, "vm1", machine.vgpu.vgpus[vf].mdev or vf)
+    before = machine.snapshot()
+    profile, host = trip.export(machine)
+    assert any(f"{vf} " in told for told in trip.foreign(host))
+    text = write_profile(profile)
+    assert kinds(plan(machine, load_profile("host", lambda _: text, ""))) == []
+    assert endings(apply(machine, SLICED)) == ["done"] and len(machine.vgpu.vgpus) == 2
+    assert endings(rollback(machine)) == ["done"] and machine.snapshot() == before
