@@ -66,7 +66,7 @@ def worth_telling(host: Host, cuttable: bool = False) -> tuple[Device, ...]:
 def export(
     host: Host, devices: Iterable[Device], names: Mapping[Device, str] | None = None, take_over: bool = False
 ) -> Profile:
-    """One rule per device, called by its name if it has one.
+    """One rule per device, called by its name if it has one; none where it cannot be seen how it is cut.
 
     Companions of a GPU's IOMMU group come with its rule and need none.
     """
@@ -74,7 +74,7 @@ def export(
     attachments: list[Attachment] = []
     spoken_for: set[Address] = set()
     for device in devices:
-        if device.address in spoken_for:
+        if device.address in spoken_for or _hides_its_cut(host, device):
             continue
         name = (names or {}).get(device) or f"{'gpu' if device.is_gpu else 'device'}{len(rules)}"
         rule = _rule(host, device, name, take_over)
@@ -83,6 +83,15 @@ def export(
             spoken_for.update(member.address for member in host.group_of(device))
         attachments += _attachments(host, device, rule)
     return Profile(gpus=tuple(rules), attachments=tuple(attachments))
+
+
+def _hides_its_cut(host: Host, device: Device) -> bool:
+    """Without root or NVML: it has GPU instances, or may have some, that nobody tells of."""
+    nvidia = device.facts.nvidia
+    if nvidia is None or nvidia.cut is None:
+        silent = nvidia is not None and bool(nvidia.cut_unseen)
+        return silent and mig_ownership.made_by_us(host, device) is not None
+    return nvidia.cut.on and nvidia.cut.gpu is None
 
 
 def _rule(host: Host, device: Device, name: str, take_over: bool) -> Rule:

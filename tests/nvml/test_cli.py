@@ -569,3 +569,15 @@ def test_containers_are_told_what_an_apply_made(machine):
         assert "/dev/nvidia0" in paths and len([path for path in paths if "/nvidia-cap" in path]) == 2
     without = host.run("apply", file, "--yes")
     assert without.status == 0 and "is left out: there is no /dev/nvidia0" in without.text
+
+
+@pytest.mark.parametrize(
+    "hidden", [{"FAKE_NVML_UNPRIVILEGED": "1"}, {"FAKE_NVML_FAULTS": "nvmlInitWithFlags:*:9"}]
+)
+def test_a_gpu_whose_cut_cannot_be_seen_is_not_exported_as_uncut(hidden, machine):
+    """Applied with root, `use: host` would destroy all of it."""
+    host = machine("A100-40 on")
+    cut(host, "mig, layout: balanced")
+    found = json.loads(host.run("export", "--json", **hidden).text)
+    assert "use:" not in found["profile"] and len(found["unseen"]) == 1
+    assert "use: mig" in host.run("export").text
