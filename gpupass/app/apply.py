@@ -1,7 +1,7 @@
 """The apply of a profile: devices in parallel, each an operation of its own, verified by a fresh look."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from gpupass.app.cdi import refresh
@@ -17,7 +17,7 @@ from gpupass.model.address import Address
 from gpupass.model.apply import Apply, ApplyEnd
 from gpupass.model.host import Device, Host
 from gpupass.model.plan import Disruption, Finding, HostPlan, Plan
-from gpupass.model.profile import Profile
+from gpupass.model.profile import PartitionRule, Profile
 from gpupass.planner.cuts import changed_with
 from gpupass.planner.estimate import gpu_resets
 from gpupass.planner.export import export
@@ -169,7 +169,8 @@ def _locked(profile: Profile, host: Host) -> tuple[Address, ...]:
 def _begin(system: System, profile: Profile, order: Order, host: Host, plans: tuple[Plan, ...]) -> Apply:
     """Remember how the devices were, before the first of them is touched."""
     touched = {address for plan in plans for address in plan.devices}
-    names = {one.device: one.name.replace("/", ".") for one in choose(profile, host)}
+    names = dict(_along(profile, host))
+    names |= {one.device: one.name.replace("/", ".") for one in choose(profile, host)}
     chosen = tuple(device for device in names if device.address in touched)
     entry = Apply(
         id=new_id(system.state, system.now()),
@@ -184,6 +185,14 @@ def _begin(system: System, profile: Profile, order: Order, host: Host, plans: tu
     )
     write_apply(system.state, entry)
     return entry
+
+
+def _along(profile: Profile, host: Host) -> Iterator[tuple[Device, str]]:
+    """The rest of a hive, whose GPUs lose their compute mode with the memory mode: by names of their own."""
+    for one in choose(profile, host):
+        if isinstance(one.rule, PartitionRule):
+            for other in changed_with(host, one.device, one.rule):
+                yield other, "hive-" + other.address.replace(":", "-")
 
 
 def _withdraw(

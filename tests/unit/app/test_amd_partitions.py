@@ -79,6 +79,15 @@ def test_and_back(machine):
     assert machine.snapshot() == before
 
 
+def test_the_rest_of_the_hive_is_brought_back_with_its_compute_modes(machine):
+    apply(machine, split("QPX", address=HIVE[1]))
+    before = modes(machine)
+    apply(machine, split("CPX", "NPS4"), allow_disruption=True)
+    assert modes(machine) == [("NPS4", "CPX")] * 3
+    assert endings(rollback(machine)) == ["done"] and modes(machine) == before
+    assert endings(rollback(machine)) == ["done"] and modes(machine) == [("NPS1", "SPX")] * 3
+
+
 def test_a_rule_for_all_of_the_hive_disrupts_nobody_else(machine):
     made = plan(machine, all_of_them("QPX", "NPS4"))
     assert len(made.plans) == 1 and not made.victims
