@@ -24,7 +24,7 @@ class SlotState(StrEnum):
     CUT = "cut"  # it has been cut into the slots below it
     CLAIMED = "not clean"  # its last guest has gone without gpupass: `gpupass recover`
     QUARANTINED = "quarantined"
-    EMPTY = "no type"  # a VF of NVIDIA's framework without a vGPU type
+    EMPTY = "no type"  # a VF of NVIDIA's frameworks without a vGPU type
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,5 +101,5 @@ def _state(host: Host, device: Device, slot: Slot, users: tuple[User, ...]) -> S
         return SlotState.CLAIMED
     if any(user.kind is not UserKind.DOMAIN_CONFIG for user in users):
         return SlotState.IN_USE
-    empty = device.own_vfio and any(vgpu_check.lend_findings(host, device)) and slot.kind is SlotKind.VF
+    empty = slot.kind is SlotKind.VF and any(vgpu_check.lend_findings(host, device))
     return SlotState.EMPTY if empty else SlotState.FREE

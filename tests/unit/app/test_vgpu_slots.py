@@ -4,7 +4,7 @@ import errno
 
 import pytest
 
-from gpupass import app
+from gpupass import app, inspect
 from gpupass.app.recovery import recover
 from gpupass.errors import GpupassError, Refused
 from tests.machines_in_parts import vgpu_machine
@@ -147,3 +147,12 @@ def test_the_driver_refuses(machine):
     assert machine.vgpu.set_mig(True) == "it is in use"
     machine.vgpu.mixed = False  # as if the two sizes were there by mistake: now only one may be added to
     assert machine.vgpu.creatable(free) == ()
+
+
+def test_functions_without_a_vgpu_are_no_free_slots(machine):
+    """Nobody can have them, in either framework."""
+    found = inspect.list_slots(machine, None, "qemu:///system").offers
+    states = {
+        offer.slot.part: offer.state.value for offer in found if offer.slot.kind.value in ("vf", "vgpu")
+    }
+    assert states == {"vf3": "no type", "A100-5C-0": "free", "A100-5C-1": "free", "A100-10C-0": "free"}
