@@ -18,15 +18,18 @@ def holder(host: Host, slot: Slot) -> Domain | None:
 
 
 def attach(host: Host, domain: Domain, slot: Slot, connect: str) -> Plan:
-    return _by_kind(host, domain, slot, connect, attach_plan, attach_mdev)
+    title = f"attach {slot.name} to {domain.name}"
+    return _by_kind(host, domain, slot, connect, title, attach_plan, attach_mdev)
 
 
 def detach(host: Host, domain: Domain, slot: Slot, connect: str) -> Plan:
-    return _by_kind(host, domain, slot, connect, detach_plan, detach_mdev)
+    title = f"detach {slot.name} from {domain.name}"
+    return _by_kind(host, domain, slot, connect, title, detach_plan, detach_mdev)
 
 
 def move(host: Host, target: Domain, slot: Slot, connect: str) -> Plan:
-    return _by_kind(host, target, slot, connect, move_plan, move_mdev)
+    title = f"move {slot.name} to {target.name}"
+    return _by_kind(host, target, slot, connect, title, move_plan, move_mdev)
 
 
 def _by_kind(
@@ -34,12 +37,13 @@ def _by_kind(
     domain: Domain,
     slot: Slot,
     connect: str,
+    title: str,
     of_function: Callable[[Host, Domain, Device, str], Plan],
     of_mdev: Callable[[Host, Domain, Device, Mdev, str], Plan],
 ) -> Plan:
     device = _device(host, slot)
     if slot.kind.only_for_containers:
-        return _only_for_containers(domain, slot)
+        return _only_for_containers(title, slot)
     if slot.mdev is not None:
         return of_mdev(host, domain, device, mdev_of(device, slot.mdev), connect)
     return of_function(host, domain, device, connect)
@@ -59,11 +63,11 @@ def _device(host: Host, slot: Slot) -> Device:
     return found
 
 
-def _only_for_containers(domain: Domain, slot: Slot) -> Plan:
+def _only_for_containers(title: str, slot: Slot) -> Plan:
     finding = Finding(
         message=f"{slot.name} has no PCI function of its own, so no domain can have it",
         remedy="for domains cut the GPU with use: vgpu and MIG-backed types; containers: gpupass cdi"
         if slot.kind is SlotKind.MIG
         else "for domains use virtual functions; containers: gpupass cdi",
     )
-    return Plan(title=f"attach {slot.name} to {domain.name}", findings=(finding,), devices=(slot.device,))
+    return Plan(title=title, findings=(finding,), devices=(slot.device,))

@@ -26,11 +26,13 @@ def test_slices_without_a_function_are_refused_with_the_way_that_works(name, kin
     host = observe(system_at(HOSTS / name))
     slots = [slot for device in host.devices for slot in slots_of(host, device) if slot.kind is kind]
     assert slots
-    for plan in (
-        lending.attach(host, DOMAIN, slots[0], "qemu:///system"),
-        lending.move(host, DOMAIN, slots[0], "qemu:///system"),
+    for verb, words in (
+        (lending.attach, f"attach {slots[0].name} to vm1"),
+        (lending.detach, f"detach {slots[0].name} from vm1"),
+        (lending.move, f"move {slots[0].name} to vm1"),
     ):
-        assert not plan.steps
+        plan = verb(host, DOMAIN, slots[0], "qemu:///system")
+        assert (plan.title, plan.steps) == (words, ())
         assert "no PCI function" in plan.refusals[0].message and way in plan.refusals[0].remedy
 
 
