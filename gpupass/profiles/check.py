@@ -7,6 +7,7 @@ from gpupass.model.profile import (
     RULES,
     HostRule,
     MdevRule,
+    PartitionRule,
     PassthroughRule,
     Place,
     SriovRule,
@@ -92,8 +93,9 @@ def _why_not(rule: Part, nth: str | None, part: str) -> str:
         return _why_no_vf(rule, part)
     if rule.kind in (MdevRule, VgpuRule):
         return _why_no_type(rule, part)
+    way = "sriov" if rule.kind is PartitionRule else "vgpu"
     return (
-        f"'{name}' says use: {_use(rule)}, whose slots have no PCI function; domains take those of use: vgpu"
+        f"'{name}' says use: {_use(rule)}, whose slots have no PCI function; domains take those of use: {way}"
     )
 
 

@@ -36,15 +36,22 @@ def test_slices_without_a_function_are_refused_with_the_way_that_works(name, kin
         assert "no PCI function" in plan.refusals[0].message and way in plan.refusals[0].remedy
 
 
-def test_a_profile_is_told_so_where_it_says_it():
-    text = """version: 1
+@pytest.mark.parametrize(
+    "cut, part, way",
+    [
+        ("use: mig, layout: [3g.20gb]", "3g.20gb@4", "use: vgpu"),
+        ("use: partition, compute: QPX", "qpx0", "use: sriov"),
+    ],
+)
+def test_a_profile_is_told_so_where_it_says_it(cut, part, way):
+    text = f"""version: 1
 gpus:
-  - {name: render, select: {slot: 3}, use: mig, layout: [3g.20gb]}
+  - {{name: render, select: {{slot: 3}}, {cut}}}
 attachments:
-  - {domain: vm1, device: render/3g.20gb@4}
+  - {{domain: vm1, device: render/{part}}}
 """
     (said,) = findings(text)
-    assert said.startswith("5:27: 'render/3g.20gb@4' cannot be attached") and "use: vgpu" in said
+    assert said.startswith(f"5:27: 'render/{part}' cannot be attached") and said.endswith(way)
 
 
 def test_who_made_it():
