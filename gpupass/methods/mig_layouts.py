@@ -1,5 +1,7 @@
 """MIG layouts by name, made of what the GPU's driver offers; pure."""
 
+from difflib import get_close_matches
+
 from gpupass.errors import Usage
 from gpupass.methods.mig_check import listed, nearest_profile
 from gpupass.model.mig import LayoutEntry, MigGpu, MigProfile
@@ -23,10 +25,11 @@ def named_layout(name: str, gpu: MigGpu) -> tuple[LayoutEntry, ...]:
         return balanced(gpu)
     profile = _meant(name.removeprefix(_ALL), gpu) if name.startswith(_ALL) else None
     if profile is None:
-        right = nearest_profile(gpu, name.removeprefix(_ALL))
         known = [EMPTY, BALANCED, *(f"{_ALL}{profile.name}" for profile in gpu.profiles)]
+        profile_meant = nearest_profile(gpu, name.removeprefix(_ALL))
+        near = [f"{_ALL}{profile_meant}"] if profile_meant else get_close_matches(name.lower(), known, n=1)
         raise Usage(
-            f"this GPU has no layout '{name[:60]}'" + (f", did you mean '{_ALL}{right}'?" if right else ""),
+            f"this GPU has no layout '{name[:60]}'" + (f", did you mean '{near[0]}'?" if near else ""),
             f"it has {listed(known, 'and')}",
         )
     return (LayoutEntry(profile=profile.name),) * profile.most

@@ -61,7 +61,7 @@ def cut(host: Host, device: Device, rule: MigRule) -> Plan:
     try:
         layout = layout_of(rule, gpu)
     except Usage as error:
-        finding = Finding(message=error.message, remedy=error.hint or "")
+        finding = _named(device, Finding(message=error.message, remedy=error.hint or ""))
         return Plan(title=title, findings=(finding,), devices=here)
     spare = frozenset() if rule.take_over else frozenset(_foreign(host, device, gpu))
     recut = plan_recut(gpu, layout, disrupt=True, spare=spare)

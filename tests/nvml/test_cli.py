@@ -233,7 +233,11 @@ def test_take_over(machine):
     [
         ("A100-40", "mig, layout: [3g.40gb]", "this GPU has no profile '3g.40gb', did you mean '3g.20gb'?"),
         ("A100-40", "mig, layout: [1g.5gb+ne]", "did you mean '1g.5gb+me'?"),
-        ("A100-40", "mig, layout: balansed", "this GPU has no layout 'balansed'"),
+        (
+            "A100-40",
+            "mig, layout: Balanced",
+            "0000:07:00.0: this GPU has no layout 'Balanced', did you mean 'balanced'?",
+        ),
         ("A100-40", "mig, layout: [4g.20gb, 4g.20gb]", "this GPU can have one 4g.20gb at most, not 2"),
         (
             "A100-40",
