@@ -108,7 +108,11 @@ def uncut(host: Host, device: Device, rule: Rule) -> Plan:
     mode = _mode_steps(device, nvidia, state, False) if off else ()
     steps = (*(step for one in going for step in _destroy(device, nvidia, one, "not asked for")), *mode)
     forget = recorded(host, device, (), False, keep_mode=not off and bool(staying))[0]
-    told = f"{device.address} has {_list(one.name for one in staying)}, which gpupass did not make"
+    told = ""
+    if staying:
+        told = f"{device.address} has {_list(one.name for one in staying)}, which gpupass did not make"
+    elif state.pending and not off:
+        told = f"{device.address} is in MIG mode, which gpupass did not switch on"
     lent = isinstance(rule, PassthroughRule) and staying
     return Plan(
         title=title,
@@ -119,7 +123,7 @@ def uncut(host: Host, device: Device, rule: Rule) -> Plan:
         ),
         devices=here,
         disruptions=(*_at(device, _lost(going)), *_idle_vgpus(host, device, going)),
-        foreign=(told,) if staying and isinstance(rule, HostRule) else (),
+        foreign=(told,) if told and isinstance(rule, HostRule) else (),
     )
 
 

@@ -585,3 +585,12 @@ def test_a_gpu_whose_cut_cannot_be_seen_is_not_exported_as_uncut(hidden, machine
     found = json.loads(host.run("export", "--json", **hidden).text)
     assert "use:" not in found["profile"] and len(found["unseen"]) == 1
     assert "use: mig" in host.run("export").text
+
+
+def test_a_mig_mode_that_others_switched_on_is_told_where_it_stays(machine):
+    host = machine("H100-80 on")
+    file = host.profile(rules("host"))
+    told = "left alone:  0000:07:00.0 is in MIG mode, which gpupass did not switch on"
+    assert all(told in host.run(verb, file).text for verb in ("plan", "check"))
+    cut(host, "host, take-over: true")
+    assert host.gpus() == {0: ("off", ())} and told not in host.run("plan", file).text
