@@ -172,13 +172,8 @@ class _Draft:
                     remedy=f"gpupass adopt {device.address}, or take-over: true for {one.rule.name}",
                 )
             )
-        elif device.on_vfio or (
-            origin is not None and isinstance(one.rule, HostRule) and device.driver != origin.driver
-        ):
+        elif device.on_vfio or (origin is not None and device.driver != origin.driver):
             self._add(unbind_plan(self.host, device))
-        device = self._now(one)
-        if driver is not None and device.driver != driver:
-            self._add(plan_bind(self.host, device, driver))
 
     def _cut(self, one: Chosen) -> None:
         """What other methods left goes first. Who loses something and has a rule of its own knows of it."""
@@ -201,6 +196,8 @@ class _Draft:
                 if device.on_vfio and (device.driver == rule.driver or not lends(rule.driver)):
                     return
                 self._add(plan_bind(self.host, device, rule.driver, rule.with_, rule.allow_boot_display))
+            case HostRule(driver=str() as driver) if device.driver != driver:
+                self._add(plan_bind(self.host, device, driver))
             case SriovRule() as rule if rule.vfs:
                 sriov = device.facts.sriov
                 for number, vf in enumerate(self.host.devices_at(sriov.vfs if sriov is not None else ())):

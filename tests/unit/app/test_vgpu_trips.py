@@ -534,3 +534,15 @@ def test_a_foreign_vgpu_that_a_domain_has_is_left_alone_by_export_and_rollback(f
     assert kinds(plan(machine, load_profile("host", lambda _: text, ""))) == []
     assert endings(apply(machine, SLICED)) == ["done"] and len(machine.vgpu.vgpus) == 2
     assert endings(rollback(machine)) == ["done"] and machine.snapshot() == before
+
+
+@pytest.mark.parametrize("framework", ["vendor", "mdev"])
+@pytest.mark.parametrize("first", [SLICED, BACKED, rule("mig, layout: balanced")])
+def test_another_host_driver_gets_it_when_it_is_cut_no_more(first, framework, nvml, new_state):
+    machine = vgpu_machine(new_state(), framework)
+    machine.register_driver("nouveau")
+    apply(machine, first, **ALLOWED)
+    before, then = what_there_is(machine), rule("host, driver: nouveau")
+    assert endings(apply(machine, then, **ALLOWED)) == ["done"] and kinds(plan(machine, then)) == []
+    assert machine.driver(CARD) == "nouveau" and not machine.sriov.number(CARD)
+    assert endings(rollback(machine, **ALLOWED)) == ["done"] and what_there_is(machine) == before
