@@ -94,7 +94,7 @@ def _staying(member: Device, host: Host) -> tuple[Staying, ...]:
         )
     vfs = tuple(device for device in host.devices if device.physfn == member.address)
     if vfs:
-        found.append(_functions_stay(member, vfs))
+        found.append(_functions_stay(host, member, vfs))
     quarantine = host.record(RecordKind.QUARANTINE, member.address)
     if quarantine is not None:
         found.append(
@@ -109,7 +109,7 @@ def _staying(member: Device, host: Host) -> tuple[Staying, ...]:
     return tuple(found)
 
 
-def _functions_stay(member: Device, vfs: tuple[Device, ...]) -> Staying:
+def _functions_stay(host: Host, member: Device, vfs: tuple[Device, ...]) -> Staying:
     """A physical function that loses its driver takes its virtual functions away from whoever has them."""
     taken = [
         f"{vf.address} belongs to domain {user.name}"
@@ -123,8 +123,17 @@ def _functions_stay(member: Device, vfs: tuple[Device, ...]) -> Staying:
         kind=StayKind.SRIOV,
         name=str(len(vfs)),
         reason=f"{member.address} has {len(vfs)} virtual functions enabled{use}",
-        remedy=f"when nobody uses them: echo 0 > /sys/bus/pci/devices/{member.address}/sriov_numvfs",
+        remedy=f"when nobody uses them: {_end_of_functions(host, member)}",
     )
+
+
+def _end_of_functions(host: Host, member: Device) -> str:
+    """NVIDIA's driver, where its script is, and AMD's GIM refuse sriov_numvfs."""
+    if member.driver == "gim":
+        return "modprobe -r gim, which ends those of its other GPUs, too"
+    if member.driver == "nvidia" and host.sriov_manage:
+        return f"/usr/lib/nvidia/sriov-manage -d {member.address}"
+    return f"echo 0 > /sys/bus/pci/devices/{member.address}/sriov_numvfs"
 
 
 def _user_stays(member: Device, user: User) -> Staying:

@@ -165,3 +165,18 @@ def test_virtual_functions_keep_their_physical_function() -> None:
     assert staying.kind is StayKind.SRIOV
     assert f"{OTHER} belongs to domain vm1" in staying.reason
     assert [staying.kind for staying in group_verdict(2, host).staying] == [StayKind.DOMAIN]
+
+
+@pytest.mark.parametrize(
+    ("driver", "script", "way"),
+    [
+        ("nvidia", True, f"/usr/lib/nvidia/sriov-manage -d {GPU}"),
+        ("nvidia", False, f"echo 0 > /sys/bus/pci/devices/{GPU}/sriov_numvfs"),
+        ("igb", True, f"echo 0 > /sys/bus/pci/devices/{GPU}/sriov_numvfs"),
+        ("gim", False, "modprobe -r gim, which ends those of its other GPUs, too"),
+    ],
+)
+def test_functions_end_in_the_way_that_their_driver_takes(driver: str, script: bool, way: str) -> None:
+    pf, vf = _device(GPU, driver=driver), _device(OTHER, physfn=GPU, group=2)
+    (stays,) = device_verdict(pf, _host(pf, vf, sriov_manage=script)).staying
+    assert stays.remedy == f"when nobody uses them: {way}"
