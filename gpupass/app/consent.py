@@ -14,11 +14,12 @@ def require_same(shown: HostPlan, made: HostPlan) -> None:
         if encode(old.steps) != encode(new.steps):
             raise Refused(
                 f"cannot apply this plan: the host has changed since in what it touches ({old.title})",
-                "gpupass plan: make it anew",
+                "gpupass plan FILE --out PLAN, and look at it again",
             )
     if len(shown.plans) != len(made.plans):
         raise Refused(
-            "cannot apply this plan: the profile now means other devices", "gpupass plan: make it anew"
+            "cannot apply this plan: the profile now means other devices",
+            "gpupass plan FILE --out PLAN, and look at it again",
         )
 
 
