@@ -3,8 +3,10 @@
 from collections.abc import Iterator
 
 from gpupass.errors import Usage
+from gpupass.methods.mig_compute import pack_compute
 from gpupass.model.address import is_pci
 from gpupass.model.host import Device, Host
+from gpupass.model.mig import LayoutEntry, measures_of
 from gpupass.model.profile import HostRule, MigRule, Profile, Rule, Select
 from gpupass.profiles.mig_parted import MigConfig
 
@@ -13,7 +15,9 @@ _NVIDIA = 0x10DE
 
 def choose_config(configs: tuple[MigConfig, ...], name: str | None) -> MigConfig:
     """The one of this name, or the only one; Usage lists them."""
-    known = ", ".join(config.name for config in configs) or "none"
+    if not configs:
+        raise Usage("cannot choose: this file has no configs", "mig-configs: {NAME: [{devices: all, …}]}")
+    known = ", ".join(config.name for config in configs)
     if name is None and len(configs) == 1:
         return configs[0]
     found = next((config for config in configs if config.name == name), None)
@@ -41,10 +45,42 @@ def _rules(config: MigConfig, host: Host) -> Iterator[Rule]:
         if entry is None:
             continue
         name, select = f"gpu{number}", _select(device)
-        if entry.layout is None:
+        if entry.devices_wanted is None:
             yield HostRule(name=name, select=select)
         else:
-            yield MigRule(name=name, select=select, layout=entry.layout)
+            yield MigRule(name=name, select=select, layout=tuple(layout_of(entry.devices_wanted)))
+
+
+def layout_of(names: tuple[str, ...]) -> Iterator[LayoutEntry]:
+    """Compute instances (1c.3g.20gb) share a GPU instance as long as it has room (mig-parted, config.go)."""
+    shared: dict[str, list[int]] = {}
+    for name in names:
+        part, _, profile = name.rpartition("c.")
+        if not part or int(part) == _slices(profile):
+            yield LayoutEntry(profile=profile)
+        else:
+            shared.setdefault(profile, []).append(int(part))
+    for profile, parts in shared.items():
+        for compute in _together(_slices(profile), parts):
+            yield LayoutEntry(profile=profile, compute=compute)
+
+
+def _together(slices: int, parts: list[int]) -> list[tuple[int, ...]]:
+    """The largest first, each into the first instance with room for it."""
+    instances: list[tuple[int, ...]] = []
+    for part in sorted(parts, reverse=True):
+        room = (at for at, there in enumerate(instances) if pack_compute(slices, (*there, part)) is not None)
+        at = next(room, None)
+        if at is None:
+            instances.append((part,))
+        else:
+            instances[at] += (part,)
+    return instances
+
+
+def _slices(profile: str) -> int:
+    measures = measures_of(profile)
+    return measures[0] if measures is not None else 0
 
 
 def _select(device: Device) -> Select:

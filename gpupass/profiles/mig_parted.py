@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 from gpupass.model.key import key
-from gpupass.model.mig import LayoutEntry
 from gpupass.profiles.findings import Enough, Findings
 from gpupass.profiles.shape import read_part
 from gpupass.profiles.tree import read_tree
@@ -12,8 +11,8 @@ from gpupass.profiles.written import Part, build
 ALL = "all"
 _VERSION = "v1"
 _MOST = 64  # of one profile; no GPU has room for more
-_PROFILE = r"[0-9]{1,2}g\.[0-9]{1,4}gb([+-][a-z.,]{1,40})?"
-_PROFILE_FORM = "a GPU instance like 1g.5gb or 1g.5gb+me; compute instances (1c.3g.20gb) are not read"
+_PROFILE = r"([0-9]{1,2}c\.)?[0-9]{1,2}g\.[0-9]{1,4}gb([+-][a-z.,]{1,40})?"
+_PROFILE_FORM = "a GPU instance like 1g.5gb or 1g.5gb+me, or a compute instance like 1c.3g.20gb"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,11 +41,11 @@ class MigConfigEntry:
     )
 
     @property
-    def layout(self) -> tuple[LayoutEntry, ...] | None:
-        """None: MIG mode off."""
+    def devices_wanted(self) -> tuple[str, ...] | None:
+        """MIG devices by their names, 3g.20gb or 1c.3g.20gb; None: MIG mode off."""
         if not self.enabled:
             return None
-        return tuple(LayoutEntry(profile=one.profile) for one in self.counts for _ in range(one.count))
+        return tuple(one.profile for one in self.counts for _ in range(one.count))
 
     def speaks_of(self, number: int, pci_ids: int) -> bool:
         """`pci_ids`: device << 16 | vendor, as in `device-filter` (0x20b010de)."""

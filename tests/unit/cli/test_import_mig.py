@@ -82,3 +82,5 @@ def test_which_one(arguments):
 def test_what_is_wrong_with_the_file(arguments, tmp_path):
     (tmp_path / "mig.yaml").write_text(CONFIGS.replace("version: v1", "version: v9"))
     assert ":1:10: version: 'v9' is none of v1" in run(*arguments).exception.message
+    (tmp_path / "mig.yaml").write_text("version: v1\nmig-configs: {}\n")
+    assert run(*arguments).exception.message == "cannot choose: this file has no configs"

@@ -4,6 +4,7 @@ import pytest
 
 from gpupass.methods.mig import plan_recut
 from gpupass.methods.mig_layouts import named_layout
+from gpupass.planner.mig_import import layout_of
 from gpupass.profiles import ProfileInvalid
 from gpupass.profiles.mig_parted import read_mig_configs
 from tests.mig_boards import board
@@ -53,7 +54,7 @@ def config(name):
 
 
 def profiles(entry):
-    return [one.profile for one in entry.layout]
+    return list(entry.devices_wanted)
 
 
 def test_names_in_the_order_of_the_file():
@@ -62,8 +63,8 @@ def test_names_in_the_order_of_the_file():
 
 
 def test_mode_off_is_no_empty_layout():
-    assert config("all-disabled").entry_for(0, A100).layout is None
-    assert config("all-enabled").entry_for(7, H100).layout == ()
+    assert config("all-disabled").entry_for(0, A100).devices_wanted is None
+    assert config("all-enabled").entry_for(7, H100).devices_wanted == ()
 
 
 def test_each_board_gets_its_own():
@@ -78,20 +79,37 @@ def test_its_balanced_layout_is_ours(name, pci_ids):
     entry = config("all-balanced").entry_for(0, pci_ids)
     gpu = board(name)
     assert sorted(profiles(entry)) == sorted(one.profile for one in named_layout("balanced", gpu))
-    assert not plan_recut(gpu, entry.layout).refusals
+    assert not plan_recut(gpu, tuple(layout_of(entry.devices_wanted))).refusals
 
 
 def test_each_gpu_gets_its_own():
     mixed = config("mixed")
-    assert mixed.entry_for(1, A100).layout is None
+    assert mixed.entry_for(1, A100).devices_wanted is None
     assert profiles(mixed.entry_for(2, A100)) == ["1g.5gb+me"]
     assert mixed.entry_for(3, A100) is None
+
+
+@pytest.mark.parametrize(
+    ("devices", "layout"),
+    [
+        ("{1c.3g.20gb: 3}", [("3g.20gb", (1, 1, 1))]),
+        ("{1c.3g.20gb: 4, 1g.5gb: 1}", [("1g.5gb", None), ("3g.20gb", (1, 1, 1)), ("3g.20gb", (1,))]),
+        ("{2c.3g.20gb: 2, 1c.3g.20gb: 2}", [("3g.20gb", (2, 1))] * 2),
+        ("{1c.1g.5gb+me: 1, 2c.4g.20gb: 2}", [("1g.5gb+me", None), ("4g.20gb", (2, 2))]),
+        ("{5c.3g.20gb: 1}", [("3g.20gb", (5,))]),
+    ],
+)
+def test_compute_instances_share_a_gpu_instance(devices, layout):
+    text = f"version: v1\nmig-configs:\n  c:\n    - {{devices: all, mig-enabled: true, mig-devices: {devices}}}\n"
+    (found,) = read_mig_configs("c.yaml", text)
+    entries = layout_of(found.entry_for(0, A100).devices_wanted)
+    assert [(one.profile, one.compute) for one in entries] == layout
 
 
 def test_the_last_entry_has_the_last_word():
     text = "version: v1\nmig-configs:\n  c:\n    - {devices: all, mig-enabled: true}\n    - {devices: [1], mig-enabled: false}\n"
     (found,) = read_mig_configs("c.yaml", text)
-    assert found.entry_for(0, A100).layout == () and found.entry_for(1, A100).layout is None
+    assert found.entry_for(0, A100).devices_wanted == () and found.entry_for(1, A100).devices_wanted is None
 
 
 ENTRY = "version: v1\nmig-configs:\n  c:\n    - "
@@ -107,7 +125,7 @@ ERRORS = {
     "text-for-a-number": (ENTRY + "{devices: all, mig-enabled: true, mig-devices: {1g.5gb: two}}\n", "c.yaml:4:63: count: expected a number, not the text 'two'"),
     "negative": (ENTRY + "{devices: all, mig-enabled: true, mig-devices: {1g.5gb: -1}}\n", "c.yaml:4:63: count: must be at least 0, not -1"),
     "far-too-many": (ENTRY + "{devices: all, mig-enabled: true, mig-devices: {1g.5gb: 99999999}}\n", "c.yaml:4:63: count: no GPU has room for 99999999 instances"),
-    "compute": (ENTRY + "{devices: all, mig-enabled: true, mig-devices: {1c.3g.20gb: 3}}\n", "c.yaml:4:55: profile: '1c.3g.20gb' does not fit: a GPU instance like 1g.5gb or 1g.5gb+me; compute instances (1c.3g.20gb) are not read"),
+    "compute": (ENTRY + "{devices: all, mig-enabled: true, mig-devices: {1x.3g.20gb: 3}}\n", "c.yaml:4:55: profile: '1x.3g.20gb' does not fit: a GPU instance like 1g.5gb or 1g.5gb+me, or a compute instance like 1c.3g.20gb"),
     "filter": (ENTRY + "{device-filter: 20B0, devices: all, mig-enabled: true}\n", "c.yaml:4:23: device-filter: '20B0' does not fit: 0x and eight hex digits"),
     "one-entry-is-no-list": ("version: v1\nmig-configs:\n  c: {devices: all, mig-enabled: true}\n", "c.yaml:3:6: entries: expected a list, not a mapping"),
 }  # fmt: skip
