@@ -83,6 +83,13 @@ def cut(host: Host, gpu: Device, rule: PartitionRule) -> Plan:
     )
 
 
+def left_alone(gpu: Device) -> tuple[str, ...]:
+    """No record says who has split it."""
+    amd = gpu.facts.amd
+    count = len(amd.partitions) if amd is not None else 0
+    return (f"{gpu.address} is split into {count} partitions: compute: SPX ends that",) if count > 1 else ()
+
+
 def compute_modes(gpu: Device, memory: str) -> tuple[str, ...]:
     """Those that go with a memory mode; () when nobody can tell."""
     newer = _NEWER if gpu.device in _NEWER_GPUS else {}

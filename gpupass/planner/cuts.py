@@ -3,7 +3,7 @@
 from gpupass.methods import amd, gim, intel, mdev, mig_plan, sriov, vgpu
 from gpupass.model.host import Device, Host
 from gpupass.model.plan import Plan
-from gpupass.model.profile import MdevRule, MigRule, PartitionRule, Rule, SriovRule, VgpuRule
+from gpupass.model.profile import HostRule, MdevRule, MigRule, PartitionRule, Rule, SriovRule, VgpuRule
 from gpupass.planner import mig_backed
 
 
@@ -24,6 +24,8 @@ def cut_plan(host: Host, device: Device, rule: Rule) -> Plan:
             return mig_backed.cut(host, device, rule)
         case PartitionRule():
             return amd.cut(host, device, rule)
+        case HostRule():
+            return Plan(title=f"cut {device.address}", foreign=amd.left_alone(device))
         case _:
             return Plan(title=f"cut {device.address}")
 

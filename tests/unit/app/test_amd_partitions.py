@@ -322,3 +322,12 @@ def test_fewer_again(gim):
     host = f"gpus: [{{name: a, select: {{address: '{GIMS[0]}'}}, use: host}}]"
     assert endings(apply(gim, host, allow_disruption=True)) == ["done"]
     assert counts(gim) == [1, 1] and kinds(plan(gim, host)) == []
+
+
+def test_partitions_that_a_profile_leaves_to_the_host_are_told(machine):
+    host = split("CPX").replace("partition, compute: CPX", "host")
+    assert plan(machine, host).foreign == ()
+    apply(machine, split("CPX"))
+    made = plan(machine, host)
+    assert kinds(made) == []
+    assert made.foreign == (f"{FIRST} is split into 8 partitions: compute: SPX ends that",)
