@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from gpupass.methods import mig_plan
+from gpupass.methods import amd, mig_plan
 from gpupass.model.boot import HostFile
 from gpupass.model.host import Device, Host
 from gpupass.model.mig import ComputeInstance, GpuInstance
@@ -158,9 +158,23 @@ def _of_function(host: Host, device: Device) -> Iterator[_Entry]:
         yield from _of_nvidia(host, device)
     elif device.on_vfio:
         yield from _of_vfio(host, device)
+    elif any(amd.slots(device)):
+        yield from _of_partitions(device)
     elif (drm := _nodes(host).drm_of(device.address)) and any("renderD" in path for path in drm):
         kfd = ("/dev/kfd",) if device.driver == _AMD else ()
         yield _Entry(name=device.address, nodes=drm, optional=kfd)
+
+
+def _of_partitions(gpu: Device) -> Iterator[_Entry]:
+    """Each has a render node of its own."""
+    for part in gpu.facts.amd.partitions if gpu.facts.amd is not None else ():
+        if part.render is not None:
+            yield _Entry(
+                name=f"{gpu.address}-{part.name}",
+                nodes=(f"/dev/dri/{part.render}",),
+                optional=("/dev/kfd",),
+                remedy=f"gpupass show {gpu.address}",
+            )
 
 
 def _of_nvidia(host: Host, device: Device) -> Iterator[_Entry]:

@@ -105,6 +105,18 @@ def test_several_compute_instances_can_be_had_one_by_one():
     assert names(host) == [name, f"{name}-1c-0", f"{name}-2c-1"]
 
 
+def test_partitions_of_an_amd_gpu_can_be_had_one_by_one(validator):
+    host = host_of("amd-mi300x")
+    (split,) = (d for d in host.devices if d.facts.amd is not None and len(d.facts.amd.partitions) > 1)
+    renders = [part.render for part in split.facts.amd.partitions]
+    present = frozenset({"/dev/kfd", *(f"/dev/dri/{render}" for render in renders)})
+    told = cdi_specification(replace(host, devices=(split,), nodes=replace(host.nodes, present=present)))
+    validator.validate(told)
+    nodes = [[n["path"] for n in device["containerEdits"]["deviceNodes"]] for device in told["devices"]]
+    assert [device["name"] for device in told["devices"]] == [f"{split.address}-cpx{n}" for n in range(8)]
+    assert nodes == [[f"/dev/dri/{render}", "/dev/kfd"] for render in renders]
+
+
 def test_nothing_that_a_domain_has():
     host = host_of("server-sriov")
     assert "0000:11:00.0" not in names(host) and "0000:31:00.0" not in names(host)
