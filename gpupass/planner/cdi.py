@@ -187,7 +187,8 @@ def _of_nvidia(host: Host, device: Device) -> Iterator[_Entry]:
             yield from _of_instance(host, device, nvidia.minor, instance)
     elif not any(slot.part for slot in slots_of(host, device)):
         drm = _nodes(host).drm_of(device.address)
-        yield _Entry(name=device.address, nodes=(node,), optional=(*_COMMON, *drm), remedy="nvidia-modprobe")
+        remedy = _node_remedy(nvidia.minor)
+        yield _Entry(name=device.address, nodes=(node,), optional=(*_COMMON, *drm), remedy=remedy)
 
 
 def _of_instance(host: Host, device: Device, gpu: int, instance: GpuInstance) -> Iterator[_Entry]:
@@ -217,8 +218,13 @@ def _access(
         nodes=(f"/dev/nvidia{gpu}", *caps),
         optional=_COMMON,
         capabilities=files,
-        remedy=f"apt install nvidia-modprobe; nvidia-modprobe -f {files[0]}; gpupass cdi",
+        remedy=_node_remedy(gpu),
     )
+
+
+def _node_remedy(gpu: int) -> str:
+    """Access nodes of instances `gpupass cdi` makes itself where it finds that program."""
+    return f"apt install nvidia-modprobe; nvidia-modprobe -c {gpu}; gpupass cdi"
 
 
 def _of_vfio(host: Host, device: Device) -> Iterator[_Entry]:

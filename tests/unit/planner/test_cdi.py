@@ -83,7 +83,7 @@ def test_an_instance_without_its_node_is_left_out_and_named():
     assert [(f.message, f.fatal) for f in plan.findings] == [
         (f"{A100}-1g.5gb-3 is left out: there is no /dev/nvidia-caps/nvidia-cap94", False)
     ]
-    assert "gpu0/mig/gi10/access" in plan.findings[0].remedy
+    assert plan.findings[0].remedy == "apt install nvidia-modprobe; nvidia-modprobe -c 0; gpupass cdi"
 
 
 def test_several_compute_instances_can_be_had_one_by_one():
