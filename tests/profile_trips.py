@@ -8,7 +8,6 @@ from gpupass.app.profile import Order
 from gpupass.errors import GpupassError
 from gpupass.model.plan import HostPlan
 from gpupass.model.profile import Profile
-from gpupass.profiles import load_profile
 from tests.profile_files import load
 from tests.simulated import Machine
 
@@ -30,7 +29,7 @@ def apply(machine: Machine, text: str | Profile, **order: object) -> Applied:
 
 def rollback(machine: Machine, **order: object) -> Applied:
     entry = trip.last_apply(machine)
-    before = load_profile(f"before {entry.id}", lambda name: entry.before, "")
+    before = trip.before(entry, trip.gone_since(machine, entry))
     return apply(machine, before, takes_back=entry.id, **{"allow_disruption": True, **order})
 
 

@@ -14,13 +14,14 @@ from gpupass.model.host import Host
 from gpupass.model.plan import HostPlan
 from gpupass.model.profile import NVIDIA_CTK, Profile
 from gpupass.model.step import Step
-from gpupass.observe import observe
+from gpupass.observe import nothing, observe
 from gpupass.planner.cuts import company
 from gpupass.planner.export import export as export_profile
 from gpupass.planner.export import made_elsewhere, worth_telling
 from gpupass.planner.mig_import import choose_config, import_config
 from gpupass.planner.profile import plan_profile
 from gpupass.planner.selection import candidates
+from gpupass.profiles import load_profile
 from gpupass.profiles.mig_parted import read_mig_configs
 from gpupass.system import System
 from gpupass.system.applies import read_applies
@@ -98,6 +99,20 @@ def last_apply(system: System) -> Apply:
     if not applies:
         raise Usage("cannot roll back: nothing has been applied", "gpupass history")
     return applies[-1]
+
+
+def gone_since(system: System, entry: Apply) -> tuple[Address, ...]:
+    """Devices that have left the host."""
+    bare = observe(system, detail=nothing, connect=None, processes=False, essentials=False, cuts=False)
+    return tuple(address for address in entry.devices if bare.device(address) is None)
+
+
+def before(entry: Apply, gone: tuple[Address, ...] = ()) -> Profile:
+    """How its devices were; with some `gone` the others can still become so again."""
+    profile = load_profile(f"before {entry.id}", lambda _: entry.before, "")
+    if not gone:
+        return profile
+    return replace(profile, gpus=tuple(replace(rule, optional=True) for rule in profile.gpus))
 
 
 def history(system: System) -> tuple[tuple[Apply, ...], tuple[Operation, ...]]:

@@ -25,7 +25,6 @@ from gpupass.model.encode import encode
 from gpupass.model.plan import Disruption, Finding, HostPlan
 from gpupass.model.profile import Profile
 from gpupass.model.step import Step, WriteRecord
-from gpupass.profiles import load_profile
 from gpupass.system import System
 from gpupass.system.texts import write_text
 
@@ -165,7 +164,8 @@ def rollback(
     """Take the last apply back: its devices become what they were before. Again: the one before it."""
     system = System()
     entry = trip.last_apply(system)
-    profile = load_profile(f"before {entry.id}", lambda _: entry.before, "")
+    gone = trip.gone_since(system, entry)
+    profile = trip.before(entry, gone)
     order = Order(
         source=f"rollback of {entry.source} ({entry.time})",
         connect=connect,
@@ -176,6 +176,8 @@ def rollback(
     )
     if not as_json:
         click.echo(f"back to before: {entry.source}, applied by {entry.user} at {entry.time}", err=True)
+        for address in gone:
+            click.echo(f"passed over: {address} has left this host", err=True)
     if dry_run:
         made = trip.plan(system, profile, order)
         print_json(**plan_data(made)) if as_json else show_host_plan(made)

@@ -594,3 +594,17 @@ def test_a_mig_mode_that_others_switched_on_is_told_where_it_stays(machine):
     assert all(told in host.run(verb, file).text for verb in ("plan", "check"))
     cut(host, "host, take-over: true")
     assert host.gpus() == {0: ("off", ())} and told not in host.run("plan", file).text
+
+
+def test_a_rollback_passes_a_gpu_over_that_has_left_the_host(machine):
+    host = machine("A100-40 on", "H100-80 on")
+    cut(host, "mig, layout: balanced", "mig, layout: balanced")
+    kept = [
+        line
+        for line in host.double.lines()
+        if line.split()[:2] not in (["gpu", "1"], ["gi", "1"], ["ci", "1"])
+    ]
+    host.double.state.write_text("".join(f"{line}\n" for line in kept))
+    ended = host.run("rollback", "--yes")
+    assert ended.status == 0 and "passed over: 0000:0f:00.0 has left this host" in ended.text
+    assert host.gpus() == {0: ("on", ())}

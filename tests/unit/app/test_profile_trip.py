@@ -65,6 +65,14 @@ def test_and_back(machine):
         trip.last_apply(machine)
 
 
+def test_and_back_without_a_device_that_has_left_the_host(applied):
+    applied.libvirt.stop("vm1")
+    for address in (GPU, GPU_AUDIO):
+        applied.unplug(address)
+    assert endings(rollback(applied)) == ["done"]
+    assert applied.sriov.number(NIC) == 0 and live(applied)["vm2"] == []
+
+
 def test_another_domain_is_a_disruption_and_a_small_plan(applied):
     other = WHOLE.replace("vm1", "vm3").replace("vm2", "vm1").replace("vm3", "vm2")
     with pytest.raises(Refused, match="domain vm1") as refused:
