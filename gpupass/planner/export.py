@@ -113,7 +113,8 @@ def _rule(host: Host, device: Device, name: str, take_over: bool) -> Rule:
             allow_boot_display=boot_display,
             take_over=take_over,
         )
-    vgpus = made(host, device) if not device.facts.mdev_types else ()
+    nvidias = not device.facts.mdev_types or device.facts.nvidia is not None
+    vgpus = made(host, device) if nvidias else ()
     cut = device.facts.nvidia.cut if device.facts.nvidia is not None else None
     layout = _layout(cut.gpu) if cut is not None and cut.on and cut.gpu is not None else None
     has_functions = sriov is not None and sriov.enabled

@@ -37,7 +37,8 @@ def _adoptions(host: Host, device: Device) -> Iterator[Step]:
     parts = {one.record.part for one in there if one.record is not None}
     for one in there:
         if one.record is None:
-            name = one.mdev.type if one.mdev is not None and on_itself(device) else one.type
+            others = on_itself(device) and device.facts.nvidia is None
+            name = one.mdev.type if one.mdev is not None and others else one.type
             part = _free_part(name, parts)
             parts.add(part)
             kind = RecordKind.VGPU if one.mdev is None else RecordKind.MDEV

@@ -39,6 +39,8 @@ from gpupass.planner.cuts import cut_plan, uncut_plans
 from gpupass.planner.detours import without_detours
 from gpupass.planner.export import export
 from gpupass.planner.imagine import imagine
+from gpupass.planner.ownership import adopt_plan
+from gpupass.planner.profile import plan_profile
 from gpupass.planner.slots import slots_of
 from tests.mig_boards import board
 
@@ -417,3 +419,25 @@ def test_what_is_removed_at_once_is_not_made_anew():
     off, on = (SetVgpuType(address=VFS[0], id=number, type="A100-4C") for number in (0, 468))
     assert without_detours((off, on, off)) == (off,)
     assert without_detours((off, on)) == (off, on)
+
+
+def test_a_card_without_functions_is_exported_as_what_its_vgpus_are():
+    """Made by gpupass, made by others, and adopted."""
+    kinds = tuple(
+        MdevType(id=f"nvidia-{kind.id}", name=f"GRID {kind.name}", available=2, device_api="vfio-pci")
+        for kind in OFFERED
+    )
+    whole = card(vfs=0, types=kinds)
+    whole = replace(whole, detail=replace(whole.facts, sriov=None))
+    foreign = Mdev(uuid="0f0f0f0f-0000-4000-8000-000000000001", type="nvidia-468")
+    there = Host(devices=(whole,), boot_id="now", machine_id="m1")
+    cut = replace(whole, detail=replace(whole.facts, mdevs=(foreign,)))
+    others = replace(there, devices=(cut,))
+    for one in (
+        imagine(there, cut_plan(there, whole, rule(("A100-4C", 2))).steps),
+        others,
+        imagine(others, adopt_plan(others, cut).steps),
+    ):
+        found = export(one, one.devices)
+        assert isinstance(found.gpus[0], VgpuRule) and found.gpus[0].types[0].type == "A100-4C"
+        assert [plan.steps for plan in plan_profile(found, one, "").plans] == [()]
