@@ -65,7 +65,7 @@ def _slots(console: Console, slots: Slots) -> None:
     ]
     if rows:
         heads = ("SLOT", "KIND", "SIZE", "MADE BY", "STATE", "USED BY")
-        console.print(_table(console, rows, heads, elastic={0: 16, 5: 16}))
+        console.print(_table(console, rows, heads, elastic={5: 7, 0: 16}))
     else:
         console.print("no GPU, accelerator or cut device here; one device: gpupass slots DEVICE")
     _print_footer(console, slots.host)

@@ -6,6 +6,7 @@ import pytest
 
 from gpupass import app, inspect
 from gpupass.app.recovery import recover
+from gpupass.cli.tables import print_slots
 from gpupass.errors import GpupassError, Refused
 from tests.machines_in_parts import vgpu_machine
 from tests.profile_trips import apply, endings, kinds, plan
@@ -156,3 +157,14 @@ def test_functions_without_a_vgpu_are_no_free_slots(machine):
         offer.slot.part: offer.state.value for offer in found if offer.slot.kind.value in ("vf", "vgpu")
     }
     assert states == {"vf3": "no type", "A100-5C-0": "free", "A100-5C-1": "free", "A100-10C-0": "free"}
+
+
+def test_the_name_of_a_slot_is_shown_whole(nvml, new_state, capsys):
+    """It is what people type: who uses it is shortened first."""
+    machine, uuid = vgpu_machine(new_state(), "mdev"), "0f0f0f0f-0000-4000-8000-000000000000"
+    machine.vgpu.manage("-e", CARD)
+    path = machine.tree.path(machine.sriov.address(CARD, 0))
+    machine.vgpu.store(f"{path}/mdev_supported_types/nvidia-470/create", uuid)
+    app.attach(machine, "vm1", uuid)
+    print_slots(inspect.list_slots(machine, None, "qemu:///system"))
+    assert f"{CARD}/{uuid} " in capsys.readouterr().out
