@@ -21,7 +21,7 @@ class SlotState(StrEnum):
     FREE = "free"
     ATTACHED = "attached"
     IN_USE = "in use"  # by a guest, by a process of the host, its disks, networks or console
-    CUT = "cut"  # it has been cut into the slots below it
+    CUT = "cut"  # it has been cut into the slots below it, or a vGPU is on it
     CLAIMED = "not clean"  # its last guest has gone without gpupass: `gpupass recover`
     QUARANTINED = "quarantined"
     EMPTY = "no type"  # a VF of NVIDIA's frameworks without a vGPU type
@@ -101,5 +101,15 @@ def _state(host: Host, device: Device, slot: Slot, users: tuple[User, ...]) -> S
         return SlotState.CLAIMED
     if any(user.kind is not UserKind.DOMAIN_CONFIG for user in users):
         return SlotState.IN_USE
+    if slot.kind is SlotKind.MIG and _carries_a_vgpu(host, device, slot.part):
+        return SlotState.CUT
     empty = slot.kind is SlotKind.VF and any(vgpu_check.lend_findings(host, device))
     return SlotState.EMPTY if empty else SlotState.FREE
+
+
+def _carries_a_vgpu(host: Host, card: Device, instance: str) -> bool:
+    """Also one without a guest; a mediated one does not tell where it is."""
+    ids = {one.id for one in mig_plan.instances(card) if one.name == instance}
+    vfs = host.devices_at(card.facts.sriov.vfs) if card.facts.sriov is not None else ()
+    vgpus = (vf.detail.vgpu for vf in vfs if vf.detail is not None)
+    return any(vgpu is not None and vgpu.current and vgpu.instance in ids for vgpu in vgpus)

@@ -168,3 +168,11 @@ def test_the_name_of_a_slot_is_shown_whole(nvml, new_state, capsys):
     app.attach(machine, "vm1", uuid)
     print_slots(inspect.list_slots(machine, None, "qemu:///system"))
     assert f"{CARD}/{uuid} " in capsys.readouterr().out
+
+
+def test_a_gpu_instance_with_a_vgpu_is_no_free_slot(nvml, new_state):
+    machine = vgpu_machine(new_state(), "vendor")
+    apply(machine, wish("{A100-1-5C: 1}", ", layout: [1g.5gb, 2g.10gb]"), allow_reset=True)
+    found = inspect.list_slots(machine, None, "qemu:///system").offers
+    states = {offer.slot.size: offer.state.value for offer in found if offer.slot.kind.value == "mig"}
+    assert states == {"1g.5gb": "cut", "2g.10gb": "free"}
