@@ -49,5 +49,4 @@ def _document(offer: Offer) -> dict[str, object]:
         "state": offer.state.value,
         "users": encode(offer.users),
         "domains": offer.domains,
-        "containers": offer.containers,
     }

@@ -37,7 +37,6 @@ class Offer:
     state: SlotState
     users: tuple[User, ...] = ()
     domains: bool = True  # a domain can have it
-    containers: bool = False  # a container can have it
 
 
 def offers_of(host: Host, device: Device) -> Iterator[Offer]:
@@ -57,7 +56,6 @@ def _offer(host: Host, slot: Slot, cut: bool) -> Offer:
         state=SlotState.CUT if cut else _state(host, device, slot, users),
         users=users,
         domains=not slot.kind.only_for_containers,
-        containers=slot.kind.only_for_containers,
     )
 
 
