@@ -12,12 +12,13 @@ from gpupass.app.rounds import in_rounds, take_back
 from gpupass.engine import journal
 from gpupass.engine.journal import Operation
 from gpupass.errors import GpupassError, Refused, Usage
+from gpupass.methods.amd import hive_of
 from gpupass.methods.sriov import vf_address
 from gpupass.model.address import Address
 from gpupass.model.apply import Apply, ApplyEnd
 from gpupass.model.host import Device, Host
 from gpupass.model.plan import Disruption, Finding, HostPlan, Plan
-from gpupass.model.profile import PartitionRule, Profile
+from gpupass.model.profile import Profile
 from gpupass.planner.cuts import changed_with
 from gpupass.planner.estimate import gpu_resets
 from gpupass.planner.export import export
@@ -190,8 +191,8 @@ def _begin(system: System, profile: Profile, order: Order, host: Host, plans: tu
 def _along(profile: Profile, host: Host) -> Iterator[tuple[Device, str]]:
     """The rest of a hive, whose GPUs lose their compute mode with the memory mode: by names of their own."""
     for one in choose(profile, host):
-        if isinstance(one.rule, PartitionRule):
-            for other in changed_with(host, one.device, one.rule):
+        if one.device.facts.amd is not None:
+            for other in hive_of(host, one.device):
                 yield other, "hive-" + other.address.replace(":", "-")
 
 

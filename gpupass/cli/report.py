@@ -50,6 +50,7 @@ _REMEMBERED = {
     RecordKind.MIG: "the GPU instances",
     RecordKind.MDEV: "the mediated device",
     RecordKind.VGPU: "the vGPU",
+    RecordKind.PARTITION: "the former partition modes",
     RecordKind.QUARANTINE: "the quarantine",
 }
 

@@ -1,16 +1,22 @@
 """AMD GPUs in parts on bare metal: compute partitions of one, the memory mode of its whole hive; pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
+from gpupass.model.address import Address
 from gpupass.model.amd import Amd
 from gpupass.model.host import Device, Host
 from gpupass.model.plan import Disruption, Finding, Plan
-from gpupass.model.profile import PartitionRule
+from gpupass.model.profile import HostRule, PartitionRule, PassthroughRule, Rule
+from gpupass.model.record import Record, RecordKind
 from gpupass.model.slot import Slot, SlotKind
-from gpupass.model.step import SetAttribute, SetMemoryPartition, Step
+from gpupass.model.step import SetAttribute, SetMemoryPartition, Step, WriteRecord
 from gpupass.model.user import UserKind
 
+Rules = Mapping[Address, Rule]
+
 DRIVER = "amdgpu"
+_AMD = 0x1002
 # Compute modes by memory mode (__aqua_vanjaram_get_px_mode_info in aqua_vanjaram.c). The driver tells those
 # that go with the memory mode it has; of another one only this table can tell.
 _GO_WITH = {
@@ -20,12 +26,18 @@ _GO_WITH = {
 }
 _NEWER = {"NPS2": ("DPX", "QPX", "CPX")}  # gfx 9.5.0
 _NEWER_GPUS = (0x75A0, 0x75A3)  # MI350X, MI355X
+_CHOSEN = "where the driver has chosen another one"
 
 
 def hive_of(host: Host, gpu: Device) -> tuple[Device, ...]:
     """The GPUs that change their memory mode together, itself included."""
     hive = hive_name(gpu)
     return (gpu,) if hive is None else tuple(d for d in host.devices if hive_name(d) == hive)
+
+
+def alike(host: Host, gpu: Device) -> tuple[Device, ...]:
+    """Those that may be of one hive with it, itself included: only amdgpu tells which are."""
+    return tuple(one for one in host.devices if one.ids == gpu.ids and one.physfn is None)
 
 
 def hive_name(device: Device) -> str | None:
@@ -41,41 +53,198 @@ def slots(gpu: Device) -> Iterator[Slot]:
         yield Slot(kind=SlotKind.PARTITION, device=gpu.address, of=gpu.address, part=part.name, size=size)
 
 
-def cut(host: Host, gpu: Device, rule: PartitionRule) -> Plan:
-    """The memory mode first: which compute modes there are depends on it."""
+def cut(host: Host, gpu: Device, rule: PartitionRule, rules: Rules | None = None) -> Plan:
+    """The modes, and before them the record of those it had; `rules` are those of the hive."""
     title = f"split {gpu.address}"
     amd = gpu.facts.amd
-    if amd == Amd():
-        return Plan(title=title, waits=(f"{gpu.address} tells how it is split once {DRIVER} has it",))
+    untold = tuple(_untold(host, gpu))
+    if untold:
+        return Plan(title=title, waits=untold)
     if amd is None or amd.compute is None:
         finding = Finding(
             message=f"{gpu.address} cannot be split: its driver ({gpu.driver or 'none'}) has no partitions",
             remedy=f"an AMD Instinct GPU with {DRIVER}; gpupass show {gpu.address}",
         )
         return Plan(title=title, findings=(finding,))
+    plan = _change(host, gpu, amd, rule.compute, rule.memory, rules or {})
+    old, new = made_by_us(host, gpu), _to_remember(host, gpu, amd, rule)
+    if new == old or (old is None and not plan.steps):
+        return replace(plan, title=title)
+    record = (_remember(gpu, new),)
+    grows = new is not None and (old is None or new.memory is not None)
+    steps = (*record, *plan.steps) if grows else (*plan.steps, *record)
+    return replace(plan, title=title, steps=steps)
+
+
+def uncut(host: Host, gpu: Device, rule: Rule, rules: Rules | None = None) -> Plan:
+    """The modes that it had before gpupass, or those of a whole GPU when the rule takes over.
+
+    The memory mode stays while another GPU of the hive is to have it.
+    """
+    title = f"unsplit {gpu.address}"
+    amd, record = gpu.facts.amd, made_by_us(host, gpu)
+    before = record or (whole(host, gpu) if rule.take_over else None)
+    if before is None or amd is None:
+        return Plan(title=title)
+    untold = tuple(_untold(host, gpu))
+    if untold:
+        return Plan(title=title, waits=untold)
+    asking = _asking(host, gpu, rules or {})
+    memory = amd.memory if asking else before.memory or _first_memory(host, gpu) or amd.memory
+    possible = amd.computes if memory == amd.memory else compute_modes(gpu, memory)
+    if possible and before.compute not in possible:
+        told = f"{gpu.address} cannot be {before.compute} while its hive has {memory}"
+        remedy = f"use: host for {', '.join(asking)}, too" if asking else f"gpupass show {gpu.address}"
+        finding = Finding(message=told, remedy=remedy)
+        return Plan(
+            title=title,
+            findings=(finding,) if isinstance(rule, PassthroughRule) else (),
+            foreign=(told,) if isinstance(rule, HostRule) else (),
+        )
+    plan = _change(host, gpu, amd, before.compute or "", memory, rules or {})
+    forget = record is not None and before.memory in (None, memory)
+    return replace(plan, title=title, steps=(*plan.steps, *([_remember(gpu, None)] if forget else [])))
+
+
+def left_alone(host: Host, gpu: Device) -> tuple[str, ...]:
+    """Partitions that no record says gpupass has made."""
+    amd = gpu.facts.amd
+    count = len(amd.partitions) if amd is not None and made_by_us(host, gpu) is None else 0
+    return (f"{gpu.address} is split into {count} partitions: compute: SPX ends that",) if count > 1 else ()
+
+
+def goes_back_with(host: Host, gpu: Device, rule: Rule) -> tuple[Device, ...]:
+    """What may be its hive, where undoing what was made of it may change the memory mode."""
+    if gpu.vendor != _AMD:
+        return ()
+    others = alike(host, gpu)
+    records = (made_by_us(host, one) for one in others)
+    changed = any(record is not None and record.memory is not None for record in records)
+    return others if changed or (rule.take_over and whole(host, gpu) is not None) else ()
+
+
+def compute_modes(gpu: Device, memory: str | None) -> tuple[str, ...]:
+    """Those that go with a memory mode; () when nobody can tell."""
+    if memory is None:
+        return ()
+    newer = _NEWER if gpu.device in _NEWER_GPUS else {}
+    return newer.get(memory, _GO_WITH.get(memory, ()))
+
+
+def compute_path(gpu: Address) -> str:
+    return f"/sys/bus/pci/devices/{gpu}/current_compute_partition"
+
+
+# ── whose the modes are ────────────────────────────────────────────────────────────────────────────────────
+
+
+def made_by_us(host: Host, gpu: Device) -> Record | None:
+    """The modes it had before gpupass, this boot: with the next one the driver chooses anew.
+
+    `memory` only where its own rule asked for another one: those of the hive that went along have none.
+    """
+    return host.record_of_this_boot(RecordKind.PARTITION, gpu.address)
+
+
+def whole(host: Host, gpu: Device) -> Record | None:
+    """What somebody else's partitions are taken back to; None: it is not split."""
+    amd = gpu.facts.amd
+    if amd is None or len(amd.partitions) < 2:
+        return None
+    memory = None if "SPX" in amd.computes else _first_memory(host, gpu) or "NPS1"
+    return _record(host, gpu, "SPX", memory)
+
+
+def asked_memory(host: Host, gpu: Device) -> str | None:
+    """None: another GPU of the hive asked for the memory mode that it has."""
+    record, amd = made_by_us(host, gpu), gpu.facts.amd
+    along = record is not None and record.memory is None and _first_memory(host, gpu) is not None
+    return amd.memory if amd is not None and not along else None
+
+
+def _to_remember(host: Host, gpu: Device, amd: Amd, rule: PartitionRule) -> Record | None:
+    """None: the rule asks for what it had before."""
+    old = made_by_us(host, gpu)
+    first = _first_memory(host, gpu) or amd.memory
+    memory = first if rule.memory not in (None, first) else None
+    if rule.memory is None and old is not None:
+        memory = old.memory
+    compute = old.compute if old is not None else amd.compute or rule.compute
+    return _record(host, gpu, compute, memory) if memory is not None or compute != rule.compute else None
+
+
+def _first_memory(host: Host, gpu: Device) -> str | None:
+    """The memory mode of its hive before gpupass changed it; None: it did not."""
+    records = (made_by_us(host, one) for one in hive_of(host, gpu))
+    return next((one.memory for one in records if one is not None and one.memory is not None), None)
+
+
+def _asking(host: Host, gpu: Device, rules: Rules) -> tuple[Address, ...]:
+    """Other GPUs of the hive that are to have its memory mode: by their rules, or by record without one."""
+
+    def asks(one: Device) -> bool:
+        rule, record = rules.get(one.address), made_by_us(host, one)
+        if rule is not None and not isinstance(rule, PartitionRule):
+            return False
+        return (rule is not None and rule.memory is not None) or (
+            record is not None and record.memory is not None
+        )
+
+    return tuple(one.address for one in hive_of(host, gpu) if one != gpu and asks(one))
+
+
+def _record(host: Host, gpu: Device, compute: str | None, memory: str | None) -> Record:
+    return Record(
+        kind=RecordKind.PARTITION,
+        address=gpu.address,
+        compute=compute,
+        memory=memory,
+        boot_id=host.boot_id,
+    )
+
+
+def _remember(gpu: Device, record: Record | None) -> WriteRecord:
+    why = "so that it can have its modes back" if record is not None else "it has the modes it had before"
+    return WriteRecord(kind=RecordKind.PARTITION, address=gpu.address, record=record, why=why)
+
+
+# ── from here to there ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def _untold(host: Host, gpu: Device) -> Iterator[str]:
+    """GPUs that amdgpu is about to have: which hive they are of shows then."""
+    for one in alike(host, gpu):
+        if one.facts.amd == Amd():
+            yield f"{one.address} tells how it is split once {DRIVER} has it"
+
+
+def _change(host: Host, gpu: Device, amd: Amd, compute: str, memory: str | None, rules: Rules) -> Plan:
+    """The memory mode first: which compute modes there are depends on it."""
     steps: list[Step] = []
     findings: list[Finding] = []
     disruptions: list[Disruption] = []
     changing: tuple[Device, ...] = (gpu,)
-    memory = rule.memory if rule.memory not in (None, amd.memory) else None
+    memory = memory if memory not in (None, amd.memory) else None
     if memory is not None:
         changing = hive_of(host, gpu)
         findings += _memory_findings(host, gpu, amd, memory)
         disruptions += _hive_disruptions(gpu, changing, amd.memory, memory)
         addresses = tuple(device.address for device in changing)
         why = f"it has {amd.memory}; all GPUs of a hive have the same, and {DRIVER} must let go of them"
+        others = tuple(device for device in changing if device != gpu)
+        going_back = memory == _first_memory(host, gpu)
+        steps += () if going_back else _others_remembered(host, others)
         steps.append(SetMemoryPartition(addresses=addresses, mode=memory, why=why))
-    if memory is not None or rule.compute != amd.compute:
-        findings += _compute_findings(gpu, amd, rule.compute, memory)
+        steps += _others_back(host, others, memory, rules) if going_back else ()
+    if memory is not None or compute != amd.compute:
+        findings += _compute_findings(gpu, amd, compute, memory)
         disruptions.append(Disruption(victim=gpu.address, loses=_parts(amd), at_work=False))
-        known = memory is None and amd.compute
-        why = f"it has {amd.compute}" if known else "where the driver has chosen another one"
-        path = f"/sys/bus/pci/devices/{gpu.address}/current_compute_partition"
-        steps.append(SetAttribute(address=gpu.address, path=path, value=rule.compute, why=why))
+        why = f"it has {amd.compute}" if memory is None and amd.compute else _CHOSEN
+        steps.append(_set_compute(gpu, compute, why))
     if steps:
         findings += _in_use(changing)
     return Plan(
-        title=title,
+        title="",
         steps=tuple(steps),
         findings=tuple(findings),
         devices=tuple(device.address for device in changing),
@@ -83,17 +252,26 @@ def cut(host: Host, gpu: Device, rule: PartitionRule) -> Plan:
     )
 
 
-def left_alone(gpu: Device) -> tuple[str, ...]:
-    """No record says who has split it."""
-    amd = gpu.facts.amd
-    count = len(amd.partitions) if amd is not None else 0
-    return (f"{gpu.address} is split into {count} partitions: compute: SPX ends that",) if count > 1 else ()
+def _others_remembered(host: Host, others: tuple[Device, ...]) -> Iterator[Step]:
+    """They lose their compute modes with the memory mode."""
+    for one in others:
+        if made_by_us(host, one) is None and one.facts.amd is not None and one.facts.amd.compute:
+            yield _remember(one, _record(host, one, one.facts.amd.compute, None))
 
 
-def compute_modes(gpu: Device, memory: str) -> tuple[str, ...]:
-    """Those that go with a memory mode; () when nobody can tell."""
-    newer = _NEWER if gpu.device in _NEWER_GPUS else {}
-    return newer.get(memory, _GO_WITH.get(memory, ()))
+def _others_back(host: Host, others: tuple[Device, ...], memory: str, rules: Rules) -> Iterator[Step]:
+    """Those without a rule of their own."""
+    for one in others:
+        record = made_by_us(host, one)
+        if record is None or record.compute is None or one.address in rules:
+            continue
+        if record.compute in compute_modes(one, memory):
+            yield _set_compute(one, record.compute, _CHOSEN)
+            yield _remember(one, None)
+
+
+def _set_compute(gpu: Device, mode: str, why: str) -> SetAttribute:
+    return SetAttribute(address=gpu.address, path=compute_path(gpu.address), value=mode, why=why)
 
 
 def _memory_findings(host: Host, gpu: Device, amd: Amd, memory: str) -> Iterator[Finding]:
@@ -103,9 +281,8 @@ def _memory_findings(host: Host, gpu: Device, amd: Amd, memory: str) -> Iterator
             message=f"{gpu.address} has no memory mode {memory}: its driver offers {known}",
             remedy=f"memory: {amd.memories[-1]}" if amd.memories else "leave memory out",
         )
-    for device in host.devices:
-        like = device.ids == gpu.ids and device.physfn is None
-        if amd.hive is not None and like and device.driver != DRIVER:
+    for device in alike(host, gpu) if amd.hive is not None else ():
+        if device.driver != DRIVER:
             yield Finding(
                 message=f"{device.address} is on {device.driver or 'no driver'}, and {gpu.address} may be of "
                 "one hive with it: they change their memory mode together, under amdgpu",

@@ -15,6 +15,7 @@ class RecordKind(StrEnum):
     MIG = "mig"  # GPU instances of this one were made by gpupass, or its MIG mode switched on
     MDEV = "mdev"  # this mediated device was made by gpupass
     VGPU = "vgpu"  # the vGPU type of this VF was set by gpupass
+    PARTITION = "partition"  # the compute or memory mode of this AMD GPU was changed by gpupass
     QUARANTINE = "quarantine"  # nobody gets it until a person says so
 
 
@@ -42,5 +43,7 @@ class Record:
     script: bool = False  # … and whether NVIDIA's sriov-manage made them
     instances: tuple[str, ...] = ()  # mig: what was made, 3g.20gb@4 …
     mode: bool = False  # … and whether the mode was off before
+    compute: str | None = None  # partition: the compute mode before, SPX …
+    memory: str | None = None  # … and the memory mode, where it was changed for this one
     boot_id: str = ""
     since: str = ""  # ISO 8601, UTC

@@ -7,8 +7,11 @@ from gpupass.model.profile import HostRule, MdevRule, MigRule, PartitionRule, Ru
 from gpupass.planner import mig_backed
 
 
-def cut_plan(host: Host, device: Device, rule: Rule) -> Plan:
-    """What makes the slots that the rule asks for. Empty when they are there."""
+def cut_plan(host: Host, device: Device, rule: Rule, rules: amd.Rules | None = None) -> Plan:
+    """What makes the slots that the rule asks for. Empty when they are there.
+
+    `rules` are those of all devices that change together.
+    """
     match rule:
         case SriovRule() if device.driver == gim.MODULE:
             return gim.cut(host, device, rule)
@@ -23,9 +26,9 @@ def cut_plan(host: Host, device: Device, rule: Rule) -> Plan:
         case VgpuRule():
             return mig_backed.cut(host, device, rule)
         case PartitionRule():
-            return amd.cut(host, device, rule)
+            return amd.cut(host, device, rule, rules)
         case HostRule():
-            return Plan(title=f"cut {device.address}", foreign=amd.left_alone(device))
+            return Plan(title=f"cut {device.address}", foreign=amd.left_alone(host, device))
         case _:
             return Plan(title=f"cut {device.address}")
 
@@ -45,12 +48,17 @@ def uncut_plans(host: Host, device: Device, rule: Rule) -> tuple[Plan, ...]:
     return (vgpus, *mediated, *others)
 
 
+def unsplit_plan(host: Host, device: Device, rule: Rule, rules: amd.Rules | None = None) -> Plan:
+    """What gives an AMD GPU the modes back that gpupass changed; before anything of its hive is cut."""
+    return Plan(title="") if isinstance(rule, PartitionRule) else amd.uncut(host, device, rule, rules)
+
+
 def company(host: Host, device: Device) -> tuple[Device, ...]:
     """Other devices that may be one thing with it, as far as a bare look can tell: to be looked at, too."""
     if device.driver == gim.MODULE:
         return gim.gims(host)
     if device.driver == amd.DRIVER and device.is_gpu:
-        return tuple(other for other in host.devices if other.ids == device.ids and other.physfn is None)
+        return amd.alike(host, device)
     return ()
 
 
@@ -59,7 +67,7 @@ def changed_with(host: Host, device: Device, rule: Rule) -> tuple[Device, ...]:
     match rule:
         case SriovRule() if device.driver == gim.MODULE:
             return tuple(one for gpu in gim.gims(host) for one in (gpu, *gim.vfs_of(host, gpu)))
-        case PartitionRule() if rule.memory is not None:
-            return amd.hive_of(host, device)
+        case PartitionRule():
+            return amd.alike(host, device) if rule.memory is not None else ()
         case _:
-            return ()
+            return amd.goes_back_with(host, device, rule)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
-from gpupass.methods import mdev, mig_ownership, mig_plan
+from gpupass.methods import amd, mdev, mig_ownership, mig_plan
 from gpupass.methods.passthrough import VFIO
 from gpupass.methods.sriov import by_script, made_by_us
 from gpupass.methods.vgpu_made import Made, made
@@ -141,11 +141,12 @@ def _rule(host: Host, device: Device, name: str, take_over: bool) -> Rule:
         mine = (one for one in device.facts.mdevs if mdev.is_ours(host, device, one))
         kinds = [mdev.type_of(host, device, one) for one in mine]
         return MdevRule(name=name, select=select, types=_counts(kinds))
-    amd = device.facts.amd
-    if amd is not None and amd.compute in COMPUTES:
-        memory = amd.memory if amd.memory in MEMORIES else None
+    parts = device.facts.amd
+    if parts is not None and parts.compute in COMPUTES:
+        asked = amd.asked_memory(host, device)
+        memory = asked if asked in MEMORIES else None
         return PartitionRule(
-            name=name, select=select, compute=amd.compute, memory=memory, take_over=take_over
+            name=name, select=select, compute=parts.compute, memory=memory, take_over=take_over
         )
     origin = host.record_of_this_boot(RecordKind.ORIGIN, device.address)
     rebound = origin is not None and origin.driver != device.driver

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import assert_never
 
 from gpupass.methods.amd import DRIVER as AMDGPU
+from gpupass.methods.amd import compute_path
 from gpupass.methods.gim import counts_of
 from gpupass.methods.intel import DRIVERS as INTEL
 from gpupass.methods.sriov import vf_address
@@ -82,6 +83,8 @@ def _after(host: Host, step: Step) -> Host:
             return _in_domain(host, step.uuid, lambda domain: _without(domain, step))
         case LoadModule() | ResetDevice() | AwaitRelease() | WriteFile() | EnableUnit() | Refresh():
             return host
+        case SetAttribute() if step.path == compute_path(step.address):
+            return _change(host, step.address, lambda device: _with_compute(device, step.value))
         case SetAttribute():  # nothing that a later step depends on
             return host
         case SetMemoryPartition():
@@ -103,6 +106,14 @@ def _with_memory(device: Device, mode: str) -> Device:
         return device
     new = replace(amd, memory=mode, compute="", computes=(), partitions=())
     return replace(device, detail=replace(device.facts, amd=new))
+
+
+def _with_compute(device: Device, mode: str) -> Device:
+    """Its partitions show at the next look."""
+    amd = device.facts.amd
+    if amd is None:
+        return device
+    return replace(device, detail=replace(device.facts, amd=replace(amd, compute=mode, partitions=())))
 
 
 def _with_vfs_anew(host: Host, address: Address, count: int) -> Host:

@@ -16,7 +16,7 @@ from gpupass.model.slot import Slot
 from gpupass.model.step import Step, WriteRecord
 from gpupass.planner import lending
 from gpupass.planner.cdi import refresh_plan
-from gpupass.planner.cuts import changed_with, cut_plan, uncut_plans
+from gpupass.planner.cuts import changed_with, cut_plan, uncut_plans, unsplit_plan
 from gpupass.planner.detours import without_detours
 from gpupass.planner.handover import clean_plan, unbind_plan
 from gpupass.planner.imagine import imagine
@@ -85,8 +85,8 @@ class _Draft:
     unmade: set[str] = field(default_factory=set)  # some of their slots can be told only by a fresh look
 
     def plan(self) -> Plan:
-        for phase in (self._detach, self._unbind, self._cut, self._bind, self._attach):
-            for one in self.chosen:
+        for phase in (self._detach, self._unbind, self._unsplit, self._cut, self._bind, self._attach):
+            for one in sorted(self.chosen, key=_changes_no_memory):
                 if one.name not in self.refused:
                     self._try(phase, one)
         if self.steps:
@@ -175,13 +175,25 @@ class _Draft:
         elif device.on_vfio or (origin is not None and device.driver != origin.driver):
             self._add(unbind_plan(self.host, device))
 
+    def _rules(self) -> dict[Address, Rule]:
+        return {one.device.address: one.rule for one in self.chosen}
+
+    def _unsplit(self, one: Chosen) -> None:
+        """Before any cut: the memory mode is that of a whole hive."""
+        plan = unsplit_plan(self.host, self._now(one), one.rule, self._rules())
+        leaving = {str(a) for a, rule in self._rules().items() if not isinstance(rule, PartitionRule)}
+        told = tuple(loss for loss in plan.disruptions if loss.victim not in leaving - {one.device.address})
+        self._add(replace(plan, disruptions=told))
+        if plan.waits:
+            self.unmade.add(one.name)
+
     def _cut(self, one: Chosen) -> None:
         """What other methods left goes first. Who loses something and has a rule of its own knows of it."""
         for plan in uncut_plans(self.host, self._now(one), one.rule):
             self._add(plan)
             if plan.refusals:
                 return
-        plan = cut_plan(self.host, self._now(one), one.rule)
+        plan = cut_plan(self.host, self._now(one), one.rule, self._rules())
         others = (other for other in self.chosen if other != one and type(other.rule) is type(one.rule))
         named = {str(other.device.address) for other in others}
         told = tuple(loss for loss in plan.disruptions if loss.victim not in named)
@@ -241,6 +253,11 @@ class _Draft:
         sriov = self._now(one).facts.sriov
         vfs = map(vf_part, range(sriov.enabled if sriov is not None else 0))
         return one.name in self.unmade or part in vfs
+
+
+def _changes_no_memory(one: Chosen) -> bool:
+    """False comes first: with the memory mode of a hive the compute modes of its GPUs change."""
+    return not (isinstance(one.rule, PartitionRule) and one.rule.memory is not None)
 
 
 def _must_be_free(rule: Rule, part: str) -> bool:

@@ -23,6 +23,10 @@ def split(compute, memory):
     return f"gpus: [{{name: a, select: {{address: '{HIVE[0]}'}}, use: partition, compute: {compute}, memory: {memory}}}]"
 
 
+def left_to(use):
+    return f"gpus: [{{name: a, select: {{address: '{HIVE[0]}'}}, use: {use}}}]"
+
+
 def given(vfs):
     return f"gpus: [{{name: a, select: {{address: '{GIMS[0]}'}}, use: sriov, vfs: {vfs}, vf: {{driver: vfio-pci}}}}]"
 
@@ -32,6 +36,9 @@ TRIPS = {
     "xe from none": (lambda state: intel_machine(state, "debugfs"), None, shares(2, 4096, 30)),
     "i915": (lambda state: intel_machine(state, "prelim_iov"), shares(2, 2048, 20), shares(2, 4096, 30)),
     "a hive": (hive_machine, split("DPX", "NPS1"), split("QPX", "NPS4")),
+    "a hive for the first time": (hive_machine, None, split("QPX", "NPS4")),
+    "a hive back to the host": (hive_machine, split("QPX", "NPS4"), left_to("host")),
+    "a split GPU to a guest": (hive_machine, split("CPX", "NPS1"), left_to("passthrough")),
     "gim": (gim_machine, given(1), given(8)),
 }
 

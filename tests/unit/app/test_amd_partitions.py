@@ -2,11 +2,15 @@
 
 import pytest
 
+from gpupass.app import verbs
 from gpupass.errors import GpupassError, Refused
 from gpupass.model.address import Address
+from gpupass.model.record import RecordKind
 from gpupass.model.slot import SlotKind
 from gpupass.observe import observe
+from gpupass.planner.offers import offers_of
 from gpupass.planner.slots import slots_of
+from gpupass.system.state import read_record
 from tests.machines_in_parts import gim_machine, hive_machine
 from tests.profile_trips import apply, endings, exported, kinds, plan, rollback, told
 from tests.simulated_amd import GIMS, HIVE
@@ -91,7 +95,8 @@ def test_the_rest_of_the_hive_is_brought_back_with_its_compute_modes(machine):
 def test_a_rule_for_all_of_the_hive_disrupts_nobody_else(machine):
     made = plan(machine, all_of_them("QPX", "NPS4"))
     assert len(made.plans) == 1 and not made.victims
-    assert kinds(made)[0] == "SetMemoryPartition" and len(kinds(made)) == 4
+    deeds = [kind for kind in kinds(made) if not kind.startswith("WriteRecord")]
+    assert deeds == ["SetMemoryPartition", *(f"SetAttribute {gpu}" for gpu in HIVE)]
     assert endings(apply(machine, all_of_them("QPX", "NPS4"))) == ["done"]
     assert modes(machine) == [("NPS4", "QPX")] * 3
 
@@ -217,6 +222,223 @@ def test_from_a_guest_back_to_parts(machine):
     assert modes(machine)[0] == ("NPS1", "CPX")
 
 
+# whose they are
+
+
+def rules(**uses):
+    """By the number of the GPU in the hive: h1="host"."""
+    lines = (
+        f"  - {{name: {name}, select: {{address: '{HIVE[int(name[1:])]}'}}, use: {use}}}"
+        for name, use in uses.items()
+    )
+    return "gpus:\n" + "\n".join(lines)
+
+
+def remembered(machine):
+    found = (read_record(machine.state, RecordKind.PARTITION, gpu) for gpu in HIVE)
+    return [(record.compute, record.memory) if record is not None else None for record in found]
+
+
+def foreign(machine, compute="CPX", memory="NPS1", gpu=FIRST):
+    """Somebody else's doing."""
+    for one in HIVE:
+        machine.amd.memory[one] = memory
+    machine.amd.compute[gpu] = compute
+    for one in HIVE:
+        machine.amd._show(one)
+
+
+def taken_back(machine, before):
+    assert endings(rollback(machine)) == ["done"]
+    assert machine.snapshot() == before
+
+
+WHOLE = [("NPS1", "SPX")] * 3
+NOTHING = [None] * 3
+
+
+@pytest.mark.parametrize("use", ["host", "passthrough"])
+def test_a_gpu_of_another_rule_gets_its_modes_back(use, machine):
+    untouched = machine.snapshot()
+    apply(machine, split("CPX"))
+    assert remembered(machine) == [("SPX", None), None, None]
+    before = machine.snapshot()
+    assert endings(apply(machine, rules(h0=use))) == ["done"]
+    assert modes(machine) == WHOLE and remembered(machine) == NOTHING
+    assert kinds(plan(machine, rules(h0=use))) == []
+    if use == "host":
+        assert machine.snapshot() == untouched
+    taken_back(machine, before)
+
+
+@pytest.mark.parametrize("use", ["host", "passthrough"])
+def test_the_memory_mode_goes_back_with_the_whole_hive(use, machine):
+    apply(machine, split("QPX", "NPS4"), allow_disruption=True)
+    assert remembered(machine) == [("SPX", "NPS1"), ("SPX", None), ("SPX", None)]
+    before = machine.snapshot()
+    with pytest.raises(Refused, match=f"it disrupts {HIVE[1]}, {HIVE[2]}"):
+        apply(machine, rules(h0=use))
+    assert endings(apply(machine, rules(h0=use), allow_disruption=True)) == ["done"]
+    assert modes(machine) == WHOLE and remembered(machine) == NOTHING
+    assert kinds(plan(machine, rules(h0=use))) == []
+    taken_back(machine, before)
+
+
+def test_a_hive_whose_gpus_all_go_back_disrupts_nobody(machine):
+    untouched = machine.snapshot()
+    apply(machine, all_of_them("QPX", "NPS4"))
+    assert remembered(machine) == [("SPX", "NPS1")] * 3
+    before, host = machine.snapshot(), rules(h2="host", h0="host", h1="host")
+    assert not plan(machine, host).victims
+    assert endings(apply(machine, host)) == ["done"]
+    assert machine.snapshot() == untouched and kinds(plan(machine, host)) == []
+    taken_back(machine, before)
+
+
+def test_the_memory_mode_stays_while_another_gpu_asks_for_it(machine):
+    apply(machine, all_of_them("CPX", "NPS4"))
+    before = machine.snapshot()
+    for profile in (rules(h0="host"), rules(h0="host", h1="partition, compute: CPX, memory: NPS4")):
+        made = plan(machine, profile)
+        assert kinds(made) == []
+        assert made.foreign == (f"{FIRST} cannot be SPX while its hive has NPS4",)
+    with pytest.raises(Refused, match="cannot be SPX while its hive has NPS4") as refused:
+        apply(machine, rules(h0="passthrough"))
+    assert refused.value.hint == f"use: host for {HIVE[1]}, {HIVE[2]}, too"
+    assert machine.snapshot() == before
+
+
+def test_a_gpu_that_takes_the_memory_mode_over_keeps_what_it_was(machine):
+    untouched = machine.snapshot()
+    apply(machine, split("QPX", "NPS4"), allow_disruption=True)
+    passed_on = rules(h0="host", h1="partition, compute: CPX, memory: NPS4")
+    apply(machine, passed_on)
+    assert modes(machine) == [("NPS4", "QPX"), ("NPS4", "CPX"), ("NPS4", "CPX")]
+    assert remembered(machine) == [("SPX", "NPS1"), ("SPX", "NPS1"), ("SPX", None)]
+    assert kinds(plan(machine, passed_on)) == []
+    assert endings(apply(machine, rules(h0="host", h1="host"), allow_disruption=True)) == ["done"]
+    assert machine.snapshot() == untouched
+
+
+def test_a_gpu_of_the_hive_that_stays_split_is_split_again(machine):
+    apply(machine, split("QPX", "NPS4"), allow_disruption=True)
+    mixed = rules(h2="partition, compute: QPX", h0="host")
+    assert endings(apply(machine, mixed, allow_disruption=True)) == ["done"]
+    assert modes(machine) == [("NPS1", "SPX"), ("NPS1", "SPX"), ("NPS1", "QPX")]
+    assert remembered(machine) == [None, None, ("SPX", None)] and kinds(plan(machine, mixed)) == []
+
+
+def test_the_memory_mode_changes_before_any_compute_mode(machine):
+    mixed = rules(h0="partition, compute: QPX", h2="partition, compute: CPX, memory: NPS4")
+    assert endings(apply(machine, mixed, allow_disruption=True)) == ["done"]
+    assert modes(machine) == [("NPS4", "QPX"), ("NPS4", "CPX"), ("NPS4", "CPX")]
+    assert kinds(plan(machine, mixed)) == []
+    assert endings(rollback(machine)) == ["done"]
+    assert modes(machine) == WHOLE and remembered(machine) == NOTHING
+
+
+def test_modes_set_back_by_hand_are_nobodys(machine):
+    untouched = machine.snapshot()
+    apply(machine, split("CPX"))
+    apply(machine, split("QPX"))
+    assert remembered(machine)[0] == ("SPX", None)
+    apply(machine, split("SPX"))
+    assert machine.snapshot() == untouched
+    apply(machine, split("QPX", "NPS4"), allow_disruption=True)
+    apply(machine, split("SPX", "NPS1"), allow_disruption=True)
+    assert machine.snapshot() == untouched
+
+
+def test_modes_before_gpupass_are_those_of_somebody_else(machine):
+    foreign(machine, "QPX")
+    before = machine.snapshot()
+    apply(machine, split("CPX"))
+    assert remembered(machine)[0] == ("QPX", None)
+    apply(machine, rules(h0="host"))
+    assert machine.snapshot() == before
+
+
+def owners(machine):
+    host = observe(machine, connect=None)
+    offers = offers_of(host, host.device(Address(FIRST)))
+    return {offer.owner for offer in offers if offer.slot.kind is SlotKind.PARTITION}
+
+
+def test_partitions_of_somebody_else_are_told_and_left_alone(machine):
+    assert plan(machine, rules(h0="host")).foreign == ()
+    foreign(machine)
+    made = plan(machine, rules(h0="host"))
+    assert kinds(made) == [] and owners(machine) == {""}
+    assert made.foreign == (f"{FIRST} is split into 8 partitions: compute: SPX ends that",)
+
+
+@pytest.mark.parametrize("use", ["host", "passthrough"])
+def test_partitions_of_somebody_else_taken_over(use, machine):
+    foreign(machine)
+    assert endings(apply(machine, rules(h0=f"{use}, take-over: true"))) == ["done"]
+    assert modes(machine) == WHOLE and remembered(machine) == NOTHING
+
+
+def test_partitions_of_somebody_else_adopted(machine):
+    foreign(machine)
+    verbs.adopt(machine, FIRST)
+    assert owners(machine) == {"gpupass"} and remembered(machine) == [("SPX", None), None, None]
+    assert endings(apply(machine, rules(h0="host"))) == ["done"] and modes(machine) == WHOLE
+
+
+def test_a_memory_mode_of_somebody_else_adopted(machine):
+    for gpu in HIVE:
+        foreign(machine, "CPX", "NPS4", gpu)
+    verbs.adopt(machine, FIRST)
+    assert remembered(machine)[0] == ("SPX", "NPS1")
+    assert endings(apply(machine, rules(h0="host"), allow_disruption=True)) == ["done"]
+    assert modes(machine)[0] == ("NPS1", "SPX") and remembered(machine)[0] is None
+
+
+def test_partitions_of_gpupass_are_its_own_until_the_next_boot(machine):
+    apply(machine, split("CPX"))
+    assert owners(machine) == {"gpupass"} and plan(machine, split("CPX")).foreign == ()
+    machine.put("/proc/sys/kernel/random/boot_id", "0d1e2f30-0000-4000-8000-000000000002\n")
+    assert owners(machine) == {""} and kinds(plan(machine, rules(h0="host"))) == []
+    apply(machine, split("QPX"))
+    assert remembered(machine)[0] == ("CPX", None)
+
+
+def test_a_split_gpu_at_work_stays_split(machine):
+    apply(machine, split("CPX"))
+    machine.process("python", "/dev/dri/renderD131")
+    with pytest.raises(Refused, match=f"{FIRST} is in use by python"):
+        apply(machine, rules(h0="host"))
+
+
+def test_a_gpu_on_its_way_from_a_guest_gets_its_modes_back_at_the_second_look(machine):
+    apply(machine, split("CPX"))
+    machine.register_driver("vfio-pci")
+    machine.set_driver(FIRST, "vfio-pci")
+    host = rules(h0="host, take-over: true")
+    assert endings(apply(machine, host)) == ["done"]
+    assert modes(machine) == WHOLE and remembered(machine) == NOTHING
+
+
+def test_a_hive_is_split_once_all_of_it_is_back_from_guests(machine):
+    """Which GPUs are of one hive shows at the second look, and what is asked of the others waits for it."""
+    apply(machine, split("QPX", "NPS4"), allow_disruption=True)
+    apply(machine, rules(h0="passthrough", h1="partition, compute: DPX"), allow_disruption=True)
+    assert modes(machine) == [("NPS1", "SPX"), ("NPS1", "DPX"), ("NPS1", "SPX")]
+    wanted = rules(h1="partition, compute: QPX, memory: NPS4", h0="partition, compute: CPX")
+    made = plan(machine, wanted)
+    assert made.waits == (f"{FIRST} tells how it is split once amdgpu has it",) * 2
+    assert endings(apply(machine, wanted, allow_disruption=True)) == ["done"]
+    assert modes(machine) == [("NPS4", "CPX"), ("NPS4", "QPX"), ("NPS4", "CPX")]
+    assert remembered(machine) == [("SPX", None), ("SPX", "NPS1"), ("SPX", None)]
+
+
+def test_a_change_that_fails_leaves_its_record_as_it_was(machine):
+    machine.faults["current_compute_partition", FIRST] = 22
+    fails(machine, split("QPX"))
+    assert remembered(machine) == NOTHING
+
+
 # under GIM
 
 
@@ -322,12 +544,3 @@ def test_fewer_again(gim):
     host = f"gpus: [{{name: a, select: {{address: '{GIMS[0]}'}}, use: host}}]"
     assert endings(apply(gim, host, allow_disruption=True)) == ["done"]
     assert counts(gim) == [1, 1] and kinds(plan(gim, host)) == []
-
-
-def test_partitions_that_a_profile_leaves_to_the_host_are_told(machine):
-    host = split("CPX").replace("partition, compute: CPX", "host")
-    assert plan(machine, host).foreign == ()
-    apply(machine, split("CPX"))
-    made = plan(machine, host)
-    assert kinds(made) == []
-    assert made.foreign == (f"{FIRST} is split into 8 partitions: compute: SPX ends that",)
