@@ -165,14 +165,21 @@ def _group_findings(
 
 def _cut_findings(moving: tuple[Device, ...]) -> Iterator[Finding]:
     """They do not outlive the host's driver."""
+    remedy = "use: passthrough in a profile, with take-over: true for what gpupass did not make"
     for member in moving:
-        nvidia = member.facts.nvidia
+        nvidia, amd = member.facts.nvidia, member.facts.amd
         gpu = nvidia.cut.gpu if nvidia is not None and nvidia.cut is not None else None
         if gpu is not None and gpu.instances:
             names = ", ".join(one.name for one in gpu.instances)
             yield Finding(
                 message=f"{member.address} is cut into MIG instances, which would be lost: {names}",
-                remedy="use: passthrough in a profile, with take-over: true for what gpupass did not make",
+                remedy=remedy,
+            )
+        if amd is not None and len(amd.partitions) > 1:
+            names = ", ".join(part.name for part in amd.partitions)
+            yield Finding(
+                message=f"{member.address} is split into partitions, which would be lost: {names}",
+                remedy=remedy,
             )
 
 

@@ -372,6 +372,24 @@ def test_partitions_of_somebody_else_are_told_and_left_alone(machine):
     assert made.foreign == (f"{FIRST} is split into 8 partitions: compute: SPX ends that",)
 
 
+@pytest.mark.parametrize("whose", ["gpupass", "somebody else"])
+@pytest.mark.parametrize("verb", ["attach", "bind"])
+def test_a_split_gpu_is_not_given_away(verb, whose, machine):
+    apply(machine, split("QPX")) if whose == "gpupass" else foreign(machine, "QPX")
+    before = machine.snapshot()
+    lost = f"{FIRST} is split into partitions, which would be lost: qpx0, qpx1, qpx2, qpx3"
+    with pytest.raises(Refused, match=lost) as refused:
+        verbs.attach(machine, "vm1", FIRST) if verb == "attach" else verbs.bind(machine, FIRST)
+    assert refused.value.hint.startswith("use: passthrough in a profile, with take-over: true")
+    assert machine.snapshot() == before
+
+
+def test_partitions_of_somebody_else_are_not_lost_to_a_guest(machine):
+    foreign(machine)
+    with pytest.raises(Refused, match="is split into partitions, which would be lost"):
+        apply(machine, rules(h0="passthrough"))
+
+
 @pytest.mark.parametrize("use", ["host", "passthrough"])
 def test_partitions_of_somebody_else_taken_over(use, machine):
     foreign(machine)
