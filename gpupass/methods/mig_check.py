@@ -14,7 +14,7 @@ def mistakes(gpu: MigGpu, layout: tuple[LayoutEntry, ...]) -> Iterator[Finding]:
         profile = gpu.profile(entry.profile)
         yield from (_unknown(gpu, entry.profile),) if profile is None else _mistakes_of(profile, entry)
     yield from _too_many(gpu, layout)
-    yield from _media(layout)
+    yield from _media(gpu, layout)
 
 
 def nearest_profile(gpu: MigGpu, name: str) -> str | None:
@@ -80,9 +80,9 @@ def _too_many(gpu: MigGpu, layout: tuple[LayoutEntry, ...]) -> Iterator[Finding]
             )
 
 
-def _media(layout: tuple[LayoutEntry, ...]) -> Iterator[Finding]:
+def _media(gpu: MigGpu, layout: tuple[LayoutEntry, ...]) -> Iterator[Finding]:
     """A GPU has one set of what +me gives; +me.all leaves nothing for others (MIG User Guide, profiles)."""
-    names = sorted({entry.profile for entry in layout})
+    names = sorted({entry.profile for entry in layout if gpu.profile(entry.profile) is not None})
     takers = [name for name in names if {"me", "me.all"} & {*attributes_of(name)}]
     if len(takers) > 1:
         yield Finding(

@@ -89,6 +89,11 @@ def test_media_engines_are_shared_by_two_profiles():
     assert finding.message == "1g.6gb+me and 2g.12gb+me need the media engines that a GPU has once"
 
 
+def test_a_profile_that_the_gpu_does_not_have_needs_no_media_engines_of_it():
+    (finding,) = plan_recut(cut("A100-40"), layout("1g.5gb+me 9g.90gb+me")).refusals
+    assert finding.message.startswith("this GPU has no profile '9g.90gb+me'")
+
+
 def test_me_all_leaves_nothing_for_others():
     """The profiles of an RTX PRO 6000 Blackwell (NVIDIA MIG User Guide): twelve slices of memory, quarters."""
     quarters = tuple(Placement(start=start, size=3) for start in (0, 3, 6, 9))
