@@ -12,7 +12,7 @@ from gpupass.app.rounds import in_rounds, take_back
 from gpupass.engine import journal
 from gpupass.engine.journal import Operation
 from gpupass.errors import GpupassError, Refused, Usage
-from gpupass.methods.amd import hive_of
+from gpupass.methods.amd_ownership import hive_of
 from gpupass.methods.sriov import vf_address
 from gpupass.model.address import Address
 from gpupass.model.apply import Apply, ApplyEnd

@@ -25,7 +25,7 @@ from gpupass.cli.wording import (
     vgpu_text,
 )
 from gpupass.inspect import Groups, Listing, Shown, Slots
-from gpupass.methods.amd import hive_of
+from gpupass.methods.amd_ownership import hive_of
 from gpupass.methods.verdict import NO_IOMMU, NO_IOMMU_REMEDY
 from gpupass.model.address import is_pci
 from gpupass.model.host import Device, Host

@@ -1,19 +1,28 @@
 """AMD GPUs in parts on bare metal: compute partitions of one, the memory mode of its whole hive; pure."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 
+from gpupass.methods.amd_ownership import (
+    Rules,
+    alike,
+    asking,
+    first_memory,
+    hive_of,
+    made_by_us,
+    record_of,
+    remember,
+    to_remember,
+    whole,
+)
 from gpupass.model.address import Address
 from gpupass.model.amd import Amd
 from gpupass.model.host import Device, Host
 from gpupass.model.plan import Disruption, Finding, Plan
 from gpupass.model.profile import HostRule, PartitionRule, PassthroughRule, Rule
-from gpupass.model.record import Record, RecordKind
 from gpupass.model.slot import Slot, SlotKind
-from gpupass.model.step import SetAttribute, SetMemoryPartition, Step, WriteRecord
+from gpupass.model.step import SetAttribute, SetMemoryPartition, Step
 from gpupass.model.user import UserKind
-
-Rules = Mapping[Address, Rule]
 
 DRIVER = "amdgpu"
 _AMD = 0x1002
@@ -27,23 +36,6 @@ _GO_WITH = {
 _NEWER = {"NPS2": ("DPX", "QPX", "CPX")}  # gfx 9.5.0
 _NEWER_GPUS = (0x75A0, 0x75A3)  # MI350X, MI355X
 _CHOSEN = "where the driver has chosen another one"
-
-
-def hive_of(host: Host, gpu: Device) -> tuple[Device, ...]:
-    """The GPUs that change their memory mode together, itself included."""
-    hive = hive_name(gpu)
-    return (gpu,) if hive is None else tuple(d for d in host.devices if hive_name(d) == hive)
-
-
-def alike(host: Host, gpu: Device) -> tuple[Device, ...]:
-    """Those that may be of one hive with it, itself included: only amdgpu tells which are."""
-    return tuple(one for one in host.devices if one.ids == gpu.ids and one.physfn is None)
-
-
-def hive_name(device: Device) -> str | None:
-    """None: a GPU by itself, or none that can be told of."""
-    amd = device.detail.amd if device.detail is not None else None
-    return amd.hive if amd is not None else None
 
 
 def slots(gpu: Device) -> Iterator[Slot]:
@@ -67,10 +59,10 @@ def cut(host: Host, gpu: Device, rule: PartitionRule, rules: Rules | None = None
         )
         return Plan(title=title, findings=(finding,))
     plan = _change(host, gpu, amd, rule.compute, rule.memory, rules or {})
-    old, new = made_by_us(host, gpu), _to_remember(host, gpu, amd, rule)
+    old, new = made_by_us(host, gpu), to_remember(host, gpu, amd, rule)
     if new == old or (old is None and not plan.steps):
         return replace(plan, title=title)
-    record = (_remember(gpu, new),)
+    record = (remember(gpu, new),)
     grows = new is not None and (old is None or new.memory is not None)
     steps = (*record, *plan.steps) if grows else (*plan.steps, *record)
     return replace(plan, title=title, steps=steps)
@@ -89,12 +81,12 @@ def uncut(host: Host, gpu: Device, rule: Rule, rules: Rules | None = None) -> Pl
     untold = tuple(_untold(host, gpu))
     if untold:
         return Plan(title=title, waits=untold)
-    asking = _asking(host, gpu, rules or {})
-    memory = amd.memory if asking else before.memory or _first_memory(host, gpu) or amd.memory
+    others = asking(host, gpu, rules or {})
+    memory = amd.memory if others else before.memory or first_memory(host, gpu) or amd.memory
     possible = amd.computes if memory == amd.memory else compute_modes(gpu, memory)
     if possible and before.compute not in possible:
         told = f"{gpu.address} cannot be {before.compute} while its hive has {memory}"
-        remedy = f"use: host for {', '.join(asking)}, too" if asking else f"gpupass show {gpu.address}"
+        remedy = f"use: host for {', '.join(others)}, too" if others else f"gpupass show {gpu.address}"
         finding = Finding(message=told, remedy=remedy)
         return Plan(
             title=title,
@@ -103,7 +95,7 @@ def uncut(host: Host, gpu: Device, rule: Rule, rules: Rules | None = None) -> Pl
         )
     plan = _change(host, gpu, amd, before.compute or "", memory, rules or {})
     forget = record is not None and before.memory in (None, memory)
-    return replace(plan, title=title, steps=(*plan.steps, *([_remember(gpu, None)] if forget else [])))
+    return replace(plan, title=title, steps=(*plan.steps, *([remember(gpu, None)] if forget else [])))
 
 
 def left_alone(host: Host, gpu: Device) -> tuple[str, ...]:
@@ -135,79 +127,6 @@ def compute_path(gpu: Address) -> str:
     return f"/sys/bus/pci/devices/{gpu}/current_compute_partition"
 
 
-# ── whose the modes are ────────────────────────────────────────────────────────────────────────────────────
-
-
-def made_by_us(host: Host, gpu: Device) -> Record | None:
-    """The modes it had before gpupass, this boot: with the next one the driver chooses anew.
-
-    `memory` only where its own rule asked for another one: those of the hive that went along have none.
-    """
-    return host.record_of_this_boot(RecordKind.PARTITION, gpu.address)
-
-
-def whole(host: Host, gpu: Device) -> Record | None:
-    """What somebody else's partitions are taken back to; None: it is not split."""
-    amd = gpu.facts.amd
-    if amd is None or len(amd.partitions) < 2:
-        return None
-    memory = None if "SPX" in amd.computes else _first_memory(host, gpu) or "NPS1"
-    return _record(host, gpu, "SPX", memory)
-
-
-def asked_memory(host: Host, gpu: Device) -> str | None:
-    """None: another GPU of the hive asked for the memory mode that it has."""
-    record, amd = made_by_us(host, gpu), gpu.facts.amd
-    along = record is not None and record.memory is None and _first_memory(host, gpu) is not None
-    return amd.memory if amd is not None and not along else None
-
-
-def _to_remember(host: Host, gpu: Device, amd: Amd, rule: PartitionRule) -> Record | None:
-    """None: the rule asks for what it had before."""
-    old = made_by_us(host, gpu)
-    first = _first_memory(host, gpu) or amd.memory
-    memory = first if rule.memory not in (None, first) else None
-    if rule.memory is None and old is not None:
-        memory = old.memory
-    compute = old.compute if old is not None else amd.compute or rule.compute
-    return _record(host, gpu, compute, memory) if memory is not None or compute != rule.compute else None
-
-
-def _first_memory(host: Host, gpu: Device) -> str | None:
-    """The memory mode of its hive before gpupass changed it; None: it did not."""
-    records = (made_by_us(host, one) for one in hive_of(host, gpu))
-    return next((one.memory for one in records if one is not None and one.memory is not None), None)
-
-
-def _asking(host: Host, gpu: Device, rules: Rules) -> tuple[Address, ...]:
-    """Other GPUs of the hive that are to have its memory mode: by their rules, or by record without one."""
-
-    def asks(one: Device) -> bool:
-        rule, record = rules.get(one.address), made_by_us(host, one)
-        if rule is not None and not isinstance(rule, PartitionRule):
-            return False
-        return (rule is not None and rule.memory is not None) or (
-            record is not None and record.memory is not None
-        )
-
-    return tuple(one.address for one in hive_of(host, gpu) if one != gpu and asks(one))
-
-
-def _record(host: Host, gpu: Device, compute: str | None, memory: str | None) -> Record:
-    return Record(
-        kind=RecordKind.PARTITION,
-        address=gpu.address,
-        compute=compute,
-        memory=memory,
-        boot_id=host.boot_id,
-    )
-
-
-def _remember(gpu: Device, record: Record | None) -> WriteRecord:
-    why = "so that it can have its modes back" if record is not None else "it has the modes it had before"
-    return WriteRecord(kind=RecordKind.PARTITION, address=gpu.address, record=record, why=why)
-
-
 # ── from here to there ─────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -232,7 +151,7 @@ def _change(host: Host, gpu: Device, amd: Amd, compute: str, memory: str | None,
         addresses = tuple(device.address for device in changing)
         why = f"it has {amd.memory}; all GPUs of a hive have the same, and {DRIVER} must let go of them"
         others = tuple(device for device in changing if device != gpu)
-        going_back = memory == _first_memory(host, gpu)
+        going_back = memory == first_memory(host, gpu)
         steps += () if going_back else _others_remembered(host, others)
         steps.append(SetMemoryPartition(addresses=addresses, mode=memory, why=why))
         steps += _others_back(host, others, memory, rules) if going_back else ()
@@ -256,7 +175,7 @@ def _others_remembered(host: Host, others: tuple[Device, ...]) -> Iterator[Step]
     """They lose their compute modes with the memory mode."""
     for one in others:
         if made_by_us(host, one) is None and one.facts.amd is not None and one.facts.amd.compute:
-            yield _remember(one, _record(host, one, one.facts.amd.compute, None))
+            yield remember(one, record_of(host, one, one.facts.amd.compute, None))
 
 
 def _others_back(host: Host, others: tuple[Device, ...], memory: str, rules: Rules) -> Iterator[Step]:
@@ -267,7 +186,7 @@ def _others_back(host: Host, others: tuple[Device, ...], memory: str, rules: Rul
             continue
         if record.compute in compute_modes(one, memory):
             yield _set_compute(one, record.compute, _CHOSEN)
-            yield _remember(one, None)
+            yield remember(one, None)
 
 
 def _set_compute(gpu: Device, mode: str, why: str) -> SetAttribute:

@@ -1,13 +1,13 @@
 """How a rule cuts its device, and what other methods have left on it; pure. One line for each method."""
 
-from gpupass.methods import amd, gim, intel, mdev, mig_plan, sriov, vgpu
+from gpupass.methods import amd, amd_ownership, gim, intel, mdev, mig_plan, sriov, vgpu
 from gpupass.model.host import Device, Host
 from gpupass.model.plan import Plan
 from gpupass.model.profile import HostRule, MdevRule, MigRule, PartitionRule, Rule, SriovRule, VgpuRule
 from gpupass.planner import mig_backed
 
 
-def cut_plan(host: Host, device: Device, rule: Rule, rules: amd.Rules | None = None) -> Plan:
+def cut_plan(host: Host, device: Device, rule: Rule, rules: amd_ownership.Rules | None = None) -> Plan:
     """What makes the slots that the rule asks for. Empty when they are there.
 
     `rules` are those of all devices that change together.
@@ -48,7 +48,7 @@ def uncut_plans(host: Host, device: Device, rule: Rule) -> tuple[Plan, ...]:
     return (vgpus, *mediated, *others)
 
 
-def unsplit_plan(host: Host, device: Device, rule: Rule, rules: amd.Rules | None = None) -> Plan:
+def unsplit_plan(host: Host, device: Device, rule: Rule, rules: amd_ownership.Rules | None = None) -> Plan:
     """What gives an AMD GPU the modes back that gpupass changed; before anything of its hive is cut."""
     return Plan(title="") if isinstance(rule, PartitionRule) else amd.uncut(host, device, rule, rules)
 
@@ -58,7 +58,7 @@ def company(host: Host, device: Device) -> tuple[Device, ...]:
     if device.driver == gim.MODULE:
         return gim.gims(host)
     if device.driver == amd.DRIVER and device.is_gpu:
-        return amd.alike(host, device)
+        return amd_ownership.alike(host, device)
     return ()
 
 
@@ -68,6 +68,6 @@ def changed_with(host: Host, device: Device, rule: Rule) -> tuple[Device, ...]:
         case SriovRule() if device.driver == gim.MODULE:
             return tuple(one for gpu in gim.gims(host) for one in (gpu, *gim.vfs_of(host, gpu)))
         case PartitionRule():
-            return amd.alike(host, device) if rule.memory is not None else ()
+            return amd_ownership.alike(host, device) if rule.memory is not None else ()
         case _:
             return amd.goes_back_with(host, device, rule)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
-from gpupass.methods import amd, mdev, mig_ownership, mig_plan
+from gpupass.methods import amd_ownership, mdev, mig_ownership, mig_plan
 from gpupass.methods.passthrough import VFIO
 from gpupass.methods.sriov import by_script, made_by_us
 from gpupass.methods.vgpu_made import Made, made
@@ -143,7 +143,7 @@ def _rule(host: Host, device: Device, name: str, take_over: bool) -> Rule:
         return MdevRule(name=name, select=select, types=_counts(kinds))
     parts = device.facts.amd
     if parts is not None and parts.compute in COMPUTES:
-        asked = amd.asked_memory(host, device)
+        asked = amd_ownership.asked_memory(host, device)
         memory = asked if asked in MEMORIES else None
         return PartitionRule(
             name=name, select=select, compute=parts.compute, memory=memory, take_over=take_over

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from gpupass.methods import amd, mig_ownership, mig_plan, sriov, vgpu_check
+from gpupass.methods import amd_ownership, mig_ownership, mig_plan, sriov, vgpu_check
 from gpupass.model.host import Device, Host
 from gpupass.model.record import RecordKind
 from gpupass.model.slot import Slot, SlotKind
@@ -83,7 +83,7 @@ def _owner(host: Host, device: Device, slot: Slot) -> str:
     elif slot.kind is SlotKind.VGPU:
         ours = host.record_of_this_boot(RecordKind.VGPU, device.address)
     elif slot.kind is SlotKind.PARTITION:
-        ours = amd.made_by_us(host, device)
+        ours = amd_ownership.made_by_us(host, device)
     elif slot.kind is SlotKind.VF and device.physfn is not None:
         pf = host.device(device.physfn)
         ours = sriov.made_by_us(host, pf) if pf is not None else None

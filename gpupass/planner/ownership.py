@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import count
 
-from gpupass.methods import amd, mig_ownership, mig_plan
+from gpupass.methods import amd_ownership, mig_ownership, mig_plan
 from gpupass.methods.passthrough import endpoints
 from gpupass.methods.sriov import made_by_us
 from gpupass.methods.vgpu_made import made, on_itself
@@ -33,8 +33,8 @@ def _adoptions(host: Host, device: Device) -> Iterator[Step]:
         record = mig_ownership.made_by_us(host, device)
         mode = record is not None and record.mode
         yield _remember(host, device, RecordKind.MIG, instances=names, mode=mode)
-    split = amd.whole(host, device)
-    if split is not None and amd.made_by_us(host, device) is None:
+    split = amd_ownership.whole(host, device)
+    if split is not None and amd_ownership.made_by_us(host, device) is None:
         yield _remember(host, device, RecordKind.PARTITION, compute=split.compute, memory=split.memory)
     there = made(host, device)
     parts = {one.record.part for one in there if one.record is not None}

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
-from gpupass.methods.amd import hive_name
+from gpupass.methods.amd_ownership import hive_name
 from gpupass.methods.gim import free_to_change
 from gpupass.methods.passthrough import lends, plan_bind
 from gpupass.methods.sriov import plan_vf_drivers, vf_part, wanted_driver
