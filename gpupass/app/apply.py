@@ -23,7 +23,7 @@ from gpupass.planner.cuts import changed_with
 from gpupass.planner.estimate import gpu_resets
 from gpupass.planner.export import export
 from gpupass.planner.profile import plan_profile
-from gpupass.planner.selection import attachments, choose
+from gpupass.planner.selection import Chosen, attachments, choose
 from gpupass.planner.slots import slot_of
 from gpupass.profiles import write_profile
 from gpupass.system import System
@@ -170,8 +170,9 @@ def _locked(profile: Profile, host: Host) -> tuple[Address, ...]:
 def _begin(system: System, profile: Profile, order: Order, host: Host, plans: tuple[Plan, ...]) -> Apply:
     """Remember how the devices were, before the first of them is touched."""
     touched = {address for plan in plans for address in plan.devices}
-    names = dict(_along(profile, host))
-    names |= {one.device: one.name.replace("/", ".") for one in choose(profile, host)}
+    meant = choose(profile, host)
+    names = dict(_along(meant, host))
+    names |= {one.device: one.name.replace("/", ".") for one in meant}
     chosen = tuple(device for device in names if device.address in touched)
     entry = Apply(
         id=new_id(system.state, system.now()),
@@ -188,9 +189,9 @@ def _begin(system: System, profile: Profile, order: Order, host: Host, plans: tu
     return entry
 
 
-def _along(profile: Profile, host: Host) -> Iterator[tuple[Device, str]]:
+def _along(meant: Iterable[Chosen], host: Host) -> Iterator[tuple[Device, str]]:
     """The rest of a hive, whose GPUs lose their compute mode with the memory mode: by names of their own."""
-    for one in choose(profile, host):
+    for one in meant:
         if one.device.facts.amd is not None:
             for other in hive_of(host, one.device):
                 yield other, "hive-" + other.address.replace(":", "-")

@@ -7,6 +7,8 @@ from gpupass.model.encode import encode
 from gpupass.model.plan import HostPlan, Plan
 from gpupass.planner.estimate import gpu_resets
 
+_ANEW = "gpupass plan FILE --out PLAN, and look at it again"
+
 
 def require_same(shown: HostPlan, made: HostPlan) -> None:
     """Refused, with the first difference, when the host would now be changed in another way."""
@@ -14,13 +16,10 @@ def require_same(shown: HostPlan, made: HostPlan) -> None:
         if encode(old.steps) != encode(new.steps):
             raise Refused(
                 f"cannot apply this plan: the host has changed since in what it touches ({old.title})",
-                "gpupass plan FILE --out PLAN, and look at it again",
+                _ANEW,
             )
     if len(shown.plans) != len(made.plans):
-        raise Refused(
-            "cannot apply this plan: the profile now means other devices",
-            "gpupass plan FILE --out PLAN, and look at it again",
-        )
+        raise Refused("cannot apply this plan: the profile now means other devices", _ANEW)
 
 
 def allowed(made: HostPlan, order: Order) -> tuple[Plan, ...]:

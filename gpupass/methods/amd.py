@@ -45,7 +45,7 @@ def slots(gpu: Device) -> Iterator[Slot]:
         yield Slot(kind=SlotKind.PARTITION, device=gpu.address, of=gpu.address, part=part.name, size=size)
 
 
-def cut(host: Host, gpu: Device, rule: PartitionRule, rules: Rules | None = None) -> Plan:
+def cut(host: Host, gpu: Device, rule: PartitionRule, rules: Rules) -> Plan:
     """The modes, and before them the record of those it had; `rules` are those of the hive."""
     title = f"split {gpu.address}"
     amd = gpu.facts.amd
@@ -58,7 +58,7 @@ def cut(host: Host, gpu: Device, rule: PartitionRule, rules: Rules | None = None
             remedy=f"an AMD Instinct GPU with {DRIVER}; gpupass show {gpu.address}",
         )
         return Plan(title=title, findings=(finding,))
-    plan = _change(host, gpu, amd, rule.compute, rule.memory, rules or {})
+    plan = _change(host, gpu, amd, rule.compute, rule.memory, rules)
     old, new = made_by_us(host, gpu), to_remember(host, gpu, amd, rule)
     if new == old or (old is None and not plan.steps):
         return replace(plan, title=title)
@@ -68,7 +68,7 @@ def cut(host: Host, gpu: Device, rule: PartitionRule, rules: Rules | None = None
     return replace(plan, title=title, steps=steps)
 
 
-def uncut(host: Host, gpu: Device, rule: Rule, rules: Rules | None = None) -> Plan:
+def uncut(host: Host, gpu: Device, rule: Rule, rules: Rules) -> Plan:
     """The modes that it had before gpupass, or those of a whole GPU when the rule takes over.
 
     The memory mode stays while another GPU of the hive is to have it.
@@ -81,7 +81,7 @@ def uncut(host: Host, gpu: Device, rule: Rule, rules: Rules | None = None) -> Pl
     untold = tuple(_untold(host, gpu))
     if untold:
         return Plan(title=title, waits=untold)
-    others = asking(host, gpu, rules or {})
+    others = asking(host, gpu, rules)
     memory = amd.memory if others else before.memory or first_memory(host, gpu) or amd.memory
     possible = amd.computes if memory == amd.memory else compute_modes(gpu, memory)
     if possible and before.compute not in possible:
@@ -93,7 +93,7 @@ def uncut(host: Host, gpu: Device, rule: Rule, rules: Rules | None = None) -> Pl
             findings=(finding,) if isinstance(rule, PassthroughRule) else (),
             foreign=(told,) if isinstance(rule, HostRule) else (),
         )
-    plan = _change(host, gpu, amd, before.compute or "", memory, rules or {})
+    plan = _change(host, gpu, amd, before.compute or "", memory, rules)
     forget = record is not None and before.memory in (None, memory)
     return replace(plan, title=title, steps=(*plan.steps, *([remember(gpu, None)] if forget else [])))
 

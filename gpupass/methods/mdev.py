@@ -62,7 +62,7 @@ def cut(host: Host, parent: Device, rule: MdevRule) -> Plan:
         mdev_uuid(host, parent.address, part): (part, kind)
         for count in rule.types
         if (kind := kinds[count.type]) is not None
-        for part in (f"{count.type}-{number}" for number in range(count.count))
+        for part in count.parts
     }
     alive = {mdev.uuid: mdev for mdev in parent.facts.mdevs}
     kept = dict(_matched(host, parent, wish))

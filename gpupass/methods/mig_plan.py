@@ -6,6 +6,7 @@ from gpupass.errors import Usage
 from gpupass.methods.mig import KeptInstance, NewInstance, Recut, plan_recut
 from gpupass.methods.mig_layouts import named_layout
 from gpupass.methods.mig_ownership import foreign_findings, made_by_us, mode_is_ours, ours, recorded
+from gpupass.methods.vgpu_made import made
 from gpupass.model.host import Device, Host, Nvidia
 from gpupass.model.mig import GpuInstance, LayoutEntry, MigGpu, MigState, Placement
 from gpupass.model.plan import Disruption, Finding, Plan
@@ -69,10 +70,10 @@ def cut(host: Host, device: Device, rule: MigRule) -> Plan:
     mode = _mode_steps(device, nvidia, state, True)
     steps = (*mode, *_recut_steps(device, nvidia, gpu, recut))
     kept = ours(host, device, (one.instance.name for one in recut.kept))
-    made = tuple(f"{new.profile.name}@{new.placement.start}" for new in recut.created)
+    created = tuple(f"{new.profile.name}@{new.placement.start}" for new in recut.created)
     going = ours(host, device, (old.name for old in recut.destroyed))
     switched = bool(mode and not state.on)
-    first, last = recorded(host, device, (*kept, *made), switched, on_the_way=going)
+    first, last = recorded(host, device, (*kept, *created), switched, on_the_way=going)
     return Plan(
         title=title,
         steps=(*first, *steps, *last) if steps else (),
@@ -289,13 +290,10 @@ def _lost(going: Iterable[GpuInstance]) -> tuple[Disruption, ...]:
 def _idle_vgpus(host: Host, card: Device, going: Iterable[GpuInstance]) -> Iterator[Disruption]:
     """vGPUs on what goes whose guests do not run: whoever works is among the instance's users already."""
     names = {one.id: one.name for one in going}
-    sriov = card.facts.sriov
-    for vf in host.devices_at(sriov.vfs if sriov is not None else ()):
-        vgpu = vf.detail.vgpu if vf.detail is not None else None
-        working = any(user.works for user in vf.users)
-        if vgpu is not None and vgpu.current and vgpu.instance in names and not working:
-            loses = f"{names[vgpu.instance]} of {card.address}, which its vGPU is on"
-            yield Disruption(victim=vf.address, loses=loses, at_work=False)
+    for one in made(host, card):
+        if one.instance in names and not one.at_work:
+            loses = f"{names[one.instance]} of {card.address}, which its vGPU is on"
+            yield Disruption(victim=one.vf.address, loses=loses, at_work=False)
 
 
 def _at(device: Device, disruptions: Iterable[Disruption]) -> tuple[Disruption, ...]:

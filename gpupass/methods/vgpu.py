@@ -138,11 +138,7 @@ def staying(host: Host, card: Device, rule: VgpuRule) -> tuple[Made, ...]:
 
 
 def _wishes(rule: VgpuRule) -> tuple[Wish, ...]:
-    return tuple(
-        Wish(part=f"{count.type}-{number}", type=count.type)
-        for count in rule.types
-        for number in range(count.count)
-    )
+    return tuple(Wish(part=part, type=count.type) for count in rule.types for part in count.parts)
 
 
 def _smallest_first(vgpus: Iterable[Made]) -> tuple[Made, ...]:

@@ -206,6 +206,9 @@ class Iommu:
     interrupt_remapping: bool | None = None
 
 
+SRIOV_MANAGE = "/usr/lib/nvidia/sriov-manage"  # NVIDIA's script for VFs
+
+
 @dataclass(frozen=True, kw_only=True)
 class Host:
     """Everything one observation saw."""
@@ -217,7 +220,7 @@ class Host:
     machine_id: str = ""
     kernel: str = ""
     libvirt: tuple[int, int, int] | None = None  # its version, where a device asks for one
-    sriov_manage: bool = False  # NVIDIA's script for VFs is installed
+    sriov_manage: bool = False  # SRIOV_MANAGE is installed
     nvidia_ctk: bool | None = None  # its program for containers is; None: nobody asked, or a record is silent
     available_memory: int | None = None  # bytes (MemAvailable)
     records: tuple[Record, ...] = ()  # gpupass's own: claims, quarantine, origins

@@ -248,6 +248,11 @@ class TypeCount:
     type: str = key("the type's name", pattern=_TYPE, form=_TYPE_FORM)
     count: int = key("how many", minimum=0)
 
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """What their slots are called."""
+        return tuple(f"{self.type}-{number}" for number in range(self.count))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MdevRule(Rule):

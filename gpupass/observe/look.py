@@ -6,7 +6,7 @@ from dataclasses import replace
 from gpupass.model.address import Address, is_pci
 from gpupass.model.amd import Amd, Gim
 from gpupass.model.domain import Domain
-from gpupass.model.host import Detail, Device, Host, Mdev, Nvidia
+from gpupass.model.host import SRIOV_MANAGE, Detail, Device, Host, Mdev, Nvidia
 from gpupass.model.nodes import Nodes
 from gpupass.model.record import Record
 from gpupass.model.user import User, UserKind
@@ -88,7 +88,7 @@ def observe(
         iommu=read_iommu(system),
         boot_id=system.boot_id(),
         machine_id=system.machine_id(),
-        sriov_manage=system.exists("/usr/lib/nvidia/sriov-manage"),
+        sriov_manage=system.exists(SRIOV_MANAGE),
         nvidia_ctk=_nvidia_ctk(system) if programs else None,
         libvirt=_libvirt_version(system, connect, devices),
         kernel=(system.read("/proc/sys/kernel/osrelease") or ""),

@@ -26,7 +26,7 @@ def cut_plan(host: Host, device: Device, rule: Rule, rules: amd_ownership.Rules 
         case VgpuRule():
             return mig_backed.cut(host, device, rule)
         case PartitionRule():
-            return amd.cut(host, device, rule, rules)
+            return amd.cut(host, device, rule, rules or {})
         case HostRule():
             return Plan(title=f"cut {device.address}", foreign=amd.left_alone(host, device))
         case _:
@@ -48,7 +48,7 @@ def uncut_plans(host: Host, device: Device, rule: Rule) -> tuple[Plan, ...]:
     return (vgpus, *mediated, *others)
 
 
-def unsplit_plan(host: Host, device: Device, rule: Rule, rules: amd_ownership.Rules | None = None) -> Plan:
+def unsplit_plan(host: Host, device: Device, rule: Rule, rules: amd_ownership.Rules) -> Plan:
     """What gives an AMD GPU the modes back that gpupass changed; before anything of its hive is cut."""
     return Plan(title="") if isinstance(rule, PartitionRule) else amd.uncut(host, device, rule, rules)
 

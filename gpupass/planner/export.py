@@ -234,7 +234,7 @@ def _common(values: list[int | None]) -> int | None:
 def _attachments(host: Host, device: Device, rule: Rule) -> Iterator[Attachment]:
     """Slots that the rule has no name for, because others made them, are left alone."""
     counts = rule.types if isinstance(rule, VgpuRule | MdevRule) else None
-    named = {f"{one.type}-{number}" for one in counts or () for number in range(one.count)}
+    named = {part for one in counts or () for part in one.parts}
     for slot in slots_of(host, device):
         owner = holder(host, slot) if slot.part or device.on_vfio else None
         if owner is not None and (counts is None or slot.part in named):

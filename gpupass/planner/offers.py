@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from gpupass.methods import amd_ownership, mig_ownership, mig_plan, sriov, vgpu_check
+from gpupass.methods.vgpu_made import made
 from gpupass.model.host import Device, Host
 from gpupass.model.record import RecordKind
 from gpupass.model.slot import Slot, SlotKind
@@ -110,6 +111,4 @@ def _state(host: Host, device: Device, slot: Slot, users: tuple[User, ...]) -> S
 def _carries_a_vgpu(host: Host, card: Device, instance: str) -> bool:
     """Also one without a guest; a mediated one does not tell where it is."""
     ids = {one.id for one in mig_plan.instances(card) if one.name == instance}
-    vfs = host.devices_at(card.facts.sriov.vfs) if card.facts.sriov is not None else ()
-    vgpus = (vf.detail.vgpu for vf in vfs if vf.detail is not None)
-    return any(vgpu is not None and vgpu.current and vgpu.instance in ids for vgpu in vgpus)
+    return any(one.instance in ids for one in made(host, card))

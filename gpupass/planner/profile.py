@@ -180,8 +180,9 @@ class _Draft:
 
     def _unsplit(self, one: Chosen) -> None:
         """Before any cut: the memory mode is that of a whole hive."""
-        plan = unsplit_plan(self.host, self._now(one), one.rule, self._rules())
-        leaving = {str(a) for a, rule in self._rules().items() if not isinstance(rule, PartitionRule)}
+        rules = self._rules()
+        plan = unsplit_plan(self.host, self._now(one), one.rule, rules)
+        leaving = {str(a) for a, rule in rules.items() if not isinstance(rule, PartitionRule)}
         told = tuple(loss for loss in plan.disruptions if loss.victim not in leaving - {one.device.address})
         self._add(replace(plan, disruptions=told))
         if plan.waits:

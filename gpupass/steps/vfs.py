@@ -9,12 +9,12 @@ from typing import Any, TypedDict
 
 from gpupass.errors import GpupassError, NeedsPerson, NotClean
 from gpupass.model.address import Address
+from gpupass.model.host import SRIOV_MANAGE
 from gpupass.model.step import BindDriver, SetVfs
 from gpupass.steps import attribute, bind
 from gpupass.system import System
 from gpupass.system.guarded import WriteHung
 
-_SCRIPT = "/usr/lib/nvidia/sriov-manage"
 _SCRIPT_SECONDS = 120.0
 _SETTLE_SECONDS = 30.0
 _LOOK_AGAIN = 0.2
@@ -128,7 +128,7 @@ def _by_script(system: System, address: Address, count: int, now: int) -> None:
         return
     if now:
         require_closed(system, address)
-    system.run(_SCRIPT, "-e" if count else "-d", address, timeout=_SCRIPT_SECONDS)
+    system.run(SRIOV_MANAGE, "-e" if count else "-d", address, timeout=_SCRIPT_SECONDS)
     deadline = system.monotonic() + _SETTLE_SECONDS
     while True:
         vfs = tuple(_vfs(system, address))
@@ -137,7 +137,7 @@ def _by_script(system: System, address: Address, count: int, now: int) -> None:
             return
         if system.monotonic() >= deadline:
             raise GpupassError(
-                f"cannot make {count} virtual functions of {address}: {_SCRIPT} made {len(vfs)}"
+                f"cannot make {count} virtual functions of {address}: {SRIOV_MANAGE} made {len(vfs)}"
                 + ("" if driven else ", not all of which have a driver"),
                 f"dmesg | grep {address}",
             )
