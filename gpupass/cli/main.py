@@ -6,55 +6,103 @@ import sys
 from contextlib import suppress
 from importlib import import_module
 from io import TextIOWrapper
+from typing import TYPE_CHECKING
 
 import click
 
 from gpupass import __version__
 from gpupass.errors import GpupassError
 
-VERBS = {
-    "list": "inspect:list_",
-    "show": "inspect:show",
-    "groups": "inspect:groups",
-    "slots": "slots:slots",
-    "record": "inspect:record",
-    "bind": "bind:bind",
-    "unbind": "bind:unbind",
-    "attach": "hotplug:attach",
-    "detach": "hotplug:detach",
-    "move": "hotplug:move",
-    "recover": "recover:recover",
-    "quarantine": "recover:quarantine",
-    "adopt": "bind:adopt",
-    "plan": "plan:plan",
-    "apply": "plan:apply",
-    "check": "plan:check",
-    "rollback": "plan:rollback",
-    "export": "export:export",
-    "diff": "export:diff",
-    "history": "history:history",
-    "profile": "profile:profile",
-    "enable": "boot:enable",
-    "disable": "boot:disable",
-    "cdi": "cdi:cdi",
-    "host": "boot:host",
-    "lab": "lab:lab",
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+VERBS = {  # where each is, and what its help begins with: to list them imports none
+    "list": ("inspect:list_", "List GPUs and accelerators, their drivers and who uses them."),
+    "show": ("inspect:show", "Show everything about one DEVICE and whether its group can be given away."),
+    "groups": ("inspect:groups", "Say of each IOMMU group whether it can be given to a guest, and why not."),
+    "slots": (
+        "slots:slots",
+        "List what a domain or a container can be given: functions, VFs, vGPUs, mediated devices, "
+        "MIG instances.",
+    ),
+    "record": (
+        "inspect:record",
+        "Store this host in DIR: its sysfs tree, NVML answers and domain XML, without secrets.",
+    ),
+    "bind": ("bind:bind", "Move DEVICE and its whole IOMMU group to vfio-pci, ready for a guest."),
+    "unbind": ("bind:unbind", "Give DEVICE and its IOMMU group back to the drivers they had before."),
+    "attach": ("hotplug:attach", "Hand DEVICE to the running DOMAIN: bind its group, reset it, plug it in."),
+    "detach": (
+        "hotplug:detach",
+        "Ask DOMAIN for DEVICE; done when the guest has let go and a reset is verified.",
+    ),
+    "move": ("hotplug:move", "Take DEVICE from the domain that has it and hand it to another."),
+    "recover": (
+        "recover:recover",
+        "Finish or take back what a crash, a reboot or an unwilling guest left open.",
+    ),
+    "quarantine": ("recover:quarantine", "Devices that nobody gets until a person says so."),
+    "adopt": (
+        "bind:adopt",
+        "Treat as gpupass's own what others have bound, made or attached: DEVICE, its VFs, its attachments.",
+    ),
+    "plan": ("plan:plan", "Show what `apply FILE` would do, and whom it would disturb."),
+    "apply": ("plan:apply", "Make this host as the profile FILE says, or do the saved PLAN; asks first."),
+    "check": (
+        "plan:check",
+        "Is this host as the profile FILE says? Exit status 0: yes; 3: no, and the differences.",
+    ),
+    "rollback": ("plan:rollback", "Take the last apply back: its devices become what they were before."),
+    "export": (
+        "export:export",
+        "Print a profile of this host as it is; `gpupass export | gpupass plan -` has nothing to do.",
+    ),
+    "diff": ("export:diff", "What differs between two profiles, whatever the order of their rules."),
+    "history": ("history:history", "List applies and single changes, the newest last."),
+    "profile": ("profile:profile", "The YAML files that say how the GPUs of a host are used."),
+    "enable": ("boot:enable", "Have every boot apply the profile FILE, before libvirt starts its domains."),
+    "disable": ("boot:disable", "No profile at boot any more; the devices stay as they are now."),
+    "cdi": (
+        "cdi:cdi",
+        "Tell podman and docker what they can have: /etc/cdi/gpupass.yaml, refreshed by every apply.",
+    ),
+    "host": ("boot:host", "Settings of this host."),
+    "lab": ("lab:lab", "An emulated GPU host for trying things out."),
 }
 
 
 class LazyVerbs(click.Group):
-    """Looks a verb's module up when it is asked for, so that one verb does not pay for another."""
+    """Looks a verb's module up when it is called: neither another verb nor a list of all pays for it."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(VERBS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        where = VERBS.get(cmd_name)
-        if where is None:
+        if cmd_name not in VERBS:
             return None
-        module, _, name = where.partition(":")
+        module, _, name = VERBS[cmd_name][0].partition(":")
         command: click.Command = getattr(import_module(f"gpupass.cli.{module}"), name)
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        room = formatter.width - 6 - max(map(len, VERBS))
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, _listed(name).get_short_help_str(room)) for name in VERBS])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> "list[CompletionItem]":
+        from click.shell_completion import CompletionItem
+
+        verbs = [
+            CompletionItem(name, help=_listed(name).get_short_help_str())
+            for name in VERBS
+            if name.startswith(incomplete)
+        ]
+        return [*verbs, *click.Command.shell_complete(self, ctx, incomplete)]
+
+
+def _listed(name: str) -> click.Command:
+    """As much of a verb as a list of all shows."""
+    return click.Command(name, help=VERBS[name][1])
 
 
 @click.group(cls=LazyVerbs, context_settings={"help_option_names": ["-h", "--help"]})
@@ -92,8 +140,6 @@ def main() -> None:
 
 def run() -> None:
     """Every foreseeable failure ends as one line, a hint and its exit status (SystemExit)."""
-    from gpupass.cli.output import show_error
-
     _print_any_name()
     try:
         status = cli.main(prog_name="gpupass", standalone_mode=False)
@@ -103,7 +149,7 @@ def run() -> None:
         error.show()
         status = error.exit_code
     except GpupassError as error:
-        show_error(error, as_json="--json" in sys.argv[1:])
+        _show(error, as_json="--json" in sys.argv[1:])
         status = error.exit_code
     except BrokenPipeError:
         sys.stderr.close()
@@ -111,9 +157,15 @@ def run() -> None:
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
-        show_error(GpupassError(f"cannot write the output: {error.strerror}"), as_json=False)
+        _show(GpupassError(f"cannot write the output: {error.strerror}"), as_json=False)
         status = 1
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _show(error: GpupassError, as_json: bool) -> None:
+    from gpupass.cli.output import show_error
+
+    show_error(error, as_json)
 
 
 def _print_any_name() -> None:

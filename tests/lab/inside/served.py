@@ -67,7 +67,7 @@ def serve(client):
     client.sendall(str(status).encode())
 
 
-for where in {where.partition(":")[0] for verb, where in cli.VERBS.items() if verb != "lab"}:
+for where in {where.partition(":")[0] for verb, (where, _) in cli.VERBS.items() if verb != "lab"}:
     importlib.import_module(f"gpupass.cli.{where}")
 for argv in (("list", "--json"), ("export",), ("attach", "none", "0000:ff:1f.7", "--json")):
     for name in loaded_by(*argv):

@@ -1,21 +1,51 @@
-"""What a verb does not need, it does not import."""
+"""What a verb does not need, it does not import; and what is said of it without importing it is true."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 
+from gpupass.cli.main import VERBS, cli
+
 HOST = Path(__file__).parents[2] / "hosts/desktop"
-DEAR = ("rich", "pyudev", "libvirt", "pynvml", "yaml", "subprocess", "asyncio", "xml")
+DEAR = ("rich", "pyudev", "libvirt", "pynvml", "yaml", "subprocess", "asyncio", "xml", "logging")
+LISTS_ALL = (
+    *DEAR,
+    "json",
+    "dataclasses",
+    *(f"gpupass.cli.{where.partition(':')[0]}" for where, _ in VERBS.values()),
+)
+CASES = {
+    "list": (["list", "--json", "--host", str(HOST)], {}, DEAR),
+    "version": (["--version"], {}, LISTS_ALL),
+    "help": (["--help"], {}, LISTS_ALL),
+    "completion": ([], {"COMP_WORDS": "gpupass li", "COMP_CWORD": "1"}, LISTS_ALL),
+}
 
 
-@pytest.mark.parametrize("arguments", [["list", "--json", "--host", str(HOST)], ["--version"]])
-def test_dear_modules_stay_out(arguments: list[str]) -> None:
+@pytest.mark.parametrize("name", CASES)
+def test_dear_modules_stay_out(name: str) -> None:
+    arguments, words, dear = CASES[name]
+    completing = {"_GPUPASS_COMPLETE": "zsh_complete", **words} if words else {}
     code = (
-        "import sys\nfrom gpupass.cli.main import cli\n"
-        f"cli.main({arguments!r}, standalone_mode=False)\n"
-        f"print([name for name in {DEAR!r} if name in sys.modules], file=sys.stderr)"
+        "import sys\nfrom gpupass.cli.main import run\n"
+        f"sys.argv[1:] = {arguments!r}\n"
+        "try: run()\nfinally:\n"
+        f"    print([name for name in {dear!r} if name in sys.modules], file=sys.stderr)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stderr.strip() == "[]"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ | completing
+    )
+    assert done.stdout and done.stderr.strip() == "[]"
+
+
+def test_the_list_of_verbs_says_what_each_says_of_itself() -> None:
+    context = click.Context(cli)
+    real = {name: cli.get_command(context, name) for name in VERBS}
+    assert {name: verb.get_short_help_str(200) for name, verb in real.items()} == {
+        name: help for name, (_, help) in VERBS.items()
+    }
+    assert [name for name, verb in real.items() if verb.name != name or verb.hidden or verb.deprecated] == []
