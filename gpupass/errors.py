@@ -1,5 +1,7 @@
 """Every foreseeable failure: what could not be done, why, a hint to type, and the exit status."""
 
+import os
+
 
 class GpupassError(Exception):
     """Something failed and everything it had changed was put back.
@@ -41,12 +43,22 @@ class NeedsPerson(GpupassError):
 
 
 class NotClean(NeedsPerson):
-    """A device must not be handed on: its reset could not be verified, or the kernel hangs on it."""
+    """Devices must not be handed on: a reset could not be verified, or the kernel hangs on them."""
 
-    def __init__(self, address: str, why: str, hint: str | None = None) -> None:
-        super().__init__(f"cannot hand {address} on: {why}", hint)
-        self.address = address
+    def __init__(self, addresses: str | tuple[str, ...], why: str, hint: str | None = None) -> None:
+        self.addresses = (addresses,) if isinstance(addresses, str) else addresses
+        super().__init__(f"cannot hand {', '.join(self.addresses)} on: {why}", hint)
         self.why = why
+
+
+class KernelRefused(GpupassError):
+    """The kernel has said no, and `errno` why; a step may go on where that is no failure to it."""
+
+    def __init__(self, path: str, errno: int, what: str, why: str = "", hint: str | None = None) -> None:
+        self.path = path
+        self.errno = errno
+        self.why = why or os.strerror(errno)
+        super().__init__(f"cannot {what}: {self.why}", hint)
 
 
 class Pending(GpupassError):

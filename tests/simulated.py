@@ -17,7 +17,7 @@ from pathlib import Path
 from gpupass.errors import GpupassError, Refused
 from gpupass.model.boot import HostFile
 from gpupass.system import System
-from gpupass.system.guarded import WriteHung
+from gpupass.system.guarded import Hung
 from gpupass.system.kernel_log import KernelLog
 from tests.host_tree import MEM32, MEM64_PREFETCH, MIB, Function
 from tests.memory_tree import Link, MemoryTree
@@ -571,7 +571,7 @@ class Machine(System):
     def vfio_group_is_closed(self, group: int) -> bool | None:
         return not self.open_by(f"/dev/vfio/{group}")
 
-    def hot_reset(self, group: int, address: str) -> None:
+    def _hot_reset(self, group: int, address: str) -> None:
         self.log.append((f"hot reset of group {group}", address))
         self._fault("hot_reset", address)
         members = [f.address for f in self.functions.values() if f.group == group]
@@ -579,7 +579,7 @@ class Machine(System):
             raise OSError(errno.EBUSY, "Device or resource busy")
         self.resets += members
 
-    def write(self, path: str, value: str, deadline: float = 10.0) -> None:
+    def _write(self, path: str, value: str, seconds: float = 10.0) -> None:
         self.log.append((path, value))
         where, _, name = path.rpartition("/")
         for parts in (self.intel, self.amd, self.gim, self.vgpu):
@@ -618,7 +618,7 @@ class Machine(System):
         """An errno, "hang", or something to call; each strikes once, or every time under "always …"."""
         fault = self.faults.pop((name, address), None) or self.faults.get((f"always {name}", address))
         if fault == "hang":
-            raise WriteHung(name, 4242, "vfio_unregister_group_dev")
+            raise Hung(4242, "vfio_unregister_group_dev")
         if isinstance(fault, int):
             raise OSError(fault, f"errno {fault}", name)
         if callable(fault):
@@ -633,7 +633,7 @@ class Machine(System):
             self.sriov.remove(address)  # igb_remove: igb_disable_sriov
         self.set_driver(address, None)  # the link goes first (__device_release_driver), then .remove runs
         if users:
-            raise WriteHung(path, 4242, "vfio_unregister_group_dev")
+            raise Hung(4242, "vfio_unregister_group_dev")
 
     def _probe(self, address: str) -> None:
         if self.driver(address) is not None:

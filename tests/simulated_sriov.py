@@ -3,7 +3,7 @@
 import errno
 from typing import TYPE_CHECKING
 
-from gpupass.system.guarded import WriteHung
+from gpupass.system.guarded import Hung
 from tests.host_tree import Function
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class SimulatedSriov:
             group = machine.functions[vf].group
             lent = machine.driver(vf) == "vfio-pci" or machine.vgpu.is_vgpu(vf)
             if lent and machine.open_by(f"/dev/vfio/{group}"):
-                raise WriteHung(self._path(pf, "sriov_numvfs"), 4242, "vfio_unregister_group_dev")
+                raise Hung(4242, "vfio_unregister_group_dev")
             machine.unplug(vf)
         for name in machine.names(self._path(pf)):
             if name.startswith("virtfn"):

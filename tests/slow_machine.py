@@ -13,10 +13,10 @@ PROBE = 0.5  # seconds until a driver has bound, or let go
 class SlowMachine(Machine):
     """Really waits in every write that a driver answers."""
 
-    def write(self, path: str, value: str, deadline: float = 10.0) -> None:
+    def _write(self, path: str, value: str, seconds: float) -> None:
         if path.endswith(("unbind", "drivers_probe")):
             time.sleep(PROBE)
-        super().write(path, value, deadline)
+        super()._write(path, value, seconds)
 
 
 def make(state: Path) -> SlowMachine:

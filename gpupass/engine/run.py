@@ -197,15 +197,16 @@ def _give_up(
 
 
 def quarantine(system: System, error: NotClean) -> None:
-    """Nobody gets the device until a person says so."""
-    record = Record(
-        kind=RecordKind.QUARANTINE,
-        address=Address(error.address),
-        why=error.why,
-        boot_id=system.boot_id(),
-        since=system.now(),
-    )
-    write_record(system.state, record)
+    """Nobody gets the devices until a person says so."""
+    for address in error.addresses:
+        record = Record(
+            kind=RecordKind.QUARANTINE,
+            address=Address(address),
+            why=error.why,
+            boot_id=system.boot_id(),
+            since=system.now(),
+        )
+        write_record(system.state, record)
 
 
 def _reached_a_guest(operation: Operation, system: System) -> bool:

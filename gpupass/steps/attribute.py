@@ -3,11 +3,10 @@
 import re
 from typing import Any
 
-from gpupass.errors import GpupassError, NeedsPerson, NotClean
+from gpupass.errors import GpupassError, NeedsPerson
 from gpupass.model.address import Address
 from gpupass.model.step import SetAttribute
 from gpupass.system import System
-from gpupass.system.guarded import WriteHung
 
 _SECONDS = 60.0  # amdgpu takes its compute driver down and up again
 _RELEASED = "0"  # xe forgets a VF's share when the VF goes (xe_gt_sriov_pf_config.c)
@@ -48,33 +47,20 @@ def write(system: System, address: Address, path: str, value: str) -> None:
     before = read(system, path)
     if before == value:
         return
+    # where in the device's directories: a file of this name is there for each VF
+    what = f"set {path.partition(f'/{address}/')[2]} of {address} to {value}"
     log = system.kernel_log()
-    try:
-        _put(system, address, path, value)
-        now = read(system, path)
-        if now != value and before is not None:
-            _put(system, address, path, before)
-    except OSError as error:
-        raise _failed(address, path, value, error.strerror or "", log.since(address)) from None
-    if now != value:
-        raise _failed(address, path, value, f"the kernel made it {now or 'unreadable'}", log.since(address))
-
-
-def _put(system: System, address: Address, path: str, value: str) -> None:
-    try:
-        system.write(path, value, _SECONDS)
-    except WriteHung as hung:
-        raise NotClean(
-            address,
-            f"the kernel does not return from {_name(path)} (process {hung.pid} waits in {hung.where})",
-            f"close what uses it, or reboot; then: gpupass quarantine clear {address}",
-        ) from None
-
-
-def _failed(address: Address, path: str, value: str, why: str, said: str) -> GpupassError:
-    """Where in the device's directories: a file of this name is there for each VF."""
-    words = f"cannot set {path.partition(f'/{address}/')[2]} of {address} to {value}: {why}"
-    return GpupassError(words + (f"; kernel: {said}" if said else ""), f"dmesg | grep {address}; cat {path}")
+    system.write(path, value, address, what=what, seconds=_SECONDS)
+    now = read(system, path)
+    if now == value:
+        return
+    if before is not None:
+        system.write(path, before, address, what=what, seconds=_SECONDS)
+    said = log.since(address)
+    raise GpupassError(
+        f"cannot {what}: the kernel made it {now or 'unreadable'}" + (f"; kernel: {said}" if said else ""),
+        f"dmesg | grep {address}; cat {path}",
+    )
 
 
 def _name(path: str) -> str:

@@ -3,11 +3,10 @@
 from contextlib import nullcontext
 from typing import Any, TypedDict
 
-from gpupass.errors import GpupassError, NeedsPerson, NotClean
+from gpupass.errors import GpupassError, KernelRefused, NeedsPerson
 from gpupass.model.address import Address
 from gpupass.model.step import BindDriver
 from gpupass.system import System
-from gpupass.system.guarded import WriteHung
 from gpupass.system.nvml_library import LIBRARY
 
 _UNBIND_SECONDS = 20.0
@@ -51,17 +50,15 @@ def undo(step: BindDriver, before: Any, system: System) -> None:
 def _reach(system: System, address: Address, driver: str | None, override: str | None, now: Binding) -> None:
     device = _device(address)
     if now["override"] != override:
-        _write(
-            system, address, f"{device}/driver_override", (override or "") + "\n", "override the driver of"
-        )
+        what = f"override the driver of {address}"
+        system.write(f"{device}/driver_override", (override or "") + "\n", address, what=what)
     if now["driver"] not in (None, driver):
         _unbind(system, address, str(now["driver"]))
     if driver is not None and system.link(f"{device}/driver") != driver:
         try:
-            _write(system, address, "/sys/bus/pci/drivers_probe", address, "probe", _PROBE_SECONDS)
-        except NotClean:  # the link is made before the driver's probe runs, which hangs
-            raise
-        except GpupassError:
+            what = f"probe {address}"
+            system.write("/sys/bus/pci/drivers_probe", address, address, what=what, seconds=_PROBE_SECONDS)
+        except KernelRefused:
             if system.link(f"{device}/driver") is None:
                 raise
     found = system.link(f"{device}/driver")
@@ -78,12 +75,9 @@ def _unbind(system: System, address: Address, driver: str) -> None:
         if driver == "nvidia":
             _lock(system, address)
         try:
-            _write(system, address, f"{_device(address)}/driver/unbind", address, "unbind", _UNBIND_SECONDS)
-        except (
-            NotClean
-        ):  # the link goes before the driver's remove runs, which hangs (__device_release_driver)
-            raise
-        except GpupassError:
+            unbind = f"{_device(address)}/driver/unbind"
+            system.write(unbind, address, address, what=f"unbind {address}", seconds=_UNBIND_SECONDS)
+        except KernelRefused:
             if system.link(f"{_device(address)}/driver") is not None:
                 raise
 
@@ -93,30 +87,12 @@ def _lock(system: System, address: Address) -> None:
     lock = f"/proc/driver/nvidia/gpus/{address}/unbindLock"
     if not system.exists(lock):
         return
-    _write(system, address, lock, "1\n", "lock")
+    system.write(lock, "1\n", address, what=f"lock {address}")
     if system.read(lock) != "1":
         raise GpupassError(
             f"cannot unbind {address} from nvidia: something still uses it (unbindLock was not granted)",
             f"fuser -v /dev/nvidia*; gpupass show {address}",
         )
-
-
-def _write(
-    system: System, address: Address, path: str, value: str, verb: str, deadline: float = 10.0
-) -> None:
-    try:
-        system.write(path, value, deadline)
-    except WriteHung as hung:
-        raise NotClean(
-            address,
-            f"the kernel does not return from {path.rpartition('/')[2]} "
-            f"(process {hung.pid} waits in {hung.where})",
-            "close what uses the device, or reboot; then: gpupass quarantine clear " + address,
-        ) from None
-    except OSError as error:
-        raise GpupassError(
-            f"cannot {verb} {address}: {error.strerror} ({path})", f"dmesg | grep {address}"
-        ) from None
 
 
 def _device(address: Address) -> str:

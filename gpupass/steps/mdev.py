@@ -7,10 +7,9 @@ Source: Documentation/driver-api/vfio-mediated-device.rst. A removal under an op
 import errno
 from typing import Any
 
-from gpupass.errors import GpupassError, NotClean
+from gpupass.errors import GpupassError, KernelRefused
 from gpupass.model.step import SetMdev
 from gpupass.system import System
-from gpupass.system.guarded import WriteHung
 
 _CREATE_SECONDS = 60.0  # a vendor's driver may talk to its firmware
 _REMOVE_SECONDS = 20.0
@@ -50,39 +49,24 @@ def _reach(step: SetMdev, present: bool, system: System) -> None:
 def _create(step: SetMdev, system: System) -> None:
     kind = f"/sys/class/mdev_bus/{step.address}/mdev_supported_types/{step.type}"
     try:
-        system.write(f"{kind}/create", step.uuid, _CREATE_SECONDS)
-    except WriteHung as hung:
-        raise _hangs(step, hung) from None
-    except OSError as error:
-        full = error.errno in _FULL
-        why = "it has no room for another one" if full else f"{error.strerror}"
+        what = f"make a {step.type} on {step.address}"
+        system.write(f"{kind}/create", step.uuid, step.address, what=what, seconds=_CREATE_SECONDS)
+    except KernelRefused as error:
+        if error.errno not in _FULL:
+            raise
         raise GpupassError(
-            f"cannot make a {step.type} on {step.address}: {why}",
-            f"cat {kind}/available_instances" if full else f"dmesg | grep -i {step.address}",
+            f"cannot {what}: it has no room for another one", f"cat {kind}/available_instances"
         ) from None
 
 
 def _remove(step: SetMdev, system: System) -> None:
     """NVIDIA's driver may remove its own when the guest ends: then nothing is left to do."""
     try:
-        system.write(f"{_device(step)}/remove", "1", _REMOVE_SECONDS)
-    except WriteHung as hung:
-        raise _hangs(step, hung) from None
-    except OSError as error:
+        what = f"remove {step.uuid} of {step.address}"
+        system.write(f"{_device(step)}/remove", "1", step.address, what=what, seconds=_REMOVE_SECONDS)
+    except KernelRefused as error:
         if error.errno not in (errno.ENOENT, errno.ENODEV):
-            raise GpupassError(
-                f"cannot remove {step.uuid} of {step.address}: {error.strerror}",
-                f"gpupass slots {step.address}",
-            ) from None
-
-
-def _hangs(step: SetMdev, hung: WriteHung) -> NotClean:
-    return NotClean(
-        step.address,
-        f"the kernel does not return from {hung.path.rpartition('/')[2]} of {step.uuid} "
-        f"(process {hung.pid} waits in {hung.where})",
-        f"close what uses it, or reboot; then: gpupass quarantine clear {step.address}",
-    )
+            raise
 
 
 def _device(step: SetMdev) -> str:

@@ -13,7 +13,6 @@ from gpupass.model.address import Address
 from gpupass.model.step import BindDriver, SetMemoryPartition
 from gpupass.steps import attribute, bind
 from gpupass.system import System
-from gpupass.system.guarded import WriteHung
 
 _DRIVER = "amdgpu"
 
@@ -67,11 +66,7 @@ def _reach(addresses: tuple[Address, ...], mode: str, system: System) -> None:
     if _has(addresses, mode, system):
         return
     log = system.kernel_log()
-    try:
-        system.write(_path(first, "memory"), mode, 10.0)
-    except (OSError, WriteHung) as error:
-        why = error.strerror if isinstance(error, OSError) else str(error)
-        raise GpupassError(f"cannot ask for {mode} on {first}: {why}", f"dmesg | grep {first}") from None
+    system.write(_path(first, "memory"), mode, *addresses, what=f"ask for {mode} on {first}")
     try:
         _bind(first, None, system)
     except GpupassError as error:  # amdgpu passes over a wish for the mode it has, so this one stays

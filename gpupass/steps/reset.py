@@ -1,10 +1,9 @@
 """Reset functions and prove that they answer: what one tenant left must not reach the next."""
 
-from gpupass.errors import NotClean
+from gpupass.errors import KernelRefused, NotClean
 from gpupass.model.address import Address
 from gpupass.model.step import ResetDevice
 from gpupass.system import System
-from gpupass.system.guarded import WriteHung
 
 _RESET_SECONDS = 30.0
 
@@ -20,7 +19,7 @@ def do(step: ResetDevice, system: System) -> None:
             f"cat /sys/bus/pci/devices/{step.addresses[0]}/reset_method",
         )
     if step.method == "bus":
-        _bus_reset(system, step.addresses[0])
+        _bus_reset(system, step.addresses)
     else:
         for address in step.addresses:
             _function_reset(system, address)
@@ -41,24 +40,19 @@ def require_answer(system: System, address: Address, when: str) -> None:
 
 def _function_reset(system: System, address: Address) -> None:
     try:
-        system.write(f"/sys/bus/pci/devices/{address}/reset", "1", _RESET_SECONDS)
-    except WriteHung as hung:
-        raise NotClean(address, f"its reset does not return (in {hung.where})") from None
-    except OSError as error:
-        raise NotClean(
-            address,
-            f"its reset failed: {error.strerror}",
-            f"dmesg | grep {address}; then: gpupass quarantine clear {address}",
-        ) from None
+        system.write(f"/sys/bus/pci/devices/{address}/reset", "1", address, seconds=_RESET_SECONDS)
+    except KernelRefused as error:
+        raise _failed((address,), "its reset failed", error) from None
 
 
-def _bus_reset(system: System, address: Address) -> None:
-    group = system.link(f"/sys/bus/pci/devices/{address}/iommu_group")
+def _bus_reset(system: System, addresses: tuple[Address, ...]) -> None:
+    group = system.link(f"/sys/bus/pci/devices/{addresses[0]}/iommu_group")
     try:
-        system.hot_reset(int(group or -1), address)
-    except OSError as error:
-        raise NotClean(
-            address,
-            f"the reset of its slot failed: {error.strerror or error}",
-            f"dmesg | grep {address}; then: gpupass quarantine clear {address}",
-        ) from None
+        system.hot_reset(int(group or -1), *addresses)
+    except KernelRefused as error:
+        raise _failed(addresses, "the reset of its slot failed", error) from None
+
+
+def _failed(addresses: tuple[Address, ...], what: str, error: KernelRefused) -> NotClean:
+    clear = " && ".join(f"gpupass quarantine clear {address}" for address in addresses)
+    return NotClean(addresses, f"{what}: {error.why}", f"dmesg | grep {addresses[0]}; then: {clear}")

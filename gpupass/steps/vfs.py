@@ -7,13 +7,12 @@ and waits for ever in a removal under an open VFIO file.
 from collections.abc import Iterator
 from typing import Any, TypedDict
 
-from gpupass.errors import GpupassError, NeedsPerson, NotClean
+from gpupass.errors import GpupassError, NeedsPerson
 from gpupass.model.address import Address
 from gpupass.model.host import SRIOV_MANAGE
 from gpupass.model.step import BindDriver, SetVfs
 from gpupass.steps import attribute, bind
 from gpupass.system import System
-from gpupass.system.guarded import WriteHung
 
 _SCRIPT_SECONDS = 120.0
 _SETTLE_SECONDS = 30.0
@@ -106,20 +105,16 @@ def _reach(
         if value is not None:
             attribute.write(system, address, path, value)
     log = system.kernel_log()
-    try:
-        _write(system, address, "sriov_numvfs", str(count))
-        made = int(system.read(f"/sys/bus/pci/devices/{address}/sriov_numvfs") or 0)
-        if made != count:
-            _write(system, address, "sriov_numvfs", "0")
-            raise GpupassError(
-                f"cannot make {count} virtual functions of {address}: the kernel made {made}",
-                f"dmesg | grep {address}",
-            )
-    except NotClean:
-        raise
-    except GpupassError as error:
+    _write(system, address, "sriov_numvfs", str(count))
+    made = int(system.read(f"/sys/bus/pci/devices/{address}/sriov_numvfs") or 0)
+    if made != count:
+        _write(system, address, "sriov_numvfs", "0")
         said = log.since(address)
-        raise GpupassError(error.message + (f"; kernel: {said}" if said else ""), error.hint) from None
+        raise GpupassError(
+            f"cannot make {count} virtual functions of {address}: the kernel made {made}"
+            + (f"; kernel: {said}" if said else ""),
+            f"dmesg | grep {address}",
+        )
 
 
 def _by_script(system: System, address: Address, count: int, now: int) -> None:
@@ -155,15 +150,5 @@ def require_closed(system: System, address: Address) -> None:
 
 
 def _write(system: System, address: Address, name: str, value: str) -> None:
-    try:
-        system.write(f"/sys/bus/pci/devices/{address}/{name}", value, _SECONDS)
-    except WriteHung as hung:
-        raise NotClean(
-            address,
-            f"the kernel does not return from {name} (process {hung.pid} waits in {hung.where})",
-            f"close what uses its virtual functions, or reboot; then: gpupass quarantine clear {address}",
-        ) from None
-    except OSError as error:
-        raise GpupassError(
-            f"cannot write {value} to {name} of {address}: {error.strerror}", f"dmesg | grep {address}"
-        ) from None
+    what = f"write {value} to {name} of {address}"
+    system.write(f"/sys/bus/pci/devices/{address}/{name}", value, address, what=what, seconds=_SECONDS)

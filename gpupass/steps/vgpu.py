@@ -7,11 +7,10 @@ again before each creation, and right after a guest has gone 0 may be refused fo
 import errno
 from typing import Any
 
-from gpupass.errors import GpupassError, NotClean
+from gpupass.errors import GpupassError, KernelRefused
 from gpupass.methods.vgpu_types import parse_types
 from gpupass.model.step import SetVgpuType
 from gpupass.system import System
-from gpupass.system.guarded import WriteHung
 
 _SECONDS = 60.0
 _CLOSING = 10.0
@@ -60,38 +59,28 @@ def _set(step: SetVgpuType, wanted: int, system: System) -> None:
             f"cannot make {step.address} a vGPU {step.type}: its card has room for {names}",
             f"cat {_directory(step)}/creatable_vgpu_types",
         )
-    try:
-        _write(step, str(wanted), system)
-    except OSError as error:
-        raise GpupassError(
-            f"cannot make {step.address} a vGPU {step.type}: {error.strerror}", f"dmesg | grep {step.address}"
-        ) from None
+    _write(step, str(wanted), f"make {step.address} a vGPU {step.type}", system)
 
 
 def _clear(step: SetVgpuType, system: System) -> None:
+    what = f"remove the vGPU of {step.address}"
     deadline = system.monotonic() + _CLOSING
     while True:
         try:
-            return _write(step, "0", system)
-        except OSError as error:
-            open_still = error.errno in (errno.EPERM, errno.EBUSY)
-            if not open_still or system.monotonic() >= deadline:
-                why = "somebody has it open" if open_still else error.strerror
+            return _write(step, "0", what, system)
+        except KernelRefused as error:
+            if error.errno not in (errno.EPERM, errno.EBUSY):
+                raise
+            if system.monotonic() >= deadline:
                 raise GpupassError(
-                    f"cannot remove the vGPU of {step.address}: {why}", f"gpupass show {step.address}"
+                    f"cannot {what}: somebody has it open", f"gpupass show {step.address}"
                 ) from None
         system.sleep(_LOOK_AGAIN)
 
 
-def _write(step: SetVgpuType, value: str, system: System) -> None:
-    try:
-        system.write(f"{_directory(step)}/current_vgpu_type", value, _SECONDS)
-    except WriteHung as hung:
-        raise NotClean(
-            step.address,
-            f"the kernel does not return from current_vgpu_type (process {hung.pid} waits in {hung.where})",
-            f"reboot, then: gpupass quarantine clear {step.address}",
-        ) from None
+def _write(step: SetVgpuType, value: str, what: str, system: System) -> None:
+    path = f"{_directory(step)}/current_vgpu_type"
+    system.write(path, value, step.address, what=what, seconds=_SECONDS)
 
 
 def _directory(step: SetVgpuType) -> str:

@@ -28,16 +28,10 @@ def undo(step: SetVgpuParams, before: Any, system: System) -> None:
 def _reach(step: SetVgpuParams, wanted: str, system: System) -> None:
     if _words(current(step, system)) == _words(wanted):
         return
-    try:
-        system.write(_path(step), " ")
-        if wanted:
-            system.write(_path(step), wanted)
-    except OSError as error:
-        what = f"the parameters of the vGPU {step.mdev or step.address}"
-        raise GpupassError(
-            f"cannot set {what}: {error.strerror}",
-            f"cat {_path(step)}",
-        ) from None
+    what = f"set the parameters of the vGPU {step.mdev or step.address}"
+    system.write(_path(step), " ", step.address, what=what)
+    if wanted:
+        system.write(_path(step), wanted, step.address, what=what)
     if not _words(wanted) <= _words(current(step, system)):
         raise GpupassError(
             f"cannot set {wanted} for the vGPU of {step.mdev or step.address}: the driver has not taken it",

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gpupass.system.guarded import write_guarded
+from gpupass.system.guarded import told, write_guarded
 
 if TYPE_CHECKING:
     from gpupass.model.boot import HostFile
@@ -81,9 +81,19 @@ class System:
         root = os.path.realpath(self.root) if self.root else ""
         return real[len(root) :] if real.startswith(root) else None
 
-    def write(self, path: str, value: str, deadline: float = 10.0) -> None:
-        """Write a kernel attribute from a child; OSError when refused, WriteHung past the deadline."""
-        write_guarded(self.root + path, value, deadline)
+    def write(
+        self, path: str, value: str, about: str, *more: str, what: str = "", seconds: float = 10.0
+    ) -> None:
+        """Write a kernel attribute that changes these devices.
+
+        KernelRefused ("cannot `what`: …", with the kernel's own line), NotClean when it does not return.
+        """
+        what = what or f"write {value} to {path.rpartition('/')[2]} of {about}"
+        with told(path, (about, *more), what, self.kernel_log()):
+            self._write(path, value, seconds)
+
+    def _write(self, path: str, value: str, seconds: float) -> None:
+        write_guarded(self.root + path, value, seconds)
 
     def read_file(self, path: str) -> "HostFile | None":
         """A whole file of the host; Refused when others than root decide what its path leads to."""
@@ -144,8 +154,12 @@ class System:
         """Between two looks at a condition that has a deadline."""
         time.sleep(seconds)
 
-    def hot_reset(self, group: int, address: str) -> None:
-        """Reset the slot of a VFIO-bound function; OSError when the kernel refuses."""
+    def hot_reset(self, group: int, address: str, *more: str) -> None:
+        """Reset the slot of VFIO-bound functions; KernelRefused, NotClean when it does not return."""
+        with told(f"/dev/vfio/{group}", (address, *more), f"reset the slot of {address}", self.kernel_log()):
+            self._hot_reset(group, address)
+
+    def _hot_reset(self, group: int, address: str) -> None:
         from gpupass.system.vfio import hot_reset
 
         hot_reset(group, address)

@@ -1,7 +1,7 @@
-"""A sysfs write that may never return: done in a child process with a deadline.
+"""A call into the kernel that may never return: done in a child process with a deadline.
 
 The kernel can block an unbind for ever and uninterruptibly (vfio_unregister_group_dev waits for the
-file's last close; nv_pci_remove polls its usage count), so the writer must be somebody we can leave behind.
+file's last close; nv_pci_remove polls its usage count), so the caller must be somebody we can leave behind.
 """
 
 import errno
@@ -9,68 +9,107 @@ import os
 import select
 import signal
 import struct
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from gpupass.errors import KernelRefused, NotClean
+
+if TYPE_CHECKING:
+    from gpupass.system.kernel_log import KernelLog
 
 _DESCRIPTORS = 1 << 16  # more than are ever open
+_ERRNO = struct.Struct("i")
 
 
-class WriteHung(Exception):
-    """The write did not return. The child is left behind; the kernel still has the request."""
+class Hung(Exception):
+    """Private to this package: the call did not return; its process is left behind."""
 
-    def __init__(self, path: str, pid: int, where: str) -> None:
-        super().__init__(f"the kernel has not answered the write to {path} (process {pid}, in {where})")
-        self.path = path
+    def __init__(self, pid: int, where: str) -> None:
+        super().__init__(f"process {pid} waits in {where}")
         self.pid = pid
         self.where = where
 
 
-def write_guarded(path: str, value: str, deadline: float) -> None:
-    """Write `value`; OSError as the kernel gave it, WriteHung after `deadline` seconds."""
+@contextmanager
+def told(path: str, about: tuple[str, ...], what: str, log: "KernelLog") -> Iterator[None]:
+    """OSError within as KernelRefused ("cannot WHAT: …", and the kernel's own line), Hung as NotClean."""
+    try:
+        yield
+    except OSError as error:
+        said = log.since(about[0])
+        why = (error.strerror or str(error)) + (f"; kernel: {said}" if said else "")
+        raise KernelRefused(path, error.errno or errno.EIO, what, why, f"dmesg | grep {about[0]}") from None
+    except Hung as hung:
+        raise not_clean(about, f"the kernel does not return from {path.rpartition('/')[2]}", hung) from None
+    finally:
+        log.close()
+
+
+def not_clean(about: tuple[str, ...], why: str, hung: Hung) -> NotClean:
+    clear = " && ".join(f"gpupass quarantine clear {address}" for address in about)
+    return NotClean(about, f"{why} ({hung})", f"close what uses it, or reboot; then: {clear}")
+
+
+def write_guarded(path: str, value: str, seconds: float) -> None:
+    """Write `value`; OSError as the kernel gave it, Hung after so many seconds."""
+
+    def write() -> bytes:
+        fd = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        os.write(fd, value.encode())
+        os.close(fd)
+        return b""
+
+    guarded(write, seconds)
+
+
+def guarded(call: Callable[[], bytes], seconds: float) -> bytes:
+    """What `call`, system calls only, answers in a child; OSError as it raises it, Hung after `seconds`."""
     read_end, write_end = os.pipe2(os.O_CLOEXEC)
     pid = os.fork()
     if pid == 0:
-        _child(path, value, write_end)
+        _child(call, write_end)
     os.close(write_end)
     waiting = select.poll()  # select() knows no descriptor above 1023, and every lock held is one
     waiting.register(read_end, select.POLLIN)
     try:
-        ready = waiting.poll(deadline * 1000)
-        answer = os.read(read_end, 4) if ready else b""
+        ready = waiting.poll(seconds * 1000)
+        answer = os.read(read_end, select.PIPE_BUF) if ready else b""
     finally:
         os.close(read_end)
     if not ready:
-        where = _where(pid)
+        where = sleeps_in(pid)
         os.kill(pid, signal.SIGKILL)
-        raise WriteHung(path, pid, where)
+        raise Hung(pid, where)
     os.waitpid(pid, 0)
-    error = struct.unpack("i", answer)[0] if len(answer) == 4 else errno.EIO
+    error = _ERRNO.unpack_from(answer)[0] if len(answer) >= _ERRNO.size else errno.EIO
     if error:
-        raise OSError(error, os.strerror(error), path)
+        raise OSError(error, os.strerror(error))
+    return answer[_ERRNO.size :]
 
 
-def _child(path: str, value: str, answer_to: int) -> None:
+def _child(call: Callable[[], bytes], answer_to: int) -> None:
     """Only system calls from here: the parent may have threads. Its locks must not live on in us.
 
-    Nor may anything but the write: when nobody listens to the answer any more, that ends us, too.
+    Nor may anything but the call: when nobody listens to the answer any more, that ends us, too.
     """
-    error = errno.EIO
+    error, answer = errno.EIO, b""
     try:
         os.closerange(0, answer_to)  # a reader of our output must not wait for a child that never ends
         os.closerange(answer_to + 1, _DESCRIPTORS)
         os.setsid()
-        fd = os.open(path, os.O_WRONLY)
-        os.write(fd, value.encode())
-        os.close(fd)
+        answer = call()
         error = 0
     except OSError as failure:
         error = failure.errno or errno.EIO
     finally:
         try:
-            os.write(answer_to, struct.pack("i", error))
+            os.write(answer_to, _ERRNO.pack(error) + answer)
         finally:
             os._exit(0)
 
 
-def _where(pid: int) -> str:
+def sleeps_in(pid: int) -> str:
     """The kernel function a process sleeps in."""
     for name in ("stack", "wchan"):
         try:

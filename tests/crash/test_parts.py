@@ -69,14 +69,14 @@ def test_killed_amid_a_hive(hidden, new_state, monkeypatch):
     machine = hive_machine(new_state())
     apply(machine, split("DPX", "NPS1"), **ALLOWED)
     old, wanted = machine.snapshot(), split("QPX", "NPS4")
-    left, write = [], type(machine).write
+    left, write = [], type(machine)._write
 
-    def remember(self, path, value, deadline=10.0):
+    def remember(self, path, value, seconds):
         if self is machine:
             left.append(machine.clone(new_state()))
-        write(self, path, value, deadline)
+        write(self, path, value, seconds)
 
-    monkeypatch.setattr(type(machine), "write", remember)
+    monkeypatch.setattr(type(machine), "_write", remember)
     apply(machine, wanted, **ALLOWED)
     new = machine.snapshot()
     assert len(left) > 2 * len(HIVE)

@@ -207,18 +207,18 @@ def test_two_applies_do_not_interleave(prepared):
     """The second one waits for the locks of the first, looks again, and finds nothing to do."""
     machine = prepared(None)
     inside, at_most, order = 0, 0, []
-    real = machine.write
+    real = machine._write
 
-    def slowly(path, value, deadline=10.0):
+    def slowly(path, value, seconds):
         nonlocal inside, at_most
         inside += 1
         at_most = max(at_most, inside)
         order.append(threading.get_ident())
         time.sleep(0.002)
-        real(path, value, deadline)
+        real(path, value, seconds)
         inside -= 1
 
-    machine.write = slowly
+    machine._write = slowly
     results = []
     threads = [threading.Thread(target=lambda: results.append(apply(machine, GIVEN))) for _ in range(2)]
     for thread in threads:

@@ -190,7 +190,7 @@ CASES = {
         "Domain not found",
     ),
     "reset fails": ([fault("reset", LONE, errno.EIO)], lambda m: app.attach(m, "vm1", LONE), 5, "its reset"),
-    "reset hangs": ([fault("reset", LONE, "hang")], lambda m: app.attach(m, "vm1", LONE), 5, "its reset"),
+    "reset hangs": ([fault("reset", LONE, "hang")], lambda m: app.attach(m, "vm1", LONE), 5, "from reset"),
     "dead after the reset": (
         [fault("after reset", LONE, "break")],
         lambda m: app.attach(m, "vm1", LONE),

@@ -137,9 +137,11 @@ def test_the_driver_refuses(machine):
     """What these tests stand on: the double says no where NVIDIA's driver does."""
     framework, vf = machine.vgpu.framework, holder(machine, "A100-5C-0")[0]
     free = machine.sriov.address(CARD, 3)
-    assert refused(machine.write, *files(machine, free, 473)[0]) == SOLD_OUT[framework], "40 GB beside others"
+    assert refused(machine._write, *files(machine, free, 473)[0]) == SOLD_OUT[framework], (
+        "40 GB beside others"
+    )
     app.attach(machine, "vm1", "card/A100-5C-0")
-    assert refused(machine.write, *files(machine, vf, 470)[1]) == OPEN[framework], "a guest has it"
+    assert refused(machine._write, *files(machine, vf, 470)[1]) == OPEN[framework], "a guest has it"
     for verb in ("-e", "-d"):
         with pytest.raises(GpupassError, match="unbindLock"):
             machine.run("/usr/lib/nvidia/sriov-manage", verb, CARD)

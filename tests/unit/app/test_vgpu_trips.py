@@ -260,9 +260,9 @@ def test_the_gpu_instance_of_a_vgpu_that_is_used_is_spared(swapped, nvml, new_st
     used, other = (machine.sriov.address(CARD, number) for number in range(2))
     if swapped:
         for vf in (used, other):
-            machine.write(f"/sys/bus/pci/devices/{vf}/nvidia/current_vgpu_type", "0")
+            machine._write(f"/sys/bus/pci/devices/{vf}/nvidia/current_vgpu_type", "0")
         for vf in (other, used):
-            machine.write(f"/sys/bus/pci/devices/{vf}/nvidia/current_vgpu_type", "474")
+            machine._write(f"/sys/bus/pci/devices/{vf}/nvidia/current_vgpu_type", "474")
     app.attach(machine, "vm1", used)
     place = machine.vgpu.vgpus[used].place
     wish = rule("vgpu, types: {A100-1-5C: 1}, layout: [1g.5gb]")
@@ -305,7 +305,7 @@ def test_params_that_somebody_else_told_stay(nvml, new_state):
     wish = rule("vgpu, types: {A100-5C: 1}")
     apply(machine, wish)
     (vf,) = machine.vgpu.vgpus
-    machine.write(f"/sys/bus/pci/devices/{vf}/nvidia/vgpu_params", "disable_vnc=1")
+    machine._write(f"/sys/bus/pci/devices/{vf}/nvidia/vgpu_params", "disable_vnc=1")
     assert kinds(plan(machine, wish)) == []
 
 
@@ -500,7 +500,7 @@ def test_a_vgpu_that_somebody_has_given_another_type_is_seen_as_that(nvml, new_s
     apply(machine, wish)
     (vf,) = machine.vgpu.vgpus
     for number in ("0", "471"):
-        machine.write(f"/sys/bus/pci/devices/{vf}/nvidia/current_vgpu_type", number)
+        machine._write(f"/sys/bus/pci/devices/{vf}/nvidia/current_vgpu_type", number)
     (found,) = (one for one in exported(machine).gpus if one.select.uuid)
     assert [one.type for one in found.types] == ["A100-10C"]
     assert endings(apply(machine, wish)) == ["done"] and kinds(plan(machine, wish)) == []

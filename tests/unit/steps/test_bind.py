@@ -5,7 +5,7 @@ import errno
 import pytest
 
 from gpupass import steps
-from gpupass.errors import GpupassError, NeedsPerson, NotClean
+from gpupass.errors import GpupassError, KernelRefused, NeedsPerson, NotClean
 from gpupass.model.step import BindDriver
 from tests.simulated import GPU, LONE, NVIDIA, STUBBORN
 
@@ -55,9 +55,9 @@ def test_a_device_without_a_driver_needs_no_unbind(machine):
 @pytest.mark.parametrize(
     ("fault", "error", "words"),
     [
-        (("driver_override", errno.EINVAL), GpupassError, "cannot override the driver of"),
-        (("unbind", errno.EBUSY), GpupassError, "cannot unbind"),
-        (("drivers_probe", errno.ENODEV), GpupassError, "cannot probe"),
+        (("driver_override", errno.EINVAL), KernelRefused, "cannot override the driver of"),
+        (("unbind", errno.EBUSY), KernelRefused, "cannot unbind"),
+        (("drivers_probe", errno.ENODEV), KernelRefused, "cannot probe"),
         (("driver_override", "hang"), NotClean, "does not return from driver_override"),
         (("unbind", "hang"), NotClean, "does not return from unbind"),
         (("after unbind", "hang"), NotClean, "does not return from unbind"),

@@ -42,7 +42,7 @@ def test_slot_reset(machine):
             "does not answer after the reset",
         ),
         (CARD, lambda m: m.faults.__setitem__(("reset", GPU_AUDIO), errno.EIO), "its reset failed"),
-        (CARD, lambda m: m.faults.__setitem__(("reset", GPU), "hang"), "its reset does not return"),
+        (CARD, lambda m: m.faults.__setitem__(("reset", GPU), "hang"), "does not return from reset"),
         (SLOT, lambda m: None, "the reset of its slot failed"),  # a host driver has it
         (ResetDevice(addresses=(LONE,), method="none"), lambda m: None, "knows no way to reset it"),
     ],
@@ -52,7 +52,7 @@ def test_not_clean(step, before, words, machine):
     before(machine)
     with pytest.raises(NotClean, match=words) as unclean:
         steps.do(step, machine, 0)
-    assert unclean.value.address in step.addresses and unclean.value.exit_code == 5
+    assert set(unclean.value.addresses) <= set(step.addresses) and unclean.value.exit_code == 5
 
 
 WAIT = AwaitRelease(addresses=(LONE,), group=13)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from gpupass.system.guarded import WriteHung, write_guarded
+from gpupass.system.guarded import Hung, write_guarded
 
 
 def test_it_writes(tmp_path):
@@ -23,7 +23,12 @@ def test_it_writes(tmp_path):
 
 @pytest.mark.parametrize(
     ("path", "number"),
-    [("/nonexistent/unbind", errno.ENOENT), ("/proc/self", errno.EISDIR), ("/dev/full", errno.ENOSPC)],
+    [
+        ("/nonexistent/unbind", errno.ENOENT),
+        ("/proc", errno.EISDIR),
+        ("/proc/self", errno.ELOOP),
+        ("/dev/full", errno.ENOSPC),
+    ],
 )
 def test_the_kernels_refusal_comes_back(path, number):
     with pytest.raises(OSError) as refused:
@@ -41,10 +46,10 @@ def fifo(tmp_path):
 
 def test_a_write_that_hangs_is_left_behind(fifo):
     start = time.monotonic()
-    with pytest.raises(WriteHung) as hung:
+    with pytest.raises(Hung) as hung:
         write_guarded(fifo, "x", 0.1)
     assert time.monotonic() - start < 2
-    assert hung.value.path == fifo and hung.value.where
+    assert hung.value.where
     assert os.waitpid(hung.value.pid, 0)[1] == signal.SIGKILL
 
 
@@ -59,7 +64,7 @@ fcntl.flock(lock, fcntl.LOCK_EX)
 os.kill = lambda *_: None  # as if it were uninterruptible
 try:
     guarded.write_guarded({fifo!r}, "x", 0.1)
-except guarded.WriteHung as hung:
+except guarded.Hung as hung:
     print(hung.pid, flush=True)
 """
     done = subprocess.run(
