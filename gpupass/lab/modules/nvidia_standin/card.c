@@ -1,20 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
-/* One physical card: how its framebuffer is shared among the vGPUs of its virtual functions. */
+/* The physical cards, and what each of them carries: virtual functions, their vGPUs, who has one open. */
 #include <linux/module.h>
 #include <linux/slab.h>
 #include <linux/sysfs.h>
 
 #include "standin.h"
-
-const struct vgpu_type vgpu_types[] = {
-	{ 468, "NVIDIA A100-4C", .units = 1 },
-	{ 469, "NVIDIA A100-8C", .units = 2 },
-	{ 471, "NVIDIA A100-16C", .units = 4 },
-	{ 474, "NVIDIA A100-1-5C", .profile = 19 },
-	{ 475, "NVIDIA A100-2-10C", .profile = 14 },
-	{ 476, "NVIDIA A100-3-20C", .profile = 9 },
-};
-const unsigned int vgpu_type_count = ARRAY_SIZE(vgpu_types);
 
 static LIST_HEAD(cards);
 static DEFINE_MUTEX(cards_lock);
@@ -35,32 +25,15 @@ static unsigned int count(struct card *card, bool only_open)
 	return found;
 }
 
+void vf_clear(struct vf *vf)
+{
+	vf->type = NULL;
+	vf->params[0] = '\0';
+}
+
 unsigned int card_vgpus(struct card *card)
 {
 	return count(card, false);
-}
-
-/* -EINVAL: another size than the card's others, or not in this mode; -ENOSPC: no room for it. */
-int card_place(struct card *card, const struct vgpu_type *type)
-{
-	unsigned int taken = 0, mask = (1 << type->units) - 1, start;
-	struct vf *vf;
-
-	if (card->mig != !type->units)
-		return -EINVAL;
-	if (card->mig)
-		return mig_place(card, type);
-	list_for_each_entry(vf, &card->vfs, sibling) {
-		if (!vf->type)
-			continue;
-		if (!card->mixed && vf->type->units != type->units)
-			return -EINVAL;
-		taken |= ((1 << vf->type->units) - 1) << vf->place;
-	}
-	for (start = 0; start + type->units <= UNITS; start += type->units)
-		if (!(taken & mask << start))
-			return start;
-	return -ENOSPC;
 }
 
 bool card_in_use(struct card *card)
@@ -87,31 +60,6 @@ void card_wipe(struct card *card)
 	mutex_unlock(&card->lock);
 }
 
-/* Real cards are switched with `nvidia-smi vgpu -i N -shm 1`, or NVML's SetVgpuHeterogeneousMode. */
-static ssize_t heterogeneous_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
-{
-	return sysfs_emit(buf, "%d\n", card_of(kobj)->mixed);
-}
-
-static ssize_t heterogeneous_store(struct kobject *kobj, struct kobj_attribute *attr, const char *buf, size_t size)
-{
-	struct card *card = card_of(kobj);
-	bool wanted;
-	int error = kstrtobool(buf, &wanted);
-
-	if (error)
-		return error;
-	mutex_lock(&card->lock);
-	if (card->mig)
-		error = -EOPNOTSUPP;
-	else if (count(card, false))
-		error = -EBUSY;
-	else
-		card->mixed = wanted;
-	mutex_unlock(&card->lock);
-	return error ?: size;
-}
-
 static ssize_t vgpus_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
 {
 	struct card *card = card_of(kobj);
@@ -134,24 +82,16 @@ static ssize_t open_show(struct kobject *kobj, struct kobj_attribute *attr, char
 	return sysfs_emit(buf, "%u\n", found);
 }
 
-static struct kobj_attribute heterogeneous_attr = __ATTR_RW(heterogeneous);
 static struct kobj_attribute vgpus_attr = __ATTR_RO(vgpus);
 static struct kobj_attribute open_attr = __ATTR_RO(open);
 
 static struct attribute *card_attrs[] = {
-	&heterogeneous_attr.attr,
 	&vgpus_attr.attr,
 	&open_attr.attr,
 	NULL,
 };
 
-static const struct attribute_group card_group = { .attrs = card_attrs };
-
-static const struct attribute_group *card_groups[] = {
-	&card_group,
-	&mig_group,
-	NULL,
-};
+const struct attribute_group card_group = { .attrs = card_attrs };
 
 static void card_release(struct kobject *kobj)
 {
@@ -161,10 +101,9 @@ static void card_release(struct kobject *kobj)
 	kfree(card);
 }
 
-static const struct kobj_type card_ktype = {
+static struct kobj_type card_ktype = {
 	.sysfs_ops = &kobj_sysfs_ops,
 	.release = card_release,
-	.default_groups = card_groups,
 };
 
 /* The card a function belongs to; there until the module goes, as its InfoROM. */
@@ -197,8 +136,10 @@ out:
 	return card;
 }
 
-int cards_begin(void)
+/* `files`: what each card shows. The layers above this one have some, so the driver says which. */
+int cards_begin(const struct attribute_group **files)
 {
+	card_ktype.default_groups = files;
 	cards_folder = kobject_create_and_add("cards", &THIS_MODULE->mkobj.kobj);
 	return cards_folder ? 0 : -ENOMEM;
 }

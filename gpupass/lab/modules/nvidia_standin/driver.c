@@ -34,9 +34,16 @@ static struct pci_driver nvidia_driver = {
 	.driver_managed_dma = true,
 };
 
+static const struct attribute_group *card_files[] = {
+	&card_group,
+	&mig_group,
+	&types_group,
+	NULL,
+};
+
 static int __init standin_begin(void)
 {
-	int error = cards_begin();
+	int error = cards_begin(card_files);
 
 	if (error)
 		return error;

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* A stand-in of NVIDIA's host driver for the lab: no NVIDIA hardware, no NVIDIA code, only the interfaces it shows.
 
-   card.c    one physical card: its framebuffer, its vGPUs, equal or mixed sizes
+   Each file calls only those above it:
+
+   card.c    the physical cards: what they carry, and who has it open
    mig.c     MIG mode of a card, and its GPU instances
+   types.c   the vGPU types, and where a card has room for one
    vgpu.c    a virtual function: VFIO device and the files $VF/nvidia/…
    gpu.c     a whole GPU: /proc/driver/nvidia/gpus/BDF, /dev/nvidiaN, unbindLock
    driver.c  the PCI driver `nvidia` */
@@ -25,9 +28,6 @@ struct vgpu_type {
 	unsigned int units; /* of framebuffer; also what its placement is a multiple of. 0: it takes a GPU instance */
 	u32 profile;        /* of that GPU instance, as NVML numbers them */
 };
-
-extern const struct vgpu_type vgpu_types[];
-extern const unsigned int vgpu_type_count;
 
 struct gpu_instance {
 	u32 id, profile;
@@ -53,18 +53,23 @@ struct vf {
 	char params[PARAMS_SIZE];
 };
 
-int cards_begin(void);
+int cards_begin(const struct attribute_group **files);
 void cards_end(void);
 struct card *card_get(struct pci_dev *pf);
-int card_place(struct card *card, const struct vgpu_type *type); /* vf.place, or why not; under its lock */
-unsigned int card_vgpus(struct card *card);                      /* under its lock */
+struct card *card_of(struct kobject *kobj);
+unsigned int card_vgpus(struct card *card); /* under its lock */
 bool card_in_use(struct card *card);
 void card_wipe(struct card *card);
 void vf_clear(struct vf *vf); /* under the card's lock */
+extern const struct attribute_group card_group;
 
-struct card *card_of(struct kobject *kobj);
-extern const struct attribute_group mig_group;
 int mig_place(struct card *card, const struct vgpu_type *type); /* under the card's lock */
+extern const struct attribute_group mig_group;
+
+extern const struct vgpu_type vgpu_types[];
+extern const unsigned int vgpu_type_count;
+int type_place(struct card *card, const struct vgpu_type *type); /* vf.place, or why not; under the card's lock */
+extern const struct attribute_group types_group;
 
 int vgpu_probe(struct pci_dev *pdev);
 void vgpu_remove(struct pci_dev *pdev);

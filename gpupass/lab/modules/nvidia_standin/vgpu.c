@@ -12,12 +12,6 @@ static struct vf *vf_of(struct device *dev)
 	return container_of((struct vfio_pci_core_device *)dev_get_drvdata(dev), struct vf, core);
 }
 
-void vf_clear(struct vf *vf)
-{
-	vf->type = NULL;
-	vf->params[0] = '\0';
-}
-
 /* -- files ------------------------------------------------------------------------------------------ */
 
 static ssize_t creatable_vgpu_types_show(struct device *dev, struct device_attribute *attr, char *buf)
@@ -27,7 +21,7 @@ static ssize_t creatable_vgpu_types_show(struct device *dev, struct device_attri
 
 	mutex_lock(&vf->card->lock);
 	for (n = 0; n < vgpu_type_count && !vf->type; n++)
-		if (card_place(vf->card, &vgpu_types[n]) >= 0)
+		if (type_place(vf->card, &vgpu_types[n]) >= 0)
 			length += sysfs_emit_at(buf, length, "%u : %s\n", vgpu_types[n].id, vgpu_types[n].name);
 	mutex_unlock(&vf->card->lock);
 	return length;
@@ -53,7 +47,7 @@ static int create(struct vf *vf, u32 id)
 	for (n = 0; n < vgpu_type_count; n++) {
 		if (vgpu_types[n].id != id)
 			continue;
-		place = card_place(vf->card, &vgpu_types[n]);
+		place = type_place(vf->card, &vgpu_types[n]);
 		if (place < 0)
 			return place;
 		vf->type = &vgpu_types[n];
