@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import shlex
 import signal
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from gpupass.errors import GpupassError, Refused
-from gpupass.lab import channel, host, image, inside, keeper, qemu, snapshots, topology
+from gpupass.lab import channel, commands, host, image, keeper, prepare, qemu, snapshots, topology
 from gpupass.lab.instance import Instance, Record
 from gpupass.lab.outcome import Completed, LabLost, Status
 from gpupass.lab.topology import Topology
 
 __all__ = ["Completed", "Lab", "LabLost", "Status"]
 
-BOOT_SECONDS = 240.0
 Progress = Callable[[str], None]
 
 
@@ -71,7 +67,7 @@ class Lab:
                 self.progress("saving the booted machine for `up --from-snapshot`")
                 self._save(wanted, snapshots.BOOTED)
             if late:
-                self._plug_late(wanted)
+                prepare.plug_late(self.instance, wanted)
 
     def down(self) -> bool:
         """End the machine and forget its disk; False when it was not running."""
@@ -89,12 +85,12 @@ class Lab:
             self.instance.stop(signal.SIGUSR1)
             wanted = topology.load(record.topology)
             self._launch(wanted, record.follow, incoming=False, started_from="power-cycle")
-            self._wait_booted()
-            self._plug_late(wanted)
+            prepare.booted(self.instance, self.progress)
+            prepare.plug_late(self.instance, wanted)
 
     def snapshot(self, name: str) -> None:
         wanted = self._topology()
-        refusal = self._why_no_snapshot(wanted)
+        refusal = prepare.why_no_snapshot(self.instance, wanted)
         if refusal is not None:
             raise Refused(f"cannot save snapshot {name}: {refusal}", "gpupass lab topologies")
         with self._exclusive():
@@ -132,100 +128,55 @@ class Lab:
             snapshots=self._store(topology.load(record.topology)).names() if built.exists else (),
         )
 
+    def snapshot_names(self, topology_name: str) -> tuple[str, ...]:
+        """Names of the snapshots that fit this topology on this machine."""
+        return self._store(topology.load(topology_name)).names()
+
     # -- commands -------------------------------------------------------------------------------------
 
     def run(
         self, argv: list[str] | tuple[str, ...], *, stdin: bytes | None = None, timeout: float | None = None
     ) -> Completed:
         """Run a command and collect what it said; TimeoutError stops it, LabLost: the machine is gone."""
-        out, err = bytearray(), bytearray()
-        with _feeding(stdin) as read:
-            ending = self.execute(
-                tuple(argv), stdin=read, output=out.extend, errors=err.extend, timeout=timeout
-            )
-        return Completed(returncode=ending.returncode, stdout=bytes(out), stderr=bytes(err))
+        return commands.run(self.instance, tuple(argv), stdin=stdin, timeout=timeout)
 
     def execute(
         self,
         argv: tuple[str, ...],
         *,
         stdin: int | None,
-        output: Callable[[bytes], None],
-        errors: Callable[[bytes], None],
+        output: commands.Sink,
+        errors: commands.Sink,
         terminal: channel.Terminal | None = None,
         resized: Callable[[], channel.Terminal | None] = lambda: None,
         timeout: float | None = None,
-        agent_timeout: float = 30.0,
     ) -> channel.Ending:
-        self._require_running()
-        deadline = None if timeout is None else time.monotonic() + timeout
-        try:
-            with channel.port(self.instance.folder, self.instance.sockets, timeout=60.0) as line:
-                if not line.hello(agent_timeout):
-                    raise channel.ChannelLost(f"its agent did not answer within {agent_timeout:.0f} s")
-                return line.execute(
-                    argv, stdin=stdin, output=output, errors=errors, terminal=terminal, resized=resized,
-                    deadline=deadline,
-                )  # fmt: skip
-        except channel.ChannelLost as error:
-            raise self._lost(str(error)) from error
-        except TimeoutError:
-            raise TimeoutError(
-                f"cannot finish {shlex.join(argv)} in the lab: no end after {timeout:.0f} s"
-            ) from None
+        """Run a command and pass on what it says while it runs; ends as `run`."""
+        return commands.execute(
+            self.instance, argv, stdin=stdin, output=output, errors=errors, terminal=terminal,
+            resized=resized, timeout=timeout,
+        )  # fmt: skip
 
     def put(self, local: Path, remote: str) -> None:
         """Copy a file into the machine, with its mode; a folder as REMOTE keeps the name."""
-        try:
-            with local.open("rb") as file:
-                mode = os.fstat(file.fileno()).st_mode & 0o777
-                self._copy(
-                    ("sh", "-c", inside.PUT, "put", remote, local.name, f"{mode:o}"),
-                    file.fileno(),
-                    None,
-                    remote,
-                )
-        except OSError as error:
-            raise GpupassError(f"cannot read {local}: {error.strerror}") from error
+        commands.put(self.instance, local, remote)
 
     def get(self, remote: str, local: Path) -> None:
         """Copy a file out of the machine; the local file changes only when all of it has arrived."""
-        part = local.with_name(local.name + ".part")
-        try:
-            with part.open("wb") as file:
-                self._copy(("cat", "--", remote), None, file.write, remote)
-            part.replace(local)
-        except OSError as error:
-            raise GpupassError(f"cannot write {local}: {error.strerror}") from error
-        finally:
-            part.unlink(missing_ok=True)
-
-    def snapshot_names(self, topology_name: str) -> tuple[str, ...]:
-        """Names of the snapshots that fit this topology on this machine."""
-        return self._store(topology.load(topology_name)).names()
-
-    def _copy(
-        self, argv: tuple[str, ...], stdin: int | None, sink: Callable[[bytes], object] | None, remote: str
-    ) -> None:
-        said = bytearray()
-        out: Callable[[bytes], object] = sink or said.extend
-        ending = self.execute(argv, stdin=stdin, output=lambda data: void(out(data)), errors=said.extend)
-        if ending.returncode != 0:
-            why = said.decode(errors="replace").strip() or f"status {ending.returncode}"
-            raise GpupassError(f"cannot copy {remote}: {why}")
+        commands.get(self.instance, remote, local)
 
     # -- the monitor ----------------------------------------------------------------------------------
 
     def qmp(self, command: str, **arguments: object) -> object:
         """One QMP command to the lab's QEMU; `_` in argument names stands for `-`."""
-        self._require_running()
+        commands.require_running(self.instance)
         with self.instance.qmp() as monitor:
             return monitor.execute(
                 command, {name.replace("_", "-"): value for name, value in arguments.items()}
             )
 
     def hmp(self, line: str) -> str:
-        self._require_running()
+        commands.require_running(self.instance)
         with self.instance.qmp() as monitor:
             return monitor.hmp(line)
 
@@ -240,30 +191,13 @@ class Lab:
             yield
 
     def _topology(self) -> Topology:
-        self._require_running()
+        commands.require_running(self.instance)
         record = self.instance.record()
         if record is None:
             raise GpupassError(
                 "cannot tell this lab's topology: its record is unreadable", "gpupass lab down"
             )
         return topology.load(record.topology)
-
-    def _require_running(self) -> None:
-        if self.instance.running:
-            return
-        if self.instance.read(keeper.ENDED) and self.instance.disk.exists():
-            raise self._lost("")
-        raise GpupassError(
-            f"cannot use lab {self.instance.name}: it is not up", "gpupass lab up --from-snapshot"
-        )
-
-    def _lost(self, why: str) -> LabLost:
-        deadline = time.monotonic() + 2.0
-        while why == "QEMU has ended" and self.instance.running and time.monotonic() < deadline:
-            time.sleep(0.02)
-        if not self.instance.running:
-            why = self.instance.why_ended()
-        return LabLost(f"the lab machine was lost: {why}", "gpupass lab power-cycle")
 
     def _files(self, built: image.Image, disk: Path, sockets: Path, console: Path) -> qemu.Files:
         source = Path(__file__).resolve().parents[2]
@@ -313,7 +247,7 @@ class Lab:
             self.progress("booting")
             self._launch(wanted, follow, incoming=False, started_from="boot")
             try:
-                self._wait_booted()
+                prepare.booted(self.instance, self.progress)
             except KeyboardInterrupt:
                 self.instance.stop(signal.SIGUSR1)
                 raise
@@ -324,97 +258,16 @@ class Lab:
         try:
             with self.instance.qmp() as monitor:
                 snapshots.load(monitor, saved.memory)
-            self._revive(wanted, saved, late)
+            prepare.revived(self.instance, saved)
+            if late:
+                prepare.plug_late(self.instance, wanted)
         except BaseException:
             self.instance.stop(signal.SIGUSR1)
             raise
 
-    def _revive(self, wanted: Topology, saved: snapshots.Snapshot, late: bool) -> None:
-        """Everything a restored machine needs that its snapshot could not hold."""
-        self._arrive(30.0)
-        for port, registers in saved.registers().items():
-            self._must(("sh", "-c", inside.WRITE_REGISTERS, "registers", port, registers))
-        if late:
-            self._plug_late(wanted)
-
-    def _wait_booted(self) -> None:
-        self._arrive(BOOT_SECONDS)
-        self.progress("waiting for the services to settle")
-        self._must(("sh", "-c", inside.SETTLED))
-        self._must(("sh", "-c", f"{inside.ASK_QEMU} 2>&1 &"))
-
-    def _arrive(self, timeout: float) -> None:
-        script = inside.ARRIVE.format(now=f"{time.time():.3f}", mount=inside.MOUNT, tag=qemu.SHARE_TAG)
-        deadline = time.monotonic() + timeout
-        self._must(("sh", "-c", script), agent_timeout=max(1.0, deadline - time.monotonic()))
-
-    def _must(self, argv: tuple[str, ...], agent_timeout: float = 30.0) -> str:
-        out, err = bytearray(), bytearray()
-        ending = self.execute(
-            argv, stdin=None, output=out.extend, errors=err.extend, agent_timeout=agent_timeout
-        )
-        if ending.returncode != 0:
-            why = err.decode(errors="replace").strip() or f"status {ending.returncode}"
-            raise GpupassError(f"cannot prepare the lab: {why}", f"less {self.instance.console}")
-        return out.decode(errors="replace")
-
     def _save(self, wanted: Topology, name: str) -> None:
-        self._must(("sh", "-c", inside.ASK_QEMU))
-        # QEMU cannot save a machine that has the working copy mounted.
-        self._must(
-            (
-                "sh",
-                "-c",
-                f"udevadm settle --timeout=60; umount {inside.MOUNT} || umount -l {inside.MOUNT}; sync",
-            )
-        )
-        ports = [qemu.port_address(number) for number, _ in wanted.stateless]
-        registers = {
-            port: self._must(("sh", "-c", inside.READ_REGISTERS, "registers", port)) for port in ports
-        }
+        registers = prepare.ready_to_save(self.instance, wanted)
         try:
             self._store(wanted).save(self.instance, name, registers)
         finally:
-            self._arrive(30.0)
-
-    def _why_no_snapshot(self, wanted: Topology) -> str | None:
-        """Late devices count once they are plugged in; QEMU's NVMe does not survive being unplugged."""
-        with self.instance.qmp() as monitor:
-            plugged = monitor.hmp("info qtree")
-        there = {device.id for _, device in wanted.late if f'id "{device.id}"' in plugged}
-        return wanted.why_no_snapshot(late=there)
-
-    def _plug_late(self, wanted: Topology) -> None:
-        if not wanted.late:
-            return
-        count = "ls /sys/bus/pci/devices | wc -l"
-        before = int(self._must(("sh", "-c", count)))
-        with self.instance.qmp() as monitor:
-            for number, device in wanted.late:
-                answer = monitor.hmp(
-                    f"device_add {qemu.device_argument(device, qemu.port_name(number))}"
-                ).strip()
-                if answer:
-                    raise GpupassError(f"cannot plug {device.id} into the lab: {answer}")
-        there = f"[ $({count}) -ge {before + len(wanted.late)} ]"
-        seen = f"for try in $(seq 200); do {there} && break; sleep 0.1; done; {there}"
-        self._must(("sh", "-c", f"{seen} && udevadm settle --timeout=30"))
-
-
-def void(_: object) -> None:
-    """Drops a result nobody needs."""
-
-
-@contextmanager
-def _feeding(data: bytes | None) -> Iterator[int | None]:
-    """A descriptor that reads as `data`."""
-    if data is None:
-        yield None
-        return
-    fd = os.memfd_create("gpupass-lab-stdin")
-    try:
-        os.write(fd, data) if len(data) < 1 << 30 else None
-        os.lseek(fd, 0, os.SEEK_SET)
-        yield fd
-    finally:
-        os.close(fd)
+            prepare.arrived(self.instance)
