@@ -31,6 +31,9 @@ def lab(context: click.Context, name: str) -> None:
     gpupass lab up --from-snapshot       seconds, after the first time
     gpupass lab run -- gpupass list
     gpupass lab down
+
+    A build keeps the image in use, the one used last before it, and any that a lab stands on, each with
+    its snapshots; a snapshot keeps, of its topology, those of the last two machines that had some.
     """
     context.obj = name
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gpupass.errors import GpupassError
-from gpupass.lab import host, mirror
+from gpupass.lab import host, mirror, prune
 
 SUITE = "trixie"
 DISK_SIZE = 6 << 30
@@ -44,6 +44,10 @@ class Image:
     @property
     def initrd(self) -> Path:
         return self.root / "initrd.img"
+
+    @property
+    def snapshots(self) -> Path:
+        return self.root / "snapshots"
 
     @property
     def exists(self) -> bool:
@@ -87,6 +91,7 @@ def require() -> Image:
     image = current()
     if not image.exists:
         raise GpupassError("cannot start the lab: its image is not built yet", "gpupass lab build")
+    prune.used(image.root)
     return image
 
 
@@ -122,6 +127,8 @@ def build(progress: Progress, *, unshare: bool | None = None) -> Image:
             work.rename(image.root)
         finally:
             shutil.rmtree(work, ignore_errors=True)
+        for key in prune.images(host.cache_dir()):
+            progress(f"removed image {key} and its snapshots: not in use, and others were used since")
     return image
 
 

@@ -218,7 +218,7 @@ class Lab:
             kernel=nowhere, initrd=nowhere, disk=nowhere, source=nowhere, sockets=nowhere, console=nowhere
         )
         argv = qemu.arguments(wanted, files, accelerator, incoming=False)
-        return snapshots.Store(built, f"{wanted.digest} {host.qemu_version()} {argv}")
+        return snapshots.Store(built, wanted.name, f"{wanted.digest} {host.qemu_version()} {argv}")
 
     def _launch(self, wanted: Topology, follow: int | None, *, incoming: bool, started_from: str) -> None:
         built = image.require()

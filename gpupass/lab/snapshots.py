@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gpupass.errors import GpupassError, Usage
-from gpupass.lab import host
+from gpupass.lab import host, prune
 from gpupass.lab.image import Image
 from gpupass.lab.instance import Instance
 from gpupass.lab.qmp import Qmp
@@ -42,16 +42,19 @@ class Snapshot:
 class Store:
     """Snapshots that fit one machine: same image, topology, QEMU and accelerator."""
 
-    def __init__(self, image: Image, machine: str) -> None:
-        tag = hashlib.sha256(f"{image.key} {machine}".encode()).hexdigest()[:16]
-        self.root = host.cache_dir() / "snapshots" / tag
+    def __init__(self, image: Image, topology: str, machine: str) -> None:
+        self.topology = topology
+        self.root = image.snapshots / f"{topology}-{hashlib.sha256(machine.encode()).hexdigest()[:16]}"
 
     def names(self) -> tuple[str, ...]:
         return tuple(sorted(p.parent.name for p in self.root.glob("*/about.json")))
 
     def find(self, name: str) -> Snapshot | None:
         folder = self.root / host.checked_name(name, "the name of a snapshot")
-        return Snapshot(name=name, folder=folder) if (folder / "about.json").is_file() else None
+        if not (folder / "about.json").is_file():
+            return None
+        prune.used(self.root)
+        return Snapshot(name=name, folder=folder)
 
     def require(self, name: str) -> Snapshot:
         found = self.find(name)
@@ -82,6 +85,7 @@ class Store:
             self._replace(work, self.root / name)
         finally:
             shutil.rmtree(work, ignore_errors=True)
+        prune.snapshots(self.root.parent, self.topology)
         return Snapshot(name=name, folder=self.root / name)
 
     def _replace(self, work: Path, target: Path) -> None:
