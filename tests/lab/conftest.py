@@ -72,6 +72,19 @@ class EmulatedHost:
         assert document["schema"] == 1
         return document
 
+    def killed(self, verb: str, thing: str, points: int) -> list[dict]:
+        """What recovery made of a verb killed after a journal line: every third, GPUPASS_CRASH_POINTS=all: each.
+
+        Of a verb with at least so many lines; an apply of several devices may have done some of them only.
+        """
+        stride = 1 if os.environ.get("GPUPASS_CRASH_POINTS") == "all" else 3
+        out = self.sh(f"python3 -P {COPY}/tests/lab/inside/crash.py {verb} {thing} {stride}", timeout=1500)
+        results = [json.loads(line) for line in out.splitlines() if line.startswith("{")]
+        assert len(results) >= points // stride, out
+        fine = ("before", "wanted", "mixed") if verb == "apply" else ("before", "wanted")
+        assert all(r["recover"] == 0 and r["result"] in fine for r in results), out
+        return results
+
     def refused(self, *argv: str, code: int = 4) -> str:
         """All that the error says, in one text."""
         error = self.gpupass(*argv, code=code)["error"]

@@ -1,6 +1,5 @@
 """vGPUs of NVIDIA's vendor framework and mediated displays: cut, attached, moved, taken back, killed in between."""
 
-import json
 from pathlib import Path
 
 import pytest
@@ -165,8 +164,8 @@ def test_a_guest_that_is_gone_leaves_its_slots_to_be_made_anew(cut):
     assert not cut.sh("ls /var/lib/gpupass/claim")
 
 
-def test_killed_after_every_line(slices):
-    """kill -9 after each journal line of a vGPU change and of an mdev change: as before, or as asked for."""
+def test_killed_after_a_line(slices):
+    """kill -9 after journal lines of a vGPU change and of an mdev change: as before, or as asked for."""
     slices.sh(f"{MANAGE} -e {CARD}")
     write(
         slices,
@@ -178,10 +177,7 @@ def test_killed_after_every_line(slices):
         "before.yaml",
         CUT.replace("A100-4C: 3", "A100-4C: 0").replace("mbochs-small: 2", "mbochs-small: 0"),
     )
-    out = slices.sh("python3 -P /opt/gpupass/tests/lab/inside/crash.py apply /root/small.yaml", timeout=1500)
-    results = [json.loads(line) for line in out.splitlines() if line.startswith("{")]
-    assert len(results) > 15, out
-    assert all(r["recover"] == 0 and r["result"] in ("before", "wanted", "mixed") for r in results), out
+    slices.killed("apply", "/root/small.yaml", 16)
     assert types(slices) == (["468"] + ["0"] * 7, ["mbochs-small"] * 2)
 
 

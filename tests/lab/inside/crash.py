@@ -1,7 +1,7 @@
-"""Runs inside the lab: kill a verb after every journal line, recover, compare the host.
+"""Runs inside the lab: kill a verb after every STRIDE-th journal line, recover, compare the host.
 
 The interpreter starts once; every verb runs in a forked child, which really dies by SIGKILL.
-Prints one JSON line per point. Usage: crash.py bind|attach|detach|move DEVICE, or crash.py apply PROFILE
+Prints one JSON line per point. Usage: crash.py bind|attach|detach|move DEVICE STRIDE, or crash.py apply PROFILE STRIDE
 """
 
 import json
@@ -20,7 +20,7 @@ from gpupass.app.profile import Order
 from gpupass.app.profile_file import load_file
 from gpupass.system import System
 
-VERB, DEVICE = sys.argv[1], sys.argv[2]
+VERB, DEVICE, STRIDE = sys.argv[1], sys.argv[2], int(sys.argv[3])
 STATE = Path("/var/lib/gpupass")
 
 
@@ -118,7 +118,7 @@ assert child(verb) == 0, "the verb itself fails"
 wanted = state()
 assert before != wanted
 
-for number in range(1, 100):
+for number in range(1, 100, STRIDE):
     assert child(back) == 0, f"cannot go back before point {number}"
     assert state() == before, f"back is not as before at point {number}"
     killed = child(verb, str(number))
