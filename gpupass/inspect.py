@@ -1,9 +1,10 @@
 """The reading verbs: one look each, as data. They change nothing."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from gpupass.model.address import Address, parse_address
 from gpupass.model.host import Device, Host
@@ -17,16 +18,14 @@ if TYPE_CHECKING:
     from gpupass.planner.offers import Offer
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Listing:
+class Listing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The functions to show, and the host they were seen on."""
 
     host: Host
     devices: tuple[Device, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shown:
+class Shown(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One device with the verdict on its group."""
 
     host: Host
@@ -34,16 +33,14 @@ class Shown:
     verdict: "Verdict"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Groups:
+class Groups(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """IOMMU groups with their verdicts."""
 
     host: Host
     verdicts: tuple["Verdict", ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Slots:
+class Slots(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What can be given to a domain or a container."""
 
     host: Host

@@ -1,6 +1,6 @@
 """A profile's text → plan, apply and rollback on the simulated machine, one device after another."""
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from gpupass.app import profile as trip
 from gpupass.app.apply import Applied, apply_profile

@@ -5,8 +5,11 @@ instances). Sources: NVIDIA vGPU and AI Enterprise guides; Proxmox VE's qemu-ser
 """
 
 import errno
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gpupass.errors import GpupassError
 from gpupass.model.mig import ComputeInstance, GpuInstance, MigGpu, Placement, measures_of
@@ -64,8 +67,7 @@ KINDS = (
 )
 
 
-@dataclass(frozen=True)
-class Vgpu:
+class Vgpu(Struct, frozen=True):
     """`place`: its first unit, or the id of its GPU instance."""
 
     kind: Kind

@@ -2,7 +2,9 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gpupass.app.cdi import refresh
 from gpupass.app.change import Ending, Report, require_root, settle
@@ -35,8 +37,7 @@ _TRIES = 3
 _MENDABLE = (Ending.FAILED, Ending.NEEDS_PERSON, Ending.PENDING)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Applied:
+class Applied(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One report per set of devices, and what has to wait or was left alone."""
 
     reports: tuple[Report, ...]

@@ -2,8 +2,10 @@
 
 import shlex
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gpupass.app.change import Ending, Report, carry_out, group_addresses
 from gpupass.boot.early import PATHS, RULES, early_addresses
@@ -25,8 +27,7 @@ _UNIT_PATHS = tuple(unit_path(unit) for unit in UNITS)
 Flatten = Callable[[str], str]  # the name of a profile → one valid text without includes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FileChange:
+class FileChange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One file as it is and as a plan wants it."""
 
     path: str

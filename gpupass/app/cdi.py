@@ -1,7 +1,8 @@
 """/etc/cdi/gpupass.yaml: what containers can be given, by `gpupass cdi` and after every apply."""
 
 from contextlib import suppress
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from gpupass.app.change import QEMU, Report, carry_out
 from gpupass.errors import GpupassError

@@ -3,7 +3,6 @@
 from gpupass.app.change import forbid
 from gpupass.app.profile import Order
 from gpupass.errors import Refused
-from gpupass.model.encode import encode
 from gpupass.model.plan import HostPlan, Plan
 from gpupass.planner.estimate import gpu_resets
 
@@ -13,7 +12,7 @@ _ANEW = "gpupass plan FILE --out PLAN, and look at it again"
 def require_same(shown: HostPlan, made: HostPlan) -> None:
     """Refused, with the first difference, when the host would now be changed in another way."""
     for old, new in zip(shown.plans, made.plans, strict=False):
-        if encode(old.steps) != encode(new.steps):
+        if old.steps != new.steps:
             raise Refused(
                 f"cannot apply this plan: the host has changed since in what it touches ({old.title})",
                 _ANEW,

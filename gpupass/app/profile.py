@@ -1,7 +1,9 @@
 """plan, apply, check, export, rollback: the trip of a whole profile, its devices in parallel."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gpupass.app.change import QEMU, require_libvirt
 from gpupass.engine import journal
@@ -30,8 +32,7 @@ from gpupass.system.state import require_readable
 WORKERS = 8
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
+class Order(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What to do with a profile, apart from the profile."""
 
     source: str = "-"

@@ -3,7 +3,8 @@
 import math
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from gpupass.app.change import (
     QEMU,

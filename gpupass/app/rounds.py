@@ -1,9 +1,10 @@
 """The plans of a profile, each an operation of its own, several at a time, and again after a fresh look."""
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from functools import partial
 from threading import Event
+
+from msgspec.structs import replace
 
 from gpupass.app.change import Ending, Report, told
 from gpupass.app.consent import allowed, may_go_on

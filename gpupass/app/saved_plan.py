@@ -1,13 +1,15 @@
 """A plan in a file: what somebody has looked at and wants done, that and nothing else."""
 
-import json
 from typing import Any
+
+from msgspec import convert
 
 from gpupass.app.profile import Order
 from gpupass.errors import Usage
-from gpupass.model.codec import SCHEMA, decode_step, encode_step
 from gpupass.model.plan import HostPlan, Plan
 from gpupass.model.profile import Profile
+from gpupass.model.step import Step
+from gpupass.model.wire import SCHEMA, from_json, to_json
 from gpupass.profiles import load_profile, write_profile
 
 _KIND = "gpupass plan"
@@ -24,22 +26,20 @@ def plan_text(plan: HostPlan, profile: Profile, order: Order) -> str:
         "source": order.source,
         "connect": order.connect,
         "profile": write_profile(profile),
-        "plans": [
-            {"title": one.title, "steps": [encode_step(step) for step in one.steps]} for one in plan.plans
-        ],
+        "plans": [{"title": one.title, "steps": one.steps} for one in plan.plans],
     }
-    return json.dumps(document, indent=1) + "\n"
+    return to_json(document, indent=1).decode() + "\n"
 
 
 def read_plan(name: str, text: str) -> tuple[Profile, Order, HostPlan]:
     """Usage when it is damaged, or of another version."""
     anew = "gpupass plan FILE --out PLAN"
     try:
-        document: Any = json.loads(text)
+        document: Any = from_json(text, Any)
         if (document["schema"], document["kind"]) != (SCHEMA, _KIND):
             raise Usage(f"cannot use the plan {name}: another version of gpupass has made it", anew)
         plans = tuple(
-            Plan(title=str(one["title"]), steps=tuple(decode_step(step) for step in one["steps"]))
+            Plan(title=str(one["title"]), steps=convert(one["steps"], tuple[Step, ...]))
             for one in document["plans"]
         )
         profile = load_profile(name, lambda _: str(document["profile"]), "")

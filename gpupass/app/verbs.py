@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from gpupass import planner
 from gpupass.app.change import QEMU, Report, SlotPlanner, change, change_slot, require_libvirt

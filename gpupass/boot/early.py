@@ -6,7 +6,8 @@ RUN after all of them (udev(7)): at the first PCI event every override is in pla
 """
 
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gpupass.boot.initramfs import HOOK_FUNCTIONS
 from gpupass.model.address import Address, parse_address
@@ -21,8 +22,7 @@ PATHS = (RULES, SOFTDEP, HOOK, DRACUT_CONF)
 _HEAD = "# Written by `gpupass host early-bind`; `gpupass host early-bind --undo` takes it away.\n"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Early:
+class Early(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One function to be bound early, and the module of the driver that it would have otherwise."""
 
     address: Address

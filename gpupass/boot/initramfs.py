@@ -1,7 +1,8 @@
 """Which tool makes this host's initramfs: its files decide, and the distribution where there are two."""
 
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gpupass.model.boot import BootState
 from gpupass.model.step import FileReader
@@ -14,8 +15,7 @@ TRACES = (HOOK_FUNCTIONS, *_DRACUT, _MKINITCPIO, OSTREE)
 _DEBIAN = frozenset({"debian", "ubuntu"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unknown:
+class Unknown(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Why no tool can be chosen, and what the operator can do instead."""
 
     why: str

@@ -10,7 +10,6 @@ from gpupass.cli.inspect import system_at
 from gpupass.cli.output import connect_option, host_option, json_option, print_json
 from gpupass.cli.report import show_reports
 from gpupass.errors import Usage
-from gpupass.model.encode import encode
 
 
 @click.command()
@@ -25,7 +24,7 @@ def cdi(prints: bool, dry_run: bool, as_json: bool, host_dir: Path | None, conne
     if prints:
         text, warnings = text_of(system, connect)
         if as_json:
-            print_json(specification=text, warnings=encode(warnings))
+            print_json(specification=text, warnings=warnings)
             return 0
         click.echo(text, nl=False)
         for warning in warnings:

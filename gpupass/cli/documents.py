@@ -2,7 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
-from gpupass.model.encode import encode
+from msgspec.structs import asdict
+
 from gpupass.model.host import Detail, Device, Host
 from gpupass.model.pci_class import class_words
 
@@ -29,23 +30,22 @@ def device_document(device: Device, host: Host) -> dict[str, Any]:
     }
     if device.detail is not None:
         document |= _detail(device.detail)
-    document["users"] = encode(device.users)
+    document["users"] = device.users
     return document
 
 
 def _detail(detail: Detail) -> dict[str, Any]:
     subsystem = detail.subsystem
-    document: dict[str, Any] = encode(detail)
+    document = asdict(detail)
     document["subsystem"] = f"{subsystem[0]:04x}:{subsystem[1]:04x}" if subsystem else None
     document["would_bind"] = detail.driver_override or detail.host_driver
     return document
 
 
 def verdict_document(verdict: "Verdict") -> dict[str, Any]:
-    document: dict[str, Any] = encode(verdict)
-    return document
+    return asdict(verdict)
 
 
 def host_document(host: Host) -> dict[str, Any]:
     """What every reading verb says of the host itself."""
-    return {"iommu": encode(host.iommu), "kernel": host.kernel, "unseen": list(host.unseen)}
+    return {"iommu": host.iommu, "kernel": host.kernel, "unseen": host.unseen}

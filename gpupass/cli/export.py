@@ -1,10 +1,10 @@
 """`gpupass export` and `gpupass diff`: profiles out of a host, and beside each other."""
 
 import difflib
-from dataclasses import replace
 from pathlib import Path
 
 import click
+from msgspec.structs import replace
 
 from gpupass.app import profile as trip
 from gpupass.app.profile_file import load_file

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from msgspec import to_builtins
 
 from gpupass.errors import GpupassError
-from gpupass.model.encode import SCHEMA, encode
+from gpupass.model.wire import SCHEMA
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -35,7 +36,7 @@ def connect_option(verb: F) -> F:
 
 
 def print_json(**content: object) -> None:
-    click.echo(json.dumps({"schema": SCHEMA, **encode(content)}, indent=2))
+    click.echo(json.dumps(to_builtins({"schema": SCHEMA, **content}), indent=2))
 
 
 def show_finding(lead: str, message: str, remedy: str | None, err: bool = True) -> None:

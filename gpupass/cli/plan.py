@@ -3,10 +3,10 @@
 import shlex
 import sys
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 import click
+from msgspec.structs import replace
 
 from gpupass.app import profile as trip
 from gpupass.app.apply import Applied, apply_profile, apply_when_ready
@@ -21,7 +21,6 @@ from gpupass.cli.plan_view import NOTHING, plan_data, show_differences, show_hos
 from gpupass.cli.report import report_data, show_reports, status_of, step_text
 from gpupass.errors import Pending, Refused, Usage
 from gpupass.model.address import Address
-from gpupass.model.encode import encode
 from gpupass.model.plan import Disruption, Finding, HostPlan
 from gpupass.model.profile import Profile
 from gpupass.model.step import Step, WriteRecord
@@ -237,8 +236,7 @@ def _show_applied(applied: Applied, as_json: bool, shown: HostPlan | None = None
     waits, refusals = applied.plan.waits, (*applied.plan.refusals, *spared)
     if as_json:
         results = [report_data(report) for report in applied.reports]
-        warnings = encode(applied.warnings)
-        print_json(results=results, waits=list(waits), refused=encode(refusals), warnings=warnings)
+        print_json(results=results, waits=waits, refused=refusals, warnings=applied.warnings)
     else:
         show_reports(*applied.reports, as_json=False)
         if shown is None and not applied.reports and not waits and not refusals:

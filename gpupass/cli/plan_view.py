@@ -5,7 +5,6 @@ import click
 from gpupass.app.profile import WORKERS
 from gpupass.cli.output import show_finding
 from gpupass.cli.report import show_plan, step_text
-from gpupass.model.codec import encode, encode_step
 from gpupass.model.plan import HostPlan
 from gpupass.model.step import AwaitRelease, LoadModule, ResetDevice, ResetGpu, SetPersistence, WriteRecord
 from gpupass.planner.estimate import driver_changes, gpu_resets, plan_seconds, resets
@@ -19,15 +18,15 @@ def plan_data(plan: HostPlan) -> dict[str, object]:
         "plans": [
             {
                 "title": one.title,
-                "devices": list(one.devices),
-                "steps": [encode_step(step) for step in one.steps],
-                "findings": encode(one.findings),
+                "devices": one.devices,
+                "steps": one.steps,
+                "findings": one.findings,
             }
             for one in plan.plans
         ],
-        "disrupts": encode(plan.disruptions),
-        "waits": list(plan.waits),
-        "foreign": list(plan.foreign),
+        "disrupts": plan.disruptions,
+        "waits": plan.waits,
+        "foreign": plan.foreign,
         "resets": list(resets(plan)),
         "needs_allow_reset": [address for one in plan.to_do for address in gpu_resets(one)],
         "driver_changes": list(driver_changes(plan)),

@@ -5,7 +5,6 @@ import click
 from gpupass.app import Ending, Report
 from gpupass.cli.output import print_json, show_finding
 from gpupass.errors import GpupassError, NeedsPerson, Pending
-from gpupass.model.codec import encode, encode_step
 from gpupass.model.mig import instance_name
 from gpupass.model.plan import Plan
 from gpupass.model.record import RecordKind
@@ -77,9 +76,9 @@ def report_data(report: Report) -> dict[str, object]:
         "title": report.title,
         "result": report.ending.value,
         "note": report.note,
-        "devices": list(report.plan.devices),
-        "steps": [encode_step(step) for step in report.plan.steps],
-        "warnings": encode(report.warnings),
+        "devices": report.plan.devices,
+        "steps": report.plan.steps,
+        "warnings": report.warnings,
     }
 
 

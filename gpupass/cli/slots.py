@@ -35,8 +35,6 @@ def slots(device: str | None, as_json: bool, host_dir: Path | None, connect: str
 
 
 def _document(offer: Offer) -> dict[str, object]:
-    from gpupass.model.encode import encode
-
     slot = offer.slot
     return {
         "name": slot.name,
@@ -47,6 +45,6 @@ def _document(offer: Offer) -> dict[str, object]:
         "size": offer.size or None,
         "owner": offer.owner or None,
         "state": offer.state.value,
-        "users": encode(offer.users),
+        "users": offer.users,
         "domains": offer.domains,
     }

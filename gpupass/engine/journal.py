@@ -7,23 +7,24 @@ Only whole lines count; a torn tail is cut before the next line is written.
 """
 
 import errno
-import json
 import os
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
 from typing import Any
 
+from msgspec import Struct, convert, field
+from msgspec.structs import replace
+
 from gpupass import steps
 from gpupass.errors import GpupassError, Refused
 from gpupass.model.address import BOOT, Address
-from gpupass.model.codec import SCHEMA, decode, decode_step, encode_step
 from gpupass.model.plan import Plan
 from gpupass.model.step import Step
+from gpupass.model.wire import SCHEMA, from_json, to_json
 from gpupass.system import System
 from gpupass.system.state import ensure_directory, set_aside, sync_directory
 
@@ -32,8 +33,7 @@ CRASH = "GPUPASS_CRASH"  # fault injection: "3" dies after this process's third 
 _lines: dict[int, int] = {}  # written so far, by process: a fork starts anew
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Operation:
+class Operation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One journal file, read: what was planned, how far it came, how it ended."""
 
     path: Path
@@ -78,8 +78,8 @@ def begin(system: System, plan: Plan, apply: str = "") -> Operation:
     line = {
         "schema": SCHEMA,
         "begin": plan.title,
-        "plan": [encode_step(step) for step in plan.steps],
-        "devices": list(plan.devices),
+        "plan": plan.steps,
+        "devices": plan.devices,
         "boot_id": operation.boot_id,
         "time": operation.time,
         "user": operation.user,
@@ -90,7 +90,7 @@ def begin(system: System, plan: Plan, apply: str = "") -> Operation:
     _crash_at(f"{number}-")
     directory = ensure_directory(operation.path)
     try:
-        path = _create(directory, operation.time, json.dumps(line).encode() + b"\n")
+        path = _create(directory, operation.time, to_json(line) + b"\n")
     except OSError as error:
         raise GpupassError(f"cannot write the journal in {directory}: {error.strerror}") from None
     _crash_at(str(number))
@@ -146,8 +146,8 @@ def pending(operation: Operation, number: int, why: str) -> Operation:
 def more(operation: Operation, plan: Plan) -> Operation:
     """What a fresh look planned on with; its steps are numbered on."""
     line = {
-        "more": [encode_step(step) for step in plan.steps],
-        "devices": list(plan.devices),
+        "more": plan.steps,
+        "devices": plan.devices,
         "continues": plan.continues,
     }
     return _longer(_append(operation, line), plan.steps, plan.devices, plan.continues)
@@ -261,7 +261,7 @@ def read(path: Path) -> Operation | None:
         data = b""
     whole = data[: data.rfind(b"\n") + 1]
     try:
-        lines = [json.loads(line) for line in whole.splitlines()]
+        lines = [from_json(line, Any) for line in whole.splitlines()]
         operation = _first(path, lines[0])
         for line in lines[1:]:
             operation = _apply(operation, line)
@@ -280,12 +280,11 @@ def read(path: Path) -> Operation | None:
 def _first(path: Path, line: dict[str, Any]) -> Operation:
     if line["schema"] != SCHEMA:
         raise ValueError("not of this version")
-    devices: tuple[Address, ...] = decode(tuple[Address, ...], line["devices"])
     return Operation(
         path=path,
         title=str(line["begin"]),
-        steps=tuple(decode_step(step) for step in line["plan"]),
-        devices=devices,
+        steps=convert(line["plan"], tuple[Step, ...]),
+        devices=convert(line["devices"], tuple[Address, ...]),
         boot_id=str(line["boot_id"]),
         time=str(line["time"]),
         user=str(line.get("user", "")),
@@ -303,8 +302,8 @@ def _apply(operation: Operation, line: dict[str, Any]) -> Operation:
         case {"pending": int(), "why": str(why)}:
             return replace(operation, pending=why)
         case {"more": list(steps), "devices": list(devices), "continues": bool(continues)}:
-            addresses: tuple[Address, ...] = decode(tuple[Address, ...], devices)
-            return _longer(operation, tuple(decode_step(step) for step in steps), addresses, continues)
+            planned, touched = convert(steps, tuple[Step, ...]), convert(devices, tuple[Address, ...])
+            return _longer(operation, planned, touched, continues)
         case {"rolling-back": str()}:
             return replace(operation, rolling_back=True, pending=None)
         case {"undone": int(number)}:
@@ -325,7 +324,7 @@ def _append(operation: Operation, line: dict[str, Any], sync: bool = True) -> Op
             whole = data.rfind(b"\n") + 1
             if whole != len(data):
                 os.ftruncate(fd, whole)
-            _write_whole(fd, json.dumps(line).encode() + b"\n", whole)
+            _write_whole(fd, to_json(line) + b"\n", whole)
             if sync:
                 os.fsync(fd)
         finally:

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from gpupass import steps
 from gpupass.engine import journal
@@ -27,8 +28,7 @@ class Result(StrEnum):
     NEEDS_PERSON = "needs-person"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class Outcome(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`error` is the failure behind every result but DONE."""
 
     operation: Operation

@@ -1,9 +1,10 @@
 """libvirt domain XML as text → the parts of a Domain that matter for handing it a device; pure."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
+
+from msgspec import Struct
 
 from gpupass.model.address import Address
 from gpupass.model.domain import Domain, DomainState, Hostdev, Port
@@ -15,8 +16,7 @@ _PLUGGABLE = ("pcie-root-port", "pcie-switch-downstream-port")
 _CONVENTIONAL = ("pci-root", "pci-bridge", "dmi-to-pci-bridge", "pcie-to-pci-bridge")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Definition:
+class Definition(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What one XML document, live or persistent, says."""
 
     hostdevs: tuple[Hostdev, ...] = ()

@@ -1,7 +1,8 @@
 """QEMU's `query-pci` answer → the memory window of each of a domain's ports; pure."""
 
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from gpupass.model.domain import Domain, Port
 

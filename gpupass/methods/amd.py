@@ -1,7 +1,8 @@
 """AMD GPUs in parts on bare metal: compute partitions of one, the memory mode of its whole hive; pure."""
 
 from collections.abc import Iterator
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from gpupass.methods.amd_ownership import (
     Rules,

@@ -6,7 +6,9 @@ many fit, and the memory mode that goes with it: release notes of GIM 8.5.0.K an
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gpupass.methods import sriov
 from gpupass.methods.intel import missing_files
@@ -21,8 +23,7 @@ MODULE = "gim"
 _LEAST, _MOST = 1, 31  # gim_config.c
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Board:
+class Board(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Numbers of VFs → the memory mode each needs; None: any."""
 
     name: str

@@ -5,7 +5,9 @@ VFs on, turns can still be changed, memory cannot; a VF that goes takes its shar
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gpupass.methods import sriov
 from gpupass.model.host import Device, Host
@@ -60,8 +62,7 @@ def uncut(host: Host, pf: Device, rule: Rule) -> Plan:
     return _with_shares(pf, intel, base, ()) if intel is not None and _set_vfs(base) is not None else base
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Wish:
+class _Wish(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A knob of one function, and the value wanted: bytes of memory, ms or µs."""
 
     knob: Knob

@@ -6,7 +6,8 @@ Before all that come the instances that somebody wants spared.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gpupass.methods.mig_check import listed, mistakes
 from gpupass.methods.mig_compute import pack_compute, parts_of
@@ -26,8 +27,7 @@ Wanted = tuple[MigProfile, LayoutEntry]
 _NOTHING = (0, 0, 0, 0, 0)  # spared ones, users, GPU instances, compute instances, room
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeptInstance:
+class KeptInstance(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A GPU instance that stays; its compute instances may change."""
 
     instance: GpuInstance
@@ -35,8 +35,7 @@ class KeptInstance:
     created: tuple[Placement, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewInstance:
+class NewInstance(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A GPU instance to be made, with its compute instances."""
 
     profile: MigProfile
@@ -44,8 +43,7 @@ class NewInstance:
     compute: tuple[Placement, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recut:
+class Recut(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """From the GPU as it is to the layout: destroy, then create in this order. With `refusals`: nothing."""
 
     kept: tuple[KeptInstance, ...] = ()

@@ -1,14 +1,14 @@
 """Which pieces go where on a row of slices, so that the least of what is there is lost; pure and exact."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from operator import add
+
+from msgspec import Struct, field
 
 Cost = tuple[int, ...]  # compared from the left: what comes first weighs infinitely more
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Piece:
+class Piece(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`saves`: starts where just such a piece is already, and the (negative) cost of keeping it."""
 
     size: int

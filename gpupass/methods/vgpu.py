@@ -6,7 +6,8 @@ say decides, no model and no kernel version.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from gpupass.methods import vgpu_check, vgpu_steps
 from gpupass.methods.sriov import made_by_us, plan_vf_drivers, plan_vfs

@@ -1,7 +1,8 @@
 """The NVIDIA vGPUs that a card has, whoever made them, or is to have, in either framework; pure."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gpupass.methods.vgpu_types import param_words, type_label
 from gpupass.model.host import Device, Host, Mdev, MdevType, VgpuCard, VgpuType
@@ -10,8 +11,7 @@ from gpupass.model.slot import Slot, SlotKind
 from gpupass.model.user import User
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Made:
+class Made(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One vGPU there is: a VF of a type, or a mediated device."""
 
     vf: Device
@@ -48,8 +48,7 @@ class Made:
         return param_words(text)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class Wish(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One vGPU somebody wants; `part` is what its slot is called."""
 
     part: str

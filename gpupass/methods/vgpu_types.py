@@ -7,7 +7,8 @@ vgpu-device-manager.
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gpupass.model.host import VgpuType
 
@@ -18,8 +19,7 @@ _ID_FIRST = re.compile(r"\s*(\d{1,9})\s*:\s*(\S.*?)\s*")
 _NAME_FIRST = re.compile(r"\s*(\S.*?)\s+(\d{1,9})\s*")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Label:
+class Label(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a type's name says: GB of framebuffer; of a MIG-backed one the slices of its GPU instance."""
 
     memory: int

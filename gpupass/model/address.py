@@ -4,12 +4,16 @@ A parent of mediated devices that is no PCI function goes by the kernel's name f
 """
 
 import re
-from typing import NewType
+from typing import Annotated, NewType
 
-Address = NewType("Address", str)
+from msgspec import Meta
+
+_NAME = r"[A-Za-z][A-Za-z0-9_.-]{0,62}"
+_SPELLED = r"([0-9a-f]{4}|[1-9a-f][0-9a-f]{4,7}):[0-9a-f]{2}:[01][0-9a-f]\.[0-7]"
+Address = NewType("Address", Annotated[str, Meta(pattern=rf"\A({_SPELLED}|{_NAME})\Z")])
 BOOT = Address("boot")  # no device: the files that decide about the next boot, locked like one
 
-_PARENT = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,62}")
+_PARENT = re.compile(_NAME)
 _ADDRESS = re.compile(r"(?:([0-9a-f]{4,8}):)?([0-9a-f]{1,2}):([0-9a-f]{1,2})\.([0-7])", re.IGNORECASE)
 
 

@@ -1,21 +1,19 @@
 """How an AMD GPU is split: compute partitions, memory partitions, and the hive that shares the latter."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 GIM_OPTIONS = "/etc/modprobe.d/gpupass-gim.conf"
 GIM_COUNTS = "vf_num"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Partition:
+class Partition(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One compute partition; it has no PCI function of its own."""
 
     name: str  # cpx3
     render: str | None = None  # renderD131
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Amd:
+class Amd(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """As amdgpu tells it, on bare metal; `computes` are what it takes in the present memory mode."""
 
     compute: str | None = None  # SPX, DPX, TPX, QPX, CPX
@@ -26,8 +24,7 @@ class Amd:
     partitions: tuple[Partition, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Gim:
+class Gim(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """As AMD's SR-IOV host driver tells it."""
 
     compute: str | None = None  # follows from the number of VFs

@@ -1,7 +1,8 @@
 """One apply of a profile, as the history keeps it."""
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from gpupass.model.address import Address
 
@@ -18,8 +19,7 @@ class ApplyEnd(StrEnum):
     TAKEN_BACK = "taken-back"  # by `gpupass rollback`
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Apply:
+class Apply(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`before` is the profile (YAML) of the devices as they were; `after` the one that was applied."""
 
     id: str

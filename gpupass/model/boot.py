@@ -1,10 +1,9 @@
 """What a host does at its next boot, as far as files say so."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HostFile:
+class HostFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One whole file; bytes that are no UTF-8 are kept as lone surrogates."""
 
     path: str
@@ -12,16 +11,14 @@ class HostFile:
     mode: int = 0o644
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Module:
+class Module(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The kernel module behind a PCI driver's name: `bochs` has `bochs-drm`."""
 
     driver: str
     name: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BootState:
+class BootState(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The files gpupass may own there, and what decides which ones a host needs."""
 
     files: tuple[HostFile, ...] = ()

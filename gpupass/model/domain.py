@@ -1,7 +1,8 @@
 """A libvirt domain as far as handing it a device goes."""
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from gpupass.model.address import Address
 
@@ -15,8 +16,7 @@ class DomainState(StrEnum):
     OTHER = "other"  # shutting down, crashed, suspended by the guest
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hostdev:
+class Hostdev(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One `<hostdev>`: a PCI function by its address, or a mediated device by its UUID.
 
     `guest` is its address inside the guest, None when unassigned.
@@ -32,8 +32,7 @@ class Hostdev:
     ramfb: bool = False  # QEMU's vfio-pci-nohotplug
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Port:
+class Port(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One place a PCI device can be plugged into: a pcie-root-port or downstream port.
 
     The windows (bytes) are what the guest's firmware left room for; None: not known.
@@ -46,8 +45,7 @@ class Port:
     prefetchable_window: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Domain:
+class Domain(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Memory in KiB, as libvirt counts it."""
 
     name: str

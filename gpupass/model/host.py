@@ -1,9 +1,10 @@
 """One look at a host: its PCI functions, its libvirt domains, who uses what, and what could not be seen."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
+
+from msgspec import Struct, field
 
 from gpupass.model.address import Address
 from gpupass.model.amd import Amd, Gim
@@ -15,8 +16,7 @@ from gpupass.model.record import Record
 from gpupass.model.user import User
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bar:
+class Bar(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One base address register; `sizes` are the bytes a resizable BAR could have."""
 
     index: int
@@ -27,8 +27,7 @@ class Bar:
     sizes: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Link:
+class Link(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """PCIe link, speeds as the kernel words them ("16.0 GT/s PCIe")."""
 
     speed: str
@@ -37,8 +36,7 @@ class Link:
     max_width: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sriov:
+class Sriov(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A physical function's virtual functions (sysfs-bus-pci: sriov_*, virtfn*)."""
 
     total: int
@@ -50,8 +48,7 @@ class Sriov:
     vf_device: int | None = None  # the VFs' device id
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MdevType:
+class MdevType(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One entry of mdev_supported_types."""
 
     id: str
@@ -60,8 +57,7 @@ class MdevType:
     device_api: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mdev:
+class Mdev(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One mediated device; its IOMMU group is its own."""
 
     uuid: str
@@ -72,16 +68,14 @@ class Mdev:
     users: tuple[User, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VgpuType:
+class VgpuType(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One line of creatable_vgpu_types; ids are those of one physical card."""
 
     id: int
     name: str  # "A100-4C": without "NVIDIA " or "GRID "
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Vgpu:
+class Vgpu(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A VF that NVIDIA's driver itself lends (vendor-specific VFIO: VF/nvidia/ in sysfs)."""
 
     current: int = 0  # id of its type; 0: it has none and cannot be opened
@@ -90,8 +84,7 @@ class Vgpu:
     instance: int | None = None  # id of the GPU instance that its vGPU is on
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VgpuCard:
+class VgpuCard(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a card with vGPUs has for all of them; None: its driver does not tell."""
 
     mixed: bool | None = None  # may several sizes share it (heterogeneous mode)?
@@ -107,8 +100,7 @@ class Acs(StrEnum):
     UNKNOWN = "unknown"  # extended configuration space could not be read
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Nvidia:
+class Nvidia(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What NVML says of a GPU that the nvidia driver runs; memory in MiB."""
 
     uuid: str
@@ -123,8 +115,7 @@ class Nvidia:
     vgpu_card: VgpuCard | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Detail:
+class Detail(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The facts that cost many reads; only functions somebody asked about have them."""
 
     subsystem: tuple[int, int] | None = None
@@ -153,8 +144,7 @@ class Detail:
     gim: Gim | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Device:
+class Device(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One PCI function, or a parent of mediated devices that is none (`vendor` and `device` are 0 then)."""
 
     address: Address
@@ -198,8 +188,7 @@ class Device:
         return f"{self.vendor:04x}:{self.device:04x}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Iommu:
+class Iommu(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`remapping` None: the kernel did not let us see."""
 
     enabled: bool
@@ -209,8 +198,7 @@ class Iommu:
 SRIOV_MANAGE = "/usr/lib/nvidia/sriov-manage"  # NVIDIA's script for VFs
 
 
-@dataclass(frozen=True, kw_only=True)
-class Host:
+class Host(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=True):
     """Everything one observation saw."""
 
     devices: tuple[Device, ...]  # sorted by address

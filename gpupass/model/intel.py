@@ -1,6 +1,6 @@
 """What an Intel GPU's driver lets each function of the card have: time slices and memory."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 FUNCTION = "{function}"  # in a Knob's paths
 
@@ -13,8 +13,7 @@ def function_name(vf: int | None) -> str:
     return "pf" if vf is None else f"vf{vf + 1}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Knob:
+class Knob(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One setting of every function; each of `paths` is a file with `{function}` in it.
 
     Several: one for each GT. A value that cannot be read, or is not the same in all GTs, is None.
@@ -33,8 +32,7 @@ class Knob:
         return tuple(path.replace(FUNCTION, function_name(vf)) for path in self.paths)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Intel:
+class Intel(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """None: the driver has no such file. Quantum in ms, timeout in µs: 0 is unlimited; memory in bytes."""
 
     quantum: Knob | None = None

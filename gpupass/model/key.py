@@ -1,24 +1,9 @@
-"""What a field of the model is called and how it is written in YAML files."""
+"""What a field of the model is called and how it is written in YAML files: `Annotated[str, Key("…")]`."""
 
-from dataclasses import MISSING, field
-from typing import Any
+from msgspec import Struct
 
 
-def key(
-    doc: str,
-    *,
-    default: Any = MISSING,
-    spelled: str | None = None,
-    minimum: int | None = None,
-    choices: tuple[str | int, ...] = (),
-    pattern: str | None = None,
-    form: str | None = None,
-    also: tuple[str, ...] = (),
-    mapping: bool = False,
-    unit: str = "",
-    short: str | None = None,
-    word: str | None = None,
-) -> Any:
+class Key(Struct, frozen=True, forbid_unknown_fields=True):
     """A field that is written in YAML, as `spelled` when its Python name cannot be.
 
     `minimum` is a number's least value, or how many keys a mapping needs; `form` says a pattern in words;
@@ -27,17 +12,15 @@ def key(
     objects, an item that says nothing but its field `short` may be written as that alone, and a text that
     fits the pattern `word` may stand in place of the whole tuple.
     """
-    metadata = {
-        "doc": doc,
-        "key": spelled,
-        "minimum": minimum,
-        "choices": choices,
-        "pattern": pattern,
-        "form": form,
-        "also": also,
-        "mapping": mapping,
-        "unit": unit,
-        "short": short,
-        "word": word,
-    }
-    return field(default=default, metadata=metadata)
+
+    doc: str
+    spelled: str = ""
+    minimum: int | None = None
+    choices: tuple[str | int, ...] = ()
+    pattern: str | None = None
+    form: str | None = None
+    also: tuple[str, ...] = ()
+    mapping: bool = False
+    unit: str = ""
+    short: str | None = None
+    word: str | None = None

@@ -5,17 +5,18 @@ A100), a compute instance's place counts *compute* slices of its GPU instance (n
 """
 
 import re
-from dataclasses import dataclass, field
 from itertools import chain
+from typing import Annotated
 
-from gpupass.model.key import key
+from msgspec import Struct
+
+from gpupass.model.key import Key
 from gpupass.model.user import User
 
 _NAME = re.compile(r"(\d+)g\.(\d+)gb([+-].+)?")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, order=True)
-class Placement:
+class Placement(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, order=True):
     """`size` slices from `start` on."""
 
     start: int
@@ -31,8 +32,7 @@ class Placement:
         return ((1 << self.size) - 1) << self.start
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MigProfile:
+class MigProfile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One kind of GPU instance, as the driver tells it (nvmlDeviceGetGpuInstanceProfileInfo)."""
 
     id: int  # what instances are made by: 19, 14, 9, …
@@ -52,22 +52,30 @@ class MigProfile:
         return attributes_of(self.name)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ComputeInstance:
+class ComputeInstance(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A part of a GPU instance's compute slices; the unit a process runs on."""
 
     id: int
     placement: Placement
     users: tuple[User, ...] = ()
-    uuid: str | None = field(default=None, compare=False)  # MIG-…: another one each time it is made
+    uuid: str | None = None  # MIG-…: another one each time it is made, so that it makes no difference
 
     @property
     def name(self) -> str:
         return f"{self.placement.size}c@{self.placement.start}"
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ComputeInstance) and self._lasting == other._lasting
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GpuInstance:
+    def __hash__(self) -> int:
+        return hash(self._lasting)
+
+    @property
+    def _lasting(self) -> tuple[int, Placement, tuple[User, ...]]:
+        return self.id, self.placement, self.users
+
+
+class GpuInstance(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A part of a GPU. Its id says nothing of its place, and neither survives a reset."""
 
     id: int
@@ -85,8 +93,7 @@ class GpuInstance:
         return (*self.users, *chain.from_iterable(part.users for part in self.compute))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MigGpu:
+class MigGpu(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One GPU in MIG mode."""
 
     profiles: tuple[MigProfile, ...]
@@ -108,8 +115,7 @@ class MigGpu:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MigState:
+class MigState(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """MIG of one GPU that is capable of it. `pending` is the mode after its next reset."""
 
     on: bool
@@ -119,22 +125,28 @@ class MigState:
     unseen: str = ""  # … why it could not be seen
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LayoutEntry:
+class LayoutEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One GPU instance somebody wants."""
 
-    profile: str = key(
-        "profile of the GPU instance, 3g.20gb",
-        pattern=r"[0-9][0-9A-Za-z.,+-]{0,60}",
-        form="a profile like 1g.5gb, 1g.5gb+me or 3g.20gb",
+    profile: Annotated[
+        str,
+        Key(
+            "profile of the GPU instance, 3g.20gb",
+            pattern=r"[0-9][0-9A-Za-z.,+-]{0,60}",
+            form="a profile like 1g.5gb, 1g.5gb+me or 3g.20gb",
+        ),
+    ]
+    start: Annotated[int | None, Key("its first memory slice (default: where it fits best)", minimum=0)] = (
+        None
     )
-    start: int | None = key("its first memory slice (default: where it fits best)", default=None, minimum=0)
-    compute: tuple[int, ...] | None = key(
-        "compute slices of each compute instance: [2c, 2c] (default: one, the whole of it)",
-        default=None,
-        minimum=1,
-        unit="c",
-    )
+    compute: Annotated[
+        tuple[int, ...] | None,
+        Key(
+            "compute slices of each compute instance: [2c, 2c] (default: one, the whole of it)",
+            minimum=1,
+            unit="c",
+        ),
+    ] = None
 
 
 def instance_name(profile: str, placement: Placement) -> str:

@@ -1,28 +1,25 @@
 """The device files of a host, as far as containers can be given them."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from gpupass.model.address import Address
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MigMinor:
+class MigMinor(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One line of the nvidia driver's mig-minors: whose access node has which number."""
 
     name: str  # gpu0/gi1/access, gpu0/gi1/ci0/access
     minor: int  # the N of /dev/nvidia-caps/nvidia-capN
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DrmNode:
+class DrmNode(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A node below /dev/dri and the function it belongs to."""
 
     name: str  # card0, renderD128
     address: Address
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Nodes:
+class Nodes(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`present` are paths of device files that are there."""
 
     present: frozenset[str] = frozenset()

@@ -1,13 +1,12 @@
 """A Plan is a tuple of Steps, with what speaks against it and whom it disturbs."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from gpupass.model.address import Address
 from gpupass.model.step import Step
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class Finding(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One precheck result: a reason to refuse, or only a warning."""
 
     message: str
@@ -15,8 +14,7 @@ class Finding:
     fatal: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Disruption:
+class Disruption(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Somebody who loses something: "domain vm1" loses "0000:01:00.0"."""
 
     victim: str
@@ -24,8 +22,7 @@ class Disruption:
     at_work: bool = True  # then only with --allow-disruption
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a verb would do. Findings that are fatal forbid it; an empty one is already so."""
 
     title: str  # "bind 0000:01:00.0 to vfio-pci"
@@ -42,8 +39,7 @@ class Plan:
         return tuple(finding for finding in self.findings if finding.fatal)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HostPlan:
+class HostPlan(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a profile would do: one Plan for each set of devices that must change together."""
 
     plans: tuple[Plan, ...] = ()

@@ -1,7 +1,8 @@
 """What gpupass itself remembers about a device, one small file each in its state directory."""
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from gpupass.model.address import Address
 
@@ -19,8 +20,7 @@ class RecordKind(StrEnum):
     QUARANTINE = "quarantine"  # nobody gets it until a person says so
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
+class Record(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One remembered fact; `why` is for people, the other fields by kind."""
 
     kind: RecordKind

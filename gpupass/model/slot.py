@@ -1,7 +1,8 @@
 """Slots: everything that a domain or a container can be given as one thing."""
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from gpupass.model.address import Address
 
@@ -22,8 +23,7 @@ class SlotKind(StrEnum):
         return self in (SlotKind.MIG, SlotKind.PARTITION)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Slot:
+class Slot(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`device` is the function itself (of a VF or vGPU: the VF), or the one that the slot is cut from.
 
     `part` names it among the slots of `of`, the device that people select: "vf0", "3g.20gb@4"; "" for that

@@ -1,8 +1,9 @@
 """Steps: each is one write, as data, with the reason for it."""
 
 import re
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from gpupass.model.address import Address
 from gpupass.model.mig import Placement
@@ -18,16 +19,18 @@ def require_file_of(address: Address, path: str) -> None:
         raise ValueError(f"{path!r} is no file of {address}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoadModule:
+class _Step(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=True, tag_field="step"):
+    """In JSON each is told by the name of its class."""
+
+
+class LoadModule(_Step, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """modprobe."""
 
     module: str
     why: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SetPersistence:
+class SetPersistence(_Step, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """NVIDIA persistence mode of one GPU."""
 
     address: Address
@@ -36,8 +39,7 @@ class SetPersistence:
     why: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BindDriver:
+class BindDriver(_Step, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`driver` None: no driver at all. `override` None: the kernel chooses by itself again."""
 
     address: Address
@@ -46,8 +48,7 @@ class BindDriver:
     why: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SetVfs:
+class SetVfs(_Step, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How many virtual functions a physical function has; another number than before goes through none.
 
     `script`: NVIDIA's sriov-manage makes them, always all of them; its driver refuses the kernel's own way.
@@ -67,8 +68,7 @@ class SetVfs:
             require_file_of(self.address, path)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SetMdev:
+class SetMdev(_Step, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Is there a mediated device of this type and UUID on the parent?"""
 
     address: Address
@@ -78,8 +78,7 @@ class SetMdev:
     why: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SetVgpuType:
+class SetVgpuType(_Step, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The vGPU type of a VF of the vendor-specific framework; `id` 0: no vGPU."""
 
     address: Address
@@ -88,8 +87,7 @@ class SetVgpuType:
     why: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SetVgpuParams:
+class SetVgpuParams(_Step, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a vGPU's plugin is told when its guest starts: "frame_rate_limiter=0 disable_vnc=1"."""
 
     address: Address
@@ -98,8 +96,7 @@ class SetVgpuParams:
     why: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SetMigMode:
+class SetMigMode(_Step, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """MIG mode of one NVIDIA GPU. `reset_follows`: the plan resets the GPU, so that it may stay pending."""
 
     address: Address
@@ -109,8 +106,7 @@ class SetMigMode:
     why: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ResetGpu:
+class ResetGpu(_Step, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Reset an NVIDIA GPU through its driver, if its MIG mode is pending. `back`: only on the way back.
 
     Persistence mode, which keeps the GPU open, is off meanwhile. Steps are undone last first, so the reset
@@ -123,8 +119,7 @@ class ResetGpu:
     why: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SetGpuInstance:
+class SetGpuInstance(_Step, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Whether a MIG GPU has this GPU instance; the placement counts memory slices of the GPU."""
 
     address: Address
@@ -136,8 +131,7 @@ class SetGpuInstance:
     why: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SetComputeInstance:
+class SetComputeInstance(_Step, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Whether the GPU instance `profile` at `start` has a compute instance; placed in its own slices."""
 
     address: Address
@@ -150,8 +144,7 @@ class SetComputeInstance:
     why: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SetVgpuSharing:
+class SetVgpuSharing(_Step, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """May vGPUs of several sizes share the card (NVIDIA's heterogeneous mode)?"""
 
     address: Address
@@ -159,8 +152,7 @@ class SetVgpuSharing:
     why: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SetVgpuScheduler:
+class SetVgpuScheduler(_Step, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How the vGPUs of a card take turns: best-effort, equal-share or fixed-share."""
 
     address: Address
@@ -168,8 +160,7 @@ class SetVgpuScheduler:
     why: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WriteRecord:
+class WriteRecord(_Step, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Remember (`record`) or forget (None) one fact about a device."""
 
     kind: RecordKind
@@ -179,8 +170,7 @@ class WriteRecord:
     why: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ResetDevice:
+class ResetDevice(_Step, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Reset `addresses`, which share one slot or bus, and read their configuration space back."""
 
     addresses: tuple[Address, ...]
@@ -188,8 +178,7 @@ class ResetDevice:
     why: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AttachDevice:
+class AttachDevice(_Step, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Give one function to a running domain, live only; `exposed` False: owned but not seen by the guest.
 
     With `mdev` that mediated device (UUID) of `address`.
@@ -205,8 +194,7 @@ class AttachDevice:
     why: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DetachDevice:
+class DetachDevice(_Step, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Ask a running domain to let go of one function or mediated device, and wait until it has."""
 
     address: Address
@@ -219,8 +207,7 @@ class DetachDevice:
     why: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AwaitRelease:
+class AwaitRelease(_Step, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Until no process holds the VFIO files of these functions."""
 
     addresses: tuple[Address, ...]
@@ -228,8 +215,7 @@ class AwaitRelease:
     why: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WriteFile:
+class WriteFile(_Step, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One whole file of the host; `text` None: no such file. `prune`: an empty directory goes with it."""
 
     path: str
@@ -239,8 +225,7 @@ class WriteFile:
     why: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EnableUnit:
+class EnableUnit(_Step, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Whether systemd starts a unit at boot."""
 
     unit: str
@@ -257,8 +242,7 @@ class FileReader(StrEnum):
     DRACUT = "dracut"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refresh:
+class Refresh(_Step, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Have `what` read its files again. `back`: only on the way back.
 
     Steps are undone last first, so the refresh that a rollback needs must stand before the files.
@@ -269,8 +253,7 @@ class Refresh:
     why: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SetAttribute:
+class SetAttribute(_Step, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One sysfs or debugfs file of a device. ValueError: `path` or `value` is nothing that a device has."""
 
     address: Address
@@ -284,8 +267,7 @@ class SetAttribute:
             raise ValueError(f"{self.value!r} is no value of {self.path}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SetMemoryPartition:
+class SetMemoryPartition(_Step, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Another memory mode of all AMD GPUs of a hive: amdgpu lets go of them and takes them again."""
 
     addresses: tuple[Address, ...]
@@ -293,8 +275,7 @@ class SetMemoryPartition:
     why: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReloadModule:
+class ReloadModule(_Step, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Take a kernel module out and load it with `options` ("vf_num=8,1"); all its devices go meanwhile.
 
     `back`: the options of a rollback, where the module does not tell those it was loaded with.

@@ -1,7 +1,8 @@
 """Who can hold a device, or a part of one."""
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 
 class UserKind(StrEnum):
@@ -16,8 +17,7 @@ class UserKind(StrEnum):
     BOOT_DISPLAY = "boot-display"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class User:
+class User(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One user of one device."""
 
     kind: UserKind

@@ -1,7 +1,8 @@
 """What an IOMMU group allows: who would move along, who must stay with the host, and why."""
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from gpupass.model.address import Address
 
@@ -22,8 +23,7 @@ class StayKind(StrEnum):
         return self is StayKind.BOOT_DISPLAY
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Staying:
+class Staying(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One member that must stay, for one reason; `name` is the mount point, interface or domain."""
 
     address: Address
@@ -33,8 +33,7 @@ class Staying:
     remedy: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Companion:
+class Companion(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One member that a host driver runs and that has to move to vfio-pci with the device."""
 
     address: Address
@@ -42,16 +41,14 @@ class Companion:
     same_slot: bool  # another function of the device itself
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ResetAbility:
+class ResetAbility(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How one member can be reset; no methods: it would go on as its last user left it."""
 
     address: Address
     methods: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class Verdict(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`viable`: nobody must stay and the host can isolate the group, so all of it may go to one guest."""
 
     group: int | None

@@ -1,7 +1,8 @@
 """Configuration space as bytes → what no sysfs file tells: header, ACS, device serial number; pure."""
 
 import struct
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gpupass.model.host import Acs
 
@@ -10,8 +11,7 @@ _SERIAL = 0x0003
 _ISOLATING = 0x1D  # PCI_ACS_SV | RR | CR | UF: REQ_ACS_FLAGS of drivers/iommu/iommu.c
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConfigSpace:
+class ConfigSpace(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`known_extended` False: only root reads past 64 bytes."""
 
     responds: bool = True

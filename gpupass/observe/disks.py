@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gpupass.model.address import Address, parse_address
 from gpupass.model.host import Device
@@ -15,8 +16,7 @@ _MASS_STORAGE = 0x01
 _SERIAL_BUS_NVME_LIKE = (0x0C04, 0x0C06)  # Fibre Channel, InfiniBand
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mount:
+class Mount(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One mounted file system, or swap (`where` "swap")."""
 
     where: str

@@ -6,7 +6,8 @@ drivers/gpu/drm/xe/xe_gt_sriov_pf_debugfs.c; for i915 the tree of its SR-IOV mod
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gpupass.model.address import Address
 from gpupass.model.intel import FUNCTION, Intel, Knob
@@ -16,8 +17,7 @@ DRIVERS = ("xe", "i915")
 _QUANTUM, _TIMEOUT = "exec_quantum_ms", "preempt_timeout_us"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class Place(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One interface: directories with `{function}` in them, one for each GT, and its word for memory."""
 
     directories: tuple[str, ...]

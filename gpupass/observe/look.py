@@ -1,7 +1,8 @@
 """observe(): basics of all functions, then detail and users of those asked about."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from gpupass.model.address import Address, is_pci
 from gpupass.model.amd import Amd, Gim

@@ -1,17 +1,18 @@
 """NVIDIA GPUs as the nvidia driver's /proc files and NVML tell them."""
 
-import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import replace
 from typing import Any
+
+from msgspec import convert
+from msgspec.structs import replace
 
 from gpupass.errors import GpupassError
 from gpupass.model.address import Address, parse_address
-from gpupass.model.codec import decode, encode
 from gpupass.model.domain import Domain
 from gpupass.model.host import Device, Nvidia
 from gpupass.model.mig import MigGpu, MigState
 from gpupass.model.user import User, UserKind
+from gpupass.model.wire import to_json
 from gpupass.observe import recorded
 from gpupass.system import System
 from gpupass.system.holders import process_name
@@ -78,11 +79,11 @@ def _unseen(answers: tuple[GpuAnswer, ...]) -> Iterator[str]:
 
 
 def _answers_of(data: Any) -> tuple[tuple[GpuAnswer, ...], tuple[str, ...]]:
-    return tuple(decode(GpuAnswer, gpu) for gpu in data["gpus"]), tuple(data["unseen"])
+    return tuple(convert(gpu, GpuAnswer) for gpu in data["gpus"]), tuple(data["unseen"])
 
 
 def spell_answers(answers: tuple[GpuAnswer, ...], unseen: tuple[str, ...]) -> str:
-    return json.dumps({"gpus": [encode(answer) for answer in answers], "unseen": list(unseen)}, indent=1)
+    return to_json({"gpus": answers, "unseen": unseen}, indent=1).decode()
 
 
 def minors(system: System) -> dict[int, Address]:

@@ -1,7 +1,8 @@
 """PCI functions: the basics of all of them from one `uevent` each, the details of those asked about."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gpupass.model.address import Address, parse_address
 from gpupass.model.amd import Amd, Gim
@@ -73,8 +74,7 @@ def _slots(system: System) -> dict[str, str]:
     return slots
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Vendor:
+class Vendor(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What sources beside the PCI bus say of one function."""
 
     host_driver: str | None = None

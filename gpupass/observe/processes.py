@@ -1,13 +1,12 @@
 """Which host processes hold which device: nodes of the VFIO, DRM, accelerator and NVIDIA drivers."""
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from gpupass.model.address import Address, parse_address
 from gpupass.model.host import Device, Mdev
 from gpupass.model.user import User, UserKind
+from gpupass.model.wire import to_json
 from gpupass.observe import recorded
 from gpupass.system import System
 
@@ -60,7 +59,7 @@ def read_holders(system: System) -> tuple[tuple["Holder", ...], tuple[str, ...]]
 
 
 def spell_holders(found: tuple["Holder", ...], unseen: tuple[str, ...]) -> str:
-    return json.dumps({"holders": [asdict(holder) for holder in found], "unseen": list(unseen)}, indent=1)
+    return to_json({"holders": found, "unseen": unseen}, indent=1).decode()
 
 
 def _anything_to_hold(system: System) -> bool:

@@ -5,14 +5,16 @@ The directory is a root again: `System(root=DIR)` reads it, and so does `lspci -
 
 import json
 import re
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from gpupass import __version__
 from gpupass.errors import Usage
 from gpupass.model.address import Address
 from gpupass.model.amd import GIM_OPTIONS
-from gpupass.model.encode import SCHEMA, encode
+from gpupass.model.wire import SCHEMA, to_json
 from gpupass.observe import intel, recorded
 from gpupass.observe.amd import AMD_FILES, GIM_FILES, TOPOLOGY
 from gpupass.observe.drivers import DRIVERS, MODPROBE, pci_aliases, read_blacklist, read_modalias
@@ -45,8 +47,7 @@ _SYSTEM_FILES = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stored:
+class Stored(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a record came to."""
 
     files: int
@@ -221,7 +222,7 @@ def _answers(store: Store, system: System) -> tuple[str, ...]:
         store.text(recorded.NVML, spell_answers(answers, missed) + "\n")
         unseen = (*unseen, *missed)
     for record in read_records(system.state):
-        text = json.dumps({"schema": SCHEMA, **encode(record)}, indent=1)
+        text = to_json({"schema": SCHEMA, **asdict(record)}, indent=1).decode()
         store.text(f"{STATE}/{record.kind.value}/{record.address}.json", text + "\n")
     return unseen
 

@@ -4,10 +4,10 @@ Only device nodes are in it: libraries of a driver come with the image, or from 
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import yaml
+from msgspec import Struct
 
 from gpupass.methods import amd, mig_plan
 from gpupass.model.boot import HostFile
@@ -36,8 +36,7 @@ _HEADER = (
 _ELSEWHERE = "# NVIDIA GPUs: see /etc/cdi/nvidia.yaml, by nvidia-ctk.\n"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Entry:
+class _Entry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A name for containers, and every device file it needs; nvidia-modprobe takes `capabilities`."""
 
     name: str

@@ -1,7 +1,8 @@
 """A host as it is → the profile that asks for nothing else; pure."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from gpupass.methods import amd_ownership, mdev, mig_ownership, mig_plan
 from gpupass.methods.passthrough import VFIO

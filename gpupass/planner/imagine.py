@@ -1,8 +1,9 @@
 """The host as it will be after some steps, so that one plan can stand on another; pure."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import assert_never
+
+from msgspec.structs import replace
 
 from gpupass.methods.amd import DRIVER as AMDGPU
 from gpupass.methods.amd import compute_path

@@ -1,7 +1,8 @@
 """A MIG GPU as it will be after a step; pure."""
 
-from dataclasses import replace
 from typing import assert_never
+
+from msgspec.structs import replace
 
 from gpupass.model.host import Device
 from gpupass.model.mig import ComputeInstance, GpuInstance, MigGpu, MigState

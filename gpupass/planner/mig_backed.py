@@ -6,7 +6,8 @@ none ends beside VFs, and no GPU instance goes under a vGPU.
 """
 
 from collections.abc import Iterator
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from gpupass.methods import mig_plan, sriov, vgpu
 from gpupass.methods.vgpu_types import read_label

@@ -1,8 +1,9 @@
 """The slots of a host as an operator sees them: how large, whose, and what they do just now; pure."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from gpupass.methods import amd_ownership, mig_ownership, mig_plan, sriov, vgpu_check
 from gpupass.methods.vgpu_made import made
@@ -28,8 +29,7 @@ class SlotState(StrEnum):
     EMPTY = "no type"  # a VF of NVIDIA's frameworks without a vGPU type
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Offer:
+class Offer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One slot; `owner` is who made it: gpupass, mdevctl, "" for anybody else or where nothing was made."""
 
     slot: Slot

@@ -1,8 +1,9 @@
 """What somebody else has bound, made or attached becomes gpupass's own; pure."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from itertools import count
+
+from msgspec.structs import replace
 
 from gpupass.methods import amd_ownership, mig_ownership, mig_plan
 from gpupass.methods.passthrough import endpoints
@@ -80,5 +81,5 @@ def _remember(
     host: Host, device: Device, kind: RecordKind, mdev: str | None = None, **facts: object
 ) -> WriteRecord:
     record = Record(kind=kind, address=device.address, mdev=mdev, boot_id=host.boot_id)
-    record = replace(record, **facts)  # type: ignore[arg-type]
+    record = replace(record, **facts)
     return WriteRecord(kind=kind, address=device.address, mdev=mdev, record=record, why="adopted")

@@ -1,7 +1,8 @@
 """The small host around some devices: what a plan for them asks about, and no more; pure."""
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from gpupass.model.address import Address
 from gpupass.model.domain import Domain

@@ -1,7 +1,9 @@
 """(Host, Profile) → HostPlan; pure. For each device: detach, unbind, virtual functions, bind, attach."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+
+from msgspec.structs import replace
 
 from gpupass.methods.amd_ownership import hive_name
 from gpupass.methods.gim import free_to_change

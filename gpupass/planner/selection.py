@@ -1,8 +1,9 @@
 """Which devices a profile's rules mean on this host; pure."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
+
+from msgspec import Struct
 
 from gpupass.errors import Usage
 from gpupass.methods.sriov import vf_part
@@ -15,8 +16,7 @@ _VENDORS = {"nvidia": 0x10DE, "amd": 0x1002, "intel": 0x8086}
 _CLASSES = {"display": "03", "accelerator": "12", "network": "02", "storage": "01"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Chosen:
+class Chosen(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One device that one rule means; `name` is the rule's, with /1 for the second of several."""
 
     name: str
@@ -24,8 +24,7 @@ class Chosen:
     device: Device
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class Wanted(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One attachment, found: `part` is "" for the chosen device itself, "vf0" and the like for its parts."""
 
     attachment: Attachment
@@ -180,8 +179,8 @@ def _too_few(rule: Rule, found: tuple[Device, ...]) -> tuple[str, str]:
     )
 
 
-def _at(place: Place | None) -> str:
-    return f"{place}: " if place is not None else ""
+def _at(place: Place) -> str:
+    return f"{place}: " if place.file else ""
 
 
 def names_of(chosen: Iterable[Chosen]) -> Iterator[tuple[str, Address]]:

@@ -1,41 +1,44 @@
 """What one profile file may hold: a profile, other files to include, and what is different on some hosts."""
 
-from dataclasses import dataclass
+from typing import Annotated
 
-from gpupass.model.key import key
+from msgspec import Struct
+
+from gpupass.model.key import Key
 from gpupass.model.profile import CDI, NVIDIA_CTK, VERSION, Attachment, Rule
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Override:
+class Override(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Rules replace those of the same name, attachments those of the same device; others are added."""
 
-    gpus: tuple[Rule, ...] = key("rules of this host", default=())
-    attachments: tuple[Attachment, ...] = key("attachments of this host", default=())
-    containers: str | None = key("as above, for this host", default=None, choices=(CDI, NVIDIA_CTK))
+    gpus: Annotated[tuple[Rule, ...], Key("rules of this host")] = ()
+    attachments: Annotated[tuple[Attachment, ...], Key("attachments of this host")] = ()
+    containers: Annotated[str | None, Key("as above, for this host", choices=(CDI, NVIDIA_CTK))] = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HostPart:
+class HostPart(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One entry of `hosts`."""
 
-    host: str = key("host name or glob", pattern=r"[^\s/]{1,255}", form="up to 255 signs, no space or '/'")
-    override: Override = key("what is different there")
+    host: Annotated[
+        str, Key("host name or glob", pattern=r"[^\s/]{1,255}", form="up to 255 signs, no space or '/'")
+    ]
+    override: Annotated[Override, Key("what is different there")]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Document:
+class Document(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The wanted state of the GPUs of a host, or of several."""
 
-    version: int = key("version of the format", choices=(VERSION,))
-    include: tuple[str, ...] = key("files read before this one, relative to it", default=())
-    gpus: tuple[Rule, ...] = key("which devices are used how", default=(), also=("rules", "devices"))
-    attachments: tuple[Attachment, ...] = key(
-        "which domain gets what", default=(), also=("attach", "domains")
-    )
-    containers: str | None = key(
-        "who writes what containers can be given: gpupass (cdi), or for NVIDIA GPUs nvidia-ctk",
-        default=None,
-        choices=(CDI, NVIDIA_CTK),
-    )
-    hosts: tuple[HostPart, ...] = key("what is different, by host name or glob", default=(), mapping=True)
+    version: Annotated[int, Key("version of the format", choices=(VERSION,))]
+    include: Annotated[tuple[str, ...], Key("files read before this one, relative to it")] = ()
+    gpus: Annotated[tuple[Rule, ...], Key("which devices are used how", also=("rules", "devices"))] = ()
+    attachments: Annotated[
+        tuple[Attachment, ...], Key("which domain gets what", also=("attach", "domains"))
+    ] = ()
+    containers: Annotated[
+        str | None,
+        Key(
+            "who writes what containers can be given: gpupass (cdi), or for NVIDIA GPUs nvidia-ctk",
+            choices=(CDI, NVIDIA_CTK),
+        ),
+    ] = None
+    hosts: Annotated[tuple[HostPart, ...], Key("what is different, by host name or glob", mapping=True)] = ()

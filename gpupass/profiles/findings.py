@@ -1,7 +1,8 @@
 """What is wrong with a profile: every finding with its place, gathered and raised at once."""
 
-from dataclasses import dataclass, field
 from difflib import get_close_matches
+
+from msgspec import Struct, field
 
 from gpupass.errors import Usage
 from gpupass.model.profile import Place
@@ -26,8 +27,7 @@ class Enough(Exception):
     """So much is wrong that looking further helps nobody."""
 
 
-@dataclass(frozen=True, slots=True)
-class Findings:
+class Findings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Grows while a profile is read; the same finding at the same place counts once."""
 
     found: dict[tuple[str, int, int, str], str] = field(default_factory=dict)

@@ -2,8 +2,9 @@
 
 import posixpath
 from collections.abc import Callable, Hashable
-from dataclasses import replace
 from fnmatch import fnmatchcase
+
+from msgspec.structs import replace
 
 from gpupass.errors import Usage
 from gpupass.model.address import parse_address

@@ -1,8 +1,10 @@
 """`mig-configs` files of NVIDIA's mig-parted (api/spec/v1) → named layouts; pure. They are never written."""
 
-from dataclasses import dataclass
+from typing import Annotated
 
-from gpupass.model.key import key
+from msgspec import Struct
+
+from gpupass.model.key import Key
 from gpupass.profiles.findings import Enough, Findings
 from gpupass.profiles.shape import read_part
 from gpupass.profiles.tree import read_tree
@@ -15,30 +17,30 @@ _PROFILE = r"([0-9]{1,2}c\.)?[0-9]{1,2}g\.[0-9]{1,4}gb([+-][a-z.,]{1,40})?"
 _PROFILE_FORM = "a GPU instance like 1g.5gb or 1g.5gb+me, or a compute instance like 1c.3g.20gb"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Count:
+class Count(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One line of `mig-devices`."""
 
-    profile: str = key("profile", pattern=_PROFILE, form=_PROFILE_FORM)
-    count: int = key("how many of it", minimum=0)
+    profile: Annotated[str, Key("profile", pattern=_PROFILE, form=_PROFILE_FORM)]
+    count: Annotated[int, Key("how many of it", minimum=0)]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MigConfigEntry:
+class MigConfigEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What some of the GPUs become."""
 
-    devices: tuple[str, ...] = key("all, or the numbers of the GPUs", pattern="all|[0-9]{1,3}")
-    filters: tuple[str, ...] = key(
-        "PCI device and vendor id, 0x20B010DE",
-        default=(),
-        spelled="device-filter",
-        pattern="0[xX][0-9a-fA-F]{8}",
-        form="0x and eight hex digits",
-    )
-    enabled: bool = key("MIG mode on or off", spelled="mig-enabled")
-    counts: tuple[Count, ...] = key(
-        "how many instances of which profile", default=(), spelled="mig-devices", mapping=True
-    )
+    devices: Annotated[tuple[str, ...], Key("all, or the numbers of the GPUs", pattern="all|[0-9]{1,3}")]
+    filters: Annotated[
+        tuple[str, ...],
+        Key(
+            "PCI device and vendor id, 0x20B010DE",
+            spelled="device-filter",
+            pattern="0[xX][0-9a-fA-F]{8}",
+            form="0x and eight hex digits",
+        ),
+    ] = ()
+    enabled: Annotated[bool, Key("MIG mode on or off", spelled="mig-enabled")]
+    counts: Annotated[
+        tuple[Count, ...], Key("how many instances of which profile", spelled="mig-devices", mapping=True)
+    ] = ()
 
     @property
     def devices_wanted(self) -> tuple[str, ...] | None:
@@ -53,22 +55,20 @@ class MigConfigEntry:
         return known and (ALL in self.devices or number in {int(n) for n in self.devices if n != ALL})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MigConfig:
+class MigConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One of `mig-configs`."""
 
-    name: str = key("name", pattern=r"\S{1,100}", form="up to 100 signs without a space")
-    entries: tuple[MigConfigEntry, ...] = key("what the GPUs become")
+    name: Annotated[str, Key("name", pattern=r"\S{1,100}", form="up to 100 signs without a space")]
+    entries: Annotated[tuple[MigConfigEntry, ...], Key("what the GPUs become")]
 
     def entry_for(self, number: int, pci_ids: int) -> MigConfigEntry | None:
         """What this GPU becomes: of several entries mig-parted applies the last one last; None: untouched."""
         return next((one for one in reversed(self.entries) if one.speaks_of(number, pci_ids)), None)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Document:
-    version: str = key("version of the format", choices=(_VERSION,))
-    configs: tuple[MigConfig, ...] = key("layouts by name", spelled="mig-configs", mapping=True)
+class _Document(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    version: Annotated[str, Key("version of the format", choices=(_VERSION,))]
+    configs: Annotated[tuple[MigConfig, ...], Key("layouts by name", spelled="mig-configs", mapping=True)]
 
 
 def read_mig_configs(name: str, text: str) -> tuple[MigConfig, ...]:

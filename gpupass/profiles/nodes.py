@@ -1,7 +1,8 @@
 """What a YAML file is made of: scalars as they are written, lists and maps, each with its place."""
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from gpupass.model.profile import Place
 
@@ -20,23 +21,20 @@ class Tag(StrEnum):
     BROKEN = ""  # already found to be wrong
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scalar:
+class Scalar(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     place: Place
     text: str
     tag: Tag
     height: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class List:
+class List(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     place: Place
     items: tuple["Node", ...]
     height: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Map:
+class Map(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     place: Place
     entries: tuple[tuple[Scalar, "Node"], ...]
     height: int

@@ -1,12 +1,11 @@
 """The JSON Schema of a profile file, made from the model."""
 
 import re
-from dataclasses import is_dataclass
 from typing import Any
 
 from gpupass.model.profile import RULES, Rule, Use
 from gpupass.profiles.document import Document
-from gpupass.profiles.spelling import USE, USES, Key, entry_of, keys_of
+from gpupass.profiles.spelling import USE, USES, Key, entry_of, is_object, keys_of
 
 Schema = dict[str, Any]
 
@@ -80,7 +79,7 @@ def _value(key: Key, definitions: Schema) -> Schema:
         alone = _text(next(own for own in keys_of(key.kind).values() if own.field == key.short))
         one = {"anyOf": [alone, one]}
     items = {"type": "array", "items": one}
-    if is_dataclass(key.kind) and key.short is None:
+    if is_object(key.kind) and key.short is None:
         return items
     word = [{"type": "string", "pattern": f"^({key.word})$"}] if key.word is not None else []
     return {"anyOf": [alone, *word, items]}
@@ -88,8 +87,7 @@ def _value(key: Key, definitions: Schema) -> Schema:
 
 def _one(key: Key, definitions: Schema) -> Schema:
     choices = {"enum": list(key.choices)} if key.choices else {}
-    if is_dataclass(key.kind):
-        assert isinstance(key.kind, type)
+    if is_object(key.kind):
         least = {"minProperties": key.minimum} if key.minimum is not None else {}
         return {**_reference(key.kind, definitions), **least}
     if key.kind is bool:

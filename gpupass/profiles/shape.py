@@ -1,14 +1,23 @@
 """Tree → parts: keys, uses and types are checked against the model's classes."""
 
 import re
-from dataclasses import is_dataclass
 from typing import Any
 
 from gpupass.model.profile import RULES, Rule, Use
 from gpupass.profiles.findings import Findings, nearest, quoted
 from gpupass.profiles.nodes import List, Map, Node, Scalar, Tag
 from gpupass.profiles.scalars import expected, read_measure, read_number, read_text, read_truth
-from gpupass.profiles.spelling import USE, USES, Key, entry_of, keys_of, keys_of_any_use, spellings, uses_with
+from gpupass.profiles.spelling import (
+    USE,
+    USES,
+    Key,
+    entry_of,
+    is_object,
+    keys_of,
+    keys_of_any_use,
+    spellings,
+    uses_with,
+)
 from gpupass.profiles.written import Part, Written
 
 
@@ -81,7 +90,7 @@ def _read_value(key: Key, node: Node, findings: Findings) -> Written | None:
         return _read_entries(key, node, findings)
     if isinstance(node, Scalar) and node.tag is Tag.TEXT and re.fullmatch(key.word or "(?!)", node.text):
         return Written(place=node.place, value=node.text)
-    single = key.short is not None or not is_dataclass(key.kind)
+    single = key.short is not None or not is_object(key.kind)
     alone = isinstance(node, Scalar) and single and node.tag is not Tag.NOTHING
     if not alone and not isinstance(node, List):
         expected("a list", key.spelled, node, findings, "leave the key out, or write []")
@@ -130,8 +139,7 @@ def _read_one(key: Key, node: Node, findings: Findings) -> Written | None:
     value: Any
     if key.nullable and isinstance(node, Scalar) and node.tag is Tag.NOTHING:
         return Written(place=node.place, value=None)
-    if is_dataclass(key.kind):
-        assert isinstance(key.kind, type)
+    if is_object(key.kind):
         if key.short is not None and isinstance(node, Scalar):
             return _read_short(key, node, findings)
         value = read_part(key.kind, node, findings, key.spelled)

@@ -1,41 +1,32 @@
 """How the model's classes are spelled in YAML: what parser, schema and writer know of them."""
 
 from collections.abc import Iterable
-from dataclasses import MISSING, dataclass, fields
 from functools import cache
 from types import NoneType, UnionType
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, TypeGuard, Union, get_args, get_origin, get_type_hints
 
+from msgspec import NODEFAULT, Struct
+from msgspec.structs import FieldInfo, asdict, fields
+
+from gpupass.model import key
 from gpupass.model.profile import RULES, Rule, Use
 
 USE = "use"
 USES = tuple(use.value for use in Use)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Key:
+class Key(key.Key, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One key of a mapping; `kind` is the type of its value, of each item when there are `many`."""
 
     field: str
-    spelled: str
     kind: Any
     many: bool
     default: Any
-    doc: str
-    minimum: int | None
-    choices: tuple[str | int, ...]
-    pattern: str | None
-    form: str | None
-    also: tuple[str, ...]
-    mapping: bool
-    unit: str
-    short: str | None
-    word: str | None
     nullable: bool  # null may be written, and says something of its own
 
     @property
     def required(self) -> bool:
-        return self.default is MISSING
+        return self.default is NODEFAULT
 
 
 def keys_of(kind: type) -> dict[str, Key]:
@@ -45,9 +36,9 @@ def keys_of(kind: type) -> dict[str, Key]:
 
 @cache
 def _keys_of(kind: type) -> dict[str, Key]:
-    hints = get_type_hints(kind)
-    keys = [_key(item, hints[item.name]) for item in fields(kind) if "doc" in item.metadata]
-    return {key.spelled: key for key in keys}
+    hints = get_type_hints(kind, include_extras=True)
+    keys = (_key(item, hints[item.name]) for item in fields(kind))
+    return {key.spelled: key for key in keys if key is not None}
 
 
 def entry_of(kind: type) -> tuple[Key, Key]:
@@ -69,6 +60,11 @@ def uses_with(spelled: str) -> tuple[Use, ...]:
     return tuple(use for use, kind in RULES.items() if spelled in keys_of(kind))
 
 
+def is_object(kind: Any) -> TypeGuard[type[Struct]]:
+    """It has keys of its own."""
+    return isinstance(kind, type) and issubclass(kind, Struct)
+
+
 def spellings(keys: Iterable[Key]) -> dict[str, str]:
     """What people might write → the key it is."""
     keys = tuple(keys)
@@ -76,13 +72,15 @@ def spellings(keys: Iterable[Key]) -> dict[str, str]:
     return own | {word: key.spelled for key in keys for word in key.also if word not in own}
 
 
-def _key(item: Any, hint: Any) -> Key:
+def _key(item: FieldInfo, hint: Any) -> Key | None:
+    """None: it is not written."""
+    if get_origin(hint) is not Annotated:
+        return None
+    hint, said = get_args(hint)
     kind, many = _kind(hint)
-    metadata = dict(item.metadata)
-    spelled = metadata.pop("key") or item.name
-    nullable = item.default is MISSING and NoneType in get_args(hint)
-    known = {"field": item.name, "spelled": spelled, "default": item.default, "nullable": nullable}
-    return Key(kind=kind, many=many, **known, **metadata)
+    nullable = item.default is NODEFAULT and NoneType in get_args(hint)
+    known = asdict(said) | {"spelled": said.spelled or item.name}
+    return Key(field=item.name, kind=kind, many=many, default=item.default, nullable=nullable, **known)
 
 
 def _kind(hint: Any) -> tuple[Any, bool]:

@@ -1,7 +1,6 @@
 """Profile → YAML text that reads back as the same; keys in the order of the model, defaults left out."""
 
 import re
-from dataclasses import is_dataclass
 from typing import Any
 
 import yaml
@@ -9,7 +8,7 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from gpupass.model.profile import VERSION, Profile, Rule, use_of
 from gpupass.profiles.document import Document
-from gpupass.profiles.spelling import USE, Key, entry_of, keys_of
+from gpupass.profiles.spelling import USE, Key, entry_of, is_object, keys_of
 from gpupass.profiles.tree import implicit_tag
 
 _BEFORE_USE = "select"
@@ -54,7 +53,7 @@ def _value(key: Key, value: Any, inline: bool) -> Node:
             for item in value
         ]
         return _mapping(pairs, inline=True)
-    flow = not is_dataclass(key.kind) or key.short is not None
+    flow = not is_object(key.kind) or key.short is not None
     items = [_item(key, item, inline or flow) for item in value]
     return SequenceNode("tag:yaml.org,2002:seq", items, flow_style=flow)
 

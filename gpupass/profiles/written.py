@@ -1,24 +1,23 @@
 """The model's objects as they are written: every value with its place, wrong ones left out."""
 
-from dataclasses import dataclass, fields
 from typing import Any
+
+from msgspec import Struct
 
 from gpupass.model.profile import Place
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Written:
+class Written(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A value and where it stands: a scalar, a Part, or a tuple of Written."""
 
     place: Place
     value: Any
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
+class Part(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An object of the model before it is built; fields that are wrong or not given are missing."""
 
-    kind: type
+    kind: type[Struct]
     place: Place
     fields: dict[str, Written]
 
@@ -36,7 +35,7 @@ class Part:
 def build(part: Part) -> Any:
     """The object itself; only for a part without findings."""
     values = {name: _plain(written.value) for name, written in part.fields.items()}
-    if "place" in {item.name for item in fields(part.kind)}:
+    if "place" in part.kind.__struct_fields__:
         values["place"] = part.place
     return part.kind(**values)
 

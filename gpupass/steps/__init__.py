@@ -6,7 +6,8 @@
 from types import NoneType
 from typing import Any, assert_never
 
-from gpupass.model.codec import decode
+from msgspec import convert
+
 from gpupass.model.record import Record
 from gpupass.model.step import (
     AttachDevice,
@@ -35,6 +36,7 @@ from gpupass.model.step import (
     WriteFile,
     WriteRecord,
 )
+from gpupass.model.wire import from_json, to_json
 from gpupass.steps import (
     attribute,
     bind,
@@ -127,7 +129,9 @@ def current(step: Step, system: System) -> Any:
 
 def require_before(step: Step, before: Any) -> None:
     """ValueError when this is no value that `current` could have told of such a step."""
-    decode(_BEFORE.get(type(step), NoneType), before)
+    known = convert(before, _BEFORE.get(type(step), NoneType))
+    if isinstance(known, dict) and from_json(to_json(known), Any) != before:  # a TypedDict may have more
+        raise ValueError(f"expected {known!r}, not {before!r}")
 
 
 def do(step: Step, system: System, deadline: float) -> None:

@@ -2,15 +2,17 @@
 
 from typing import Any
 
-from gpupass.model.codec import decode_record, encode
+from msgspec import convert
+
 from gpupass.model.record import Record
 from gpupass.model.step import WriteRecord
+from gpupass.model.wire import from_json, to_json
 from gpupass.system import System
 from gpupass.system.state import read_record, record_path, remove, write_record
 
 
 def current(step: WriteRecord, system: System) -> Any:
-    return encode(read_record(system.state, step.kind, step.address, step.mdev))
+    return from_json(to_json(read_record(system.state, step.kind, step.address, step.mdev)), Any)
 
 
 def do(step: WriteRecord, system: System) -> None:
@@ -18,7 +20,7 @@ def do(step: WriteRecord, system: System) -> None:
 
 
 def undo(step: WriteRecord, before: Any, system: System) -> None:
-    _store(step, None if before is None else decode_record(before), system)
+    _store(step, None if before is None else convert(before, Record), system)
 
 
 def _store(step: WriteRecord, record: Record | None, system: System) -> None:

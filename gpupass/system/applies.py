@@ -1,19 +1,21 @@
 """The applies of the past in the state directory, one small file each."""
 
-import json
 import os
 from pathlib import Path
 from typing import Any
 
+from msgspec import convert
+from msgspec.structs import asdict
+
 from gpupass.model.apply import Apply
-from gpupass.model.codec import SCHEMA, decode_apply, encode
+from gpupass.model.wire import SCHEMA, from_json, to_json
 from gpupass.system.state import set_aside, write_atomically
 
 KEPT = 200
 
 
 def write_apply(state: Path, apply: Apply) -> None:
-    text = json.dumps({"schema": SCHEMA, **encode(apply)}, indent=1) + "\n"
+    text = to_json({"schema": SCHEMA, **asdict(apply)}, indent=1).decode() + "\n"
     directory = state / "applies"
     write_atomically(directory / f"{apply.id}.json", text)
     for path in sorted(directory.glob("*.json"))[:-KEPT]:
@@ -35,10 +37,10 @@ def new_id(state: Path, time: str) -> str:
 
 def _read(path: Path) -> Apply | None:
     try:
-        data: Any = json.loads(path.read_bytes())
+        data: Any = from_json(path.read_bytes(), Any)
         if not isinstance(data, dict) or data.pop("schema", None) != SCHEMA:
             raise ValueError("not of this version")
-        apply = decode_apply(data)
+        apply: Apply = convert(data, Apply)
         if apply.id != path.stem:
             raise ValueError("of another name")
         return apply

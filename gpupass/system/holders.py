@@ -3,15 +3,15 @@
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gpupass.system.door import System
 
 _NODES = ("/dev/vfio/", "/dev/nvidia", "/dev/dri/")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Holder:
+class Holder(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One process and one device node it holds."""
 
     pid: int

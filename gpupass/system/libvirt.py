@@ -4,15 +4,15 @@ import json
 import os
 import threading
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from gpupass.errors import GpupassError, Refused
 from gpupass.model.domain import DomainState
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DomainText:
+class DomainText(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One domain as libvirt tells it: XML texts (None: not running, not persistent), resident KiB, job."""
 
     name: str

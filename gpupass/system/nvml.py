@@ -1,8 +1,9 @@
 """What NVML says of the GPUs that the nvidia driver runs. The library is loaded only by a call."""
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from gpupass.model.address import Address, parse_address
 from gpupass.model.host import VgpuCard
@@ -11,8 +12,7 @@ from gpupass.system.nvml_library import LIBRARY, NOT_SUPPORTED, code, text, told
 from gpupass.system.vgpu_card import read_card
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GpuAnswer:
+class GpuAnswer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One GPU's answers; None where this GPU or this driver does not support the question. Memory in MiB."""
 
     bus_id: str
@@ -30,8 +30,7 @@ class GpuAnswer:
     vgpu_card: VgpuCard | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class Asked(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is asked for beyond the basics."""
 
     cut: Collection[Address] = ()  # GPUs: how MIG cuts them, and who uses the parts

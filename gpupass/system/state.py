@@ -1,13 +1,15 @@
 """gpupass's own files: root-only, replaced atomically, a damaged one set aside and said so."""
 
-import json
 import os
 from pathlib import Path
 from typing import Any
 
+from msgspec import convert
+from msgspec.structs import asdict
+
 from gpupass.errors import GpupassError, Refused
-from gpupass.model.codec import SCHEMA, decode_record, encode
 from gpupass.model.record import Record, RecordKind
+from gpupass.model.wire import SCHEMA, from_json, to_json
 
 
 def ensure_directory(path: Path) -> Path:
@@ -97,10 +99,10 @@ def read_record(state: Path, kind: RecordKind, address: str, mdev: str | None = 
     except OSError as error:
         raise GpupassError(f"cannot read {path}: {error.strerror}") from None
     try:
-        data: Any = json.loads(text)
+        data: Any = from_json(text, Any)
         if not isinstance(data, dict) or data.pop("schema", None) != SCHEMA:
             raise ValueError("not of this version")
-        record = decode_record(data)
+        record: Record = convert(data, Record)
         if (record.kind, record.address, record.mdev) != (kind, address, mdev):
             raise ValueError("about something else")
         return record
@@ -110,7 +112,7 @@ def read_record(state: Path, kind: RecordKind, address: str, mdev: str | None = 
 
 
 def write_record(state: Path, record: Record) -> None:
-    text = json.dumps({"schema": SCHEMA, **encode(record)}, indent=1) + "\n"
+    text = to_json({"schema": SCHEMA, **asdict(record)}, indent=1).decode() + "\n"
     write_atomically(record_path(state, record.kind, record.address, record.mdev), text)
 
 

@@ -1,6 +1,7 @@
 """The host `mig-server`."""
 
-from gpupass.model.encode import encode
+from msgspec import to_builtins
+
 from gpupass.system.nvml import GpuAnswer
 from tests.host_tree import GIB, MEM64_PREFETCH, MIB, Function, HostTree
 from tests.mig_boards import board, cut
@@ -66,7 +67,7 @@ def mig_server(tree: HostTree) -> None:
             persistence=True,
             **told,
         )
-        answers.append(encode(answer))
+        answers.append(to_builtins(answer))
     tree.answers("nvml", {"gpus": answers, "unseen": []})
     tree.answers("names", {ids: f"NVIDIA Corporation {name}" for _, ids, name, *_ in GPUS})
     tree.answers(

@@ -8,13 +8,12 @@ import json
 from pathlib import Path
 
 import pytest
+from msgspec import to_builtins
 
 from gpupass import app
 from gpupass.app import change
 from gpupass.errors import GpupassError
-from gpupass.model.codec import encode_step
 from gpupass.model.domain import DomainState
-from gpupass.model.encode import encode
 
 CASES = sorted(path.parent for path in Path(__file__).parent.glob("*/case.json"))
 _SAME = ("connect", "uuid", "boot_id", "since")
@@ -80,7 +79,7 @@ def trimmed(data):
         return {
             key: trimmed(value) for key, value in data.items() if key not in _SAME and value not in (None, "")
         }
-    return [trimmed(item) for item in data] if isinstance(data, list) else data
+    return [trimmed(item) for item in data] if isinstance(data, list | tuple) else data
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda path: path.name)
@@ -97,8 +96,8 @@ def test_plan(case, machine, monkeypatch, regenerate):
     (plan,) = plans
     found = {
         "title": plan.title,
-        "steps": [trimmed(encode_step(step)) for step in plan.steps],
-        "findings": [trimmed(encode(finding)) for finding in plan.findings],
+        "steps": [trimmed(to_builtins(step)) for step in plan.steps],
+        "findings": [trimmed(to_builtins(finding)) for finding in plan.findings],
         "devices": list(plan.devices),
     }
     golden = case / "plan.json"

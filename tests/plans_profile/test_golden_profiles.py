@@ -8,12 +8,11 @@ import json
 from pathlib import Path
 
 import pytest
+from msgspec import to_builtins
 
 from gpupass.app import profile as trip
 from gpupass.app.profile_file import load_file
 from gpupass.errors import GpupassError
-from gpupass.model.codec import encode_step
-from gpupass.model.encode import encode
 from gpupass.system import System
 from tests.plans.test_golden_plans import Before, trimmed
 from tests.profile_trips import ORDER, apply, plan, told
@@ -41,9 +40,9 @@ def as_data(made):
         "plans": [
             {
                 "title": one.title,
-                "steps": [trimmed(encode_step(step)) for step in one.steps],
-                "findings": [trimmed(encode(finding)) for finding in one.findings],
-                "disruptions": [trimmed(encode(disruption)) for disruption in one.disruptions],
+                "steps": [trimmed(to_builtins(step)) for step in one.steps],
+                "findings": [trimmed(to_builtins(finding)) for finding in one.findings],
+                "disruptions": [trimmed(to_builtins(disruption)) for disruption in one.disruptions],
                 "waits": list(one.waits),
                 "devices": list(one.devices),
             }

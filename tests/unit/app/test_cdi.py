@@ -1,11 +1,11 @@
 """/etc/cdi/gpupass.yaml on the simulated machine: written once, refreshed by every apply, or left alone."""
 
 import json
-from dataclasses import replace
 
 import pytest
 import yaml
 from click.testing import CliRunner
+from msgspec.structs import replace
 
 from gpupass.app.apply import apply_when_ready
 from gpupass.app.cdi import cdi

@@ -1,8 +1,7 @@
 """Profiles of vGPUs on a simulated card: what is refused before anything is touched, and what comes back."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from gpupass import app
 from gpupass.app import profile as trip

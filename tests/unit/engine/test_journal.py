@@ -3,22 +3,23 @@
 import json
 import os
 import string
-from dataclasses import fields, is_dataclass
 from types import NoneType, UnionType
-from typing import Union, get_args, get_origin, get_type_hints
+from typing import Union, get_args, get_origin
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec import Struct, convert
+from msgspec.structs import fields
 
+from gpupass import steps
 from gpupass.engine import journal
 from gpupass.errors import GpupassError, Refused
 from gpupass.model.address import BOOT, Address
-from gpupass.model.codec import decode_record, decode_step, encode_step
-from gpupass.model.encode import encode
 from gpupass.model.plan import Plan
 from gpupass.model.record import Record
-from gpupass.model.step import BindDriver, SetAttribute, SetVfs, Step, addresses_of
+from gpupass.model.step import BindDriver, SetAttribute, SetVfs, Step, WriteFile, addresses_of
+from gpupass.model.wire import from_json, to_json
 from tests.simulated import GPU, LONE
 
 TEXT = st.text(string.printable + "äß\u2028\0", max_size=8)
@@ -39,9 +40,8 @@ def values(kind):
         return st.one_of(values(arm) for arm in get_args(kind))
     if get_origin(kind) is tuple:
         return st.lists(values(get_args(kind)[0]), max_size=3).map(tuple)
-    if is_dataclass(kind):
-        hints = get_type_hints(kind)
-        found = {field.name: values(hints[field.name]) for field in fields(kind)}
+    if isinstance(kind, type) and issubclass(kind, Struct):
+        found = {field.name: values(field.type) for field in fields(kind)}
         return st.builds(kind, **found | RESTRICTED.get(kind, {}))
     if kind is NoneType:
         return st.none()
@@ -54,20 +54,20 @@ def values(kind):
 @settings(max_examples=25, deadline=None)
 def test_every_kind_of_step_survives_json(kind, data):
     step = data.draw(values(kind))
-    assert decode_step(json.loads(json.dumps(encode_step(step)))) == step
+    assert from_json(to_json(step), Step) == step
 
 
 @given(values(Record))
 @settings(max_examples=25, deadline=None)
 def test_records_survive_json(record):
-    assert decode_record(json.loads(json.dumps(encode(record)))) == record
+    assert from_json(to_json(record), Record) == record
 
 
 @pytest.mark.parametrize("kind", STEP_KINDS, ids=lambda kind: kind.__name__)
 def test_a_step_without_a_field_or_with_a_strange_one_is_refused(kind):
     for data in ({"step": kind.__name__}, {"step": kind.__name__, "colour": "red"}, {"step": "Explode"}, {}):
         with pytest.raises(ValueError):
-            decode_step(data)
+            convert(data, Step)
 
 
 JSON = st.recursive(
@@ -157,7 +157,7 @@ def test_two_processes_cannot_begin_under_one_name(machine):
 
 def test_addresses_of_every_step():
     assert addresses_of(STEPS[0]) == (GPU,)
-    assert {len(addresses_of(decode_step(sample))) for sample in SAMPLES} == {0, 1, 2}
+    assert {len(addresses_of(convert(sample, Step))) for sample in SAMPLES} == {0, 1, 2}
 
 
 SAMPLES = (
@@ -166,6 +166,30 @@ SAMPLES = (
     {"step": "AwaitRelease", "addresses": [GPU], "group": 1},
     {"step": "SetPersistence", "address": GPU, "uuid": "u", "on": True},
 )
+
+
+FILES = {"file": {"text": "x", "mode": 420}, "missing": ["/etc/gpupass"]}
+
+
+@pytest.mark.parametrize(
+    "before, sound",
+    [
+        (FILES, True),
+        (FILES | {"file": None}, True),
+        (FILES | {"colour": "red"}, False),
+        (FILES | {"file": {"text": "x", "mode": 420, "colour": "red"}}, False),
+        (FILES | {"file": {"text": "x", "mode": True}}, False),
+        ({"file": None}, False),
+        (None, False),
+    ],
+)
+def test_a_value_before_that_no_step_could_tell_is_damage(before, sound):
+    step = WriteFile(path="/etc/gpupass/x", text="y")
+    if sound:
+        steps.require_before(step, before)
+    else:
+        with pytest.raises(ValueError):
+            steps.require_before(step, before)
 
 
 def test_half_a_line_is_not_taken_for_a_whole_one(machine, monkeypatch):
@@ -197,8 +221,8 @@ def test_half_a_line_is_not_taken_for_a_whole_one(machine, monkeypatch):
 def test_an_attribute_is_a_file_of_its_device(path):
     data = {"step": "SetAttribute", "address": GPU, "path": path, "value": "1", "why": ""}
     with pytest.raises(ValueError, match="no file of"):
-        decode_step(data)
+        convert(data, Step)
     with pytest.raises(ValueError, match="no file of"):
-        decode_step({"step": "SetVfs", "address": GPU, "count": 0, "autoprobe": True, "keep": [path]})
+        convert({"step": "SetVfs", "address": GPU, "count": 0, "autoprobe": True, "keep": [path]}, Step)
     with pytest.raises(ValueError, match="no value of"):
-        decode_step(data | {"path": FILE, "value": "1; reboot"})
+        convert(data | {"path": FILE, "value": "1; reboot"}, Step)

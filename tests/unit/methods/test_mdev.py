@@ -1,6 +1,6 @@
 """Rules for mediated devices → plans: names, UUIDs, what others made, what is in use."""
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from gpupass.methods import mdev
 from gpupass.model.host import Detail, Device, Host, Mdev, MdevType

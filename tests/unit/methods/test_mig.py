@@ -1,8 +1,7 @@
 """A GPU is cut anew with the least that can be lost, or the reason is told why it cannot be."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from gpupass.methods.mig import plan_recut
 from gpupass.methods.mig_check import nearest_profile

@@ -1,8 +1,7 @@
 """MIG rules → plans: the mode, what is kept, whose it is, and what a rule of another use leaves."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from gpupass.methods import mig_plan
 from gpupass.model.host import Detail, Device, Host, Nvidia, Sriov, Vgpu

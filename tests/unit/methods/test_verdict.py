@@ -1,8 +1,7 @@
 """Verdicts on invented groups: who moves along, who stays, and why."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from gpupass.methods.verdict import device_verdict, group_verdict
 from gpupass.model.address import Address

@@ -1,8 +1,7 @@
 """vGPU rules → plans on cards of both frameworks, and on GPU instances."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from gpupass.methods.mdev import anew as mdev_anew
 from gpupass.methods.vgpu_check import lend_findings

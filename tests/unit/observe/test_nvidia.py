@@ -1,15 +1,15 @@
 """NVML's answers → Nvidia, with a double in pynvml's place."""
 
 import sys
-from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from msgspec import to_builtins
+from msgspec.structs import replace
 
 from gpupass.errors import GpupassError
 from gpupass.methods.mig_plan import instances
-from gpupass.model.encode import encode
 from gpupass.model.host import Vgpu
 from gpupass.model.user import User, UserKind
 from gpupass.observe import observe
@@ -119,7 +119,7 @@ def test_a_guest_has_the_name_of_its_domain(tmp_path: Any) -> None:
     gpu = board("H100-80")
     gpu = board("H100-80", replace(instance(gpu, "3g.40gb", 0), users=guests))
     answer = GpuAnswer(bus_id="00000000:01:00.0", uuid="GPU-0", mig=True, mig_pending=True, mig_gpu=gpu)
-    tree.answers("nvml", {"gpus": [encode(answer)], "unseen": []})
+    tree.answers("nvml", {"gpus": [to_builtins(answer)], "unseen": []})
     domain = {"name": "web", "uuid": uuids[0].lower(), "state": "running", "autostart": False}
     tree.answers("domains", {"domains": [{**domain, "job": None, "resident": None}], "unseen": []})
     (device,) = observe(System(str(tmp_path))).devices

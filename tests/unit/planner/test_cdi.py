@@ -3,12 +3,12 @@
 import json
 import os
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 from jsonschema import Draft7Validator
+from msgspec.structs import replace
 from referencing import Registry
 from referencing.jsonschema import DRAFT7
 

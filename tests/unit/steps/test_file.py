@@ -1,4 +1,4 @@
-"""WriteFile, EnableUnit and Refresh by themselves; the codec brings them back from a journal."""
+"""WriteFile, EnableUnit and Refresh by themselves; they come back from a journal."""
 
 import json
 
@@ -6,8 +6,8 @@ import pytest
 
 from gpupass import steps
 from gpupass.errors import GpupassError, NeedsPerson
-from gpupass.model.codec import decode_step, encode_step
-from gpupass.model.step import EnableUnit, FileReader, Refresh, WriteFile, addresses_of
+from gpupass.model.step import EnableUnit, FileReader, Refresh, Step, WriteFile, addresses_of
+from gpupass.model.wire import from_json, to_json
 from gpupass.system import System
 
 PATH = "/etc/gpupass/deep/file"
@@ -20,8 +20,8 @@ STEPS = (
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_codec(step):
-    assert decode_step(json.loads(json.dumps(encode_step(step)))) == step
+def test_they_come_back(step):
+    assert from_json(to_json(step), Step) == step
     assert addresses_of(step) == ()
     assert not steps.committed(step, System("/nonexistent"))
 
