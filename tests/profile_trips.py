@@ -6,8 +6,8 @@ from gpupass.app import profile as trip
 from gpupass.app.apply import Applied, apply_profile
 from gpupass.app.profile import Order
 from gpupass.errors import GpupassError
-from gpupass.model.plan import HostPlan
 from gpupass.model.profile import Profile
+from gpupass.plan import HostPlan
 from tests.profile_files import load
 from tests.simulated import Machine
 

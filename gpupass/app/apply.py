@@ -15,12 +15,11 @@ from gpupass.engine import journal
 from gpupass.engine.journal import Operation
 from gpupass.errors import GpupassError, Refused, Usage
 from gpupass.methods.amd_ownership import hive_of
-from gpupass.methods.sriov import vf_address
 from gpupass.model.address import Address
 from gpupass.model.apply import Apply, ApplyEnd
-from gpupass.model.host import Device, Host
-from gpupass.model.plan import Disruption, Finding, HostPlan, Plan
+from gpupass.model.host import Device, Host, vf_address
 from gpupass.model.profile import Profile
+from gpupass.plan import Disruption, Finding, HostPlan, Plan
 from gpupass.planner.cuts import changed_with
 from gpupass.planner.estimate import gpu_resets
 from gpupass.planner.export import export

@@ -16,10 +16,10 @@ from gpupass.errors import Refused, Usage
 from gpupass.model.address import BOOT, Address, parse_address
 from gpupass.model.boot import BootState
 from gpupass.model.host import Host
-from gpupass.model.plan import Plan
-from gpupass.model.step import WriteFile
 from gpupass.observe import observe
 from gpupass.observe.boot import read_boot
+from gpupass.plan import Plan
+from gpupass.steps.file import WriteFile
 from gpupass.system import System
 
 _SECONDS = 30.0  # what a crashed gpupass left is rolled back within

@@ -8,10 +8,10 @@ from gpupass.app.change import QEMU, Report, carry_out
 from gpupass.errors import GpupassError
 from gpupass.model.address import BOOT
 from gpupass.model.host import Host
-from gpupass.model.plan import Finding, Plan
 from gpupass.model.profile import CDI, NVIDIA_CTK
 from gpupass.observe import observe
 from gpupass.observe.nodes import read_nodes
+from gpupass.plan import Finding, Plan
 from gpupass.planner.cdi import (
     PATH,
     cdi_plan,

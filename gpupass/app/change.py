@@ -13,10 +13,10 @@ from gpupass.engine.run import Outcome, Result, execute, resume
 from gpupass.errors import GpupassError, NeedsPerson, Pending, Refused
 from gpupass.model.address import BOOT, Address, parse_address
 from gpupass.model.host import Device, Host
-from gpupass.model.plan import Finding, Plan
 from gpupass.model.slot import Slot
 from gpupass.observe import everything, nothing, observe
 from gpupass.observe.find import find, find_slot
+from gpupass.plan import Finding, Plan
 from gpupass.system import System
 from gpupass.system.locks import hold
 

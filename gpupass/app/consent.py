@@ -3,7 +3,7 @@
 from gpupass.app.change import forbid
 from gpupass.app.profile import Order
 from gpupass.errors import Refused
-from gpupass.model.plan import HostPlan, Plan
+from gpupass.plan import HostPlan, Plan
 from gpupass.planner.estimate import gpu_resets
 
 _ANEW = "gpupass plan FILE --out PLAN, and look at it again"

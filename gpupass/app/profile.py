@@ -9,14 +9,13 @@ from gpupass.app.change import QEMU, require_libvirt
 from gpupass.engine import journal
 from gpupass.engine.journal import Operation
 from gpupass.errors import Usage
-from gpupass.hotplug.windows import with_windows
+from gpupass.lending.windows import with_windows
 from gpupass.model.address import Address
 from gpupass.model.apply import Apply, ApplyEnd
 from gpupass.model.host import Host
-from gpupass.model.plan import HostPlan
 from gpupass.model.profile import NVIDIA_CTK, Profile
-from gpupass.model.step import Step
 from gpupass.observe import nothing, observe
+from gpupass.plan import HostPlan
 from gpupass.planner.cuts import company
 from gpupass.planner.export import export as export_profile
 from gpupass.planner.export import made_elsewhere, worth_telling
@@ -25,6 +24,7 @@ from gpupass.planner.profile import plan_profile
 from gpupass.planner.selection import candidates
 from gpupass.profiles import load_profile
 from gpupass.profiles.mig_parted import read_mig_configs
+from gpupass.step import Deed
 from gpupass.system import System
 from gpupass.system.applies import read_applies
 from gpupass.system.state import require_readable
@@ -45,7 +45,7 @@ class Order(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     workers: int = WORKERS
     given_up: frozenset[str] = frozenset()  # titles of plans that have failed too often
     takes_back: str = ""
-    on_step: Callable[[str, Step], None] = lambda title, step: None
+    on_step: Callable[[str, Deed], None] = lambda title, step: None
 
 
 def plan(system: System, profile: Profile, order: Order) -> HostPlan:

@@ -24,9 +24,9 @@ from gpupass.errors import Busy, GpupassError
 from gpupass.model.address import Address, parse_address
 from gpupass.model.apply import ApplyEnd
 from gpupass.model.host import Device
-from gpupass.model.plan import Plan
 from gpupass.model.record import Record, RecordKind
 from gpupass.observe import observe
+from gpupass.plan import Plan
 from gpupass.planner import lending
 from gpupass.planner.slots import slots_of
 from gpupass.system import System

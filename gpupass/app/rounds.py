@@ -13,10 +13,10 @@ from gpupass.engine import journal
 from gpupass.engine.journal import Operation
 from gpupass.engine.run import Outcome, conclude, execute, extend, roll_back
 from gpupass.errors import GpupassError
-from gpupass.model.plan import HostPlan, Plan
 from gpupass.model.profile import Profile
-from gpupass.model.step import Step, WriteRecord
+from gpupass.plan import HostPlan, Plan
 from gpupass.planner.estimate import gpu_resets
+from gpupass.step import Deed
 from gpupass.system import System
 
 _ROUNDS = 4  # the driver, then MIG mode and functions, then GPU instances, then the vGPUs on them
@@ -99,7 +99,7 @@ def _why_not(rest: Plan, order: Order | None) -> str:
 
 
 def _still_wants(rest: Plan) -> str:
-    deeds = [step for step in rest.steps if not isinstance(step, WriteRecord)]
+    deeds = [step for step in rest.steps if not step.hidden]
     return f"a fresh look still wants {type((deeds or rest.steps)[0]).__name__}"
 
 
@@ -148,7 +148,7 @@ def _run(
     interrupted = Event()
     continuing = _continuing(system, apply_id)
 
-    def watching(plan: Plan, step: Step) -> None:
+    def watching(plan: Plan, step: Deed) -> None:
         if interrupted.is_set():
             raise GpupassError("interrupted")
         order.on_step(plan.title, step)

@@ -6,10 +6,10 @@ from msgspec import convert
 
 from gpupass.app.profile import Order
 from gpupass.errors import Usage
-from gpupass.model.plan import HostPlan, Plan
+from gpupass.kinds import AnyStep
 from gpupass.model.profile import Profile
-from gpupass.model.step import Step
 from gpupass.model.wire import SCHEMA, from_json, to_json
+from gpupass.plan import HostPlan, Plan
 from gpupass.profiles import load_profile, write_profile
 
 _KIND = "gpupass plan"
@@ -39,7 +39,7 @@ def read_plan(name: str, text: str) -> tuple[Profile, Order, HostPlan]:
         if (document["schema"], document["kind"]) != (SCHEMA, _KIND):
             raise Usage(f"cannot use the plan {name}: another version of gpupass has made it", anew)
         plans = tuple(
-            Plan(title=str(one["title"]), steps=convert(one["steps"], tuple[Step, ...]))
+            Plan(title=str(one["title"]), steps=convert(one["steps"], tuple[AnyStep, ...]))
             for one in document["plans"]
         )
         profile = load_profile(name, lambda _: str(document["profile"]), "")

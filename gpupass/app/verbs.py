@@ -8,14 +8,14 @@ from msgspec.structs import replace
 from gpupass import planner
 from gpupass.app.change import QEMU, Report, SlotPlanner, change, change_slot, require_libvirt
 from gpupass.errors import Usage
-from gpupass.hotplug.windows import with_windows
+from gpupass.lending.windows import with_windows
 from gpupass.methods.passthrough import VFIO, lends, plan_bind
 from gpupass.model.domain import Domain, DomainState
 from gpupass.model.host import Device, Host
-from gpupass.model.plan import Plan
 from gpupass.model.record import RecordKind
 from gpupass.model.select import resolve
 from gpupass.model.slot import Slot
+from gpupass.plan import Plan
 from gpupass.planner import lending
 from gpupass.planner.ownership import adopt_plan
 from gpupass.system import System

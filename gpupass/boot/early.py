@@ -12,7 +12,7 @@ from msgspec import Struct
 from gpupass.boot.initramfs import HOOK_FUNCTIONS
 from gpupass.model.address import Address, parse_address
 from gpupass.model.boot import HostFile
-from gpupass.model.step import FileReader
+from gpupass.steps.refresh import FileReader
 
 RULES = "/etc/udev/rules.d/10-gpupass-early.rules"  # before 80-drivers.rules, which loads by modalias
 SOFTDEP = "/etc/modprobe.d/gpupass-early.conf"

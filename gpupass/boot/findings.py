@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from gpupass.methods.verdict import NO_IOMMU_REMEDY, device_verdict
 from gpupass.model.address import Address, same_slot
 from gpupass.model.host import Device, Host
-from gpupass.model.plan import Finding
 from gpupass.model.verdict import StayKind
+from gpupass.plan import Finding
 
 # A domain, a process or a quarantine of today says nothing about the next boot.
 _TOMORROW = (StayKind.DISK, StayKind.NETWORK, StayKind.BRIDGE, StayKind.SRIOV)

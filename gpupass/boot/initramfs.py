@@ -5,7 +5,7 @@ import re
 from msgspec import Struct
 
 from gpupass.model.boot import BootState
-from gpupass.model.step import FileReader
+from gpupass.steps.refresh import FileReader
 
 HOOK_FUNCTIONS = "/usr/share/initramfs-tools/hook-functions"
 OSTREE = "/run/ostree-booted"

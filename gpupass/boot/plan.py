@@ -7,8 +7,11 @@ from gpupass.boot.units import ATTACHMENTS, DEVICES, PROFILE, UNITS, unit_files,
 from gpupass.model.address import BOOT, Address, same_slot
 from gpupass.model.boot import BootState, HostFile
 from gpupass.model.host import Device, Host
-from gpupass.model.plan import Finding, Plan
-from gpupass.model.step import EnableUnit, FileReader, Refresh, Step, WriteFile
+from gpupass.plan import Finding, Plan
+from gpupass.step import Deed
+from gpupass.steps.file import WriteFile
+from gpupass.steps.refresh import FileReader, Refresh
+from gpupass.steps.unit import EnableUnit
 
 _WHY = {
     PROFILE: "the profile that every boot applies",
@@ -122,7 +125,7 @@ def _remove(boot: BootState, path: str, prune: bool = False) -> WriteFile | None
     return WriteFile(path=path, text=None, prune=prune, why="no longer wanted")
 
 
-def _read_again(readers: tuple[FileReader, ...], changes: tuple[Step, ...]) -> tuple[Step, ...]:
+def _read_again(readers: tuple[FileReader, ...], changes: tuple[Deed, ...]) -> tuple[Deed, ...]:
     """The readers look when everything is written; after a rollback, when everything is back."""
     if not changes:
         return ()
@@ -138,7 +141,7 @@ def _of_systemd(units: tuple[WriteFile, ...]) -> tuple[FileReader, ...]:
     return (FileReader.SYSTEMD,) if units else ()
 
 
-def _optional(step: WriteFile | None) -> tuple[Step, ...]:
+def _optional(step: WriteFile | None) -> tuple[Deed, ...]:
     return () if step is None else (step,)
 
 

@@ -12,7 +12,7 @@ from gpupass.app.profile_file import load_file
 from gpupass.cli.output import json_option, show_finding
 from gpupass.cli.report import show_reports
 from gpupass.errors import Usage
-from gpupass.model.plan import Plan
+from gpupass.plan import Plan
 from gpupass.profiles import write_profile
 from gpupass.system import System
 from gpupass.system.executable import own_executable

@@ -18,12 +18,12 @@ from gpupass.app.saved_plan import is_plan, plan_text, read_plan
 from gpupass.cli.inspect import system_at
 from gpupass.cli.output import connect_option, host_option, json_option, print_json, show_finding
 from gpupass.cli.plan_view import NOTHING, plan_data, show_differences, show_host_plan
-from gpupass.cli.report import report_data, show_reports, status_of, step_text
+from gpupass.cli.report import report_data, show_reports, status_of
 from gpupass.errors import Pending, Refused, Usage
 from gpupass.model.address import Address
-from gpupass.model.plan import Disruption, Finding, HostPlan
 from gpupass.model.profile import Profile
-from gpupass.model.step import Step, WriteRecord
+from gpupass.plan import Disruption, Finding, HostPlan
+from gpupass.step import Deed
 from gpupass.system import System
 from gpupass.system.texts import write_text
 
@@ -220,11 +220,11 @@ def _agree(line: str, as_json: bool) -> None:
         raise click.Abort
 
 
-def _tell(title: str, step: Step) -> None:
+def _tell(title: str, step: Deed) -> None:
     """A listener that goes away stops no change half-way."""
-    if not isinstance(step, WriteRecord):
+    if not step.hidden:
         with suppress(OSError):
-            click.echo(f"{title.partition(':')[0]}: {step_text(step)} …", err=True)
+            click.echo(f"{title.partition(':')[0]}: {step.words()} …", err=True)
 
 
 def _show_applied(applied: Applied, as_json: bool, shown: HostPlan | None = None) -> int:

@@ -4,12 +4,10 @@ import click
 
 from gpupass.app.profile import WORKERS
 from gpupass.cli.output import show_finding
-from gpupass.cli.report import show_plan, step_text
-from gpupass.model.plan import HostPlan
-from gpupass.model.step import AwaitRelease, LoadModule, ResetDevice, ResetGpu, SetPersistence, WriteRecord
+from gpupass.cli.report import show_plan
+from gpupass.plan import HostPlan
 from gpupass.planner.estimate import driver_changes, gpu_resets, plan_seconds, resets
 
-_MEANS = (AwaitRelease, LoadModule, ResetDevice, ResetGpu, SetPersistence, WriteRecord)  # to what differs
 NOTHING = "nothing to do: this host is as the profile says"
 
 
@@ -64,8 +62,8 @@ def show_host_plan(plan: HostPlan, refusals: bool = True, allow_reset: bool = Fa
 def show_differences(plan: HostPlan) -> None:
     """One line for each thing that is not as it should be."""
     for one in plan.to_do:
-        ends = [step for step in one.steps if not isinstance(step, _MEANS)]
-        for text in dict.fromkeys(map(step_text, ends or one.steps)):
+        ends = [step for step in one.steps if not step.means]
+        for text in dict.fromkeys(step.words() for step in ends or one.steps):
             click.echo(f"differs:     {one.title}: would {text}")
     _show_the_rest(plan, refusals=True)
     if not plan.to_do and not plan.refusals and not plan.waits:

@@ -19,12 +19,12 @@ from typing import Any
 from msgspec import Struct, convert, field
 from msgspec.structs import replace
 
-from gpupass import steps
 from gpupass.errors import GpupassError, Refused
+from gpupass.kinds import AnyStep
 from gpupass.model.address import BOOT, Address
-from gpupass.model.plan import Plan
-from gpupass.model.step import Step
 from gpupass.model.wire import SCHEMA, from_json, to_json
+from gpupass.plan import Plan
+from gpupass.step import Deed
 from gpupass.system import System
 from gpupass.system.state import ensure_directory, set_aside, sync_directory
 
@@ -38,7 +38,7 @@ class Operation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     path: Path
     title: str
-    steps: tuple[Step, ...]
+    steps: tuple[Deed, ...]
     devices: tuple[Address, ...]
     boot_id: str
     time: str
@@ -154,7 +154,7 @@ def more(operation: Operation, plan: Plan) -> Operation:
 
 
 def _longer(
-    operation: Operation, steps: tuple[Step, ...], devices: tuple[Address, ...], continues: bool
+    operation: Operation, steps: tuple[Deed, ...], devices: tuple[Address, ...], continues: bool
 ) -> Operation:
     return replace(
         operation,
@@ -265,16 +265,17 @@ def read(path: Path) -> Operation | None:
         operation = _first(path, lines[0])
         for line in lines[1:]:
             operation = _apply(operation, line)
+        known: dict[int, Any] = {}
         for number, before in operation.before.items():
             if not 0 <= number < len(operation.steps):
                 raise ValueError("a step that was never planned")
-            steps.require_before(operation.steps[number], before)
+            known[number] = convert(before, operation.steps[number].Before)
         if not operation.done | operation.undone <= operation.before.keys():
             raise ValueError("a step that was never begun")
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
         set_aside(path)
         return None
-    return replace(operation, lines=len(lines))
+    return replace(operation, lines=len(lines), before=known)
 
 
 def _first(path: Path, line: dict[str, Any]) -> Operation:
@@ -283,7 +284,7 @@ def _first(path: Path, line: dict[str, Any]) -> Operation:
     return Operation(
         path=path,
         title=str(line["begin"]),
-        steps=convert(line["plan"], tuple[Step, ...]),
+        steps=convert(line["plan"], tuple[AnyStep, ...]),
         devices=convert(line["devices"], tuple[Address, ...]),
         boot_id=str(line["boot_id"]),
         time=str(line["time"]),
@@ -302,7 +303,7 @@ def _apply(operation: Operation, line: dict[str, Any]) -> Operation:
         case {"pending": int(), "why": str(why)}:
             return replace(operation, pending=why)
         case {"more": list(steps), "devices": list(devices), "continues": bool(continues)}:
-            planned, touched = convert(steps, tuple[Step, ...]), convert(devices, tuple[Address, ...])
+            planned, touched = convert(steps, tuple[AnyStep, ...]), convert(devices, tuple[Address, ...])
             return _longer(operation, planned, touched, continues)
         case {"rolling-back": str()}:
             return replace(operation, rolling_back=True, pending=None)

@@ -6,14 +6,13 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-from gpupass import steps
 from gpupass.engine import journal
 from gpupass.engine.journal import Operation
 from gpupass.errors import GpupassError, NeedsPerson, NotClean, Pending
 from gpupass.model.address import Address
-from gpupass.model.plan import Plan
 from gpupass.model.record import Record, RecordKind
-from gpupass.model.step import Step, addresses_of
+from gpupass.plan import Plan
+from gpupass.step import Deed
 from gpupass.system import System
 from gpupass.system.state import write_record
 
@@ -42,7 +41,7 @@ def execute(
     deadline: float,
     replaces: tuple[Operation, ...] = (),
     apply: str = "",
-    on_step: Callable[[Step], None] = lambda step: None,
+    on_step: Callable[[Deed], None] = lambda step: None,
 ) -> Outcome:
     """All steps in order. A failing step takes everything back; Pending keeps the rest for later.
 
@@ -59,7 +58,7 @@ def extend(
     plan: Plan,
     system: System,
     deadline: float,
-    on_step: Callable[[Step], None] = lambda step: None,
+    on_step: Callable[[Deed], None] = lambda step: None,
 ) -> Outcome:
     """The next steps of an operation that continues. A failing one takes all of it back."""
     try:
@@ -100,13 +99,13 @@ def resume(operation: Operation, system: System, deadline: float) -> Outcome:
 def _must_go_on(operation: Operation, system: System) -> bool:
     """GpupassError when libvirt cannot be asked: then nobody may decide."""
     started = [step for number, step in enumerate(operation.steps) if number in operation.before]
-    reached = [steps.committed(step, system) for step in started]
+    reached = [step.committed(system) for step in started]
     complete = len(operation.done) == len(operation.steps) and not operation.continues
     return complete or operation.pending is not None or any(reached)
 
 
 def proceed(
-    operation: Operation, system: System, deadline: float, on_step: Callable[[Step], None] = lambda step: None
+    operation: Operation, system: System, deadline: float, on_step: Callable[[Deed], None] = lambda step: None
 ) -> Outcome:
     number = 0
     try:
@@ -114,9 +113,9 @@ def proceed(
             if number in operation.done:
                 continue
             if number not in operation.before:
-                operation = journal.intent(operation, number, steps.current(step, system))
+                operation = journal.intent(operation, number, step.current(system))
             on_step(step)
-            steps.do(step, system, deadline)
+            step.do(system, deadline)
             operation = journal.done(operation, number)
     except Pending as error:
         with suppress(GpupassError):  # the journal's disk is full: the intent alone says as much
@@ -152,13 +151,13 @@ def roll_back(operation: Operation, system: System, cause: GpupassError | None) 
     kept: set[str] = set()
     for number in sorted(operation.before.keys() - operation.undone, reverse=True):
         step = operation.steps[number]
-        if kept.intersection(addresses_of(step)):
+        if kept.intersection(step.carriers):
             continue
         try:
-            steps.undo(step, operation.before[number], system)
+            step.undo(operation.before[number], system)
         except GpupassError as failure:
             failures.append(failure)
-            kept.update(operation.devices if _committed(step, system) else addresses_of(step))
+            kept.update(operation.devices if _committed(step, system) else step.carriers)
             continue
         with suppress(GpupassError):  # undoing it once more changes nothing
             operation = journal.undone(operation, number)
@@ -214,8 +213,8 @@ def _reached_a_guest(operation: Operation, system: System) -> bool:
     return operation.pending is not None or any(_committed(step, system) for step in started)
 
 
-def _committed(step: Step, system: System) -> bool:
+def _committed(step: Deed, system: System) -> bool:
     try:
-        return steps.committed(step, system)
+        return step.committed(system)
     except GpupassError:
         return True

@@ -16,14 +16,14 @@ from gpupass.methods.amd_ownership import (
     to_remember,
     whole,
 )
-from gpupass.model.address import Address
 from gpupass.model.amd import Amd
 from gpupass.model.host import Device, Host
-from gpupass.model.plan import Disruption, Finding, Plan
 from gpupass.model.profile import HostRule, PartitionRule, PassthroughRule, Rule
 from gpupass.model.slot import Slot, SlotKind
-from gpupass.model.step import SetAttribute, SetMemoryPartition, Step
 from gpupass.model.user import UserKind
+from gpupass.plan import Disruption, Finding, Plan
+from gpupass.step import Deed
+from gpupass.steps.partition import SetComputePartition, SetMemoryPartition
 
 DRIVER = "amdgpu"
 _AMD = 0x1002
@@ -124,10 +124,6 @@ def compute_modes(gpu: Device, memory: str | None) -> tuple[str, ...]:
     return newer.get(memory, _GO_WITH.get(memory, ()))
 
 
-def compute_path(gpu: Address) -> str:
-    return f"/sys/bus/pci/devices/{gpu}/current_compute_partition"
-
-
 # ── from here to there ─────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -140,7 +136,7 @@ def _untold(host: Host, gpu: Device) -> Iterator[str]:
 
 def _change(host: Host, gpu: Device, amd: Amd, compute: str, memory: str | None, rules: Rules) -> Plan:
     """The memory mode first: which compute modes there are depends on it."""
-    steps: list[Step] = []
+    steps: list[Deed] = []
     findings: list[Finding] = []
     disruptions: list[Disruption] = []
     changing: tuple[Device, ...] = (gpu,)
@@ -172,14 +168,14 @@ def _change(host: Host, gpu: Device, amd: Amd, compute: str, memory: str | None,
     )
 
 
-def _others_remembered(host: Host, others: tuple[Device, ...]) -> Iterator[Step]:
+def _others_remembered(host: Host, others: tuple[Device, ...]) -> Iterator[Deed]:
     """They lose their compute modes with the memory mode."""
     for one in others:
         if made_by_us(host, one) is None and one.facts.amd is not None and one.facts.amd.compute:
             yield remember(one, record_of(host, one, one.facts.amd.compute, None))
 
 
-def _others_back(host: Host, others: tuple[Device, ...], memory: str, rules: Rules) -> Iterator[Step]:
+def _others_back(host: Host, others: tuple[Device, ...], memory: str, rules: Rules) -> Iterator[Deed]:
     """Those without a rule of their own."""
     for one in others:
         record = made_by_us(host, one)
@@ -190,8 +186,8 @@ def _others_back(host: Host, others: tuple[Device, ...], memory: str, rules: Rul
             yield remember(one, None)
 
 
-def _set_compute(gpu: Device, mode: str, why: str) -> SetAttribute:
-    return SetAttribute(address=gpu.address, path=compute_path(gpu.address), value=mode, why=why)
+def _set_compute(gpu: Device, mode: str, why: str) -> SetComputePartition:
+    return SetComputePartition(address=gpu.address, mode=mode, why=why)
 
 
 def _memory_findings(host: Host, gpu: Device, amd: Amd, memory: str) -> Iterator[Finding]:

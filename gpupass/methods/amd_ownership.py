@@ -7,7 +7,7 @@ from gpupass.model.amd import Amd
 from gpupass.model.host import Device, Host
 from gpupass.model.profile import PartitionRule, Rule
 from gpupass.model.record import Record, RecordKind
-from gpupass.model.step import WriteRecord
+from gpupass.steps.record import WriteRecord
 
 Rules = Mapping[Address, Rule]
 

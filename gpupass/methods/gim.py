@@ -14,10 +14,14 @@ from gpupass.methods import sriov
 from gpupass.methods.intel import missing_files
 from gpupass.model.amd import GIM_COUNTS, GIM_OPTIONS
 from gpupass.model.host import Device, Host, Sriov
-from gpupass.model.plan import Disruption, Finding, Plan
 from gpupass.model.profile import Rule, SriovRule
 from gpupass.model.record import Record, RecordKind
-from gpupass.model.step import ReloadModule, SetAttribute, Step, WriteFile, WriteRecord
+from gpupass.plan import Disruption, Finding, Plan
+from gpupass.step import Deed
+from gpupass.steps.attribute import SetAttribute
+from gpupass.steps.file import WriteFile
+from gpupass.steps.module import ReloadModule
+from gpupass.steps.record import WriteRecord
 
 MODULE = "gim"
 _LEAST, _MOST = 1, 31  # gim_config.c
@@ -84,7 +88,7 @@ def _plan(host: Host, pf: Device, count: int, autoprobe: bool, take_over: bool) 
     memory = board.memory_by_vfs.get(count) if board is not None else None
     gim = pf.facts.gim
     findings = list(_fits(pf, facts, board, count))
-    steps: list[Step] = []
+    steps: list[Deed] = []
     disruptions: list[Disruption] = []
     gpus: tuple[Device, ...] = (pf,)
     if facts.enabled != count and not findings:
@@ -106,7 +110,7 @@ def _plan(host: Host, pf: Device, count: int, autoprobe: bool, take_over: bool) 
     )
 
 
-def _reload(host: Host, pf: Device, gpus: tuple[Device, ...], count: int, autoprobe: bool) -> Iterator[Step]:
+def _reload(host: Host, pf: Device, gpus: tuple[Device, ...], count: int, autoprobe: bool) -> Iterator[Deed]:
     """The module first and its file then: on the way back the file must be the old one when it is loaded."""
     facts = pf.facts.sriov
     record = sriov.made_by_us(host, pf)
@@ -153,12 +157,6 @@ def _text(counts: list[int]) -> str:
         "# Written by gpupass; one number for each GPU of GIM, in the order of addresses.\n"
         f"options {MODULE} {_options(counts)}\n"
     )
-
-
-def counts_of(step: ReloadModule) -> tuple[int, ...]:
-    """How many VFs each of the step's addresses has afterwards; () where it says nothing of them."""
-    values = dict(option.partition("=")[::2] for option in step.options.split()).get(GIM_COUNTS, "")
-    return tuple(int(value) for value in values.split(",") if value.isdecimal())
 
 
 def vfs_of(host: Host, gpu: Device) -> tuple[Device, ...]:

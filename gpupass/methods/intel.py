@@ -12,9 +12,11 @@ from msgspec.structs import replace
 from gpupass.methods import sriov
 from gpupass.model.host import Device, Host
 from gpupass.model.intel import Intel, Knob
-from gpupass.model.plan import Finding, Plan
 from gpupass.model.profile import Rule, Share, SriovRule, Turn
-from gpupass.model.step import SetAttribute, SetVfs, Step
+from gpupass.plan import Finding, Plan
+from gpupass.step import Deed
+from gpupass.steps.attribute import SetAttribute
+from gpupass.steps.vfs import SetVfs
 
 DRIVERS = ("xe", "i915")
 _MIB = 1 << 20
@@ -113,7 +115,7 @@ def _set_vfs(plan: Plan) -> SetVfs | None:
 
 def _with_shares(pf: Device, intel: Intel, base: Plan, wishes: tuple[_Wish, ...]) -> Plan:
     """The shares are set while there are no VFs: removed before, made after."""
-    steps: list[Step] = []
+    steps: list[Deed] = []
     old = pf.facts.sriov.enabled if pf.facts.sriov is not None else 0
     for step in base.steps:
         if not isinstance(step, SetVfs):
@@ -128,7 +130,7 @@ def _with_shares(pf: Device, intel: Intel, base: Plan, wishes: tuple[_Wish, ...]
     return replace(base, steps=tuple(steps))
 
 
-def _set_shares(pf: Device, intel: Intel, old: int, new: int, wishes: tuple[_Wish, ...]) -> Iterator[Step]:
+def _set_shares(pf: Device, intel: Intel, old: int, new: int, wishes: tuple[_Wish, ...]) -> Iterator[Deed]:
     manual = any(wish.of_memory for wish in wishes)
     if manual and intel.auto and intel.auto_file is not None:
         yield SetAttribute(

@@ -4,15 +4,18 @@ from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from uuid import UUID, uuid5
 
-from gpupass.methods.vgpu_types import param_words
 from gpupass.model.address import Address
 from gpupass.model.host import Device, Host, Mdev, MdevType
-from gpupass.model.plan import Disruption, Finding, Plan
 from gpupass.model.profile import MdevRule, Rule
 from gpupass.model.record import Record, RecordKind
 from gpupass.model.slot import Slot, SlotKind
-from gpupass.model.step import SetMdev, SetVgpuParams, Step, WriteRecord
 from gpupass.model.user import User, UserKind
+from gpupass.model.vgpu_types import param_words
+from gpupass.plan import Disruption, Finding, Plan
+from gpupass.step import Deed
+from gpupass.steps.mdev import SetMdev
+from gpupass.steps.record import WriteRecord
+from gpupass.steps.vgpu_params import SetVgpuParams
 
 MADE_ANEW = "made anew, so that nothing of its last guest is left"
 TOLD_NOTHING = "it goes, and is told its parameters again if that is undone"
@@ -132,7 +135,7 @@ def uncut(host: Host, parent: Device, rule: Rule) -> Plan:
     )
 
 
-def anew(host: Host, parent: Device, mdev: Mdev) -> tuple[Step, ...]:
+def anew(host: Host, parent: Device, mdev: Mdev) -> tuple[Deed, ...]:
     """Removed and made again, so that nothing of its last user is left in it; only where it is gpupass's."""
     if not is_ours(host, parent, mdev):
         return ()
@@ -149,7 +152,7 @@ def anew(host: Host, parent: Device, mdev: Mdev) -> tuple[Step, ...]:
     return told_again(parent.address, mdev.uuid, mdev.params, again)
 
 
-def told_again(address: Address, uuid: str | None, params: str, again: tuple[Step, ...]) -> tuple[Step, ...]:
+def told_again(address: Address, uuid: str | None, params: str, again: tuple[Deed, ...]) -> tuple[Deed, ...]:
     """What is made anew is told its parameters again, and so it is when that is undone."""
     words = " ".join(param_words(params))
     forget, tell = (
@@ -179,7 +182,7 @@ def _unknown(parent: Device, name: str) -> Finding:
     )
 
 
-def removal(host: Host, parent: Device, mdev: Mdev) -> Iterator[Step]:
+def removal(host: Host, parent: Device, mdev: Mdev) -> Iterator[Deed]:
     if mdev.params:
         yield SetVgpuParams(address=parent.address, mdev=mdev.uuid, params="", why=TOLD_NOTHING)
     yield SetMdev(
@@ -192,12 +195,12 @@ def removal(host: Host, parent: Device, mdev: Mdev) -> Iterator[Step]:
             )
 
 
-def _creation(host: Host, parent: Device, uuid: str, part: str, kind: MdevType) -> Iterator[Step]:
+def _creation(host: Host, parent: Device, uuid: str, part: str, kind: MdevType) -> Iterator[Deed]:
     yield _remembrance(host, parent, uuid, part, kind)
     yield SetMdev(address=parent.address, uuid=uuid, type=kind.id, present=True, why=part)
 
 
-def _remembrance(host: Host, parent: Device, uuid: str, part: str, kind: MdevType) -> Step:
+def _remembrance(host: Host, parent: Device, uuid: str, part: str, kind: MdevType) -> Deed:
     record = Record(
         kind=RecordKind.MDEV,
         address=parent.address,

@@ -20,8 +20,8 @@ from gpupass.model.mig import (
     MigProfile,
     Placement,
 )
-from gpupass.model.plan import Disruption, Finding
 from gpupass.model.user import User
+from gpupass.plan import Disruption, Finding
 
 Wanted = tuple[MigProfile, LayoutEntry]
 _NOTHING = (0, 0, 0, 0, 0)  # spared ones, users, GPU instances, compute instances, room

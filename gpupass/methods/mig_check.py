@@ -5,7 +5,7 @@ from difflib import get_close_matches
 
 from gpupass.methods.mig_compute import compute_starts, pack_compute, parts_of
 from gpupass.model.mig import LayoutEntry, MigGpu, MigProfile, attributes_of, measures_of
-from gpupass.model.plan import Finding
+from gpupass.plan import Finding
 
 
 def mistakes(gpu: MigGpu, layout: tuple[LayoutEntry, ...]) -> Iterator[Finding]:

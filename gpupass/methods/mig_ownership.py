@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator
 
 from gpupass.model.host import Device, Host
 from gpupass.model.mig import GpuInstance
-from gpupass.model.plan import Finding
 from gpupass.model.record import Record, RecordKind
-from gpupass.model.step import Step, WriteRecord
+from gpupass.plan import Finding
+from gpupass.step import Deed
+from gpupass.steps.record import WriteRecord
 
 
 def made_by_us(host: Host, device: Device) -> Record | None:
@@ -38,7 +39,7 @@ def recorded(
     *,
     keep_mode: bool = True,
     on_the_way: tuple[str, ...] = (),
-) -> tuple[tuple[Step, ...], tuple[Step, ...]]:
+) -> tuple[tuple[Deed, ...], tuple[Deed, ...]]:
     """The steps that remember just these instances, and that the mode was off before.
 
     The first ones come before the deed: until it is done those on the way out are gpupass's, too.
@@ -58,7 +59,7 @@ def recorded(
     )
 
 
-def _record(host: Host, device: Device, instances: tuple[str, ...], mode: bool) -> tuple[Step, ...]:
+def _record(host: Host, device: Device, instances: tuple[str, ...], mode: bool) -> tuple[Deed, ...]:
     if not instances and not mode:
         why = "nothing of it is gpupass's any more"
         return (WriteRecord(kind=RecordKind.MIG, address=device.address, record=None, why=why),)

@@ -9,11 +9,13 @@ from gpupass.methods.mig_ownership import foreign_findings, made_by_us, mode_is_
 from gpupass.methods.vgpu_made import made
 from gpupass.model.host import Device, Host, Nvidia
 from gpupass.model.mig import GpuInstance, LayoutEntry, MigGpu, MigState, Placement
-from gpupass.model.plan import Disruption, Finding, Plan
 from gpupass.model.profile import HostRule, MigRule, PassthroughRule, Rule, VgpuRule
 from gpupass.model.slot import Slot, SlotKind
-from gpupass.model.step import ResetGpu, SetComputeInstance, SetGpuInstance, SetMigMode, Step
 from gpupass.model.user import User, UserKind
+from gpupass.plan import Disruption, Finding, Plan
+from gpupass.step import Deed
+from gpupass.steps.mig import SetComputeInstance, SetGpuInstance
+from gpupass.steps.mig_mode import ResetGpu, SetMigMode
 
 _NVIDIA = 0x10DE
 _DAEMON = "nvidia-persiste"  # nvidia-persistenced, cut by the kernel; it lets go when it is told to
@@ -166,7 +168,7 @@ def _changed(recut: Recut) -> tuple[GpuInstance, ...]:
 # ── steps ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _mode_steps(device: Device, nvidia: Nvidia, state: MigState, on: bool) -> tuple[Step, ...]:
+def _mode_steps(device: Device, nvidia: Nvidia, state: MigState, on: bool) -> tuple[Deed, ...]:
     """Before Hopper a reset makes it so; a mode that is only pending can be called off without one."""
     if state.on == state.pending == on:
         return ()
@@ -187,10 +189,10 @@ def _mode_steps(device: Device, nvidia: Nvidia, state: MigState, on: bool) -> tu
     return (back, set_it, reset_it)
 
 
-def _recut_steps(device: Device, nvidia: Nvidia, gpu: MigGpu, recut: Recut) -> Iterator[Step]:
+def _recut_steps(device: Device, nvidia: Nvidia, gpu: MigGpu, recut: Recut) -> Iterator[Deed]:
     """What is in use goes first: where the driver refuses that, nothing else has lost its UUID for it."""
     others = "the layout has others"
-    ends: list[tuple[tuple[User, ...], tuple[Step, ...]]] = [
+    ends: list[tuple[tuple[User, ...], tuple[Deed, ...]]] = [
         (part.users, (_part(device, nvidia, gpu, kept.instance, part.placement, False, others),))
         for kept in recut.kept
         for part in kept.destroyed
@@ -206,14 +208,14 @@ def _recut_steps(device: Device, nvidia: Nvidia, gpu: MigGpu, recut: Recut) -> I
         yield from _create(device, nvidia, new)
 
 
-def _more_parts(device: Device, nvidia: Nvidia, gpu: MigGpu, kept: KeptInstance) -> Iterator[Step]:
+def _more_parts(device: Device, nvidia: Nvidia, gpu: MigGpu, kept: KeptInstance) -> Iterator[Deed]:
     for place in kept.created:
         yield _part(device, nvidia, gpu, kept.instance, place, True, "in the layout")
 
 
 def _part(
     device: Device, nvidia: Nvidia, gpu: MigGpu, of: GpuInstance, place: Placement, present: bool, why: str
-) -> Step:
+) -> Deed:
     profile = gpu.profile(of.profile)
     return SetComputeInstance(
         address=device.address,
@@ -227,7 +229,7 @@ def _part(
     )
 
 
-def _destroy(device: Device, nvidia: Nvidia, old: GpuInstance, why: str) -> Iterator[Step]:
+def _destroy(device: Device, nvidia: Nvidia, old: GpuInstance, why: str) -> Iterator[Deed]:
     gpu = nvidia.cut.gpu if nvidia.cut is not None else None
     profile = gpu.profile(old.profile) if gpu is not None else None
     assert gpu is not None and profile is not None
@@ -244,7 +246,7 @@ def _destroy(device: Device, nvidia: Nvidia, old: GpuInstance, why: str) -> Iter
     )
 
 
-def _create(device: Device, nvidia: Nvidia, new: NewInstance) -> Iterator[Step]:
+def _create(device: Device, nvidia: Nvidia, new: NewInstance) -> Iterator[Deed]:
     yield SetGpuInstance(
         address=device.address,
         uuid=nvidia.uuid,

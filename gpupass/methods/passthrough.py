@@ -5,12 +5,16 @@ from collections.abc import Iterator
 from gpupass.methods.verdict import NO_IOMMU_REMEDY, device_verdict
 from gpupass.model.address import Address, is_pci, same_slot
 from gpupass.model.host import Device, Host
-from gpupass.model.plan import Finding, Plan
 from gpupass.model.record import Record, RecordKind
 from gpupass.model.slot import Slot, SlotKind
-from gpupass.model.step import BindDriver, LoadModule, SetPersistence, Step, WriteRecord
 from gpupass.model.user import User, UserKind
 from gpupass.model.verdict import StayKind
+from gpupass.plan import Finding, Plan
+from gpupass.step import Deed
+from gpupass.steps.bind import BindDriver
+from gpupass.steps.module import LoadModule
+from gpupass.steps.persistence import SetPersistence
+from gpupass.steps.record import WriteRecord
 
 VFIO = "vfio-pci"
 
@@ -62,7 +66,7 @@ def plan_bind(
         return Plan(title=f"bind {device.address} to {driver}", findings=(never,))
     if not moving:
         return Plan(title=f"bind {device.address} to {driver}", devices=_addresses(host, device))
-    steps: list[Step] = []
+    steps: list[Deed] = []
     wanted = {m.address: driver if m == device else VFIO for m in moving}  # a variant drives its device only
     if whole_group:
         why = "the driver that lends a device to a guest"
@@ -90,7 +94,7 @@ def plan_unbind(host: Host, device: Device) -> Plan:
     """Every endpoint of the group that gpupass or somebody else put on VFIO, back to its host driver."""
     title = f"give {device.address} back to its host driver"
     moving = tuple(member for member in endpoints(host, device) if _away_from_home(host, member))
-    steps: list[Step] = []
+    steps: list[Deed] = []
     for member in moving:
         origin = host.record_of_this_boot(RecordKind.ORIGIN, member.address)
         driver = origin.driver if origin else member.facts.host_driver
@@ -121,7 +125,7 @@ def _away_from_home(host: Host, member: Device) -> bool:
     return member.on_vfio or host.record_of_this_boot(RecordKind.ORIGIN, member.address) is not None
 
 
-def _leave(host: Host, member: Device) -> Iterator[Step]:
+def _leave(host: Host, member: Device) -> Iterator[Deed]:
     nvidia = member.facts.nvidia
     if nvidia is not None and nvidia.persistence:
         yield SetPersistence(

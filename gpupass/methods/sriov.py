@@ -5,14 +5,16 @@ from collections.abc import Iterator
 from gpupass.methods.mig_ownership import ours
 from gpupass.methods.mig_plan import instances
 from gpupass.methods.passthrough import plan_bind
-from gpupass.model.address import Address
 from gpupass.model.host import Device, Host, Sriov
-from gpupass.model.plan import Disruption, Finding, Plan
 from gpupass.model.profile import HostRule, Rule, SriovRule, Vf
 from gpupass.model.record import Record, RecordKind
 from gpupass.model.slot import Slot, SlotKind
-from gpupass.model.step import BindDriver, SetVfs, Step, WriteRecord
 from gpupass.model.user import User, UserKind
+from gpupass.plan import Disruption, Finding, Plan
+from gpupass.step import Deed
+from gpupass.steps.bind import BindDriver
+from gpupass.steps.record import WriteRecord
+from gpupass.steps.vfs import SetVfs
 
 _NVIDIA = 0x10DE
 _KERNELS_CHOICE = True  # sriov_drivers_autoprobe as the kernel sets it (drivers/pci/iov.c)
@@ -71,17 +73,6 @@ def uncut(host: Host, pf: Device, rule: Rule) -> Plan:
     return Plan(title=title, foreign=(left,) if isinstance(rule, HostRule) else ())
 
 
-def vf_address(pf: Address, sriov: Sriov, number: int) -> Address | None:
-    """Where VF `number` will be: PF + offset + number x stride (PCIe SR-IOV, First VF Offset, VF Stride)."""
-    if not sriov.offset or sriov.stride is None or (number and not sriov.stride):
-        return None  # with no VFs enabled a device need not know (PCIe SR-IOV, NumVFs)
-    domain, bus, rest = pf.split(":")
-    slot, _, function = rest.partition(".")
-    routing_id = (int(bus, 16) << 8 | int(slot, 16) << 3 | int(function)) + sriov.offset
-    routing_id += number * sriov.stride
-    return Address(f"{domain}:{routing_id >> 8:02x}:{routing_id >> 3 & 31:02x}.{routing_id & 7}")
-
-
 def made_by_us(host: Host, pf: Device) -> Record | None:
     """The record of our making its VFs, when that was since the last boot."""
     return host.record_of_this_boot(RecordKind.VFS, pf.address)
@@ -111,7 +102,7 @@ def plan_vfs(
     recount = anew or sriov.enabled != count
     if not recount and record is None and not take_over:  # autoprobe is about VFs to come
         return Plan(title=title, devices=(pf.address,))
-    steps: list[Step] = []
+    steps: list[Deed] = []
     if count and (record is None or record.vfs != count):
         made = Record(
             kind=RecordKind.VFS,
@@ -267,7 +258,7 @@ def _user(vf: Device) -> User | None:
     return users[0] if users else None
 
 
-def forget(host: Host, vfs: tuple[Device, ...]) -> Iterator[Step]:
+def forget(host: Host, vfs: tuple[Device, ...]) -> Iterator[Deed]:
     for vf in vfs:
         for kind in (RecordKind.CLAIM, RecordKind.ORIGIN):
             if host.record(kind, vf.address) is not None:

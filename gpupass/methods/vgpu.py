@@ -12,10 +12,10 @@ from msgspec.structs import replace
 from gpupass.methods import vgpu_check, vgpu_steps
 from gpupass.methods.sriov import made_by_us, plan_vf_drivers, plan_vfs
 from gpupass.methods.vgpu_made import Made, Wish, functions_of, made, on_itself, supported, tells
-from gpupass.methods.vgpu_types import memory
 from gpupass.model.host import Device, Host
-from gpupass.model.plan import Finding, Plan
 from gpupass.model.profile import Rule, Vf, VgpuRule
+from gpupass.model.vgpu_types import memory
+from gpupass.plan import Finding, Plan
 
 NVIDIA = "nvidia"
 ITS_FUNCTIONS = "its virtual functions cannot go"

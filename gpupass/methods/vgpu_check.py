@@ -15,11 +15,11 @@ from gpupass.methods.vgpu_made import (
     offered,
     tells,
 )
-from gpupass.methods.vgpu_types import sizes
 from gpupass.model.host import Device, Host
-from gpupass.model.plan import Disruption, Finding
 from gpupass.model.profile import VgpuRule
 from gpupass.model.user import UserKind
+from gpupass.model.vgpu_types import sizes
+from gpupass.plan import Disruption, Finding
 
 _FIRST_LIBVIRT = (9, 7, 0)  # takes any VF with a vfio-dev directory for one of VFIO (virpci.c)
 

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
-from gpupass.methods.vgpu_types import param_words, type_label
 from gpupass.model.host import Device, Host, Mdev, MdevType, VgpuCard, VgpuType
 from gpupass.model.record import Record, RecordKind
 from gpupass.model.slot import Slot, SlotKind
 from gpupass.model.user import User
+from gpupass.model.vgpu_types import param_words, type_label
 
 
 class Made(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

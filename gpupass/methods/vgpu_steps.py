@@ -5,24 +5,21 @@ from collections.abc import Iterator
 from gpupass.methods.mdev import MADE_ANEW, TOLD_NOTHING, mdev_uuid, told_again
 from gpupass.methods.mdev import removal as mdev_removal
 from gpupass.methods.vgpu_made import Made, Wish, card_state, type_names
-from gpupass.methods.vgpu_types import sizes, type_label
 from gpupass.model.host import Device, Host, Mdev
 from gpupass.model.profile import VgpuRule
 from gpupass.model.record import Record, RecordKind
-from gpupass.model.step import (
-    SetMdev,
-    SetVgpuParams,
-    SetVgpuScheduler,
-    SetVgpuSharing,
-    SetVgpuType,
-    Step,
-    WriteRecord,
-)
+from gpupass.model.vgpu_types import sizes, type_label
+from gpupass.step import Deed
+from gpupass.steps.mdev import SetMdev
+from gpupass.steps.record import WriteRecord
+from gpupass.steps.vgpu import SetVgpuType
+from gpupass.steps.vgpu_card import SetVgpuScheduler, SetVgpuSharing
+from gpupass.steps.vgpu_params import SetVgpuParams
 
 _DEFAULT_TURNS = "best-effort"
 
 
-def anew(host: Host, vf: Device) -> tuple[Step, ...]:
+def anew(host: Host, vf: Device) -> tuple[Deed, ...]:
     """The type taken and given again, which is what clears a vGPU's memory; only where it is gpupass's.
 
     The host's driver leaves clearing to the vGPU's own plugin (open-gpu-kernel-modules, mem_mgr_ga100.c).
@@ -39,7 +36,7 @@ def anew(host: Host, vf: Device) -> tuple[Step, ...]:
     return told_again(vf.address, None, vf.facts.vgpu.params if vf.facts.vgpu is not None else "", again)
 
 
-def removal(host: Host, one: Made) -> Iterator[Step]:
+def removal(host: Host, one: Made) -> Iterator[Deed]:
     if one.mdev is not None:
         yield from mdev_removal(host, one.vf, one.mdev)
         return
@@ -51,7 +48,7 @@ def removal(host: Host, one: Made) -> Iterator[Step]:
             yield WriteRecord(kind=kind, address=one.vf.address, record=None, why="it is gone")
 
 
-def creation(host: Host, rule: VgpuRule, vf: Device, wish: Wish) -> Iterator[Step]:
+def creation(host: Host, rule: VgpuRule, vf: Device, wish: Wish) -> Iterator[Deed]:
     if vf.facts.vgpu is not None:
         yield remember(host, rule, vf, wish, None)
         yield SetVgpuType(address=vf.address, id=_id(host, vf, wish.type), type=wish.type, why=wish.part)
@@ -69,7 +66,7 @@ def _id(host: Host, vf: Device, name: str) -> int:
     return next((number for number, known in names.items() if known == name), 0)
 
 
-def remember(host: Host, rule: VgpuRule, vf: Device, wish: Wish, mdev: Mdev | None) -> Step:
+def remember(host: Host, rule: VgpuRule, vf: Device, wish: Wish, mdev: Mdev | None) -> Deed:
     kind = RecordKind.VGPU if mdev is None else RecordKind.MDEV
     uuid = mdev.uuid if mdev is not None else None
     record = Record(
@@ -86,7 +83,7 @@ def remember(host: Host, rule: VgpuRule, vf: Device, wish: Wish, mdev: Mdev | No
     )
 
 
-def sharing(card: Device, wishes: tuple[Wish, ...]) -> Iterator[Step]:
+def sharing(card: Device, wishes: tuple[Wish, ...]) -> Iterator[Deed]:
     """Types of several sizes side by side: a mode that can only change while there is no vGPU."""
     if shares_otherwise(card, wishes):
         mixed = not card_state(card).mixed
@@ -100,7 +97,7 @@ def shares_otherwise(card: Device, wishes: tuple[Wish, ...]) -> bool:
     return (mixed is False and wanted > 1) or (mixed is True and wanted == 1)
 
 
-def plain(card: Device) -> Iterator[Step]:
+def plain(card: Device) -> Iterator[Deed]:
     """Binding the card anew forgets it anyway; said as steps it is known when that is undone."""
     why = "it has no vGPUs any more"
     if card_state(card).mixed:
@@ -109,7 +106,7 @@ def plain(card: Device) -> Iterator[Step]:
         yield SetVgpuScheduler(address=card.address, policy=_DEFAULT_TURNS, why=why)
 
 
-def turns(card: Device, rule: VgpuRule) -> Iterator[Step]:
+def turns(card: Device, rule: VgpuRule) -> Iterator[Deed]:
     if rule.scheduler is not None and rule.scheduler != card_state(card).scheduler:
         yield SetVgpuScheduler(address=card.address, policy=rule.scheduler, why="the profile says so")
 
@@ -119,7 +116,7 @@ def wanted_params(rule: VgpuRule) -> str:
     return " ".join(f"{param.name}={param.value}" for param in rule.params)
 
 
-def params(rule: VgpuRule, one: Made) -> Iterator[Step]:
+def params(rule: VgpuRule, one: Made) -> Iterator[Deed]:
     """Of one that stays: what a profile had told it and none says now is taken back."""
     wanted = wanted_params(rule)
     before = one.record.params.split() if one.record is not None else ()
@@ -127,7 +124,7 @@ def params(rule: VgpuRule, one: Made) -> Iterator[Step]:
         yield SetVgpuParams(address=one.vf.address, mdev=one.uuid, params=wanted, why="the profile says so")
 
 
-def first_params(host: Host, rule: VgpuRule, vf: Device, wish: Wish) -> Iterator[Step]:
+def first_params(host: Host, rule: VgpuRule, vf: Device, wish: Wish) -> Iterator[Deed]:
     """Of one that is made: it has been told nothing."""
     mdev = None if vf.facts.vgpu is not None else mdev_uuid(host, vf.address, wish.part)
     if rule.params:

@@ -2,6 +2,7 @@
 
 from msgspec import Struct
 
+AMDGPU = "amdgpu"  # the driver
 GIM_OPTIONS = "/etc/modprobe.d/gpupass-gim.conf"
 GIM_COUNTS = "vf_num"
 
@@ -30,3 +31,9 @@ class Gim(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     compute: str | None = None  # follows from the number of VFs
     memory: str | None = None
     counts: tuple[int, ...] = ()  # of VFs, as gpupass has told every boot; one for each GPU of GIM
+
+
+def vf_counts(options: str) -> tuple[int, ...]:
+    """Of GIM's options ("vf_num=8,1"): the virtual functions of each GPU; () where they say nothing."""
+    values = dict(option.partition("=")[::2] for option in options.split()).get(GIM_COUNTS, "")
+    return tuple(int(value) for value in values.split(",") if value.isdecimal())

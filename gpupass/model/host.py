@@ -1,10 +1,11 @@
 """One look at a host: its PCI functions, its libvirt domains, who uses what, and what could not be seen."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from enum import StrEnum
 from functools import cached_property
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from gpupass.model.address import Address
 from gpupass.model.amd import Amd, Gim
@@ -46,6 +47,17 @@ class Sriov(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     offset: int | None = None  # routing id of VF 0, counted from the PF's …
     stride: int | None = None  # … and from one VF to the next
     vf_device: int | None = None  # the VFs' device id
+
+
+def vf_address(pf: Address, sriov: Sriov, number: int) -> Address | None:
+    """Where VF `number` will be: PF + offset + number x stride (PCIe SR-IOV, First VF Offset, VF Stride)."""
+    if not sriov.offset or sriov.stride is None or (number and not sriov.stride):
+        return None  # with no VFs enabled a device need not know (PCIe SR-IOV, NumVFs)
+    domain, bus, rest = pf.split(":")
+    slot, _, function = rest.partition(".")
+    routing_id = (int(bus, 16) << 8 | int(slot, 16) << 3 | int(function)) + sriov.offset
+    routing_id += number * sriov.stride
+    return Address(f"{domain}:{routing_id >> 8:02x}:{routing_id >> 3 & 31:02x}.{routing_id & 7}")
 
 
 class MdevType(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -195,6 +207,7 @@ class Iommu(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     interrupt_remapping: bool | None = None
 
 
+NVIDIA = "nvidia"  # the driver
 SRIOV_MANAGE = "/usr/lib/nvidia/sriov-manage"  # NVIDIA's script for VFs
 
 
@@ -241,6 +254,14 @@ class Host(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=T
     def group_of(self, device: Device) -> tuple[Device, ...]:
         """All members of the device's IOMMU group, itself included; itself alone without an IOMMU."""
         return (device,) if device.group is None else self._groups[device.group]
+
+    def altered(self, address: Address, change: Callable[[Device], Device]) -> "Host":
+        """With another device of this address, where there is one."""
+        devices = tuple(change(one) if one.address == address else one for one in self.devices)
+        return replace(self, devices=devices)
+
+    def altered_domain(self, uuid: str, change: Callable[[Domain], Domain]) -> "Host":
+        return replace(self, domains=tuple(change(one) if one.uuid == uuid else one for one in self.domains))
 
     def domain(self, name_or_uuid: str) -> Domain | None:
         return next((d for d in self.domains if name_or_uuid in (d.name, d.uuid)), None)

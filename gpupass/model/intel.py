@@ -2,6 +2,7 @@
 
 from msgspec import Struct
 
+INTEL = ("xe", "i915")  # the drivers
 FUNCTION = "{function}"  # in a Knob's paths
 
 

@@ -50,7 +50,7 @@ def read_domains(system: System, connect: str) -> tuple[tuple[Domain, ...], tupl
     texts, unseen = read_texts(system, connect)
     if not texts:
         return (), unseen
-    from gpupass.hotplug.domain_xml import parse_domain
+    from gpupass.lending.domain_xml import parse_domain
 
     domains = []
     for text in texts:

@@ -1,7 +1,7 @@
 """NVIDIA's vendor-specific VFIO framework: VFs that the nvidia driver itself lends."""
 
-from gpupass.methods.vgpu_types import parse_types
 from gpupass.model.host import Vgpu
+from gpupass.model.vgpu_types import parse_types
 from gpupass.system import System
 
 _NO_INSTANCE = 0xFFFFFFFF

@@ -14,14 +14,14 @@ from gpupass.model.boot import HostFile
 from gpupass.model.host import Device, Host
 from gpupass.model.mig import ComputeInstance, GpuInstance
 from gpupass.model.nodes import Nodes
-from gpupass.model.plan import Finding, Plan
 from gpupass.model.profile import NVIDIA_CTK
 from gpupass.model.record import RecordKind
 from gpupass.model.slot import Slot, SlotKind
-from gpupass.model.step import WriteFile
 from gpupass.model.user import UserKind
+from gpupass.plan import Finding, Plan
 from gpupass.planner.lending import holder
 from gpupass.planner.slots import slots_of
+from gpupass.steps.file import WriteFile
 
 PATH = "/etc/cdi/gpupass.yaml"
 KIND = "gpupass.io/gpu"

@@ -2,8 +2,8 @@
 
 from gpupass.methods import amd, amd_ownership, gim, intel, mdev, mig_plan, sriov, vgpu
 from gpupass.model.host import Device, Host
-from gpupass.model.plan import Plan
 from gpupass.model.profile import HostRule, MdevRule, MigRule, PartitionRule, Rule, SriovRule, VgpuRule
+from gpupass.plan import Plan
 from gpupass.planner import mig_backed
 
 

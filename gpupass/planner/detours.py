@@ -5,12 +5,16 @@ A guest's slot is made anew when it comes back; where the profile has no use for
 
 from collections.abc import Iterable
 
-from gpupass.model.step import AttachDevice, SetMdev, SetVgpuParams, SetVgpuType, Step
+from gpupass.lending.plug import AttachDevice
+from gpupass.step import Deed
+from gpupass.steps.mdev import SetMdev
+from gpupass.steps.vgpu import SetVgpuType
+from gpupass.steps.vgpu_params import SetVgpuParams
 
 Subject = tuple[str, str]
 
 
-def without_detours(steps: Iterable[Step]) -> tuple[Step, ...]:
+def without_detours(steps: Iterable[Deed]) -> tuple[Deed, ...]:
     steps = tuple(steps)
     dropped: set[int] = set()
     made: dict[Subject, set[int]] = {}  # the steps that make it as it is

@@ -1,12 +1,13 @@
 """What a function and a mediated device have in common when they change hands; pure."""
 
-from gpupass.hotplug.hostdev_xml import alias_of
+from gpupass.lending.hostdev_xml import alias_of
+from gpupass.lending.plug import AttachDevice, DetachDevice
 from gpupass.model.address import Address
 from gpupass.model.domain import Domain, Hostdev
 from gpupass.model.host import Host
-from gpupass.model.plan import Finding
 from gpupass.model.record import Record, RecordKind
-from gpupass.model.step import AttachDevice, DetachDevice, WriteRecord
+from gpupass.plan import Finding
+from gpupass.steps.record import WriteRecord
 
 
 def claim(host: Host, domain: Domain, address: Address, mdev: str | None = None) -> WriteRecord:

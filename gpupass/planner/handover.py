@@ -1,7 +1,7 @@
 """Where binding, cleaning and hot-plug meet: attach, detach, move, unbind; pure."""
 
-from gpupass.hotplug.cleaning import cleaning
-from gpupass.hotplug.preflight import attach_findings, detach_findings
+from gpupass.lending.cleaning import cleaning
+from gpupass.lending.preflight import attach_findings, detach_findings
 from gpupass.methods import vgpu_check, vgpu_steps
 from gpupass.methods.passthrough import (
     VFIO,
@@ -13,10 +13,11 @@ from gpupass.methods.passthrough import (
 )
 from gpupass.model.domain import Domain
 from gpupass.model.host import Device, Host
-from gpupass.model.plan import Plan
 from gpupass.model.record import RecordKind
-from gpupass.model.step import AwaitRelease, Step
+from gpupass.plan import Plan
 from gpupass.planner.handing import claim, elsewhere, end_of_claim, give, take
+from gpupass.step import Deed
+from gpupass.steps.release import AwaitRelease
 
 
 def _claimed(host: Host, members: tuple[Device, ...]) -> bool:
@@ -108,7 +109,7 @@ def clean_plan(host: Host, device: Device) -> Plan:
     """After a guest has gone without us: see the group closed, reset it, end the claim."""
     members = endpoints(host, device)
     if not _claimed(host, members) or holder_of(host, device) is not None:
-        steps: tuple[Step, ...] = ()
+        steps: tuple[Deed, ...] = ()
     elif quarantine_findings(host, members):
         steps = ()  # not to be touched until a person says so
     else:
@@ -122,7 +123,7 @@ def clean_plan(host: Host, device: Device) -> Plan:
 
 def _hand_over(
     host: Host, domain: Domain, device: Device, members: tuple[Device, ...], connect: str
-) -> tuple[Step, ...]:
+) -> tuple[Deed, ...]:
     """Claims first; the function the guest sees last, when libvirt owns all of its group."""
     companions = (member for member in members if member.address != device.address)
     hidden = "same group, not shown to the guest"
@@ -135,7 +136,7 @@ def _hand_over(
 
 def _take_back(
     host: Host, domain: Domain, device: Device, members: tuple[Device, ...], connect: str
-) -> tuple[Step, ...]:
+) -> tuple[Deed, ...]:
     mine = {member.address for member in members}
     held = sorted(
         ((h.address, h) for h in domain.live if h.address is not None and h.address in mine),
@@ -151,7 +152,7 @@ def _take_back(
 
 def _clean(
     host: Host, members: tuple[Device, ...], device: Device, will_be_bound: bool = False
-) -> tuple[Step, ...]:
+) -> tuple[Deed, ...]:
     """No reset under a host driver: after a reboot the host may have the device at work, and clean."""
     addresses = tuple(member.address for member in members)
     on_vfio = {member.address for member in members if member.on_vfio or will_be_bound}

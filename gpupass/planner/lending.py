@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 from gpupass.model.domain import Domain
 from gpupass.model.host import Device, Host, Mdev
-from gpupass.model.plan import Finding, Plan
 from gpupass.model.slot import Slot, SlotKind
+from gpupass.plan import Finding, Plan
 from gpupass.planner.handover import attach_plan, clean_plan, detach_plan, holder_of, move_plan
 from gpupass.planner.mediated import attach_mdev, clean_mdev, detach_mdev, mdev_holder, mdev_of, move_mdev
 

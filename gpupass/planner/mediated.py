@@ -4,16 +4,17 @@ What one guest left in it must not reach the next, and nothing but its end is su
 guests a mediated device is removed and made anew under the same UUID, where gpupass made it.
 """
 
-from gpupass.hotplug.preflight import mdev_attach_findings, mdev_detach_findings
+from gpupass.lending.preflight import mdev_attach_findings, mdev_detach_findings
 from gpupass.methods.mdev import anew
 from gpupass.methods.passthrough import quarantine_findings
 from gpupass.model.domain import Domain
 from gpupass.model.host import Device, Host, Mdev
-from gpupass.model.plan import Finding, Plan
 from gpupass.model.record import Record, RecordKind
-from gpupass.model.step import AwaitRelease, Step
 from gpupass.model.user import UserKind
+from gpupass.plan import Finding, Plan
 from gpupass.planner.handing import claim, elsewhere, end_of_claim, give, take
+from gpupass.step import Deed
+from gpupass.steps.release import AwaitRelease
 
 
 def mdev_of(parent: Device, uuid: str) -> Mdev:
@@ -108,14 +109,14 @@ def _claim(host: Host, parent: Device, mdev: Mdev) -> Record | None:
     return host.record(RecordKind.CLAIM, parent.address, mdev.uuid)
 
 
-def _hand_over(host: Host, domain: Domain, parent: Device, mdev: Mdev, connect: str) -> tuple[Step, ...]:
+def _hand_over(host: Host, domain: Domain, parent: Device, mdev: Mdev, connect: str) -> tuple[Deed, ...]:
     return (
         claim(host, domain, parent.address, mdev.uuid),
         give(domain, parent.address, connect, mdev.uuid),
     )
 
 
-def _take_back(host: Host, domain: Domain, parent: Device, mdev: Mdev, connect: str) -> tuple[Step, ...]:
+def _take_back(host: Host, domain: Domain, parent: Device, mdev: Mdev, connect: str) -> tuple[Deed, ...]:
     taken = tuple(
         take(domain, parent.address, hostdev, connect) for hostdev in domain.live if hostdev.mdev == mdev.uuid
     )
@@ -123,7 +124,7 @@ def _take_back(host: Host, domain: Domain, parent: Device, mdev: Mdev, connect: 
     return (*taken, *_clean(host, parent, mdev)) if dirty else ()
 
 
-def _clean(host: Host, parent: Device, mdev: Mdev) -> tuple[Step, ...]:
+def _clean(host: Host, parent: Device, mdev: Mdev) -> tuple[Deed, ...]:
     closed = f"until {mdev.uuid}'s VFIO file is closed"
     waits = (
         (AwaitRelease(addresses=(parent.address,), group=mdev.group, why=closed),)

@@ -10,14 +10,16 @@ from collections.abc import Iterator
 from msgspec.structs import replace
 
 from gpupass.methods import mig_plan, sriov, vgpu
-from gpupass.methods.vgpu_types import read_label
 from gpupass.model.host import Device, Host
 from gpupass.model.mig import GpuInstance, LayoutEntry, measures_of
-from gpupass.model.plan import Finding, Plan
 from gpupass.model.profile import MigRule, Rule, VgpuRule
-from gpupass.model.step import ResetGpu, SetComputeInstance, SetGpuInstance, SetMigMode, SetVfs
 from gpupass.model.user import User, UserKind
+from gpupass.model.vgpu_types import read_label
+from gpupass.plan import Finding, Plan
 from gpupass.planner.imagine import imagine
+from gpupass.steps.mig import SetComputeInstance, SetGpuInstance
+from gpupass.steps.mig_mode import ResetGpu, SetMigMode
+from gpupass.steps.vfs import SetVfs
 
 _NOTHING = Plan(title="")
 

@@ -10,11 +10,12 @@ from gpupass.methods.passthrough import endpoints
 from gpupass.methods.sriov import made_by_us
 from gpupass.methods.vgpu_made import made, on_itself
 from gpupass.model.host import Device, Host
-from gpupass.model.plan import Plan
 from gpupass.model.record import Record, RecordKind
-from gpupass.model.step import Step, WriteRecord
+from gpupass.plan import Plan
 from gpupass.planner.handover import holder_of
 from gpupass.planner.mediated import mdev_holder
+from gpupass.step import Deed
+from gpupass.steps.record import WriteRecord
 
 
 def adopt_plan(host: Host, device: Device) -> Plan:
@@ -24,7 +25,7 @@ def adopt_plan(host: Host, device: Device) -> Plan:
     return Plan(title=f"adopt {device.address}", steps=steps, devices=devices)
 
 
-def _adoptions(host: Host, device: Device) -> Iterator[Step]:
+def _adoptions(host: Host, device: Device) -> Iterator[Deed]:
     sriov = device.facts.sriov
     functions = (*endpoints(host, device), *(host.devices_at(sriov.vfs) if sriov is not None else ()))
     if sriov is not None and sriov.enabled and made_by_us(host, device) is None:
@@ -67,7 +68,7 @@ def _free_part(kind: str, taken: set[str | None]) -> str:
     return next(part for part in (f"{kind}-{number}" for number in count()) if part not in taken)
 
 
-def _claims(host: Host, parent: Device, mdev: str | None) -> Iterator[Step]:
+def _claims(host: Host, parent: Device, mdev: str | None) -> Iterator[Deed]:
     """Of a mediated device; a vGPU that is a function is claimed like others."""
     owner = mdev_holder(host, mdev) if mdev is not None else None
     if owner is not None and host.record(RecordKind.CLAIM, parent.address, mdev) is None:

@@ -11,11 +11,10 @@ from gpupass.methods.passthrough import lends, plan_bind
 from gpupass.methods.sriov import plan_vf_drivers, vf_part, wanted_driver
 from gpupass.model.address import Address
 from gpupass.model.host import Device, Host
-from gpupass.model.plan import Disruption, Finding, HostPlan, Plan
 from gpupass.model.profile import HostRule, PartitionRule, PassthroughRule, Profile, Rule, SriovRule, use_of
 from gpupass.model.record import RecordKind
 from gpupass.model.slot import Slot
-from gpupass.model.step import Step, WriteRecord
+from gpupass.plan import Disruption, Finding, HostPlan, Plan
 from gpupass.planner import lending
 from gpupass.planner.cdi import refresh_plan
 from gpupass.planner.cuts import changed_with, cut_plan, uncut_plans, unsplit_plan
@@ -26,6 +25,8 @@ from gpupass.planner.lending import holder
 from gpupass.planner.parts import parts_of
 from gpupass.planner.selection import Chosen, Wanted, attachments, choose
 from gpupass.planner.slots import slots_of
+from gpupass.step import Deed
+from gpupass.steps.record import WriteRecord
 
 
 def plan_profile(profile: Profile, host: Host, connect: str, devices_only: bool = False) -> HostPlan:
@@ -77,7 +78,7 @@ class _Draft:
     chosen: tuple[Chosen, ...]
     wanted: tuple[Wanted, ...]
     devices_only: bool
-    steps: list[Step] = field(default_factory=list)
+    steps: list[Deed] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     disruptions: list[Disruption] = field(default_factory=list)
     waits: list[str] = field(default_factory=list)
@@ -271,7 +272,7 @@ def _must_be_free(rule: Rule, part: str) -> bool:
 def _declared(plan: Plan) -> Plan:
     """Claims that the profile may end again once it no longer says so."""
 
-    def mark(step: Step) -> Step:
+    def mark(step: Deed) -> Deed:
         if isinstance(step, WriteRecord) and step.record is not None and step.kind is RecordKind.CLAIM:
             return replace(step, record=replace(step.record, declared=True))
         return step

@@ -1,11 +1,17 @@
 """Which driver has a PCI function: driver_override, unbind, drivers_probe; each write verified."""
 
 from contextlib import nullcontext
-from typing import Any, TypedDict
+from typing import Any, ClassVar
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gpupass.errors import GpupassError, KernelRefused, NeedsPerson
 from gpupass.model.address import Address
-from gpupass.model.step import BindDriver
+from gpupass.model.amd import AMDGPU, Amd
+from gpupass.model.host import NVIDIA, Device, Host
+from gpupass.model.intel import INTEL, Intel
+from gpupass.step import Step
 from gpupass.system import System
 from gpupass.system.nvml_library import LIBRARY
 
@@ -13,47 +19,93 @@ _UNBIND_SECONDS = 20.0
 _PROBE_SECONDS = 60.0  # a GPU driver's probe loads firmware
 
 
-class Binding(TypedDict):
+class Binding(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The driver of a function and its driver_override."""
 
     driver: str | None
     override: str | None
 
 
-def current(step: BindDriver, system: System) -> Binding:
-    device = _device(step.address)
-    override = system.read(f"{device}/driver_override")
-    return {
-        "driver": system.link(f"{device}/driver"),
-        "override": None if override in (None, "", "(null)") else override,
-    }
+class BindDriver(Step, frozen=True, kw_only=True):
+    """`driver` None: no driver at all. `override` None: the kernel chooses by itself again."""
 
+    address: Address
+    driver: str | None
+    override: str | None
 
-def do(step: BindDriver, system: System) -> None:
-    """GpupassError when the kernel refuses or leaves another driver; NotClean when it does not return."""
-    _reach(system, step.address, step.driver, step.override, current(step, system))
+    Before: ClassVar[Any] = Binding
 
+    @property
+    def carriers(self) -> tuple[Address, ...]:
+        return (self.address,)
 
-def undo(step: BindDriver, before: Any, system: System) -> None:
-    now = current(step, system)
-    if now == before:
-        return
-    if now["driver"] not in (None, step.driver, before["driver"]):
-        raise NeedsPerson(
-            f"cannot give {step.address} back to {before['driver'] or 'no driver'}: "
-            f"somebody else has bound it to {now['driver']} meanwhile",
-            f"gpupass show {step.address}",
+    @property
+    def rebinds(self) -> tuple[Address, ...]:
+        return (self.address,)
+
+    def words(self) -> str:
+        return f"bind {self.address} to {self.driver or 'no driver'}"
+
+    def seconds(self) -> float:
+        """A vendor driver's probe loads firmware."""
+        return 1.0 if self.driver is None or self.driver.startswith("vfio") else 5.0
+
+    def after(self, host: Host) -> Host:
+        return host.altered(self.address, self._bound)
+
+    def _bound(self, device: Device) -> Device:
+        """What its new driver tells of it is to be seen when it is so."""
+        detail = replace(
+            device.facts,
+            driver_override=self.override,
+            nvidia=device.facts.nvidia if self.driver == NVIDIA else None,
+            amd=Amd() if self.driver == AMDGPU else None,
+            intel=Intel() if self.driver in INTEL else None,
+            gim=device.facts.gim if self.driver == device.driver else None,
         )
-    _reach(system, step.address, before["driver"], before["override"], now)
+        return replace(device, driver=self.driver, detail=detail)
+
+    def current(self, system: System) -> Binding:
+        return binding(system, self.address)
+
+    def do(self, system: System, deadline: float) -> None:
+        bind(system, self.address, self.driver, self.override)
+
+    def undo(self, before: Any, system: System) -> None:
+        now = binding(system, self.address)
+        if now == before:
+            return
+        if now.driver not in (None, self.driver, before.driver):
+            raise NeedsPerson(
+                f"cannot give {self.address} back to {before.driver or 'no driver'}: "
+                f"somebody else has bound it to {now.driver} meanwhile",
+                f"gpupass show {self.address}",
+            )
+        _reach(system, self.address, before.driver, before.override, now)
+
+
+def binding(system: System, address: Address) -> Binding:
+    """As it is now."""
+    device = _device(address)
+    override = system.read(f"{device}/driver_override")
+    return Binding(
+        driver=system.link(f"{device}/driver"),
+        override=None if override in (None, "", "(null)") else override,
+    )
+
+
+def bind(system: System, address: Address, driver: str | None, override: str | None) -> None:
+    """GpupassError when the kernel refuses or leaves another driver; NotClean when it does not return."""
+    _reach(system, address, driver, override, binding(system, address))
 
 
 def _reach(system: System, address: Address, driver: str | None, override: str | None, now: Binding) -> None:
     device = _device(address)
-    if now["override"] != override:
+    if now.override != override:
         what = f"override the driver of {address}"
         system.write(f"{device}/driver_override", (override or "") + "\n", address, what=what)
-    if now["driver"] not in (None, driver):
-        _unbind(system, address, str(now["driver"]))
+    if now.driver not in (None, driver):
+        _unbind(system, address, str(now.driver))
     if driver is not None and system.link(f"{device}/driver") != driver:
         try:
             what = f"probe {address}"
@@ -71,8 +123,8 @@ def _reach(system: System, address: Address, driver: str | None, override: str |
 
 
 def _unbind(system: System, address: Address, driver: str) -> None:
-    with LIBRARY.silent() if driver == "nvidia" else nullcontext():
-        if driver == "nvidia":
+    with LIBRARY.silent() if driver == NVIDIA else nullcontext():
+        if driver == NVIDIA:
             _lock(system, address)
         try:
             unbind = f"{_device(address)}/driver/unbind"

@@ -5,10 +5,14 @@ Source: Documentation/driver-api/vfio-mediated-device.rst. A removal under an op
 """
 
 import errno
-from typing import Any
+from typing import Any, ClassVar
+
+from msgspec.structs import replace
 
 from gpupass.errors import GpupassError, KernelRefused
-from gpupass.model.step import SetMdev
+from gpupass.model.address import Address
+from gpupass.model.host import Device, Host, Mdev
+from gpupass.step import Step
 from gpupass.system import System
 
 _CREATE_SECONDS = 60.0  # a vendor's driver may talk to its firmware
@@ -16,30 +20,58 @@ _REMOVE_SECONDS = 20.0
 _FULL = (errno.ENOSPC, errno.EUSERS, errno.EBUSY, errno.ENOMEM)
 
 
-def current(step: SetMdev, system: System) -> bool:
-    """GpupassError when the UUID belongs to another kind of device."""
-    found = system.link(f"{_device(step)}/mdev_type")
-    if found not in (None, step.type):
-        raise GpupassError(
-            f"cannot make {step.uuid} on {step.address}: there is a mediated device {found} of this UUID",
-            f"ls -l {_device(step)}",
-        )
-    return system.exists(_device(step))
+class SetMdev(Step, frozen=True, kw_only=True):
+    """Is there a mediated device of this type and UUID on the parent?"""
 
+    address: Address
+    uuid: str
+    type: str  # its id in mdev_supported_types
+    present: bool
 
-def do(step: SetMdev, system: System) -> None:
-    _reach(step, step.present, system)
+    Before: ClassVar[Any] = bool
 
+    @property
+    def carriers(self) -> tuple[Address, ...]:
+        return (self.address,)
 
-def undo(step: SetMdev, before: Any, system: System) -> None:
-    _reach(step, bool(before), system)
+    def words(self) -> str:
+        verb = "make" if self.present else "remove"
+        return f"{verb} the mediated device {self.uuid} ({self.type}) of {self.address}"
+
+    def seconds(self) -> float:
+        return 1.0
+
+    def after(self, host: Host) -> Host:
+        return host.altered(self.address, self._with)
+
+    def _with(self, device: Device) -> Device:
+        """How many more there can be is known for types of which there was one left, and for no other."""
+        others = tuple(mdev for mdev in device.facts.mdevs if mdev.uuid != self.uuid)
+        mdevs = (*others, Mdev(uuid=self.uuid, type=self.type)) if self.present else others
+        return replace(device, detail=replace(device.facts, mdevs=mdevs))
+
+    def current(self, system: System) -> bool:
+        """GpupassError when the UUID belongs to another kind of device."""
+        found = system.link(f"{_device(self)}/mdev_type")
+        if found not in (None, self.type):
+            raise GpupassError(
+                f"cannot make {self.uuid} on {self.address}: there is a mediated device {found} of this UUID",
+                f"ls -l {_device(self)}",
+            )
+        return system.exists(_device(self))
+
+    def do(self, system: System, deadline: float) -> None:
+        _reach(self, self.present, system)
+
+    def undo(self, before: Any, system: System) -> None:
+        _reach(self, bool(before), system)
 
 
 def _reach(step: SetMdev, present: bool, system: System) -> None:
-    if current(step, system) == present:
+    if step.current(system) == present:
         return
     (_create if present else _remove)(step, system)
-    if current(step, system) != present:
+    if step.current(system) != present:
         verb = "make" if present else "remove"
         raise GpupassError(
             f"cannot {verb} {step.uuid} of {step.address}: the kernel has not done it", "dmesg"

@@ -2,12 +2,18 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, TypedDict
+from typing import Any, ClassVar
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gpupass.errors import GpupassError, Pending
 from gpupass.model.address import Address
-from gpupass.model.step import ResetGpu, SetMigMode, SetPersistence
-from gpupass.steps import persistence
+from gpupass.model.host import Host
+from gpupass.model.mig import MigState
+from gpupass.step import Step
+from gpupass.steps.mig import cut_after
+from gpupass.steps.persistence import is_persistent, set_persistence
 from gpupass.system import System, mig_change
 from gpupass.system.holders import gpu_holders
 from gpupass.system.nvml_library import LIBRARY
@@ -15,58 +21,125 @@ from gpupass.system.nvml_library import LIBRARY
 _BUSY = ("in use", "being used")  # as nvidia-smi words it
 
 
-class Mode(TypedDict):
+class Mode(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """MIG mode now, and after the next reset."""
 
     on: bool
     pending: bool
 
 
-def current(step: SetMigMode, system: System) -> Mode:
-    on, pending = mig_change.mode(step.address)
-    return {"on": on, "pending": pending}
+class SetMigMode(Step, frozen=True, kw_only=True):
+    """MIG mode of one NVIDIA GPU. `reset_follows`: the plan resets the GPU, so that it may stay pending."""
+
+    address: Address
+    uuid: str
+    on: bool
+    reset_follows: bool = False
+
+    Before: ClassVar[Any] = Mode
+
+    @property
+    def carriers(self) -> tuple[Address, ...]:
+        return (self.address,)
+
+    def words(self) -> str:
+        return f"switch MIG mode of {self.address} {_word(self.on)}"
+
+    def seconds(self) -> float:
+        return 2.0
+
+    def after(self, host: Host) -> Host:
+        return cut_after(
+            host,
+            self.address,
+            lambda cut: replace(cut, on=cut.on if cut.resets else self.on, pending=self.on),
+        )
+
+    def current(self, system: System) -> Mode:
+        on, pending = mig_change.mode(self.address)
+        return Mode(on=on, pending=pending)
+
+    def do(self, system: System, deadline: float) -> None:
+        """Pending, with those who hold the GPU, when the driver only promises it and no reset follows."""
+        now = _set(self, self.on, system)
+        if now.on != self.on and not self.reset_follows:
+            raise Pending(*_waits(system, self.address, self.on))
+
+    def undo(self, before: Any, system: System) -> None:
+        if self.current(system) == before:
+            return
+        now = _set(self, before.pending, system)
+        if now != before and not self.reset_follows:
+            message, hint = _waits(system, self.address, before.on)
+            raise GpupassError(message, hint)
 
 
-def do(step: SetMigMode, system: System) -> None:
-    """Pending, with those who hold the GPU, when the driver only promises it and no reset follows."""
-    now = _set(step, step.on, system)
-    if now["on"] != step.on and not step.reset_follows:
-        raise Pending(*_waits(system, step.address, step.on))
+class ResetGpu(Step, frozen=True, kw_only=True):
+    """Reset an NVIDIA GPU through its driver, if its MIG mode is pending. `back`: only on the way back.
+
+    Persistence mode, which keeps the GPU open, is off meanwhile. Steps are undone last first, so the reset
+    that a rollback needs must stand before the mode.
+    """
+
+    address: Address
+    uuid: str
+    back: bool = False
+
+    Before: ClassVar[Any] = bool
+    means: ClassVar[bool] = True
+
+    @property
+    def carriers(self) -> tuple[Address, ...]:
+        return (self.address,)
+
+    @property
+    def resets(self) -> tuple[Address, ...]:
+        return () if self.back else (self.address,)
+
+    @property
+    def needs_leave(self) -> tuple[Address, ...]:
+        return self.resets
+
+    @property
+    def only_back(self) -> bool:
+        return self.back
+
+    def words(self) -> str:
+        return f"reset the GPU {self.address}"
+
+    def seconds(self) -> float:
+        return 0.0 if self.back else 10.0
+
+    def after(self, host: Host) -> Host:
+        return host if self.back else cut_after(host, self.address, _as_pending)
+
+    def current(self, system: System) -> bool:
+        """Persistence mode, which a reset needs off, and must not lose."""
+        return is_persistent(system, self.uuid)
+
+    def do(self, system: System, deadline: float) -> None:
+        """Nothing to do when the driver has reset it by itself. Pending while somebody holds the GPU."""
+        if not self.back:
+            _reset(self, system)
+
+    def undo(self, before: Any, system: System) -> None:
+        if self.back:
+            _reset(self, system)
+        if before and not self.current(system):
+            set_persistence(system, self.uuid, True)
 
 
-def undo(step: SetMigMode, before: Any, system: System) -> None:
-    if current(step, system) == before:
-        return
-    now = _set(step, before["pending"], system)
-    if now != before and not step.reset_follows:
-        message, hint = _waits(system, step.address, before["on"])
-        raise GpupassError(message, hint)
-
-
-def persistence_before(step: ResetGpu, system: System) -> bool:
-    """What a reset needs off, and must not lose."""
-    return persistence.current(_persistence(step), system)
-
-
-def reset(step: ResetGpu, system: System) -> None:
-    """Nothing to do when the driver has reset it by itself. Pending while somebody holds the GPU."""
-    if not step.back:
-        _reset(step, system)
-
-
-def undo_reset(step: ResetGpu, before: Any, system: System) -> None:
-    if step.back:
-        _reset(step, system)
-    if before and not persistence_before(step, system):
-        persistence.do(_persistence(step, True), system)
+def _as_pending(cut: MigState) -> MigState:
+    gpu = replace(cut.gpu, instances=()) if cut.gpu is not None else None
+    return replace(cut, on=cut.pending, gpu=gpu)
 
 
 def _set(step: SetMigMode, on: bool, system: System) -> Mode:
-    now, waits = current(step, system), ""
-    if now != {"on": on, "pending": on}:
+    now, waits = step.current(system), ""
+    if now != Mode(on=on, pending=on):
         waits = mig_change.set_mode(step.address, on)
-        now = current(step, system)
-    if now["pending"] != on:
+        now = step.current(system)
+    if now.pending != on:
         held = ", ".join(_holders(system, step.address)) if waits else ""
         why = waits or "the driver says it has, and it has not"
         why += f"; it is held by {held}" if held else ""
@@ -100,18 +173,14 @@ def _reset(step: ResetGpu, system: System) -> None:
 @contextmanager
 def _let_go(step: ResetGpu, system: System) -> Iterator[None]:
     """Persistence mode keeps the GPU open."""
-    persistent = persistence_before(step, system)
+    persistent = step.current(system)
     if persistent:
-        persistence.do(_persistence(step, False), system)
+        set_persistence(system, step.uuid, False)
     try:
         yield
     finally:
         if persistent:
-            persistence.do(_persistence(step, True), system)
-
-
-def _persistence(step: ResetGpu, on: bool = False) -> SetPersistence:
-    return SetPersistence(address=step.address, uuid=step.uuid, on=on)
+            set_persistence(system, step.uuid, True)
 
 
 def _waits(system: System, address: Address, wanted: bool) -> tuple[str, str]:

@@ -1,25 +1,55 @@
 """NVIDIA persistence mode, which keeps the device open (nvidia-smi -pm)."""
 
-from typing import Any
+from typing import Any, ClassVar
 
-from gpupass.model.step import SetPersistence
+from msgspec.structs import replace
+
+from gpupass.model.address import Address
+from gpupass.model.host import Device, Host
+from gpupass.step import Step
 from gpupass.system import System
 
 
-def current(step: SetPersistence, system: System) -> bool:
-    answer = system.run(
-        "nvidia-smi", "-i", step.uuid, "--query-gpu=persistence_mode", "--format=csv,noheader"
-    )
-    return answer.strip() == "Enabled"
+class SetPersistence(Step, frozen=True, kw_only=True):
+    """NVIDIA persistence mode of one GPU."""
+
+    address: Address
+    uuid: str
+    on: bool
+
+    Before: ClassVar[Any] = bool
+    means: ClassVar[bool] = True
+
+    @property
+    def carriers(self) -> tuple[Address, ...]:
+        return (self.address,)
+
+    def words(self) -> str:
+        return f"switch persistence mode {'on' if self.on else 'off'} on {self.address}"
+
+    def after(self, host: Host) -> Host:
+        return host.altered(self.address, self._changed)
+
+    def _changed(self, device: Device) -> Device:
+        nvidia = device.facts.nvidia
+        if nvidia is None:
+            return device
+        return replace(device, detail=replace(device.facts, nvidia=replace(nvidia, persistence=self.on)))
+
+    def current(self, system: System) -> bool:
+        return is_persistent(system, self.uuid)
+
+    def do(self, system: System, deadline: float) -> None:
+        set_persistence(system, self.uuid, self.on)
+
+    def undo(self, before: Any, system: System) -> None:
+        set_persistence(system, self.uuid, bool(before))
 
 
-def do(step: SetPersistence, system: System) -> None:
-    _set(system, step.uuid, step.on)
+def is_persistent(system: System, uuid: str) -> bool:
+    question = ("--query-gpu=persistence_mode", "--format=csv,noheader")
+    return system.run("nvidia-smi", "-i", uuid, *question).strip() == "Enabled"
 
 
-def undo(step: SetPersistence, before: Any, system: System) -> None:
-    _set(system, step.uuid, bool(before))
-
-
-def _set(system: System, uuid: str, on: bool) -> None:
+def set_persistence(system: System, uuid: str, on: bool) -> None:
     system.run("nvidia-smi", "-i", uuid, "-pm", "1" if on else "0")

@@ -1,30 +1,67 @@
 """gpupass's own memory of a device: one file per kind and address."""
 
-from typing import Any
+from typing import Any, ClassVar
 
-from msgspec import convert
+from msgspec.structs import replace
 
-from gpupass.model.record import Record
-from gpupass.model.step import WriteRecord
-from gpupass.model.wire import from_json, to_json
+from gpupass.model.address import Address
+from gpupass.model.host import Host
+from gpupass.model.record import Record, RecordKind
+from gpupass.step import Step
 from gpupass.system import System
 from gpupass.system.state import read_record, record_path, remove, write_record
 
+_WHAT = {
+    RecordKind.ORIGIN: "the former driver",
+    RecordKind.CLAIM: "the domain",
+    RecordKind.VFS: "the virtual functions",
+    RecordKind.MIG: "the GPU instances",
+    RecordKind.MDEV: "the mediated device",
+    RecordKind.VGPU: "the vGPU",
+    RecordKind.PARTITION: "the former partition modes",
+    RecordKind.QUARANTINE: "the quarantine",
+}
 
-def current(step: WriteRecord, system: System) -> Any:
-    return from_json(to_json(read_record(system.state, step.kind, step.address, step.mdev)), Any)
 
+class WriteRecord(Step, frozen=True, kw_only=True):
+    """Remember (`record`) or forget (None) one fact about a device."""
 
-def do(step: WriteRecord, system: System) -> None:
-    _store(step, step.record, system)
+    kind: RecordKind
+    address: Address
+    record: Record | None
+    mdev: str | None = None  # the fact is about this mediated device of it
 
+    Before: ClassVar[Any] = Record | None
+    hidden: ClassVar[bool] = True
+    means: ClassVar[bool] = True
 
-def undo(step: WriteRecord, before: Any, system: System) -> None:
-    _store(step, None if before is None else convert(before, Record), system)
+    @property
+    def carriers(self) -> tuple[Address, ...]:
+        return (self.address,)
 
+    def words(self) -> str:
+        verb = "remember" if self.record else "forget"
+        return f"{verb} {_WHAT[self.kind]} of {self.mdev or self.address}"
 
-def _store(step: WriteRecord, record: Record | None, system: System) -> None:
-    if record is None:
-        remove(record_path(system.state, step.kind, step.address, step.mdev))
-    else:
-        write_record(system.state, record)
+    def seconds(self) -> float:
+        return 0.0
+
+    def after(self, host: Host) -> Host:
+        about = (self.kind, self.address, self.mdev)
+        others = (r for r in host.records if (r.kind, r.address, r.mdev) != about)
+        return replace(host, records=(*others, *([self.record] if self.record else [])))
+
+    def current(self, system: System) -> Any:
+        return read_record(system.state, self.kind, self.address, self.mdev)
+
+    def do(self, system: System, deadline: float) -> None:
+        self._store(self.record, system)
+
+    def undo(self, before: Any, system: System) -> None:
+        self._store(before, system)
+
+    def _store(self, record: Record | None, system: System) -> None:
+        if record is None:
+            remove(record_path(system.state, self.kind, self.address, self.mdev))
+        else:
+            write_record(system.state, record)

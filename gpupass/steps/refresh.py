@@ -1,9 +1,24 @@
 """Have the readers of files read them again; the same command forward and back."""
 
-from gpupass.model.step import FileReader, Refresh
+from enum import StrEnum
+from typing import Any, ClassVar
+
+from gpupass.model.address import Address
+from gpupass.step import Step
 from gpupass.system import System
 
 _SECONDS = 900.0  # an initramfs for each of several kernels, on a slow disk
+
+
+class FileReader(StrEnum):
+    """Who has to be told that files have changed."""
+
+    SYSTEMD = "systemd"
+    UDEV = "udev"
+    INITRAMFS_TOOLS = "initramfs-tools"
+    DRACUT = "dracut"
+
+
 # For every kernel, not only the newest: the boot menu offers all of them, and each must find the same rules.
 _COMMANDS = {
     FileReader.SYSTEMD: ("systemctl", "daemon-reload"),
@@ -13,11 +28,38 @@ _COMMANDS = {
 }
 
 
-def do(step: Refresh, system: System) -> None:
-    if not step.back:
-        system.run(*_COMMANDS[step.what], timeout=_SECONDS)
+class Refresh(Step, frozen=True, kw_only=True):
+    """Have `what` read its files again. `back`: only on the way back.
 
+    Steps are undone last first, so the refresh that a rollback needs must stand before the files.
+    """
 
-def undo(step: Refresh, system: System) -> None:
-    if step.back:
-        system.run(*_COMMANDS[step.what], timeout=_SECONDS)
+    what: FileReader
+    back: bool = False
+
+    Before: ClassVar[Any] = type(None)
+
+    @property
+    def carriers(self) -> tuple[Address, ...]:
+        return ()
+
+    @property
+    def only_back(self) -> bool:
+        return self.back
+
+    def words(self) -> str:
+        return f"have {self.what} read its files again"
+
+    def seconds(self) -> float:
+        return 30.0
+
+    def current(self, system: System) -> None:
+        return None
+
+    def do(self, system: System, deadline: float) -> None:
+        if not self.back:
+            system.run(*_COMMANDS[self.what], timeout=_SECONDS)
+
+    def undo(self, before: Any, system: System) -> None:
+        if self.back:
+            system.run(*_COMMANDS[self.what], timeout=_SECONDS)

@@ -1,30 +1,61 @@
 """Reset functions and prove that they answer: what one tenant left must not reach the next."""
 
+from typing import Any, ClassVar
+
 from gpupass.errors import KernelRefused, NotClean
 from gpupass.model.address import Address
-from gpupass.model.step import ResetDevice
+from gpupass.step import Step
 from gpupass.system import System
 
 _RESET_SECONDS = 30.0
 
 
-def do(step: ResetDevice, system: System) -> None:
-    """NotClean when a reset fails, does not return, or the function reads as all ones afterwards."""
-    for address in step.addresses:
-        require_answer(system, address, "before the reset")
-    if step.method == "none":
-        raise NotClean(
-            step.addresses[0],
-            "the kernel knows no way to reset it",
-            f"cat /sys/bus/pci/devices/{step.addresses[0]}/reset_method",
-        )
-    if step.method == "bus":
-        _bus_reset(system, step.addresses)
-    else:
-        for address in step.addresses:
-            _function_reset(system, address)
-    for address in step.addresses:
-        require_answer(system, address, "after the reset")
+class ResetDevice(Step, frozen=True, kw_only=True):
+    """Reset `addresses`, which share one slot or bus, and read their configuration space back."""
+
+    addresses: tuple[Address, ...]
+    method: str  # "function": sysfs reset of each; "bus": VFIO hot reset of all; "none": impossible
+
+    Before: ClassVar[Any] = type(None)
+    means: ClassVar[bool] = True
+
+    @property
+    def carriers(self) -> tuple[Address, ...]:
+        return self.addresses
+
+    @property
+    def resets(self) -> tuple[Address, ...]:
+        return self.addresses
+
+    def words(self) -> str:
+        return f"reset {', '.join(self.addresses)}"
+
+    def seconds(self) -> float:
+        return 1.0
+
+    def current(self, system: System) -> None:
+        return None
+
+    def do(self, system: System, deadline: float) -> None:
+        """NotClean when a reset fails, does not return, or the function reads as all ones afterwards."""
+        for address in self.addresses:
+            require_answer(system, address, "before the reset")
+        if self.method == "none":
+            raise NotClean(
+                self.addresses[0],
+                "the kernel knows no way to reset it",
+                f"cat /sys/bus/pci/devices/{self.addresses[0]}/reset_method",
+            )
+        if self.method == "bus":
+            _bus_reset(system, self.addresses)
+        else:
+            for address in self.addresses:
+                _function_reset(system, address)
+        for address in self.addresses:
+            require_answer(system, address, "after the reset")
+
+    def undo(self, before: Any, system: System) -> None:
+        """What it has lost nobody can give back."""
 
 
 def require_answer(system: System, address: Address, when: str) -> None:

@@ -1,23 +1,40 @@
 """Whether systemd starts a unit at boot."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from gpupass.errors import GpupassError
-from gpupass.model.step import EnableUnit
+from gpupass.model.address import Address
+from gpupass.step import Step
 from gpupass.system import System
 from gpupass.system.units import is_enabled
 
 
-def current(step: EnableUnit, system: System) -> bool:
-    return is_enabled(system, step.unit)
+class EnableUnit(Step, frozen=True, kw_only=True):
+    """Whether systemd starts a unit at boot."""
 
+    unit: str
+    on: bool
 
-def do(step: EnableUnit, system: System) -> None:
-    _set(system, step.unit, step.on)
+    Before: ClassVar[Any] = bool
 
+    @property
+    def carriers(self) -> tuple[Address, ...]:
+        return ()
 
-def undo(step: EnableUnit, before: Any, system: System) -> None:
-    _set(system, step.unit, bool(before))
+    def words(self) -> str:
+        return f"{'enable' if self.on else 'disable'} {self.unit}"
+
+    def seconds(self) -> float:
+        return 0.0
+
+    def current(self, system: System) -> bool:
+        return is_enabled(system, self.unit)
+
+    def do(self, system: System, deadline: float) -> None:
+        _set(system, self.unit, self.on)
+
+    def undo(self, before: Any, system: System) -> None:
+        _set(system, self.unit, bool(before))
 
 
 def _set(system: System, unit: str, on: bool) -> None:

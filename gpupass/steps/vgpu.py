@@ -5,11 +5,15 @@ again before each creation, and right after a guest has gone 0 may be refused fo
 """
 
 import errno
-from typing import Any
+from typing import Any, ClassVar
+
+from msgspec.structs import replace
 
 from gpupass.errors import GpupassError, KernelRefused
-from gpupass.methods.vgpu_types import parse_types
-from gpupass.model.step import SetVgpuType
+from gpupass.model.address import Address
+from gpupass.model.host import Device, Host
+from gpupass.model.vgpu_types import parse_types
+from gpupass.step import Step
 from gpupass.system import System
 
 _SECONDS = 60.0
@@ -17,34 +21,60 @@ _CLOSING = 10.0
 _LOOK_AGAIN = 0.5
 
 
-def current(step: SetVgpuType, system: System) -> int:
-    text = system.read(f"{_directory(step)}/current_vgpu_type") or ""
-    if not text.isdecimal():
-        raise GpupassError(
-            f"cannot read the vGPU type of {step.address}: its driver does not tell it",
-            f"ls {_directory(step)}",
-        )
-    return int(text)
+class SetVgpuType(Step, frozen=True, kw_only=True):
+    """The vGPU type of a VF of the vendor-specific framework; `id` 0: no vGPU."""
 
+    address: Address
+    id: int
+    type: str  # its name, "A100-4C"
 
-def do(step: SetVgpuType, system: System) -> None:
-    """GpupassError when the driver does not offer the type any more, or refuses it."""
-    _reach(step, step.id, system)
+    Before: ClassVar[Any] = int
 
+    @property
+    def carriers(self) -> tuple[Address, ...]:
+        return (self.address,)
 
-def undo(step: SetVgpuType, before: Any, system: System) -> None:
-    _reach(step, int(before), system)
+    def words(self) -> str:
+        return f"make {self.address} a vGPU {self.type}" if self.id else f"remove the vGPU of {self.address}"
+
+    def seconds(self) -> float:
+        return 1.0
+
+    def after(self, host: Host) -> Host:
+        return host.altered(self.address, self._changed)
+
+    def _changed(self, device: Device) -> Device:
+        vgpu = device.facts.vgpu
+        if vgpu is None:
+            return device
+        return replace(device, detail=replace(device.facts, vgpu=replace(vgpu, current=self.id)))
+
+    def current(self, system: System) -> int:
+        text = system.read(f"{_directory(self)}/current_vgpu_type") or ""
+        if not text.isdecimal():
+            raise GpupassError(
+                f"cannot read the vGPU type of {self.address}: its driver does not tell it",
+                f"ls {_directory(self)}",
+            )
+        return int(text)
+
+    def do(self, system: System, deadline: float) -> None:
+        """GpupassError when the driver does not offer the type any more, or refuses it."""
+        _reach(self, self.id, system)
+
+    def undo(self, before: Any, system: System) -> None:
+        _reach(self, int(before), system)
 
 
 def _reach(step: SetVgpuType, wanted: int, system: System) -> None:
-    now = current(step, system)
+    now = step.current(system)
     if now == wanted:
         return
     if now:
         _clear(step, system)
     if wanted:
         _set(step, wanted, system)
-    found = current(step, system)
+    found = step.current(system)
     if found != wanted:
         raise GpupassError(
             f"cannot make {step.address} a vGPU {step.type}: its type reads {found or 'none'}", "dmesg"

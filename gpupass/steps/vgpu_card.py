@@ -1,37 +1,104 @@
 """Settings of a card for all its vGPUs; NVML is asked again after each change."""
 
-from typing import Any
+from typing import Any, ClassVar
+
+from msgspec.structs import replace
 
 from gpupass.errors import GpupassError
-from gpupass.model.host import VgpuCard
-from gpupass.model.step import SetVgpuScheduler, SetVgpuSharing
-from gpupass.system import vgpu_card
+from gpupass.model.address import Address
+from gpupass.model.host import Device, Host, VgpuCard
+from gpupass.step import Step
+from gpupass.system import System, vgpu_card
 
 
-def current(step: SetVgpuSharing | SetVgpuScheduler) -> bool | str | None:
-    card = vgpu_card.card(step.address) or VgpuCard()
-    return card.mixed if isinstance(step, SetVgpuSharing) else card.scheduler
+class SetVgpuSharing(Step, frozen=True, kw_only=True):
+    """May vGPUs of several sizes share the card (NVIDIA's heterogeneous mode)?"""
+
+    address: Address
+    mixed: bool
+
+    Before: ClassVar[Any] = bool | None
+
+    @property
+    def carriers(self) -> tuple[Address, ...]:
+        return (self.address,)
+
+    def words(self) -> str:
+        return f"let vGPUs of {'several sizes' if self.mixed else 'one size'} share {self.address}"
+
+    def after(self, host: Host) -> Host:
+        return _told(host, self.address, mixed=self.mixed)
+
+    def current(self, system: System) -> bool | None:
+        return _card(self.address).mixed
+
+    def do(self, system: System, deadline: float) -> None:
+        self._reach(self.mixed, system)
+
+    def undo(self, before: Any, system: System) -> None:
+        """None: the driver has not told, so nothing is known to go back to."""
+        if before is not None:
+            self._reach(bool(before), system)
+
+    def _reach(self, wanted: bool, system: System) -> None:
+        if self.current(system) != wanted:
+            vgpu_card.set_mixed(self.address, wanted)
+            _require(self.address, self.current(system), wanted)
 
 
-def do(step: SetVgpuSharing | SetVgpuScheduler) -> None:
-    _reach(step, step.mixed if isinstance(step, SetVgpuSharing) else step.policy)
+class SetVgpuScheduler(Step, frozen=True, kw_only=True):
+    """How the vGPUs of a card take turns: best-effort, equal-share or fixed-share."""
+
+    address: Address
+    policy: str
+
+    Before: ClassVar[Any] = str | None
+
+    @property
+    def carriers(self) -> tuple[Address, ...]:
+        return (self.address,)
+
+    def words(self) -> str:
+        return f"have the vGPUs of {self.address} take turns by {self.policy}"
+
+    def after(self, host: Host) -> Host:
+        return _told(host, self.address, scheduler=self.policy)
+
+    def current(self, system: System) -> str | None:
+        return _card(self.address).scheduler
+
+    def do(self, system: System, deadline: float) -> None:
+        self._reach(self.policy, system)
+
+    def undo(self, before: Any, system: System) -> None:
+        """None: likewise."""
+        if before is not None:
+            self._reach(str(before), system)
+
+    def _reach(self, wanted: str, system: System) -> None:
+        if self.current(system) != wanted:
+            vgpu_card.set_scheduler(self.address, wanted)
+            _require(self.address, self.current(system), wanted)
 
 
-def undo(step: SetVgpuSharing | SetVgpuScheduler, before: Any) -> None:
-    """None: the driver has not told, so nothing is known to go back to."""
-    if before is not None:
-        _reach(step, before)
+def _card(address: Address) -> VgpuCard:
+    return vgpu_card.card(address) or VgpuCard()
 
 
-def _reach(step: SetVgpuSharing | SetVgpuScheduler, wanted: bool | str) -> None:
-    if current(step) == wanted:
-        return
-    if isinstance(step, SetVgpuSharing):
-        vgpu_card.set_mixed(step.address, bool(wanted))
-    else:
-        vgpu_card.set_scheduler(step.address, str(wanted))
-    if current(step) != wanted:
+def _require(address: Address, found: bool | str | None, wanted: bool | str) -> None:
+    if found != wanted:
         raise GpupassError(
-            f"cannot change the vGPU settings of {step.address}: the driver has not taken {wanted}",
+            f"cannot change the vGPU settings of {address}: the driver has not taken {wanted}",
             "nvidia-smi vgpu -q",
         )
+
+
+def _told(host: Host, address: Address, **settings: Any) -> Host:
+    def changed(device: Device) -> Device:
+        nvidia = device.facts.nvidia
+        if nvidia is None:
+            return device
+        card = replace(nvidia.vgpu_card or VgpuCard(), **settings)
+        return replace(device, detail=replace(device.facts, nvidia=replace(nvidia, vgpu_card=card)))
+
+    return host.altered(address, changed)

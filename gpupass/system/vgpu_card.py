@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import Any
 
-from gpupass.methods.vgpu_types import type_label
 from gpupass.model.address import Address
 from gpupass.model.host import VgpuCard, VgpuType
+from gpupass.model.vgpu_types import type_label
 from gpupass.system.nvml_library import LIBRARY, gpu_at, text
 
 _POLICIES = {1: "best-effort", 2: "equal-share", 3: "fixed-share"}  # NVML_VGPU_SCHEDULER_POLICY_*

@@ -96,7 +96,7 @@ def test_a_rule_for_all_of_the_hive_disrupts_nobody_else(machine):
     made = plan(machine, all_of_them("QPX", "NPS4"))
     assert len(made.plans) == 1 and not made.victims
     deeds = [kind for kind in kinds(made) if not kind.startswith("WriteRecord")]
-    assert deeds == ["SetMemoryPartition", *(f"SetAttribute {gpu}" for gpu in HIVE)]
+    assert deeds == ["SetMemoryPartition", *(f"SetComputePartition {gpu}" for gpu in HIVE)]
     assert endings(apply(machine, all_of_them("QPX", "NPS4"))) == ["done"]
     assert modes(machine) == [("NPS4", "QPX")] * 3
 

@@ -9,10 +9,11 @@ from gpupass.app.apply import apply_when_ready
 from gpupass.errors import GpupassError, Refused
 from gpupass.methods import mig_plan
 from gpupass.model.mig import MigGpu
-from gpupass.model.plan import Finding, HostPlan
-from gpupass.model.step import SetGpuInstance, SetVgpuType
 from gpupass.observe import nvidia as observed_nvidia
+from gpupass.plan import Finding, HostPlan
 from gpupass.profiles import load_profile, write_profile
+from gpupass.steps.mig import SetGpuInstance
+from gpupass.steps.vgpu import SetVgpuType
 from tests.machines_in_parts import vgpu_machine
 from tests.profile_trips import apply, endings, exported, hardware, kinds, plan, profile_of, rollback, told
 from tests.simulated_vgpu import CARD, MANAGE, VFS

@@ -4,7 +4,7 @@ import pytest
 
 from gpupass.boot.initramfs import HOOK_FUNCTIONS, OSTREE, Unknown, initramfs_tool
 from gpupass.model.boot import BootState
-from gpupass.model.step import FileReader
+from gpupass.steps.refresh import FileReader
 
 DRACUT = "/usr/bin/dracut"
 HOSTS = {

@@ -11,7 +11,7 @@ from gpupass.boot.early import RULES, Early, early_addresses, early_files
 from gpupass.boot.units import unit_files, unit_path
 from gpupass.model.address import Address
 from gpupass.model.boot import HostFile
-from gpupass.model.step import FileReader
+from gpupass.steps.refresh import FileReader
 
 GOLDEN = Path(__file__).parent / "golden"
 CARD = (

@@ -8,8 +8,10 @@ from gpupass import app
 from gpupass.engine import journal
 from gpupass.engine.run import Result, conclude, execute, extend, resume
 from gpupass.errors import NeedsPerson
-from gpupass.model.plan import Plan
-from gpupass.model.step import AttachDevice, BindDriver, DetachDevice, LoadModule
+from gpupass.lending.plug import AttachDevice, DetachDevice
+from gpupass.plan import Plan
+from gpupass.steps.bind import BindDriver, Binding
+from gpupass.steps.module import LoadModule
 from tests.simulated import GPU, GPU_AUDIO, LONE
 
 
@@ -59,7 +61,7 @@ def test_one_that_cannot_be_undone_does_not_stop_the_others(machine):
 
 def test_resume_of_an_ended_rollback_changes_nothing(machine):
     operation = journal.begin(machine, PLAN)
-    operation = journal.intent(operation, 1, {"driver": "nouveau", "override": None})
+    operation = journal.intent(operation, 1, Binding(driver="nouveau", override=None))
     assert resume(operation, machine, 0).result is Result.ROLLED_BACK
     assert [entry for entry in machine.log if "unbind" in entry[0] or "probe" in entry[0]] == []
 
@@ -84,7 +86,7 @@ def test_resume_once_everything_was_done_only_ends(done, machine):
     execute(PLAN, machine, 0)
     operation = journal.begin(machine, PLAN)
     for number in range(len(PLAN.steps)):
-        operation = journal.intent(operation, number, {"driver": HOME[number - 1], "override": None})
+        operation = journal.intent(operation, number, Binding(driver=HOME[number - 1], override=None))
         if done:
             operation = journal.done(operation, number)
     machine.log.clear()
@@ -133,7 +135,7 @@ def test_nobody_goes_on_with_half_of_it(machine):
 
 def test_killed_in_a_later_round(machine):
     operation = journal.more(begun(machine), REST)
-    journal.intent(operation, 3, {"driver": "bochs-drm", "override": None})
+    journal.intent(operation, 3, Binding(driver="bochs-drm", override=None))
     (operation,) = journal.open_operations(machine)
     assert resume(operation, machine, 0).result is Result.ROLLED_BACK
     assert drivers(machine) == HOME

@@ -6,13 +6,13 @@ from gpupass.methods import mdev
 from gpupass.model.host import Detail, Device, Host, Mdev, MdevType
 from gpupass.model.profile import HostRule, MdevRule, Select, TypeCount
 from gpupass.model.record import Record, RecordKind
-from gpupass.model.step import SetMdev
 from gpupass.model.user import User, UserKind
 from gpupass.planner.export import export
 from gpupass.planner.imagine import imagine
 from gpupass.planner.ownership import adopt_plan
 from gpupass.planner.profile import plan_profile
 from gpupass.planner.slots import slots_of
+from gpupass.steps.mdev import SetMdev
 
 SELECT = Select(parent="mbochs")
 FOREIGN = "c8b0e2d5-8f1c-4f0e-9d64-0a1b2c3d4e5f"

@@ -7,8 +7,8 @@ from gpupass.methods.mig import plan_recut
 from gpupass.methods.mig_check import nearest_profile
 from gpupass.methods.mig_compute import compute_starts, pack_compute
 from gpupass.model.mig import ComputeInstance, GpuInstance, LayoutEntry, MigGpu, MigProfile, Placement
-from gpupass.model.plan import Disruption
 from gpupass.model.user import User, UserKind
+from gpupass.plan import Disruption
 from tests.mig_boards import board, cut, instance, published, python
 
 

@@ -8,12 +8,14 @@ from gpupass.model.host import Detail, Device, Host, Nvidia, Sriov, Vgpu
 from gpupass.model.mig import LayoutEntry, MigGpu, MigState
 from gpupass.model.profile import HostRule, MigRule, PassthroughRule, Select
 from gpupass.model.record import Record, RecordKind
-from gpupass.model.step import SetComputeInstance, SetGpuInstance, SetMigMode, WriteRecord
 from gpupass.model.user import User, UserKind
 from gpupass.planner.cuts import uncut_plans
 from gpupass.planner.export import export
 from gpupass.planner.imagine import imagine
 from gpupass.planner.ownership import adopt_plan
+from gpupass.steps.mig import SetComputeInstance, SetGpuInstance
+from gpupass.steps.mig_mode import SetMigMode
+from gpupass.steps.record import WriteRecord
 from tests.mig_boards import board, cut
 
 GPU = "0000:07:00.0"

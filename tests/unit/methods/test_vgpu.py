@@ -21,18 +21,6 @@ from gpupass.model.host import (
 from gpupass.model.mig import GpuInstance, LayoutEntry, MigState, Placement
 from gpupass.model.profile import HostRule, Select, TypeCount, VgpuParam, VgpuRule
 from gpupass.model.record import Record, RecordKind
-from gpupass.model.step import (
-    SetComputeInstance,
-    SetGpuInstance,
-    SetMdev,
-    SetMigMode,
-    SetVfs,
-    SetVgpuParams,
-    SetVgpuScheduler,
-    SetVgpuSharing,
-    SetVgpuType,
-    WriteRecord,
-)
 from gpupass.model.user import User, UserKind
 from gpupass.planner.cuts import cut_plan, uncut_plans
 from gpupass.planner.detours import without_detours
@@ -41,6 +29,14 @@ from gpupass.planner.imagine import imagine
 from gpupass.planner.ownership import adopt_plan
 from gpupass.planner.profile import plan_profile
 from gpupass.planner.slots import slots_of
+from gpupass.steps.mdev import SetMdev
+from gpupass.steps.mig import SetComputeInstance, SetGpuInstance
+from gpupass.steps.mig_mode import SetMigMode
+from gpupass.steps.record import WriteRecord
+from gpupass.steps.vfs import SetVfs
+from gpupass.steps.vgpu import SetVgpuType
+from gpupass.steps.vgpu_card import SetVgpuScheduler, SetVgpuSharing
+from gpupass.steps.vgpu_params import SetVgpuParams
 from tests.mig_boards import board
 
 CARD = "0000:07:00.0"

@@ -11,7 +11,7 @@ import gpupass
 from gpupass.model.key import Key
 from gpupass.model.mig import ComputeInstance, GpuInstance, Placement
 from gpupass.model.profile import HostRule, Place, Select
-from gpupass.model.step import LoadModule
+from gpupass.steps.module import LoadModule
 
 
 def every_struct() -> list[type[Struct]]:

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from msgspec import ValidationError, convert
 
 from gpupass.model.address import Address, parent_address
-from gpupass.model.step import WriteFile
 from gpupass.model.wire import from_json, to_json
+from gpupass.steps.file import WriteFile
 
 STEP = WriteFile(path="/etc/x", text="ä\u2028\x1b", why="because")
 

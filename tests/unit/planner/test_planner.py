@@ -3,8 +3,11 @@
 import pytest
 
 from gpupass import app, planner
-from gpupass.model.step import AttachDevice, BindDriver, ResetDevice, WriteRecord
+from gpupass.lending.plug import AttachDevice
 from gpupass.observe import observe
+from gpupass.steps.bind import BindDriver
+from gpupass.steps.record import WriteRecord
+from gpupass.steps.reset import ResetDevice
 from tests.simulated import BUS_GPU, FUNCTIONS, GPU, GPU_AUDIO, LONE
 
 

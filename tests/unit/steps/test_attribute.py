@@ -1,10 +1,11 @@
 """One file of a device, written, read back and put back; and a module loaded anew."""
 
 import pytest
+from msgspec import convert, to_builtins
 
-from gpupass import steps
 from gpupass.errors import GpupassError, NeedsPerson, NotClean
-from gpupass.model.step import ReloadModule, SetAttribute
+from gpupass.steps.attribute import SetAttribute
+from gpupass.steps.module import ReloadModule
 from tests.machines_in_parts import gim_machine, intel_machine
 from tests.simulated_amd import GIMS
 from tests.simulated_intel import CARD
@@ -20,9 +21,9 @@ def machine(hidden, new_state):
 
 
 def do(step, machine):
-    before = steps.current(step, machine)
-    steps.require_before(step, before)
-    steps.do(step, machine, 0.0)
+    before = step.current(machine)
+    assert convert(to_builtins(before), step.Before) == before
+    step.do(machine, 0.0)
     return before
 
 
@@ -30,10 +31,10 @@ def test_there_and_back_and_twice(machine):
     before = do(QUANTUM, machine)
     assert (before, machine.read(QUANTUM.path)) == ("0", "20")
     machine.log.clear()
-    steps.do(QUANTUM, machine, 0.0)
+    QUANTUM.do(machine, 0.0)
     assert machine.log == []
     for _ in range(2):
-        steps.undo(QUANTUM, before, machine)
+        QUANTUM.undo(before, machine)
         assert machine.read(QUANTUM.path) == "0"
 
 
@@ -41,7 +42,7 @@ def test_somebody_else_has_changed_it_meanwhile(machine):
     before = do(QUANTUM, machine)
     machine.put(QUANTUM.path, "33\n")
     with pytest.raises(NeedsPerson, match="it is 33 now"):
-        steps.undo(QUANTUM, before, machine)
+        QUANTUM.undo(before, machine)
     assert machine.read(QUANTUM.path) == "33"
 
 
@@ -68,7 +69,7 @@ def test_a_write_that_does_not_return(machine):
 )
 def test_how_drivers_spell_a_value(text, value, machine):
     machine.put(QUANTUM.path, text)
-    assert steps.current(QUANTUM, machine) == value
+    assert QUANTUM.current(machine) == value
 
 
 # a module
@@ -86,17 +87,17 @@ def test_other_options_and_the_old_ones_again(gim):
     before = do(RELOAD, gim)
     assert gim.sriov.number(GIMS[0]) == 8
     gim.log.clear()
-    steps.do(RELOAD, gim, 0.0)
+    RELOAD.do(gim, 0.0)
     assert gim.log == []
     for _ in range(2):
-        steps.undo(RELOAD, before, gim)
+        RELOAD.undo(before, gim)
         assert [gim.sriov.number(gpu) for gpu in GIMS] == [1, 1]
 
 
 def test_a_module_that_is_out_comes_back(gim):
-    before = steps.current(RELOAD, gim)
+    before = RELOAD.current(gim)
     gim.gim.modprobe("-r", "--", "gim")
-    steps.undo(RELOAD, before, gim)
+    RELOAD.undo(before, gim)
     assert gim.driver(GIMS[0]) == "gim"
 
 
@@ -105,7 +106,7 @@ def test_somebody_else_has_loaded_it_meanwhile(gim):
     gim.gim.modprobe("-r", "--", "gim")
     gim.gim.modprobe("--", "gim", "vf_num=4,4")
     with pytest.raises(NeedsPerson, match="somebody else has loaded it with vf_num=4,4"):
-        steps.undo(RELOAD, before, gim)
+        RELOAD.undo(before, gim)
 
 
 def test_never_under_an_open_function(gim):

@@ -4,9 +4,8 @@ import errno
 
 import pytest
 
-from gpupass import steps
 from gpupass.errors import GpupassError, KernelRefused, NeedsPerson, NotClean
-from gpupass.model.step import BindDriver
+from gpupass.steps.bind import BindDriver, Binding
 from tests.simulated import GPU, LONE, NVIDIA, STUBBORN
 
 TO_VFIO = BindDriver(address=LONE, driver="vfio-pci", override="vfio-pci")
@@ -23,32 +22,32 @@ def written(machine):
 
 
 def test_the_writes_in_order(machine):
-    before = steps.current(TO_VFIO, machine)
-    assert before == {"driver": "bochs-drm", "override": None}
-    steps.do(TO_VFIO, machine, 0)
+    before = TO_VFIO.current(machine)
+    assert before == Binding(driver="bochs-drm", override=None)
+    TO_VFIO.do(machine, 0)
     assert written(machine) == [("driver_override", "vfio-pci"), ("unbind", LONE), ("drivers_probe", LONE)]
     machine.log.clear()
-    steps.do(TO_VFIO, machine, 0)
+    TO_VFIO.do(machine, 0)
     assert written(machine) == [], "done twice, written once"
-    steps.undo(TO_VFIO, before, machine)
+    TO_VFIO.undo(before, machine)
     assert written(machine) == [("driver_override", ""), ("unbind", LONE), ("drivers_probe", LONE)]
-    assert steps.current(TO_VFIO, machine) == before
+    assert TO_VFIO.current(machine) == before
     machine.log.clear()
-    steps.undo(TO_VFIO, before, machine)
+    TO_VFIO.undo(before, machine)
     assert written(machine) == []
 
 
 def test_to_no_driver_and_back(machine):
     step = BindDriver(address=GPU, driver=None, override="vfio-pci")
-    before = steps.current(step, machine)
-    steps.do(step, machine, 0)
-    assert steps.current(step, machine) == {"driver": None, "override": "vfio-pci"}
-    steps.undo(step, before, machine)
-    assert steps.current(step, machine) == before
+    before = step.current(machine)
+    step.do(machine, 0)
+    assert step.current(machine) == Binding(driver=None, override="vfio-pci")
+    step.undo(before, machine)
+    assert step.current(machine) == before
 
 
 def test_a_device_without_a_driver_needs_no_unbind(machine):
-    steps.do(BindDriver(address=STUBBORN, driver="vfio-pci", override="vfio-pci"), machine, 0)
+    BindDriver(address=STUBBORN, driver="vfio-pci", override="vfio-pci").do(machine, 0)
     assert written(machine) == [("driver_override", "vfio-pci"), ("drivers_probe", STUBBORN)]
 
 
@@ -69,7 +68,7 @@ def test_what_the_kernel_may_say(fault, error, words, machine):
     name, what = fault
     machine.faults[name, LONE] = what
     with pytest.raises(GpupassError, match=words) as failed:
-        steps.do(TO_VFIO, machine, 0)
+        TO_VFIO.do(machine, 0)
     assert type(failed.value) is error and failed.value.hint
 
 
@@ -77,20 +76,20 @@ def test_what_the_kernel_may_say(fault, error, words, machine):
 def test_an_error_of_a_write_that_worked_is_no_failure(name, machine):
     """The unbind of a device that is no longer bound says ENODEV; a probe may complain and yet bind."""
     machine.faults[name, LONE] = errno.ENODEV
-    steps.do(TO_VFIO, machine, 0)
+    TO_VFIO.do(machine, 0)
     assert machine.driver(LONE) == "vfio-pci"
 
 
 def test_a_driver_that_does_not_take_it(machine):
     with pytest.raises(GpupassError, match="the kernel left it with no driver"):
-        steps.do(BindDriver(address=LONE, driver="absent", override="absent"), machine, 0)
+        BindDriver(address=LONE, driver="absent", override="absent").do(machine, 0)
 
 
 def test_undo_stops_where_somebody_else_was(machine):
-    before = steps.current(TO_VFIO, machine)
+    before = TO_VFIO.current(machine)
     machine.set_driver(LONE, "nouveau")
     with pytest.raises(NeedsPerson, match="somebody else has bound it to nouveau"):
-        steps.undo(TO_VFIO, before, machine)
+        TO_VFIO.undo(before, machine)
     assert machine.driver(LONE) == "nouveau"
 
 
@@ -101,9 +100,9 @@ def test_nvidias_unbind_lock(busy, machine):
         machine.process("python3", "/dev/nvidia0")
     step = BindDriver(address=NVIDIA, driver="vfio-pci", override="vfio-pci")
     if not busy:
-        steps.do(step, machine, 0)
+        step.do(machine, 0)
         assert machine.driver(NVIDIA) == "vfio-pci"
         return
     with pytest.raises(GpupassError, match="unbindLock was not granted"):
-        steps.do(step, machine, 0)
+        step.do(machine, 0)
     assert machine.driver(NVIDIA) == "nvidia"

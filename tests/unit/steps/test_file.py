@@ -1,13 +1,13 @@
 """WriteFile, EnableUnit and Refresh by themselves; they come back from a journal."""
 
-import json
-
 import pytest
 
-from gpupass import steps
 from gpupass.errors import GpupassError, NeedsPerson
-from gpupass.model.step import EnableUnit, FileReader, Refresh, Step, WriteFile, addresses_of
+from gpupass.kinds import AnyStep
 from gpupass.model.wire import from_json, to_json
+from gpupass.steps.file import WriteFile
+from gpupass.steps.refresh import FileReader, Refresh
+from gpupass.steps.unit import EnableUnit
 from gpupass.system import System
 
 PATH = "/etc/gpupass/deep/file"
@@ -21,9 +21,9 @@ STEPS = (
 
 @pytest.mark.parametrize("step", STEPS)
 def test_they_come_back(step):
-    assert from_json(to_json(step), Step) == step
-    assert addresses_of(step) == ()
-    assert not steps.committed(step, System("/nonexistent"))
+    assert from_json(to_json(step), AnyStep) == step
+    assert step.carriers == ()
+    assert not step.committed(System("/nonexistent"))
 
 
 @pytest.fixture
@@ -33,44 +33,44 @@ def system(tmp_path):
 
 
 def through_json(value):
-    return json.loads(json.dumps(value))
+    return from_json(to_json(value), WriteFile.Before)
 
 
 def test_a_new_file_and_its_directories(system, tmp_path):
     step = STEPS[0]
-    before = through_json(steps.current(step, system))
+    before = through_json(step.current(system))
     for _ in range(2):
-        steps.do(step, system, 0)
+        step.do(system, 0)
         assert (tmp_path / "etc/gpupass/deep/file").read_bytes() == b"\xff\n"
     for _ in range(2):
-        steps.undo(step, before, system)
+        step.undo(before, system)
         assert not (tmp_path / "etc/gpupass").exists() and (tmp_path / "etc").exists()
 
 
 def test_undo_keeps_what_others_put_beside_it(system, tmp_path):
-    before = steps.current(STEPS[0], system)
-    steps.do(STEPS[0], system, 0)
+    before = STEPS[0].current(system)
+    STEPS[0].do(system, 0)
     (tmp_path / "etc/gpupass/other").write_text("theirs")
-    steps.undo(STEPS[0], before, system)
+    STEPS[0].undo(before, system)
     assert [path.name for path in (tmp_path / "etc/gpupass").iterdir()] == ["other"]
 
 
 def test_a_removed_file_comes_back_with_its_mode(system, tmp_path):
-    steps.do(STEPS[0], system, 0)
-    before = through_json(steps.current(STEPS[1], system))
-    steps.do(STEPS[1], system, 0)
+    STEPS[0].do(system, 0)
+    before = through_json(STEPS[1].current(system))
+    STEPS[1].do(system, 0)
     assert not (tmp_path / "etc/gpupass/deep").exists() and (tmp_path / "etc/gpupass").exists()
-    steps.undo(STEPS[1], before, system)
+    STEPS[1].undo(before, system)
     file = tmp_path / "etc/gpupass/deep/file"
     assert (file.read_bytes(), file.stat().st_mode & 0o777) == (b"\xff\n", 0o600)
 
 
 def test_somebody_elses_change_is_not_undone(system, tmp_path):
-    before = steps.current(STEPS[0], system)
-    steps.do(STEPS[0], system, 0)
+    before = STEPS[0].current(system)
+    STEPS[0].do(system, 0)
     (tmp_path / "etc/gpupass/deep/file").write_text("theirs\n")
     with pytest.raises(NeedsPerson, match="somebody else has changed it"):
-        steps.undo(STEPS[0], before, system)
+        STEPS[0].undo(before, system)
     assert (tmp_path / "etc/gpupass/deep/file").read_text() == "theirs\n"
 
 
@@ -88,21 +88,21 @@ def test_refresh_acts_on_one_way_only(tmp_path):
     system = Recorder(str(tmp_path))
     for back in (False, True):
         step = Refresh(what=FileReader.UDEV, back=back)
-        steps.do(step, system, 0)
+        step.do(system, 0)
         assert len(system.ran) == (not back)
-        steps.undo(step, steps.current(step, system), system)
+        step.undo(step.current(system), system)
         assert system.ran == [("udevadm", "control", "--reload")]
         system.ran.clear()
 
 
 def test_a_unit_that_systemctl_did_not_enable(tmp_path):
     system = Recorder(str(tmp_path))
-    assert steps.current(STEPS[2], system) is False
+    assert STEPS[2].current(system) is False
     with pytest.raises(GpupassError, match="systemctl has not done it"):
-        steps.do(STEPS[2], system, 0)
+        STEPS[2].do(system, 0)
     wants = tmp_path / "etc/systemd/system/multi-user.target.wants"
     wants.mkdir(parents=True)
     (wants / "gpupass.service").symlink_to("../gpupass.service")
-    assert steps.current(STEPS[2], system) is True
-    steps.do(STEPS[2], system, 0)
+    assert STEPS[2].current(system) is True
+    STEPS[2].do(system, 0)
     assert len(system.ran) == 1

@@ -4,9 +4,9 @@ import errno
 
 import pytest
 
-from gpupass import steps
 from gpupass.errors import NotClean, Pending
-from gpupass.model.step import AwaitRelease, ResetDevice
+from gpupass.steps.release import AwaitRelease
+from gpupass.steps.reset import ResetDevice
 from tests.simulated import BUS_AUDIO, BUS_GPU, GPU, GPU_AUDIO, LONE
 
 CARD = ResetDevice(addresses=(GPU, GPU_AUDIO), method="function")
@@ -14,15 +14,15 @@ SLOT = ResetDevice(addresses=(BUS_GPU, BUS_AUDIO), method="bus")
 
 
 def test_function_resets(machine):
-    steps.do(CARD, machine, 0)
+    CARD.do(machine, 0)
     assert machine.resets == [GPU, GPU_AUDIO]
-    steps.undo(CARD, steps.current(CARD, machine), machine)
+    CARD.undo(CARD.current(machine), machine)
 
 
 def test_slot_reset(machine):
     for address in SLOT.addresses:
         machine.set_driver(address, "vfio-pci")
-    steps.do(SLOT, machine, 0)
+    SLOT.do(machine, 0)
     assert machine.resets == [BUS_GPU, BUS_AUDIO]
 
 
@@ -51,7 +51,7 @@ def test_slot_reset(machine):
 def test_not_clean(step, before, words, machine):
     before(machine)
     with pytest.raises(NotClean, match=words) as unclean:
-        steps.do(step, machine, 0)
+        step.do(machine, 0)
     assert set(unclean.value.addresses) <= set(step.addresses) and unclean.value.exit_code == 5
 
 
@@ -62,7 +62,7 @@ def test_released_when_the_last_file_is_closed(machine):
     pid = machine.process("qemu", "/dev/vfio/13")
     machine.process("other", "/dev/vfio/99")
     machine.at(5, machine.close, pid)
-    steps.do(WAIT, machine, machine.monotonic() + 30)
+    WAIT.do(machine, machine.monotonic() + 30)
     assert 5 <= machine.clock - 1000 < 6
 
 
@@ -71,8 +71,8 @@ def test_even_at_the_deadline_qemu_has_a_moment_to_close(closes, wait, released,
     pid = machine.process("qemu", "/dev/vfio/13")
     machine.at(closes, machine.close, pid)
     if released:
-        steps.do(WAIT, machine, machine.monotonic() + wait)
+        WAIT.do(machine, machine.monotonic() + wait)
         return
     with pytest.raises(Pending, match=f"qemu .process {pid}. still has /dev/vfio/13 open"):
-        steps.do(WAIT, machine, machine.monotonic() + wait)
+        WAIT.do(machine, machine.monotonic() + wait)
     assert machine.clock - 1000 == pytest.approx(max(wait, 2), abs=0.2)

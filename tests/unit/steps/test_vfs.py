@@ -5,9 +5,9 @@ from functools import partial
 
 import pytest
 
-from gpupass import steps
 from gpupass.errors import GpupassError, NeedsPerson, NotClean
-from gpupass.model.step import BindDriver, SetVfs
+from gpupass.steps.bind import BindDriver
+from gpupass.steps.vfs import SetVfs
 from tests.simulated import NIC, PF, VF0, VF1
 
 NIC_VFS = [f"0000:0a:1{slot}.{function}" for slot in (0, 1) for function in "0246"]
@@ -18,7 +18,7 @@ def set_vfs(pf, count, autoprobe=False):
 
 
 def do(machine, step):
-    steps.do(step, machine, 0.0)
+    step.do(machine, 0.0)
 
 
 def test_none_before(machine):
@@ -82,11 +82,11 @@ def test_the_kernel_refuses_and_all_is_put_back(pf, count, trouble, why, machine
         trouble(machine, pf)
     before = machine.snapshot()
     step = set_vfs(pf, count)
-    journalled = steps.current(step, machine)
+    journalled = step.current(machine)
     with pytest.raises(GpupassError) as told:
         do(machine, step)
     assert why in told.value.message and told.value.exit_code == 1
-    steps.undo(step, journalled, machine)
+    step.undo(journalled, machine)
     assert machine.snapshot() == before
 
 
@@ -110,17 +110,17 @@ def test_undo_gives_the_old_ones_their_drivers_back(machine):
     do(machine, BindDriver(address=VF1, driver="vfio-pci", override="vfio-pci"))
     before = machine.snapshot()
     step = set_vfs(PF, 5)
-    journalled = steps.current(step, machine)
+    journalled = step.current(machine)
     do(machine, step)
-    steps.undo(step, journalled, machine)
+    step.undo(journalled, machine)
     assert machine.snapshot() == before
-    steps.undo(step, journalled, machine)
+    step.undo(journalled, machine)
     assert machine.snapshot() == before
 
 
 def test_undo_stops_where_somebody_else_has_made_others(machine):
     step = set_vfs(NIC, 2)
-    journalled = steps.current(step, machine)
+    journalled = step.current(machine)
     do(machine, set_vfs(NIC, 5))
     with pytest.raises(NeedsPerson, match="somebody else has made 5 meanwhile"):
-        steps.undo(step, journalled, machine)
+        step.undo(journalled, machine)

@@ -3,7 +3,7 @@
 from msgspec import Struct
 
 from gpupass.model.address import Address
-from gpupass.model.step import Step
+from gpupass.step import Deed
 
 
 class Finding(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -26,7 +26,7 @@ class Plan(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a verb would do. Findings that are fatal forbid it; an empty one is already so."""
 
     title: str  # "bind 0000:01:00.0 to vfio-pci"
-    steps: tuple[Step, ...] = ()
+    steps: tuple[Deed, ...] = ()
     findings: tuple[Finding, ...] = ()
     devices: tuple[Address, ...] = ()  # everything it touches or needs to keep still; may be BOOT
     disruptions: tuple[Disruption, ...] = ()  # what it takes from whom, where the order did not name them

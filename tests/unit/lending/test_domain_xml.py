@@ -2,7 +2,7 @@
 
 import pytest
 
-from gpupass.hotplug.domain_xml import parse_definition, parse_domain, parse_list
+from gpupass.lending.domain_xml import parse_definition, parse_domain, parse_list
 from gpupass.model.address import Address
 from gpupass.model.domain import DomainState, Port
 

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 from gpupass.model.domain import Domain, DomainState, Hostdev, Port
 from gpupass.model.host import Bar, Device, Host, Mdev
-from gpupass.model.plan import Finding
 from gpupass.model.record import RecordKind
 from gpupass.model.user import UserKind
+from gpupass.plan import Finding
 
 _GIB = 1 << 30
 _KIB = 1 << 10

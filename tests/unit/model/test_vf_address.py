@@ -2,8 +2,7 @@
 
 import pytest
 
-from gpupass.methods.sriov import vf_address
-from gpupass.model.host import Sriov
+from gpupass.model.host import Sriov, vf_address
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gpupass.methods.vgpu_types import Label, parse_types, read_label, type_label
+from gpupass.model.vgpu_types import Label, parse_types, read_label, type_label
 
 LISTS = [
     (

@@ -3,8 +3,8 @@
 from itertools import groupby
 
 from gpupass.model.host import Device, Host
-from gpupass.model.plan import Finding
-from gpupass.model.step import ResetDevice
+from gpupass.plan import Finding
+from gpupass.steps.reset import ResetDevice
 
 
 def cleaning(host: Host, members: tuple[Device, ...]) -> tuple[tuple[ResetDevice, ...], tuple[Finding, ...]]:

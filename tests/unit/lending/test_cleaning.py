@@ -2,7 +2,7 @@
 
 import pytest
 
-from gpupass.hotplug.cleaning import cleaning
+from gpupass.lending.cleaning import cleaning
 from gpupass.model.address import Address
 from gpupass.model.host import Detail, Device, Host
 

@@ -4,8 +4,8 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from gpupass.hotplug.domain_xml import parse_definition
-from gpupass.hotplug.hostdev_xml import alias_of, hostdev_xml
+from gpupass.lending.domain_xml import parse_definition
+from gpupass.lending.hostdev_xml import alias_of, hostdev_xml
 from gpupass.model.address import Address
 
 EXPOSED = (

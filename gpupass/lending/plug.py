@@ -1,0 +1,244 @@
+"""Give a function to a running domain and ask for it back; the live XML decides, no API return does."""
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from msgspec.structs import replace
+
+from gpupass.errors import GpupassError, NeedsPerson, Pending
+from gpupass.lending.domain_xml import parse_definition
+from gpupass.lending.hostdev_xml import hostdev_xml, mdev_xml
+from gpupass.model.address import Address
+from gpupass.model.domain import Domain, Hostdev
+from gpupass.model.host import Device, Host
+from gpupass.model.user import User, UserKind
+from gpupass.step import Step
+from gpupass.system import System
+from gpupass.system.libvirt import DEVICE_MISSING, NO_DOMAIN, OPERATION_INVALID, LibvirtFailure
+
+_ASK_AGAIN = 20.0  # a request sent before the guest's ACPI is up is lost (QEMU pcihp.c): send it again
+_BUSY = 6.0  # the 5 s button window of native PCIe hot-plug (QEMU pcie.c)
+_LOOK_AGAIN = 1.0
+_UNDO_SECONDS = 30.0
+
+_FORBIDDEN = (3, 29, 45, 88)  # VIR_ERR_NO_SUPPORT, OPERATION_DENIED, AUTH_FAILED, ACCESS_DENIED
+_PERMANENT = (
+    "multifunction PCI guest address",
+    "unsupported by the port device",
+    "not allowed by controller",
+    "hotplug is disabled",
+)
+
+
+class _Plug(Step, frozen=True, kw_only=True):
+    """One function of `address`, or with `mdev` that mediated device (UUID) of it, and a running domain."""
+
+    address: Address
+    mdev: str | None = None
+    domain: str
+    uuid: str
+    alias: str
+    exposed: bool
+    connect: str
+
+    Before: ClassVar[Any] = bool
+
+    @property
+    def carriers(self) -> tuple[Address, ...]:
+        return (self.address,)
+
+    @property
+    def what(self) -> str:
+        return f"the mediated device {self.mdev}" if self.mdev else self.address
+
+    def current(self, system: System) -> bool:
+        """Does the running domain have it?"""
+        xml = system.hypervisor(self.connect).live_xml(self.uuid)
+        if xml is None:
+            return False
+        try:
+            hostdevs = parse_definition(xml).hostdevs
+        except ValueError as error:
+            raise GpupassError(f"cannot read the live XML of {self.domain}: {error}") from None
+        if self.mdev is not None:
+            return any(hostdev.mdev == self.mdev for hostdev in hostdevs)
+        return any(hostdev.address == self.address for hostdev in hostdevs)
+
+    def _fields(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in _Plug.__struct_fields__ if name != "why"}
+
+
+class AttachDevice(_Plug, frozen=True, kw_only=True):
+    """Give it to the domain, live only; `exposed` False: owned but not seen by the guest."""
+
+    def words(self) -> str:
+        return f"attach {self.mdev or self.address} to {self.domain}"
+
+    def seconds(self) -> float:
+        return 2.0
+
+    def after(self, host: Host) -> Host:
+        host = host.altered(self.address, lambda device: _lent(device, self))
+        return host.altered_domain(self.uuid, lambda domain: _with(domain, self))
+
+    def do(self, system: System, deadline: float) -> None:
+        """GpupassError when the domain's live XML does not show it afterwards, whatever the call returned."""
+        if self.current(system):
+            return
+        hypervisor = system.hypervisor(self.connect)
+        try:
+            hypervisor.attach(self.uuid, _xml(self))
+            failure = None
+        except LibvirtFailure as error:
+            failure = error
+        if not self.current(system):
+            why = failure.message if failure else "libvirt reported success but its live XML does not show it"
+            raise GpupassError(f"cannot attach {self.what} to {self.domain}: {why}")
+
+    def undo(self, before: Any, system: System) -> None:
+        if before or not self.current(system):
+            return
+        back = DetachDevice(**self._fields())
+        try:
+            back.do(system, system.monotonic() + _UNDO_SECONDS)
+        except Pending as pending:
+            raise NeedsPerson(f"cannot take {self.what} back: {pending.message}", pending.hint) from None
+
+    def committed(self, system: System) -> bool:
+        """A device the guest has, it keeps."""
+        return self.current(system)
+
+
+class DetachDevice(_Plug, frozen=True, kw_only=True):
+    """Ask the domain to let go of it, and wait until it has."""
+
+    def words(self) -> str:
+        return f"ask {self.domain} to let go of {self.mdev or self.address}"
+
+    def seconds(self) -> float:
+        """A guest unloads its driver."""
+        return 3.0
+
+    def after(self, host: Host) -> Host:
+        host = host.altered(self.address, lambda device: _returned(device, self))
+        return host.altered_domain(self.uuid, lambda domain: _without(domain, self))
+
+    def do(self, system: System, deadline: float) -> None:
+        """Ask, wait, ask again; Pending at the deadline, GpupassError when it can never work."""
+        hypervisor = system.hypervisor(self.connect)
+        ask_at = system.monotonic()
+        trouble = ""
+        while True:
+            seen = hypervisor.events()
+            now = system.monotonic()
+            try:
+                if not self.current(system):
+                    return
+                if now >= ask_at:
+                    ask_at = now + _BUSY  # where asking fails
+                    wait, trouble = _ask(self, system)
+                    ask_at = now + wait
+                    if not self.current(system):
+                        return
+            except LibvirtFailure as failure:  # libvirt is away; the guest may have been asked already
+                trouble = f" ({failure.message})"
+            if now >= deadline:
+                raise Pending(
+                    f"{self.domain} has not let go of {self.what} yet{trouble}",
+                    "gpupass recover --wait, or shut the guest down: nothing else can force it",
+                )
+            hypervisor.wait_event(seen, min(_LOOK_AGAIN, max(0.05, deadline - now)))
+
+    def undo(self, before: Any, system: System) -> None:
+        if not before or self.current(system):
+            return
+        if system.hypervisor(self.connect).live_xml(self.uuid) is None:  # stopped: it cannot have it back
+            return
+        AttachDevice(**self._fields()).do(system, 0.0)
+
+    def committed(self, system: System) -> bool:
+        """An unplug request cannot be cancelled (QEMU, qapi/qdev.json)."""
+        self.current(system)  # while libvirt cannot be asked, nobody may go on or back
+        return True
+
+
+def _xml(step: AttachDevice) -> str:
+    if step.mdev is not None:
+        return mdev_xml(step.mdev, step.alias)
+    return hostdev_xml(step.address, step.alias, step.exposed)
+
+
+def _ask(step: DetachDevice, system: System) -> tuple[float, str]:
+    """Send the request; how many seconds until it may be sent again, and what was wrong with it."""
+    try:
+        system.hypervisor(step.connect).detach(step.uuid, step.alias)
+    except LibvirtFailure as error:
+        if error.code in (NO_DOMAIN, DEVICE_MISSING, OPERATION_INVALID) and not step.current(system):
+            return 0.0, ""
+        if error.code in _FORBIDDEN:
+            raise GpupassError(f"cannot detach {step.what} from {step.domain}: {error.message}") from None
+        if any(text in error.message for text in _PERMANENT):
+            raise GpupassError(
+                f"cannot detach {step.what} from {step.domain}: {error.message}",
+                f"only shutting {step.domain} down frees it",
+            ) from None
+        if "in the process of unplug" not in error.message:
+            return _BUSY, f" ({error.message})"
+    return _ASK_AGAIN, ""
+
+
+# ── the host after it ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def _lent(device: Device, step: AttachDevice) -> Device:
+    user = User(kind=UserKind.DOMAIN, name=step.domain, detail=step.alias)
+    if step.mdev is None:
+        return replace(device, users=(*device.users, user))
+    through = replace(user, detail=f"mdev {step.mdev}")
+    return _change_mdev(
+        replace(device, users=(*device.users, through)), step.mdev, lambda users: (*users, user)
+    )
+
+
+def _returned(device: Device, step: DetachDevice) -> Device:
+    """With the domain its QEMU lets go, too."""
+    if step.mdev is None:
+        return replace(device, users=_released(device.users, step.domain))
+    through = User(kind=UserKind.DOMAIN, name=step.domain, detail=f"mdev {step.mdev}")
+    had = (user for mdev in device.facts.mdevs if mdev.uuid == step.mdev for user in mdev.users)
+    gone = {through, *(user for user in had if user.kind is UserKind.PROCESS)}
+    users = tuple(user for user in device.users if user not in gone)
+    return _change_mdev(replace(device, users=users), step.mdev, lambda users: _released(users, step.domain))
+
+
+def _released(users: tuple[User, ...], domain: str) -> tuple[User, ...]:
+    gone = (UserKind.DOMAIN, UserKind.PROCESS)
+    return tuple(u for u in users if u.kind not in gone or (u.kind is gone[0] and u.name != domain))
+
+
+def _change_mdev(device: Device, uuid: str, change: Callable[[tuple[User, ...]], tuple[User, ...]]) -> Device:
+    mdevs = tuple(
+        replace(mdev, users=change(mdev.users)) if mdev.uuid == uuid else mdev for mdev in device.facts.mdevs
+    )
+    return replace(device, detail=replace(device.facts, mdevs=mdevs))
+
+
+def _with(domain: Domain, step: AttachDevice) -> Domain:
+    address = step.address if step.mdev is None else None
+    hostdev = Hostdev(address=address, mdev=step.mdev, alias=step.alias, unassigned=not step.exposed)
+    free = next((port for port in domain.ports if port.hotplug and not port.occupied), None)
+    ports = domain.ports
+    if step.exposed and free is not None:
+        ports = tuple(replace(port, occupied=True) if port == free else port for port in ports)
+        hostdev = replace(hostdev, guest=Address(f"0000:{free.index:02x}:00.0"))
+    return replace(domain, live=(*domain.live, hostdev), ports=ports)
+
+
+def _without(domain: Domain, step: DetachDevice) -> Domain:
+    address = step.address if step.mdev is None else None
+    gone = next((h for h in domain.live if (h.address, h.mdev) == (address, step.mdev)), None)
+    if gone is None:
+        return domain
+    bus = int(gone.guest.split(":")[1], 16) if gone.guest else None
+    ports = tuple(replace(p, occupied=False) if p.index == bus else p for p in domain.ports)
+    return replace(domain, live=tuple(h for h in domain.live if h != gone), ports=ports)
