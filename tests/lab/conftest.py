@@ -149,7 +149,7 @@ class EmulatedHost:
 
 
 class Hosts:
-    """At most one emulated host runs: two cores carry no more."""
+    """At most one emulated host of these runs."""
 
     def __init__(self) -> None:
         self.current: EmulatedHost | None = None
@@ -167,6 +167,7 @@ class Hosts:
             self.current = None
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
     """All tests of one topology together, so that each is booted once."""
     order = ("simple", "mixed", "slices", "sriov", "groups")
@@ -177,6 +178,9 @@ def pytest_collection_modifyitems(items):
         )
 
     items.sort(key=rank)
+    for item in items:
+        if "simple" in getattr(item, "fixturenames", ()):
+            item.add_marker("simple")
 
 
 @pytest.fixture(scope="session")

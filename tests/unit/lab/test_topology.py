@@ -87,6 +87,11 @@ def test_what_keeps_a_machine_from_being_saved() -> None:
     assert "nvme0" in str(topology.load("sriov").why_no_snapshot(late={"nvme0"}))
 
 
+@pytest.mark.parametrize("name", topology.names())
+def test_one_processor_has_no_second_one_whose_timer_qemu_could_lose(name: str) -> None:
+    assert " -smp 1 " in _argv(topology.load(name))
+
+
 def test_paths_with_a_comma_and_the_accelerator() -> None:
     assert "file=/d,,1,format=qcow2" in _argv(topology.load("simple"))
     assert "-accel kvm -cpu host" in _argv(topology.load("simple"), "kvm")
