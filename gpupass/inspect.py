@@ -14,7 +14,7 @@ from gpupass.system import System
 if TYPE_CHECKING:
     from gpupass.model.slot import Slot
     from gpupass.model.verdict import Verdict
-    from gpupass.observe.record import Stored
+    from gpupass.observe.recording import Stored
     from gpupass.planner.offers import Offer
 
 
@@ -97,7 +97,7 @@ def list_slots(system: System, text: str | None, connect: str) -> Slots:
 
 
 def record_host(system: System, directory: Path, connect: str) -> "Stored":
-    from gpupass.observe.record import record_host
+    from gpupass.observe.recording import record_host
 
     return record_host(system, directory, connect)
 

@@ -219,6 +219,7 @@ def _tree(functions: tuple[Function, ...]) -> MemoryTree:
         f"/proc/driver/nvidia/gpus/{NVIDIA}/information",
         "GPU UUID: \t GPU-11111111-2222-3333-4444-555555555555\nDevice Minor: \t 0\n",
     )
+    tree.link("/proc/1/exe", "/usr/lib/systemd/systemd")
     for path in ("/proc/1/fd/0", "/run/libvirt/libvirt-sock", "/dev/vfio/vfio"):
         tree.file(path, "")
     return tree

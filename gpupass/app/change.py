@@ -14,8 +14,9 @@ from gpupass.errors import GpupassError, NeedsPerson, Pending, Refused
 from gpupass.model.address import BOOT, Address, parse_address
 from gpupass.model.host import Device, Host
 from gpupass.model.slot import Slot
-from gpupass.observe import everything, nothing, observe
+from gpupass.observe import observe
 from gpupass.observe.find import find, find_slot
+from gpupass.observe.pci import read_group
 from gpupass.plan import Finding, Plan
 from gpupass.system import System
 from gpupass.system.locks import hold
@@ -80,7 +81,7 @@ def change(
 
     def plan_now() -> Plan:
         """By address: what `device` named it by may be known only while the host's driver has it."""
-        host = observe(system, connect=connect, detail=lambda host: with_bridges_above(host, group))
+        host = _look_around(system, group, connect)
         chosen = host.device(group[0])
         if chosen is None:
             raise GpupassError(f"cannot find {group[0]} any more: it has left the host", "gpupass list --all")
@@ -94,19 +95,22 @@ def change_slot(
     name: str,
     make_plan: SlotPlanner,
     *,
+    windows: tuple[str, ...] = (),
     connect: str = QEMU,
     timeout: float = 30.0,
     dry_run: bool = False,
 ) -> Report:
     """The same for a slot: a function, or a part of one."""
-    address = parse_address(name)
-    detail = everything if address is None else lambda host: (address,) if host.device(address) else ()
-    host = observe(system, detail=detail, connect=None, processes=False, essentials=False)
-    slot = find_slot(system, host, name)
-    group = _group_of(host, slot.device)
+    address, called = parse_address(name), None
+    group = read_group(system, address) if address is not None else ()
+    if not group:
+        host = observe(system, connect=None, described=False, processes=False, essentials=False)
+        called = find_slot(system, host, name)
+        group = _group_of(host, called.device)
 
     def plan_now() -> Plan:
-        host = observe(system, connect=connect, detail=lambda host: with_bridges_above(host, group))
+        host = _look_around(system, group, connect, windows)
+        slot = called or find_slot(system, host, name)
         device = host.device(slot.device)
         mdevs = {mdev.uuid for mdev in device.facts.mdevs} if device is not None else set()
         if device is None or (slot.mdev is not None and slot.mdev not in mdevs):
@@ -144,10 +148,27 @@ def carry_out(
     return Report(title=plan.title, ending=Ending.DONE, plan=plan)
 
 
+def _look_around(
+    system: System, group: tuple[Address, ...], connect: str | None, windows: tuple[str, ...] = ()
+) -> Host:
+    """The one full look of a change of these devices."""
+    return observe(
+        system,
+        around=group,
+        detail=lambda host: with_bridges_above(host, group),
+        connect=connect,
+        windows=windows,
+        described=False,
+    )
+
+
 def group_addresses(system: System, device: str) -> tuple[Address, ...]:
-    """The device first, then the rest of its group; an address needs fewer reads than a name."""
-    detail = nothing if parse_address(device) else everything
-    host = observe(system, detail=detail, connect=None, processes=False, essentials=False, cuts=False)
+    """The device first, then the rest of its group; an address needs no look for that."""
+    address = parse_address(device)
+    group = read_group(system, address) if address is not None else ()
+    if group:
+        return group
+    host = observe(system, connect=None, processes=False, essentials=False, cuts=False)
     return _group_of(host, find(system, host, device).address)
 
 

@@ -9,7 +9,6 @@ from gpupass.app.change import QEMU, require_libvirt
 from gpupass.engine import journal
 from gpupass.engine.journal import Operation
 from gpupass.errors import Usage
-from gpupass.lending.windows import with_windows
 from gpupass.model.address import Address
 from gpupass.model.apply import Apply, ApplyEnd
 from gpupass.model.host import Host
@@ -60,21 +59,18 @@ def look(system: System, profile: Profile, order: Order) -> Host:
     connect = None if order.devices_only else order.connect  # asking would start libvirt, which waits for us
     # at boot a missing one is no reason to leave devices undone
     programs = profile.containers == NVIDIA_CTK and not order.partly
+    attachments = profile.attachments if not order.devices_only else ()
     host = observe(
-        system, detail=lambda bare: _worth_a_look(profile, bare), connect=connect, programs=programs
+        system,
+        detail=lambda bare: _worth_a_look(profile, bare),
+        connect=connect,
+        windows={attachment.domain for attachment in attachments},
+        described=False,
+        programs=programs,
     )
-    if profile.attachments and not order.devices_only:
+    if attachments:
         require_libvirt(host)
-    if system.recorded:
-        return host
-    names = {attachment.domain for attachment in profile.attachments} if not order.devices_only else set()
-    domains = (
-        with_windows(domain, system.hypervisor(order.connect).query_pci(domain.uuid))
-        if domain.active and (domain.name in names or domain.uuid in names)
-        else domain
-        for domain in host.domains
-    )
-    return replace(host, domains=tuple(domains))
+    return host
 
 
 def export(system: System, connect: str = QEMU) -> tuple[Profile, Host]:

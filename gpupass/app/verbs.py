@@ -6,14 +6,20 @@ from collections.abc import Callable
 from msgspec.structs import replace
 
 from gpupass import planner
-from gpupass.app.change import QEMU, Report, SlotPlanner, change, change_slot, require_libvirt
+from gpupass.app.change import (
+    QEMU,
+    Report,
+    SlotPlanner,
+    change,
+    change_slot,
+    group_addresses,
+    require_libvirt,
+)
 from gpupass.errors import Usage
-from gpupass.lending.windows import with_windows
 from gpupass.methods.passthrough import VFIO, lends, plan_bind
 from gpupass.model.domain import Domain, DomainState
 from gpupass.model.host import Device, Host
 from gpupass.model.record import RecordKind
-from gpupass.model.select import resolve
 from gpupass.model.slot import Slot
 from gpupass.plan import Plan
 from gpupass.planner import lending
@@ -33,10 +39,10 @@ def bind(
     """Move the device's IOMMU group to a VFIO driver, or the device alone to any other driver."""
 
     _require_driver(system, driver)
+    others = tuple(group_addresses(system, text)[0] for text in agreed)
 
     def plan(host: Host, chosen: Device) -> Plan:
         group = {member.address for member in host.group_of(chosen)}
-        others = tuple(resolve(host, text).address for text in agreed)
         for address in others:
             if address not in group:
                 raise Usage(
@@ -70,7 +76,9 @@ def attach(
 ) -> Report:
     """Hand the slot to a running domain."""
     plan = _plan_for(system, domain, connect, lending.attach)
-    return change_slot(system, slot, plan, connect=connect, timeout=timeout, dry_run=dry_run)
+    return change_slot(
+        system, slot, plan, windows=(domain,), connect=connect, timeout=timeout, dry_run=dry_run
+    )
 
 
 def detach(
@@ -105,7 +113,9 @@ def move(
 ) -> Report:
     """From whichever domain has the slot to another one, or back to where it was."""
     plan = _plan_for(system, target, connect, lending.move)
-    return change_slot(system, slot, plan, connect=connect, timeout=timeout, dry_run=dry_run)
+    return change_slot(
+        system, slot, plan, windows=(target,), connect=connect, timeout=timeout, dry_run=dry_run
+    )
 
 
 def _require_driver(system: System, driver: str) -> None:
@@ -141,12 +151,4 @@ def _plan_for(
 ) -> SlotPlanner:
     """The plan that hands a slot to the domain of this name; Refused at once when libvirt is away."""
     system.hypervisor(connect)
-    return lambda host, chosen: make(host, _receiver(system, host, name, connect), chosen, connect)
-
-
-def _receiver(system: System, host: Host, name: str, connect: str) -> Domain:
-    """The domain with its guest's port windows, which only QEMU can tell."""
-    domain = _domain(host, name)
-    return (
-        with_windows(domain, system.hypervisor(connect).query_pci(domain.uuid)) if domain.active else domain
-    )
+    return lambda host, chosen: make(host, _domain(host, name), chosen, connect)

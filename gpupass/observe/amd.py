@@ -5,7 +5,7 @@ amdkfd/kfd_topology.c for render nodes; MxGPU-Virtualization gim_shim/sysfs/gim_
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from gpupass.model.address import Address
 from gpupass.model.amd import GIM_COUNTS, GIM_OPTIONS, Amd, Gim, Partition
@@ -40,10 +40,15 @@ def read_amd(system: System, address: Address, nodes: Nodes) -> Amd | None:
     )
 
 
-def read_gim(system: System, address: Address) -> Gim:
+def read_gims(system: System, addresses: Iterable[Address]) -> dict[Address, Gim]:
+    """GPUs that gim runs; what its module is loaded with is told of all of them at once."""
+    options = system.read(GIM_OPTIONS) or ""
+    return {address: _gim(system, address, options) for address in addresses}
+
+
+def _gim(system: System, address: Address, file: str) -> Gim:
     path = f"/sys/bus/pci/devices/{address}"
     memory = (system.read(f"{path}/memory_partition_mode") or "").partition("\n")[0]
-    file = system.read(GIM_OPTIONS) or ""
     told = re.search(rf"^options gim {GIM_COUNTS}=([\d,]+)$", file, re.MULTILINE)
     return Gim(
         compute=system.read(f"{path}/spatial_partition_mode") or None,

@@ -1,7 +1,7 @@
 """libvirt's domains, and which device each of them has or wants."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
@@ -46,11 +46,15 @@ def read_version(system: System, connect: str) -> tuple[int, int, int] | None:
         return None
 
 
-def read_domains(system: System, connect: str) -> tuple[tuple[Domain, ...], tuple[str, ...]]:
+def read_domains(
+    system: System, connect: str, windows: Collection[str] = ()
+) -> tuple[tuple[Domain, ...], tuple[str, ...]]:
+    """All domains; of those in `windows`, names or UUIDs, QEMU tells what their guests have left free."""
     texts, unseen = read_texts(system, connect)
     if not texts:
         return (), unseen
     from gpupass.lending.domain_xml import parse_domain
+    from gpupass.lending.windows import with_windows
 
     domains = []
     for text in texts:
@@ -69,7 +73,17 @@ def read_domains(system: System, connect: str) -> tuple[tuple[Domain, ...], tupl
             )
         except ValueError as error:
             unseen = (*unseen, f"domain {text.name}: {error}")
-    return tuple(domains), unseen
+    if system.recorded or not windows:
+        return tuple(domains), unseen
+    try:
+        return tuple(
+            with_windows(domain, system.hypervisor(connect).query_pci(domain.uuid))
+            if domain.active and (domain.name in windows or domain.uuid in windows)
+            else domain
+            for domain in domains
+        ), unseen
+    except GpupassError as error:
+        return (), (*unseen, f"libvirt: {error.message}")
 
 
 def users_of(domains: Iterable[Domain], parents: Mapping[str, Address]) -> dict[str, tuple[User, ...]]:

@@ -1,12 +1,11 @@
 """The driver that the kernel would bind by itself: modalias against modules.alias, as udev and kmod do it."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 
 from gpupass.model.address import Address
 from gpupass.model.host import Device
-from gpupass.observe.uevent import parse_uevent
 from gpupass.system import System
 
 DRIVERS = "/sys/bus/pci/drivers"
@@ -14,8 +13,13 @@ MODPROBE = ("/etc/modprobe.d", "/run/modprobe.d", "/usr/lib/modprobe.d", "/lib/m
 _NEVER = ("vfio_pci", "pci_stub", "pciback", "xen_pciback")  # they take a device only on request
 
 
-def host_drivers(system: System, devices: Iterable[Device]) -> dict[Address, str]:
-    """A host driver that has a device is the answer; the tables are read for the others only."""
+def host_drivers(
+    system: System, devices: Iterable[Device], aliases: Mapping[Address, str], kernel: str
+) -> dict[Address, str]:
+    """A host driver that has a device is the answer; the tables are read for the others only.
+
+    `aliases` are modaliases by address, `kernel` the release whose tables they are looked up in.
+    """
     found: dict[Address, str] = {}
     open_questions = []
     for device in devices:
@@ -24,28 +28,23 @@ def host_drivers(system: System, devices: Iterable[Device]) -> dict[Address, str
         else:
             open_questions.append(device)
     if open_questions:
-        found.update(_by_alias(system, open_questions))
+        found.update(_by_alias(system, {one.address: aliases[one.address] for one in open_questions}, kernel))
     return found
 
 
-def _by_alias(system: System, devices: list[Device]) -> Iterator[tuple[Address, str]]:
-    aliases = {device.address: read_modalias(system, device.address) for device in devices}
-    table = tuple(pci_aliases(system, aliases.values()))
+def _by_alias(system: System, aliases: Mapping[Address, str], kernel: str) -> Iterator[tuple[Address, str]]:
+    table = tuple(pci_aliases(system, aliases.values(), kernel))
     blacklist = read_blacklist(system)
     registered = _registered(system)
-    for device in devices:
-        modules = [module for pattern, module in table if fnmatchcase(aliases[device.address], pattern)]
+    for address, alias in aliases.items():
+        modules = [module for pattern, module in table if fnmatchcase(alias, pattern)]
         allowed = [m for m in dict.fromkeys(modules) if m not in blacklist and m not in _NEVER]
         allowed.sort(key=lambda module: module not in registered)
         if allowed:
-            yield device.address, registered.get(allowed[0], allowed[0])
+            yield address, registered.get(allowed[0], allowed[0])
 
 
-def read_modalias(system: System, address: Address) -> str:
-    return parse_uevent(system.read(f"/sys/bus/pci/devices/{address}/uevent") or "").get("MODALIAS", "")
-
-
-def pci_aliases(system: System, aliases: Iterable[str]) -> Iterator[tuple[str, str]]:
+def pci_aliases(system: System, aliases: Iterable[str], kernel: str) -> Iterator[tuple[str, str]]:
     """(pattern, module) of modules.alias and of what is built in, where vendor and device could fit.
 
     The tables have tens of thousands of lines: a plain search for the few beginnings that matter is fastest.
@@ -54,7 +53,7 @@ def pci_aliases(system: System, aliases: Iterable[str]) -> Iterator[tuple[str, s
     for alias in aliases:
         if alias:
             starts |= {alias[:22], f"{alias[:13]}d*"}
-    directory = f"/lib/modules/{system.read('/proc/sys/kernel/osrelease')}"
+    directory = f"/lib/modules/{kernel}"
     loadable = system.read(f"{directory}/modules.alias") or ""
     builtin = system.read(f"{directory}/modules.builtin.modinfo") or ""
     for start in sorted(starts):

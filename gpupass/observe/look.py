@@ -1,24 +1,29 @@
 """observe(): basics of all functions, then detail and users of those asked about."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
 from gpupass.model.address import Address, is_pci
 from gpupass.model.amd import Amd, Gim
 from gpupass.model.domain import Domain
-from gpupass.model.host import SRIOV_MANAGE, Detail, Device, Host, Mdev, Nvidia
+from gpupass.model.host import NVIDIA, SRIOV_MANAGE, Acs, Detail, Device, Host, Mdev, Nvidia
 from gpupass.model.nodes import Nodes
 from gpupass.model.record import Record
 from gpupass.model.user import User, UserKind
 from gpupass.observe.iommu import read_iommu
-from gpupass.observe.mdev import PARENTS, read_mdevs, read_parents, read_types
+from gpupass.observe.mdev import PARENTS, other_parents, read_mdevs, read_types
 from gpupass.observe.naming import read_names
-from gpupass.observe.pci import Vendor, is_boot_display, read_detail, read_devices
+from gpupass.observe.pci import Vendor, read_around, read_basics, read_detail
 from gpupass.system import System
+
+if TYPE_CHECKING:
+    from gpupass.observe.nvidia import Information
 
 Users = Mapping[str, tuple[User, ...]]  # by address, and by UUID of a mediated device
 Mdevs = Mapping[Address, tuple[Mdev, ...]]
+Renders = Mapping[Address, tuple[str, ...]]
 Wanted = Callable[[Host], Iterable[Address]]
 
 
@@ -33,8 +38,11 @@ def everything(host: Host) -> Iterable[Address]:
 def observe(
     system: System,
     *,
+    around: Collection[Address] | None = None,
     detail: Wanted = everything,
     connect: str | None = "qemu:///system",
+    windows: Collection[str] = (),
+    described: bool = True,
     processes: bool = True,
     essentials: bool = True,
     records: bool = True,
@@ -43,15 +51,22 @@ def observe(
     nodes: bool = False,
     programs: bool = False,
 ) -> Host:
-    """Look once.
+    """Look once; each file is read once.
 
+    `around` are functions that alone matter, with what a change of them is about; None: all there are.
     `detail` gets the host with the basics only and says which functions are worth all their facts;
-    `connect` None leaves libvirt out; `essentials` are the host's own disks and networks, `cuts` what GPUs
-    are cut into by their drivers, `nodes` the device files that containers can be given, `programs` those
-    of others that a profile can ask for.
+    `connect` None leaves libvirt out; `windows` are domains, by name or UUID, that are to get something, so
+    QEMU is asked what fits; `described` False leaves out what only people want to know; `essentials` are
+    the host's own disks and networks, `cuts` what GPUs are cut into by their drivers, `nodes` the device
+    files that containers can be given, `programs` those of others that a profile can ask for.
     """
-    devices = (*read_devices(system), *read_parents(system))
-    mdevs = read_mdevs(system)
+    basics = tuple(read_basics(system)) if around is None else read_around(system, around)
+    aliases = {found.device.address: found.event.get("MODALIAS", "") for found in basics}
+    parents = system.names(PARENTS)
+    others = (one for one in other_parents(parents) if around is None or one.address in around)
+    devices = (*(found.device for found in basics), *others)
+    mdevs = read_mdevs(system, {device.address for device in devices})
+    kernel = system.read("/proc/sys/kernel/osrelease") or ""
     unseen: list[str] = []
     bare = Host(devices=devices)
     wanted = tuple(bare.devices_at(sorted(set(detail(bare)))))
@@ -61,25 +76,54 @@ def observe(
     if connect is not None:
         from gpupass.observe.domains import read_domains, users_of
 
-        domains, missed = read_domains(system, connect)
+        domains, missed = read_domains(system, connect, windows)
         unseen += missed
-        parents = {mdev.uuid: parent for parent, alive in mdevs.items() for mdev in alive}
-        users.append(users_of(domains, parents))
+        users.append(users_of(domains, {mdev.uuid: one for one, alive in mdevs.items() for mdev in alive}))
+    information = _information(system, devices if processes else wanted)
+    renders = _renders(system, devices if processes else wanted)
     if processes:
         from gpupass.observe.processes import read_processes
 
-        found, missed = read_processes(system, devices, mdevs)
+        found, missed = read_processes(system, devices, mdevs, _minors(information), renders)
         unseen += missed
         users.append(found)
     if essentials:
         found, missed = _essentials(system, bare)
         unseen += missed
         users.append(found)
-    users.append(_boot_displays(system, devices))
-    details, missed = _details(system, replace(bare, domains=domains), wanted, mdevs, users, cuts)
+    drivers = _host_drivers(system, [one for one in wanted if one.address in aliases], aliases, kernel)
+    nvidia, missed = _nvidia(system, replace(bare, domains=domains), wanted, information, cuts)
     unseen += missed
+    amd, gim = _amd(system, wanted, renders)
+    vfs: dict[Address, list[Address]] = {}
+    for device in devices:
+        if device.physfn is not None:
+            vfs.setdefault(device.physfn, []).append(device.address)
+    details = {
+        device.address: read_detail(
+            system,
+            device,
+            Vendor(
+                host_driver=drivers.get(device.address),
+                nvidia=nvidia.get(device.address),
+                amd=amd.get(device.address),
+                gim=gim.get(device.address),
+            ),
+            tuple(vfs.get(device.address, ())),
+            described,
+        )
+        if is_pci(device.address)
+        else Detail(express=False)
+        for device in wanted
+    }
+    users.append(_boot_displays(details))
+    details |= {
+        address: _mediated(system, address, details[address], mdevs, users)
+        for address in details
+        if address in parents
+    }
     labels = read_names(system, wanted) if names and wanted else {}
-    if any(not _sees_extended(system, address) for address in [*filter(is_pci, details)][:1]):
+    if any(_sees_no_extended(details[address]) for address in [*filter(is_pci, details)][:1]):
         unseen.append("ACS and serial numbers of PCI devices: run as root")
     return Host(
         devices=tuple(
@@ -92,7 +136,7 @@ def observe(
         sriov_manage=system.exists(SRIOV_MANAGE),
         nvidia_ctk=_nvidia_ctk(system) if programs else None,
         libvirt=_libvirt_version(system, connect, devices),
-        kernel=(system.read("/proc/sys/kernel/osrelease") or ""),
+        kernel=kernel,
         available_memory=_available_memory(system),
         records=_records(system) if records else (),
         nodes=_nodes(system) if nodes else None,
@@ -113,77 +157,75 @@ def _joined(name: str, sources: Iterable[Users]) -> tuple[User, ...]:
     return tuple(user for source in sources for user in source.get(name, ()))
 
 
-def _details(
-    system: System,
-    host: Host,
-    devices: tuple[Device, ...],
-    mdevs: Mdevs,
-    users: Iterable[Users],
-    cuts: bool,
-) -> tuple[dict[Address, Detail], tuple[str, ...]]:
+def _host_drivers(
+    system: System, devices: Collection[Device], aliases: Mapping[Address, str], kernel: str
+) -> dict[Address, str]:
     if not devices:
-        return {}, ()
+        return {}
     from gpupass.observe.drivers import host_drivers
 
-    drivers = host_drivers(system, devices)
-    nvidia, unseen = _nvidia(system, host, devices, cuts)
-    amd, gim = _amd(system, devices)
-    details = {
-        device.address: read_detail(
-            system,
-            device,
-            Vendor(
-                host_driver=drivers.get(device.address),
-                nvidia=nvidia.get(device.address),
-                amd=amd.get(device.address),
-                gim=gim.get(device.address),
-            ),
-        )
-        if is_pci(device.address)
-        else Detail(express=False)
-        for device in devices
-    }
-    return {
-        address: _mediated(system, address, detail, mdevs, users) for address, detail in details.items()
-    }, unseen
+    return host_drivers(system, devices, aliases, kernel)
 
 
 def _mediated(
     system: System, address: Address, detail: Detail, mdevs: Mdevs, users: Iterable[Users]
 ) -> Detail:
-    """With the mediated devices it can have and has."""
-    if not system.exists(f"{PARENTS}/{address}"):
-        return detail
+    """With the mediated devices that this parent can have and has."""
     alive = tuple(replace(mdev, users=_joined(mdev.uuid, users)) for mdev in mdevs.get(address, ()))
     return replace(detail, mdev_types=tuple(read_types(system, address)), mdevs=alive)
 
 
+def _information(system: System, devices: Collection[Device]) -> "Information":
+    if not any(device.driver == NVIDIA for device in devices):
+        return {}
+    from gpupass.observe.nvidia import read_information
+
+    return read_information(system, {device.address for device in devices})
+
+
+def _minors(information: "Information") -> Mapping[int, Address]:
+    if not information:
+        return {}
+    from gpupass.observe.nvidia import minors
+
+    return minors(information)
+
+
 def _nvidia(
-    system: System, host: Host, devices: tuple[Device, ...], cuts: bool
+    system: System, host: Host, devices: tuple[Device, ...], information: "Information", cuts: bool
 ) -> tuple[dict[Address, Nvidia], tuple[str, ...]]:
-    driven = {device.address for device in devices if device.driver == "nvidia"}
+    driven = {device.address for device in devices if device.driver == NVIDIA}
     if not driven:
         return {}, ()
     from gpupass.observe.nvidia import read_nvidia, with_vfs
 
-    return read_nvidia(system, driven if cuts else (), with_vfs(host.devices), host.domains)
+    return read_nvidia(system, information, driven if cuts else (), with_vfs(host.devices), host.domains)
 
 
-def _amd(system: System, devices: tuple[Device, ...]) -> tuple[dict[Address, Amd | None], dict[Address, Gim]]:
+def _renders(system: System, devices: Iterable[Device]) -> Renders:
+    if not any(device.driver == "amdgpu" for device in devices):
+        return {}
+    from gpupass.observe.amd import read_nodes
+
+    return read_nodes(system)
+
+
+def _amd(
+    system: System, devices: tuple[Device, ...], renders: Renders
+) -> tuple[dict[Address, Amd | None], dict[Address, Gim]]:
     if not any(device.driver in ("amdgpu", "gim") for device in devices):
         return {}, {}
-    from gpupass.observe.amd import read_amd, read_gim, read_nodes
+    from gpupass.observe.amd import read_amd, read_gims
 
-    nodes = read_nodes(system)
     return (
-        {d.address: read_amd(system, d.address, nodes) for d in devices if d.driver == "amdgpu"},
-        {d.address: read_gim(system, d.address) for d in devices if d.driver == "gim"},
+        {d.address: read_amd(system, d.address, renders) for d in devices if d.driver == "amdgpu"},
+        read_gims(system, [device.address for device in devices if device.driver == "gim"]),
     )
 
 
-def _sees_extended(system: System, address: Address) -> bool:
+def _sees_no_extended(detail: Detail) -> bool:
     """Ordinary users get the first 64 bytes of configuration space only."""
-    return len(system.read_bytes(f"/sys/bus/pci/devices/{address}/config", limit=256) or b"") > 64
+    return detail.acs is Acs.UNKNOWN and detail.responds
 
 
 def _essentials(system: System, host: Host) -> tuple[Users, tuple[str, ...]]:
@@ -202,10 +244,9 @@ def _essentials(system: System, host: Host) -> tuple[Users, tuple[str, ...]]:
     return found, unseen
 
 
-def _boot_displays(system: System, devices: tuple[Device, ...]) -> Users:
+def _boot_displays(details: Mapping[Address, Detail]) -> Users:
     user = User(kind=UserKind.BOOT_DISPLAY, name="console", detail="boot display")
-    displays = (device.address for device in devices if device.class_code >> 16 == 0x03)
-    return {address: (user,) for address in displays if is_boot_display(system, address)}
+    return {address: (user,) for address, detail in details.items() if detail.boot_display}
 
 
 def _records(system: System) -> tuple[Record, ...]:

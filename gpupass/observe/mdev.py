@@ -3,7 +3,7 @@
 Source: Documentation/driver-api/vfio-mediated-device.rst.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from gpupass.model.address import Address, is_pci, parent_address
 from gpupass.model.host import Device, Mdev, MdevType
@@ -14,9 +14,9 @@ MDEVS = "/sys/bus/mdev/devices"
 DEFINITIONS = "/etc/mdevctl.d"  # mdevctl's, which libvirt's nodedev-define uses, too
 
 
-def read_parents(system: System) -> Iterator[Device]:
-    """Parents that are no PCI function; the others are found with those."""
-    for name in system.names(PARENTS):
+def other_parents(names: Iterable[str]) -> Iterator[Device]:
+    """Of the entries of PARENTS those that are no PCI function; the others are found with those."""
+    for name in names:
         address = parent_address(name)
         if address is not None and not is_pci(address):
             yield Device(address=address, vendor=0, device=0, class_code=0, name=name)
@@ -34,13 +34,13 @@ def read_types(system: System, parent: Address) -> Iterator[MdevType]:
         )
 
 
-def read_mdevs(system: System) -> dict[Address, tuple[Mdev, ...]]:
-    """What is alive on each parent, without users; sorted by UUID."""
+def read_mdevs(system: System, parents: Collection[str]) -> dict[Address, tuple[Mdev, ...]]:
+    """What is alive on each of these parents, without users; sorted by UUID."""
     found: dict[Address, list[Mdev]] = {}
     for uuid in system.names(MDEVS):
         target = system.target(f"{MDEVS}/{uuid}") or ""
         parent = parent_address(target.rsplit("/", 2)[-2]) if target.count("/") >= 2 else None
-        if parent is None:
+        if parent is None or parent not in parents:
             continue
         group = system.link(f"{MDEVS}/{uuid}/iommu_group") or ""
         mdev = Mdev(

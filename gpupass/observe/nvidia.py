@@ -19,10 +19,12 @@ from gpupass.system.holders import process_name
 from gpupass.system.nvml import Asked, GpuAnswer, read_gpus
 
 _GPUS = "/proc/driver/nvidia/gpus"
+Information = Mapping[Address, Mapping[str, str]]  # what each GPU's file says
 
 
 def read_nvidia(
     system: System,
+    information: Information,
     cut: Collection[Address] = (),
     with_vfs: Collection[Address] = (),
     domains: Iterable[Domain] = (),
@@ -32,7 +34,6 @@ def read_nvidia(
     How MIG cuts them is read of those in `cut` only; guests that use the parts, where there are VFs for
     vGPUs: MIG-backed ones are on VFs always (NVIDIA vGPU documentation, "SR-IOV vGPU").
     """
-    information = _information(system)
     if not information:
         return {}, ()
     answers, unseen = read_answers(system, cut, with_vfs)
@@ -86,11 +87,11 @@ def spell_answers(answers: tuple[GpuAnswer, ...], unseen: tuple[str, ...]) -> st
     return to_json({"gpus": answers, "unseen": unseen}, indent=1).decode()
 
 
-def minors(system: System) -> dict[int, Address]:
+def minors(information: Information) -> dict[int, Address]:
     """The N of /dev/nvidiaN → its GPU."""
     return {
         int(fields["Device Minor"]): address
-        for address, fields in _information(system).items()
+        for address, fields in information.items()
         if fields.get("Device Minor", "").isdecimal()
     }
 
@@ -145,12 +146,12 @@ def _mig(answer: GpuAnswer) -> str | None:
     return f"{now} (pending: {words[answer.mig_pending]})"
 
 
-def _information(system: System) -> Mapping[Address, dict[str, str]]:
-    """/proc/driver/nvidia/gpus/0000:01:00.0/information: lines of `Key: \t value`."""
+def read_information(system: System, addresses: Collection[Address]) -> Information:
+    """/proc/driver/nvidia/gpus/0000:01:00.0/information, lines of `Key: \t value`; of those asked for."""
     found = {}
     for name in system.names(_GPUS):
         address = parse_address(name)
-        text = system.read(f"{_GPUS}/{name}/information")
+        text = system.read(f"{_GPUS}/{name}/information") if address in addresses else None
         if address is not None and text is not None:
             pairs = (line.split(":", 1) for line in text.splitlines() if ":" in line)
             found[address] = {key.strip(): value.strip() for key, value in pairs}

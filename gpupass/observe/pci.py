@@ -1,12 +1,12 @@
 """PCI functions: the basics of all of them from one `uevent` each, the details of those asked about."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from msgspec import Struct
 
 from gpupass.model.address import Address, parse_address
 from gpupass.model.amd import Amd, Gim
-from gpupass.model.host import Acs, Bar, Detail, Device, Link, Nvidia, Sriov
+from gpupass.model.host import NVIDIA, Acs, Bar, Detail, Device, Link, Nvidia, Sriov
 from gpupass.model.intel import Intel
 from gpupass.observe.config_space import read_config_space
 from gpupass.observe.intel import DRIVERS, read_intel
@@ -18,27 +18,87 @@ DEVICES = "/sys/bus/pci/devices"
 _IO = 0x100  # IORESOURCE_* of linux/ioport.h
 _PREFETCH = 0x2000
 _MEM_64 = 0x100000
+_DISPLAY = 0x03  # the class
 
 
-def read_devices(system: System) -> Iterator[Device]:
-    """Every function, without detail, names and users."""
+class Basics(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A function without detail, names and users; and its uevent, which tells its modalias, too."""
+
+    device: Device
+    event: Mapping[str, str]
+
+
+def read_basics(system: System) -> Iterator[Basics]:
+    """Of every function."""
     slots = _slots(system)
     for name in system.names(DEVICES):
         address = parse_address(name)
-        if address is not None:
-            device = _basics(system, address, f"{DEVICES}/{name}", slots)
-            if device is not None:
-                yield device
+        found = _basics(system, address, slots) if address is not None else None
+        if found is not None:
+            yield found
 
 
-def _basics(system: System, address: Address, path: str, slots: dict[str, str]) -> Device | None:
+def read_devices(system: System) -> Iterator[Device]:
+    return (found.device for found in read_basics(system))
+
+
+def read_around(system: System, addresses: Collection[Address]) -> tuple[Basics, ...]:
+    """Of these and all that a change of them is about, however many others there are.
+
+    That is the rest of their IOMMU groups, their physical and virtual functions, the ports above them, and
+    what else hangs from those: the reset of a slot hits it, too.
+    """
+    found: dict[Address, Basics] = {}
+
+    def take(wanted: Iterable[Address | None]) -> tuple[Device, ...]:
+        for address in wanted:
+            if address is not None and address not in found:
+                basics = _basics(system, address, {})
+                found.update({address: basics} if basics is not None else {})
+        return tuple(found[address].device for address in wanted if address in found)
+
+    groups = {device.group for device in take(addresses) if device.group is not None}
+    members = take(tuple({*addresses, *(other for group in groups for other in _members(system, group))}))
+    for member in members:
+        take((member.physfn, *_vfs(system, member)))
+    ports = take(tuple({member.parent for member in members}))
+    for port in ports:
+        take(tuple(a for name in system.names(f"{DEVICES}/{port.address}") if (a := parse_address(name))))
+    while ports := take(tuple({port.parent for port in ports})):
+        pass
+    return tuple(found[address] for address in sorted(found))
+
+
+def read_group(system: System, address: Address) -> tuple[Address, ...]:
+    """The function first, then the rest of its IOMMU group; () where there is no such function."""
+    number = system.link(f"{DEVICES}/{address}/iommu_group")
+    if number is None:
+        return (address,) if system.exists(f"{DEVICES}/{address}") else ()
+    return (address, *(member for member in _members(system, number) if member != address))
+
+
+def _members(system: System, group: object) -> tuple[Address, ...]:
+    names = system.names(f"/sys/kernel/iommu_groups/{group}/devices")
+    return tuple(address for name in names if (address := parse_address(name)) is not None)
+
+
+def _vfs(system: System, device: Device) -> tuple[Address, ...]:
+    if device.is_bridge or device.physfn is not None:
+        return ()
+    path = f"{DEVICES}/{device.address}"
+    links = (system.link(f"{path}/{name}") for name in system.names(path) if name.startswith("virtfn"))
+    return tuple(address for link in links if (address := parse_address(link or "")) is not None)
+
+
+def _basics(system: System, address: Address, slots: dict[str, str]) -> Basics | None:
+    path = f"{DEVICES}/{address}"
     event = parse_uevent(system.read(f"{path}/uevent") or "")
     vendor, _, model = event.get("PCI_ID", "").partition(":")
     if not model:
         return None
     group = system.link(f"{path}/iommu_group")
     physfn = system.link(f"{path}/physfn")
-    return Device(
+    device = Device(
         address=address,
         vendor=int(vendor, 16),
         device=int(model, 16),
@@ -50,6 +110,7 @@ def _basics(system: System, address: Address, path: str, slots: dict[str, str]) 
         slot=slots.get(address.rpartition(".")[0]),
         own_vfio=_lends_itself(system, path, event.get("DRIVER"), physfn),
     )
+    return Basics(device=device, event=event)
 
 
 def _lends_itself(system: System, path: str, driver: str | None, physfn: str | None) -> bool:
@@ -83,26 +144,28 @@ class Vendor(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     gim: Gim | None = None
 
 
-def read_detail(system: System, device: Device, vendor: Vendor) -> Detail:
-    """All else about one function."""
+def read_detail(
+    system: System, device: Device, vendor: Vendor, vfs: tuple[Address, ...] = (), described: bool = True
+) -> Detail:
+    """All else about one function; `described`: with what no plan asks for, but people do."""
     path = f"{DEVICES}/{device.address}"
     config = read_config_space(system.read_bytes(f"{path}/config", limit=4096) or b"")
-    sriov = _sriov(system, path)
+    sriov = _sriov(system, path, vfs) if device.physfn is None and not device.is_bridge else None
     return Detail(
-        subsystem=_subsystem(system, path),
-        revision=_number(system.read(f"{path}/revision")) or 0,
+        subsystem=_subsystem(system, path) if described else None,
+        revision=(_number(system.read(f"{path}/revision")) or 0) if described else 0,
         host_driver=vendor.host_driver,
         driver_override=_override(system.read(f"{path}/driver_override")),
         numa_node=_node(system.read(f"{path}/numa_node")),
-        boot_display=is_boot_display(system, device.address),
+        boot_display=device.class_code >> 16 == _DISPLAY and _is_boot_display(system, path),
         express=system.exists(f"{path}/max_link_speed"),
-        link=_link(system, path),
-        bars=_bars(system, path),
+        link=_link(system, path) if described else None,
+        bars=_bars(system, path, described),
         reset_methods=tuple((system.read(f"{path}/reset_method") or "").split()),
-        power_state=system.read(f"{path}/power_state"),
-        runtime_status=system.read(f"{path}/power/runtime_status"),
+        power_state=system.read(f"{path}/power_state") if described else None,
+        runtime_status=system.read(f"{path}/power/runtime_status") if described else None,
         sriov=sriov,
-        vgpu=read_vgpu(system, path),
+        vgpu=read_vgpu(system, path) if device.driver == NVIDIA else None,
         serial=config.serial,
         acs=config.acs if config.known_extended else Acs.UNKNOWN,
         multifunction=config.multifunction,
@@ -120,9 +183,8 @@ def _intel(system: System, device: Device, sriov: Sriov | None) -> Intel | None:
     return read_intel(system, device.address, sriov.total)
 
 
-def is_boot_display(system: System, address: Address) -> bool:
+def _is_boot_display(system: System, path: str) -> bool:
     """vgaarb's choice; kernels from 6.17 also say `boot_display` for displays that are no VGA."""
-    path = f"{DEVICES}/{address}"
     return "1" in (system.read(f"{path}/boot_vga"), system.read(f"{path}/boot_display"))
 
 
@@ -165,7 +227,7 @@ def _link(system: System, path: str) -> Link | None:
     return Link(speed=speed, width=width, max_speed=max_speed, max_width=max_width)
 
 
-def _bars(system: System, path: str) -> tuple[Bar, ...]:
+def _bars(system: System, path: str, described: bool) -> tuple[Bar, ...]:
     """The first six lines of `resource`: start, end, flags; the others are the ROM and a bridge's windows."""
     bars = []
     for index, line in enumerate((system.read(f"{path}/resource") or "").splitlines()[:6]):
@@ -180,7 +242,7 @@ def _bars(system: System, path: str) -> tuple[Bar, ...]:
                 prefetchable=bool(flags & _PREFETCH),
                 is_64bit=bool(flags & _MEM_64),
                 is_io=bool(flags & _IO),
-                sizes=_resizable(system.read(f"{path}/resource{index}_resize")),
+                sizes=_resizable(system.read(f"{path}/resource{index}_resize")) if described else (),
             )
         )
     return tuple(bars)
@@ -195,18 +257,15 @@ def _resizable(text: str | None) -> tuple[int, ...]:
     return tuple(1 << (20 + bit) for bit in range(44) if bits >> bit & 1)
 
 
-def _sriov(system: System, path: str) -> Sriov | None:
+def _sriov(system: System, path: str, vfs: tuple[Address, ...]) -> Sriov | None:
     total = _number(system.read(f"{path}/sriov_totalvfs"))
     if total is None:
         return None
-    links = [name for name in system.names(path) if name.startswith("virtfn")]
-    links.sort(key=lambda name: _number(name.removeprefix("virtfn")) or 0)
-    vfs = (parse_address(system.link(f"{path}/{name}") or "") for name in links)
     return Sriov(
         total=total,
         enabled=_number(system.read(f"{path}/sriov_numvfs")) or 0,
         autoprobe=system.read(f"{path}/sriov_drivers_autoprobe") != "0",
-        vfs=tuple(vf for vf in vfs if vf is not None),
+        vfs=vfs,
         offset=_number(system.read(f"{path}/sriov_offset")),
         stride=_number(system.read(f"{path}/sriov_stride")),
         vf_device=_hex(system.read(f"{path}/sriov_vf_device")),

@@ -1,6 +1,6 @@
 """Which host processes hold which device: nodes of the VFIO, DRM, accelerator and NVIDIA drivers."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from gpupass.model.address import Address, parse_address
@@ -18,13 +18,26 @@ _NODES = ("/dev/vfio/", "/dev/nvidia", "/dev/dri/", "/dev/accel/")
 
 
 def read_processes(
-    system: System, devices: Iterable[Device], mdevs: Mapping[Address, tuple[Mdev, ...]]
+    system: System,
+    devices: Collection[Device],
+    mdevs: Mapping[Address, tuple[Mdev, ...]],
+    minors: Mapping[int, Address],
+    renders: Mapping[Address, tuple[str, ...]],
 ) -> tuple[dict[str, tuple[User, ...]], tuple[str, ...]]:
-    """Users by address, and by UUID of a mediated device; and what could not be seen."""
+    """Users by address, and by UUID of a mediated device; and what could not be seen.
+
+    `minors` are the numbers of NVIDIA's GPUs, `renders` the render nodes of AMD's partitions.
+    """
     found, unseen = read_holders(system)
     if not found:
         return {}, unseen
     nodes = _nodes(system, devices)
+    for minor, gpu in minors.items():
+        nodes.setdefault(f"/dev/nvidia{minor}", []).append(gpu)
+    for gpu, parts in renders.items():
+        for part in parts:
+            addresses = nodes.setdefault(f"/dev/dri/{part}", [])
+            addresses += [gpu] if gpu not in addresses else []
     for parent, alive in mdevs.items():
         for mdev in alive:
             for node in _mdev_nodes(system, mdev):
@@ -54,7 +67,7 @@ def read_holders(system: System) -> tuple[tuple["Holder", ...], tuple[str, ...]]
             lambda data: (tuple(Holder(**item) for item in data["holders"]), tuple(data["unseen"])),
             {"holders": [], "unseen": []},
         )
-    unseen = () if system.names("/proc/1/fd") else (NOT_SEEN,)
+    unseen = () if system.target("/proc/1/exe") is not None else (NOT_SEEN,)
     return tuple(holders(system, _NODES)), unseen
 
 
@@ -90,14 +103,4 @@ def _nodes(system: System, devices: Iterable[Device]) -> dict[str, list[str]]:
             address = parse_address(system.link(f"/sys/class/{kind}/{name}/device") or "")
             if address is not None:
                 nodes.setdefault(f"/dev/{prefix}/{name}", []).append(address)
-    from gpupass.observe.amd import TOPOLOGY, read_nodes
-    from gpupass.observe.nvidia import minors
-
-    for minor, address in minors(system).items():
-        nodes.setdefault(f"/dev/nvidia{minor}", []).append(address)
-    if system.exists(TOPOLOGY):
-        for address, renders in read_nodes(system).items():
-            for render in renders:
-                addresses = nodes.setdefault(f"/dev/dri/{render}", [])
-                addresses += [address] if address not in addresses else []
     return nodes

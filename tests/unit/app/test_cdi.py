@@ -12,7 +12,7 @@ from gpupass.app.cdi import cdi
 from gpupass.cli.main import cli
 from gpupass.errors import GpupassError, Refused, Usage
 from gpupass.observe import observe
-from gpupass.observe.record import record_host
+from gpupass.observe.recording import record_host
 from gpupass.planner.cdi import PATH
 from gpupass.system import System
 from gpupass.system.nvml import GpuAnswer

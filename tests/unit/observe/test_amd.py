@@ -7,7 +7,7 @@ from gpupass.model.address import Address
 from gpupass.model.amd import Gim, Partition
 from gpupass.observe import observe
 from gpupass.observe.amd import read_nodes
-from gpupass.observe.record import record_host
+from gpupass.observe.recording import record_host
 from gpupass.system import System
 
 HOSTS = Path(__file__).parents[2] / "hosts"

@@ -6,7 +6,7 @@ import pytest
 
 from gpupass.model.address import Address
 from gpupass.observe import observe
-from gpupass.observe.record import record_host
+from gpupass.observe.recording import record_host
 from gpupass.system import System
 
 HOSTS = Path(__file__).parents[2] / "hosts"

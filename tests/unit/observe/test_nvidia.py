@@ -13,7 +13,7 @@ from gpupass.methods.mig_plan import instances
 from gpupass.model.host import Vgpu
 from gpupass.model.user import User, UserKind
 from gpupass.observe import observe
-from gpupass.observe.record import record_host
+from gpupass.observe.recording import record_host
 from gpupass.system import System
 from gpupass.system.nvml import Asked, GpuAnswer, read_gpus
 from tests.host_tree import Function, HostTree

@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 from gpupass.cli.main import cli
 from gpupass.errors import Usage
-from gpupass.observe.record import record_host
+from gpupass.observe.recording import record_host
 from gpupass.observe.secrets import without_secrets
 from gpupass.system import System
 

@@ -17,12 +17,12 @@ from gpupass.model.amd import GIM_OPTIONS
 from gpupass.model.wire import SCHEMA, to_json
 from gpupass.observe import intel, recorded
 from gpupass.observe.amd import AMD_FILES, GIM_FILES, TOPOLOGY
-from gpupass.observe.drivers import DRIVERS, MODPROBE, pci_aliases, read_blacklist, read_modalias
+from gpupass.observe.drivers import DRIVERS, MODPROBE, pci_aliases, read_blacklist
 from gpupass.observe.mdev import DEFINITIONS, MDEVS, PARENTS
 from gpupass.observe.naming import read_names
 from gpupass.observe.nodes import MIG_MINORS, read_nodes
 from gpupass.observe.nvidia import read_answers, spell_answers, with_vfs
-from gpupass.observe.pci import DEVICES, read_devices
+from gpupass.observe.pci import DEVICES, read_basics, read_devices
 from gpupass.observe.processes import read_holders, spell_holders
 from gpupass.observe.programs import read_nvidia_ctk, spell_programs
 from gpupass.observe.secrets import without_secrets
@@ -201,9 +201,10 @@ def _drivers(store: Store, system: System) -> None:
     for driver in system.names(DRIVERS):
         store.text(f"{DRIVERS}/{driver}/bind", "")  # git keeps no empty directory
         store.link(f"{DRIVERS}/{driver}/module")
-    aliases = [read_modalias(system, device.address) for device in read_devices(system)]
-    lines = dict.fromkeys(f"alias {pattern} {module}\n" for pattern, module in pci_aliases(system, aliases))
-    release = system.read("/proc/sys/kernel/osrelease")
+    aliases = [found.event.get("MODALIAS", "") for found in read_basics(system)]
+    release = system.read("/proc/sys/kernel/osrelease") or ""
+    found = pci_aliases(system, aliases, release)
+    lines = dict.fromkeys(f"alias {pattern} {module}\n" for pattern, module in found)
     store.text(f"/lib/modules/{release}/modules.alias", "".join(lines))
     blacklist = "".join(f"blacklist {module}\n" for module in sorted(read_blacklist(system)))
     store.text(f"{MODPROBE[0]}/recorded.conf", blacklist)

@@ -1,0 +1,55 @@
+"""How often a change looks, and how many files that reads: counts are facts, not times."""
+
+from pathlib import Path
+
+import pytest
+
+from gpupass import app
+from gpupass.system import System
+from tests.counted import LISTS, READS, Asked
+from tests.simulated import GPU
+
+DIRECTORY = Path(__file__).parents[2] / "hosts"
+HOSTS = sorted(path.name for path in DIRECTORY.iterdir() if (path / "sys").is_dir())
+COUNTS = {
+    "attach": {"look 1": 32, "BindDriver": 10, "ResetDevice": 4, "look 2": 38, "verb": 1},
+    "move": {"look 1": 38, "ResetDevice": 4, "look 2": 39, "verb": 1},
+    "detach": {"look 1": 39, "ResetDevice": 4, "look 2": 38, "verb": 1},
+    "unbind": {"look 1": 38, "BindDriver": 10, "look 2": 35, "verb": 1},
+}
+"""By who reads: two full looks, and what a step looks at before and after its write."""
+
+
+@pytest.fixture
+def verbs(machine, monkeypatch):
+    """One after the other with the same card of two functions, among 22."""
+    calls = {
+        "attach": ("vm1", GPU),
+        "move": (GPU, "vm2"),
+        "detach": ("vm2", GPU),
+        "unbind": (GPU,),
+    }
+    found = {}
+    for verb, arguments in calls.items():
+        with monkeypatch.context() as patch:
+            found[verb] = Asked(patch, machine)
+            getattr(app, verb)(machine, *arguments)
+    return found
+
+
+@pytest.mark.parametrize("verb", COUNTS)
+def test_files_read(verbs, verb):
+    assert dict(verbs[verb].reads()) == COUNTS[verb]
+
+
+@pytest.mark.parametrize("verb", COUNTS)
+def test_a_look_reads_a_file_once(verbs, verb):
+    assert verbs[verb].twice(READS, LISTS) == []
+
+
+@pytest.mark.parametrize("name", HOSTS)
+def test_a_look_at_a_recorded_host_reads_a_file_once(name, monkeypatch):
+    host = System(str(DIRECTORY / name))
+    asked = Asked(monkeypatch, host)
+    asked.look(host, nodes=True, programs=True)
+    assert asked.twice(READS) == []
