@@ -92,8 +92,7 @@ def _staying(member: Device, host: Host) -> tuple[Staying, ...]:
                 f"echo {member.address} > /sys/bus/pci/drivers/{member.driver}/unbind",
             )
         )
-    vfs = tuple(device for device in host.devices if device.physfn == member.address)
-    if vfs:
+    if vfs := host.functions_of(member.address):
         found.append(_functions_stay(host, member, vfs))
     quarantine = host.record(RecordKind.QUARANTINE, member.address)
     if quarantine is not None:

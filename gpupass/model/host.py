@@ -240,6 +240,18 @@ class Host(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=T
                 groups.setdefault(device.group, []).append(device)
         return {number: tuple(members) for number, members in sorted(groups.items())}
 
+    @cached_property
+    def _functions(self) -> dict[Address, tuple[Device, ...]]:
+        functions: dict[Address, list[Device]] = {}
+        for device in self.devices:
+            if device.physfn is not None:
+                functions.setdefault(device.physfn, []).append(device)
+        return {pf: tuple(vfs) for pf, vfs in functions.items()}
+
+    @cached_property
+    def _by_key(self) -> dict[tuple[str, Address, str | None], Record]:
+        return {(r.kind, r.address, r.mdev): r for r in reversed(self.records)}
+
     def device(self, address: Address) -> Device | None:
         return self._by_address.get(address)
 
@@ -255,6 +267,10 @@ class Host(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=T
         """All members of the device's IOMMU group, itself included; itself alone without an IOMMU."""
         return (device,) if device.group is None else self._groups[device.group]
 
+    def functions_of(self, pf: Address) -> tuple[Device, ...]:
+        """The virtual functions of a physical one that are there, by address."""
+        return self._functions.get(pf, ())
+
     def altered(self, address: Address, change: Callable[[Device], Device]) -> "Host":
         """With another device of this address, where there is one."""
         devices = tuple(change(one) if one.address == address else one for one in self.devices)
@@ -268,9 +284,7 @@ class Host(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=T
 
     def record(self, kind: str, address: Address, mdev: str | None = None) -> Record | None:
         """About the device itself, or about one mediated device of it."""
-        return next(
-            (r for r in self.records if r.kind == kind and r.address == address and r.mdev == mdev), None
-        )
+        return self._by_key.get((kind, address, mdev))
 
     def record_of_this_boot(self, kind: str, address: Address, mdev: str | None = None) -> Record | None:
         """What is remembered of drivers, VFs and mdevs tells nothing once the host has booted anew."""

@@ -14,11 +14,8 @@ Part = Callable[[Iterable[Device], tuple[Domain, ...]], Host]
 
 def parts_of(host: Host) -> Part:
     """Index the host once; each part then costs as much as its own few devices."""
-    functions: dict[Address, list[Device]] = {}
     below: dict[Address, list[Device]] = {}
     for device in host.devices:
-        if device.physfn is not None:
-            functions.setdefault(device.physfn, []).append(device)
         if device.parent is not None:
             below.setdefault(device.parent, []).append(device)
     records: dict[Address, list[int]] = {}
@@ -27,11 +24,11 @@ def parts_of(host: Host) -> Part:
 
     def around(device: Device) -> Iterator[Device]:
         yield from host.group_of(device)
-        for vf in functions.get(device.address, ()):
+        for vf in host.functions_of(device.address):
             yield from host.group_of(vf)
         for other in company(host, device):
             yield from host.group_of(other)
-            for vf in functions.get(other.address, ()):
+            for vf in host.functions_of(other.address):
                 yield from host.group_of(vf)
 
     def part(devices: Iterable[Device], domains: tuple[Domain, ...]) -> Host:

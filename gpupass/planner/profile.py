@@ -53,20 +53,22 @@ def plan_profile(profile: Profile, host: Host, connect: str, devices_only: bool 
 
 def _together(chosen: tuple[Chosen, ...], host: Host) -> Iterator[tuple[Chosen, ...]]:
     """Devices of one IOMMU group change together, and those that one rule's cut changes; all others alone."""
-    sets: list[tuple[set[Address], list[Chosen]]] = []
-    for one in chosen:
-        members = (*host.group_of(one.device), *changed_with(host, one.device, one.rule))
-        touched, together = {member.address for member in members}, [one]
-        apart = []
-        for addresses, others in sets:
-            if addresses & touched:
-                touched, together = touched | addresses, others + together
-            else:
-                apart.append((addresses, others))
-        sets = [*apart, (touched, together)]
-    order = {one: number for number, one in enumerate(chosen)}
-    found = [tuple(sorted(together, key=order.__getitem__)) for _, together in sets]
-    return iter(sorted(found, key=lambda together: order[together[0]]))
+    first: dict[Address, int] = {}  # who touches it, by number
+    with_whom = list(range(len(chosen)))  # each one's, or that one's, is the first of those together
+
+    def head(number: int) -> int:
+        while with_whom[number] != number:
+            number = with_whom[number]
+        return number
+
+    for number, one in enumerate(chosen):
+        for member in (*host.group_of(one.device), *changed_with(host, one.device, one.rule)):
+            mine, other = head(number), head(first.setdefault(member.address, number))
+            with_whom[max(mine, other)] = min(mine, other)
+    found: dict[int, list[Chosen]] = {}
+    for number, one in enumerate(chosen):
+        found.setdefault(head(number), []).append(one)
+    return map(tuple, found.values())
 
 
 @dataclass
