@@ -43,7 +43,8 @@ def test_a_step_without_undo_does_not_type_check(tmp_path):
     command = (sys.executable, "-m", "mypy", "--strict", "--follow-imports=silent", str(steps))
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     (error,) = [line for line in done.stdout.splitlines() if ": error:" in line]
-    assert error.startswith(f"{steps}:{len(STEPS_OF_TWO_KINDS.splitlines())}:"), done.stdout
+    # mypy's cache may name the file of an earlier run
+    assert f"/{steps.name}:{len(STEPS_OF_TWO_KINDS.splitlines())}:" in error, done.stdout
     assert "undo" in done.stdout
 
 
