@@ -1,8 +1,11 @@
 """A Plan is a tuple of Steps, with what speaks against it and whom it disturbs."""
 
+from collections.abc import Iterable
+
 from msgspec import Struct
 
 from gpupass.model.address import Address
+from gpupass.model.host import Host
 from gpupass.step import Deed
 
 
@@ -67,3 +70,10 @@ class HostPlan(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     @property
     def foreign(self) -> tuple[str, ...]:
         return tuple(text for plan in self.plans for text in plan.foreign)
+
+
+def imagine(host: Host, steps: Iterable[Deed]) -> Host:
+    """The host as it will be after them, so that one plan can stand on another."""
+    for step in steps:
+        host = step.after(host)
+    return host

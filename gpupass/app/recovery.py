@@ -21,13 +21,13 @@ from gpupass.engine import journal
 from gpupass.engine.journal import Operation
 from gpupass.engine.run import execute, resume
 from gpupass.errors import Busy, GpupassError
+from gpupass.lending import handover
 from gpupass.model.address import Address, parse_address
 from gpupass.model.apply import ApplyEnd
 from gpupass.model.host import Device
 from gpupass.model.record import Record, RecordKind
 from gpupass.observe import observe
 from gpupass.plan import Plan
-from gpupass.planner import lending
 from gpupass.planner.slots import slots_of
 from gpupass.system import System
 from gpupass.system.applies import read_applies, write_apply
@@ -169,7 +169,7 @@ def _clean_leftover(
     slot = next((slot for slot in slots_of(host, device) if slot.mdev == mdev), None)
     if slot is None:
         return None
-    plan = lending.clean(host, slot)
+    plan = handover.clean(host, slot)
     if not plan.steps:
         return None
     return told(replace(report, plan=plan), execute(plan, system, deadline))

@@ -5,7 +5,6 @@ from collections.abc import Callable
 
 from msgspec.structs import replace
 
-from gpupass import planner
 from gpupass.app.change import (
     QEMU,
     Report,
@@ -16,13 +15,13 @@ from gpupass.app.change import (
     require_libvirt,
 )
 from gpupass.errors import Usage
+from gpupass.lending import handover
 from gpupass.methods.passthrough import VFIO, lends, plan_bind
 from gpupass.model.domain import Domain, DomainState
 from gpupass.model.host import Device, Host
 from gpupass.model.record import RecordKind
 from gpupass.model.slot import Slot
 from gpupass.plan import Plan
-from gpupass.planner import lending
 from gpupass.planner.ownership import adopt_plan
 from gpupass.system import System
 
@@ -62,7 +61,7 @@ def adopt(system: System, device: str, *, connect: str = QEMU, dry_run: bool = F
 
 def unbind(system: System, device: str, *, dry_run: bool = False) -> Report:
     """Give the device's IOMMU group back to the drivers it had."""
-    return change(system, device, planner.unbind_plan, dry_run=dry_run, replaces=False)
+    return change(system, device, handover.unbind, dry_run=dry_run, replaces=False)
 
 
 def attach(
@@ -75,7 +74,7 @@ def attach(
     dry_run: bool = False,
 ) -> Report:
     """Hand the slot to a running domain."""
-    plan = _plan_for(system, domain, connect, lending.attach)
+    plan = _plan_for(system, domain, connect, handover.attach)
     return change_slot(
         system, slot, plan, windows=(domain,), connect=connect, timeout=timeout, dry_run=dry_run
     )
@@ -97,7 +96,7 @@ def detach(
     def plan(host: Host, chosen: Slot) -> Plan:
         found = host.domain(domain) or (_vanished(host, domain, chosen, known))
         known.append(found or _domain(host, domain))
-        return lending.detach(host, known[-1], chosen, connect)
+        return handover.detach(host, known[-1], chosen, connect)
 
     return change_slot(system, slot, plan, connect=connect, timeout=timeout, dry_run=dry_run)
 
@@ -112,7 +111,7 @@ def move(
     dry_run: bool = False,
 ) -> Report:
     """From whichever domain has the slot to another one, or back to where it was."""
-    plan = _plan_for(system, target, connect, lending.move)
+    plan = _plan_for(system, target, connect, handover.move)
     return change_slot(
         system, slot, plan, windows=(target,), connect=connect, timeout=timeout, dry_run=dry_run
     )

@@ -1,17 +1,25 @@
-"""How a set of functions can be reset between two owners; pure."""
+"""What is done between two owners: the last one has closed it, and a reset leaves nothing of it; pure."""
 
 from itertools import groupby
 
+from gpupass.model.address import Address
 from gpupass.model.host import Device, Host
 from gpupass.plan import Finding
+from gpupass.steps.release import AwaitRelease
 from gpupass.steps.reset import ResetDevice
+
+
+def until_closed(addresses: tuple[Address, ...], group: int | None, what: str) -> tuple[AwaitRelease, ...]:
+    if group is None:
+        return ()
+    return (AwaitRelease(addresses=addresses, group=group, why=f"until {what} closed"),)
 
 
 def cleaning(host: Host, members: tuple[Device, ...]) -> tuple[tuple[ResetDevice, ...], tuple[Finding, ...]]:
     """One reset per slot: of each function where all can, else of the slot's bus.
 
     A slot without any gets a reset of method "none", which fails and so quarantines it, and a finding.
-    A vGPU has none: it is made anew (methods/vgpu.py).
+    A vGPU has none: it is made anew (renewal.py).
     """
     resets: list[ResetDevice] = []
     findings: list[Finding] = []

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from gpupass.model.domain import Domain, DomainState, Hostdev, Port
 from gpupass.model.host import Bar, Device, Host, Mdev
 from gpupass.model.record import RecordKind
-from gpupass.model.user import UserKind
+from gpupass.model.user import User, UserKind
 from gpupass.plan import Finding
 
 _GIB = 1 << 30
@@ -17,7 +17,7 @@ def attach_findings(
     device: Device,
     members: tuple[Device, ...],
     domain: Domain,
-    leaving: Domain | None = None,
+    leaving: Domain | None,
 ) -> tuple[Finding, ...]:
     """`device` is what the guest will see, `members` its whole IOMMU group's endpoints.
 
@@ -35,44 +35,15 @@ def attach_findings(
 
 
 def mdev_attach_findings(
-    host: Host, mdev: Mdev, domain: Domain, leaving: Domain | None = None
+    host: Host, mdev: Mdev, domain: Domain, leaving: Domain | None
 ) -> tuple[Finding, ...]:
     """The same for a mediated device, whose BARs nobody can tell beforehand."""
-    parties = _names(domain, leaving)
-    elsewhere = (user for user in mdev.users if user.kind is UserKind.DOMAIN and user.name not in parties)
-    claims = (
-        Finding(
-            message=f"{mdev.uuid} is attached to {user.name}",
-            remedy=f"gpupass move {mdev.uuid} --to {domain.name}",
-        )
-        for user in elsewhere
-    )
     return (
         *_readiness(domain),
-        *claims,
+        *_elsewhere(mdev.uuid, mdev.users, domain, leaving),
         *_no_port(domain),
         *_memory_lock(domain),
         *_host_memory(host, domain),
-    )
-
-
-def detach_findings(members: tuple[Device, ...], domain: Domain) -> tuple[Finding, ...]:
-    """What makes a guest slot impossible to unplug live (libvirt qemu_hotplug.c)."""
-    mine = {member.address for member in members}
-    return tuple(
-        finding
-        for hostdev in domain.live
-        if hostdev.address in mine
-        for finding in _unplug_obstacles(hostdev, domain)
-    )
-
-
-def mdev_detach_findings(uuid: str, domain: Domain) -> tuple[Finding, ...]:
-    return tuple(
-        finding
-        for hostdev in domain.live
-        if hostdev.mdev == uuid
-        for finding in _unplug_obstacles(hostdev, domain)
     )
 
 
@@ -94,20 +65,23 @@ def _readiness(domain: Domain) -> Iterator[Finding]:
         )
 
 
-def _names(*domains: Domain | None) -> set[str]:
-    return {domain.name for domain in domains if domain is not None}
+def _elsewhere(
+    name: str, users: tuple[User, ...], domain: Domain, leaving: Domain | None
+) -> Iterator[Finding]:
+    parties = {party.name for party in (domain, leaving) if party is not None}
+    for user in users:
+        if user.kind is UserKind.DOMAIN and user.name not in parties:
+            yield Finding(
+                message=f"{name} is attached to {user.name}",
+                remedy=f"gpupass move {name} --to {domain.name}",
+            )
 
 
 def _claims(members: tuple[Device, ...], domain: Domain, leaving: Domain | None) -> Iterator[Finding]:
-    parties = _names(domain, leaving)
     for member in members:
+        yield from _elsewhere(member.address, member.users, domain, leaving)
         for user in member.users:
-            if user.kind is UserKind.DOMAIN and user.name not in parties:
-                yield Finding(
-                    message=f"{member.address} is attached to {user.name}",
-                    remedy=f"gpupass move {member.address} --to {domain.name}",
-                )
-            elif user.kind is UserKind.DOMAIN_CONFIG and user.name != domain.name:
+            if user.kind is UserKind.DOMAIN_CONFIG and user.name != domain.name:
                 yield Finding(
                     message=f"{member.address} is in the persistent definition of {user.name}",
                     remedy=f"virsh edit {user.name}: take its <hostdev> out",
@@ -234,7 +208,8 @@ def _numa(device: Device, domain: Domain) -> Iterator[Finding]:
         )
 
 
-def _unplug_obstacles(hostdev: Hostdev, domain: Domain) -> Iterator[Finding]:
+def unplug_obstacles(hostdev: Hostdev, domain: Domain) -> Iterator[Finding]:
+    """What makes a guest slot impossible to unplug live (libvirt qemu_hotplug.c)."""
     remedy = f"only shutting {domain.name} down frees it: virsh shutdown {domain.name}"
     name = hostdev.mdev or hostdev.address
     if hostdev.ramfb:

@@ -40,3 +40,8 @@ class Slot(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     @property
     def name(self) -> str:
         return f"{self.of}/{self.part}" if self.part else self.of
+
+    @property
+    def what(self) -> str:
+        """What a guest is handed of it, as plans call it: a UUID, or an address."""
+        return self.mdev or self.device

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 from msgspec import Struct
 
+from gpupass.lending.handover import holder
 from gpupass.methods import amd, mig_plan
 from gpupass.model.boot import HostFile
 from gpupass.model.host import Device, Host
@@ -19,7 +20,6 @@ from gpupass.model.record import RecordKind
 from gpupass.model.slot import Slot, SlotKind
 from gpupass.model.user import UserKind
 from gpupass.plan import Finding, Plan
-from gpupass.planner.lending import holder
 from gpupass.planner.slots import slots_of
 from gpupass.steps.file import WriteFile
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from msgspec.structs import replace
 
+from gpupass.lending.handover import holder
 from gpupass.methods import amd_ownership, mdev, mig_ownership, mig_plan
 from gpupass.methods.passthrough import VFIO
 from gpupass.methods.sriov import by_script, made_by_us
@@ -35,7 +36,6 @@ from gpupass.model.profile import (
     VgpuRule,
 )
 from gpupass.model.record import RecordKind
-from gpupass.planner.lending import holder
 from gpupass.planner.slots import slots_of
 
 _MIB = 1 << 20

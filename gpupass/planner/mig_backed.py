@@ -15,8 +15,7 @@ from gpupass.model.mig import GpuInstance, LayoutEntry, measures_of
 from gpupass.model.profile import MigRule, Rule, VgpuRule
 from gpupass.model.user import User, UserKind
 from gpupass.model.vgpu_types import read_label
-from gpupass.plan import Finding, Plan
-from gpupass.planner.imagine import imagine
+from gpupass.plan import Finding, Plan, imagine
 from gpupass.steps.mig import SetComputeInstance, SetGpuInstance
 from gpupass.steps.mig_mode import ResetGpu, SetMigMode
 from gpupass.steps.vfs import SetVfs

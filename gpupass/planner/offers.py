@@ -5,13 +5,13 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from gpupass.lending.handover import holder
 from gpupass.methods import amd_ownership, mig_ownership, mig_plan, sriov, vgpu_check
 from gpupass.methods.vgpu_made import made
 from gpupass.model.host import Device, Host
 from gpupass.model.record import RecordKind
 from gpupass.model.slot import Slot, SlotKind
 from gpupass.model.user import User, UserKind
-from gpupass.planner.lending import holder
 from gpupass.planner.slots import slots_of
 
 GPUPASS = "gpupass"

@@ -5,15 +5,17 @@ from itertools import count
 
 from msgspec.structs import replace
 
+from gpupass.lending.claims import adopted
+from gpupass.lending.handover import holder
+from gpupass.lending.lender import Loan
 from gpupass.methods import amd_ownership, mig_ownership, mig_plan
-from gpupass.methods.passthrough import endpoints
+from gpupass.methods.passthrough import endpoints, slot
 from gpupass.methods.sriov import made_by_us
 from gpupass.methods.vgpu_made import made, on_itself
 from gpupass.model.host import Device, Host
 from gpupass.model.record import Record, RecordKind
+from gpupass.model.slot import Slot, SlotKind
 from gpupass.plan import Plan
-from gpupass.planner.handover import holder_of
-from gpupass.planner.mediated import mdev_holder
 from gpupass.step import Deed
 from gpupass.steps.record import WriteRecord
 
@@ -49,7 +51,9 @@ def _adoptions(host: Host, device: Device) -> Iterator[Deed]:
             kind = RecordKind.VGPU if one.mdev is None else RecordKind.MDEV
             uuid = one.mdev.uuid if one.mdev is not None else None
             yield _remember(host, one.vf, kind, mdev=uuid, part=part, type=name)
-            yield from _claims(host, one.vf, uuid)
+            if uuid is not None:  # a vGPU that is a function is claimed like others
+                at = one.vf.address
+                yield from _claim(host, Slot(kind=SlotKind.MDEV, device=at, of=at, mdev=uuid))
     for function in functions:
         if (
             function.on_vfio
@@ -57,10 +61,7 @@ def _adoptions(host: Host, device: Device) -> Iterator[Deed]:
             and host.record_of_this_boot(RecordKind.ORIGIN, function.address) is None
         ):
             yield _remember(host, function, RecordKind.ORIGIN, driver=function.facts.host_driver)
-        owner = holder_of(host, function)
-        if owner is not None and host.record(RecordKind.CLAIM, function.address) is None:
-            alias = next((h.alias for h in owner.live if h.address == function.address), None)
-            yield _remember(host, function, RecordKind.CLAIM, domain=owner.name, uuid=owner.uuid, alias=alias)
+        yield from _claim(host, slot(function))
 
 
 def _free_part(kind: str, taken: set[str | None]) -> str:
@@ -68,14 +69,10 @@ def _free_part(kind: str, taken: set[str | None]) -> str:
     return next(part for part in (f"{kind}-{number}" for number in count()) if part not in taken)
 
 
-def _claims(host: Host, parent: Device, mdev: str | None) -> Iterator[Deed]:
-    """Of a mediated device; a vGPU that is a function is claimed like others."""
-    owner = mdev_holder(host, mdev) if mdev is not None else None
-    if owner is not None and host.record(RecordKind.CLAIM, parent.address, mdev) is None:
-        alias = next((h.alias for h in owner.live if h.mdev == mdev), None)
-        yield _remember(
-            host, parent, RecordKind.CLAIM, mdev=mdev, domain=owner.name, uuid=owner.uuid, alias=alias
-        )
+def _claim(host: Host, slot: Slot) -> Iterator[Deed]:
+    owner = holder(host, slot)
+    if owner is not None:
+        yield from adopted(host, owner, Loan(address=slot.device, mdev=slot.mdev))
 
 
 def _remember(

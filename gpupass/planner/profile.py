@@ -5,28 +5,26 @@ from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
+from gpupass.lending import handover
+from gpupass.lending.claims import declared
 from gpupass.methods.amd_ownership import hive_name
 from gpupass.methods.gim import free_to_change
 from gpupass.methods.passthrough import lends, plan_bind
+from gpupass.methods.passthrough import slot as whole
 from gpupass.methods.sriov import plan_vf_drivers, vf_part, wanted_driver
 from gpupass.model.address import Address
 from gpupass.model.host import Device, Host
 from gpupass.model.profile import HostRule, PartitionRule, PassthroughRule, Profile, Rule, SriovRule, use_of
 from gpupass.model.record import RecordKind
 from gpupass.model.slot import Slot
-from gpupass.plan import Disruption, Finding, HostPlan, Plan
-from gpupass.planner import lending
+from gpupass.plan import Disruption, Finding, HostPlan, Plan, imagine
 from gpupass.planner.cdi import refresh_plan
 from gpupass.planner.cuts import changed_with, cut_plan, uncut_plans, unsplit_plan
 from gpupass.planner.detours import without_detours
-from gpupass.planner.handover import clean_plan, unbind_plan
-from gpupass.planner.imagine import imagine
-from gpupass.planner.lending import holder
 from gpupass.planner.parts import parts_of
 from gpupass.planner.selection import Chosen, Wanted, attachments, choose
 from gpupass.planner.slots import slots_of
 from gpupass.step import Deed
-from gpupass.steps.record import WriteRecord
 
 
 def plan_profile(profile: Profile, host: Host, connect: str, devices_only: bool = False) -> HostPlan:
@@ -138,31 +136,30 @@ class _Draft:
     def _detach(self, one: Chosen) -> None:
         self.devices |= dict.fromkeys(member.address for member in self.host.group_of(self._now(one)))
         for slot in self._slots(one):
-            owner = holder(self.host, slot)
+            owner = handover.holder(self.host, slot)
             if owner is None:
                 continue
             target = self._domain_for(one, slot.part)
             claim = self.host.record(RecordKind.CLAIM, slot.device, slot.mdev)
             ours = claim is not None and claim.uuid == owner.uuid
-            what = slot.mdev or slot.device
             if target is not None and not _must_be_free(one.rule, slot.part):
                 receiver = self.host.domain(target)
                 if receiver is None or receiver.uuid == owner.uuid or not receiver.active:
                     continue
             unsaid = ours and claim is not None and claim.declared and not self.devices_only
             if target is None and not unsaid and not _must_be_free(one.rule, slot.part):
-                self.foreign.append(f"{what} is with {owner.name}, which the profile does not speak of")
+                self.foreign.append(f"{slot.what} is with {owner.name}, which the profile does not speak of")
                 continue
             if not ours and not one.rule.take_over:
                 self.findings.append(
                     Finding(
-                        message=f"{what} is with {owner.name}, and gpupass did not give it to it",
+                        message=f"{slot.what} is with {owner.name}, and gpupass did not give it to it",
                         remedy=f"gpupass adopt {slot.device}, or take-over: true for {one.rule.name}",
                     )
                 )
                 continue
-            self.disruptions.append(Disruption(victim=f"domain {owner.name}", loses=what))
-            self._add(lending.detach(self.host, owner, slot, self.connect))
+            self.disruptions.append(Disruption(victim=f"domain {owner.name}", loses=slot.what))
+            self._add(handover.detach(self.host, owner, slot, self.connect))
 
     def _unbind(self, one: Chosen) -> None:
         device = self._now(one)
@@ -178,7 +175,7 @@ class _Draft:
                 )
             )
         elif device.on_vfio or (origin is not None and device.driver != origin.driver):
-            self._add(unbind_plan(self.host, device))
+            self._add(handover.unbind(self.host, device))
 
     def _rules(self) -> dict[Address, Rule]:
         return {one.device.address: one.rule for one in self.chosen}
@@ -220,7 +217,7 @@ class _Draft:
                 sriov = device.facts.sriov
                 for number, vf in enumerate(self.host.devices_at(sriov.vfs if sriov is not None else ())):
                     if wanted_driver(rule.vf, number) != vf.driver:
-                        self._add(clean_plan(self.host, vf))
+                        self._add(handover.clean(self.host, whole(vf)))
                 take_over = rule.take_over or free_to_change(self.host, device)
                 self._add(plan_vf_drivers(self.host, device, rule.vf, take_over))
 
@@ -252,7 +249,7 @@ class _Draft:
             elif not domain.active:
                 self.waits.append(f"{name} is not running: {want.attachment.device} is attached when it does")
             else:
-                self._add(_declared(lending.attach(self.host, domain, slot, self.connect)))
+                self._add(declared(handover.attach(self.host, domain, slot, self.connect)))
 
     def _will_be(self, one: Chosen, part: str) -> bool:
         """What is made tells its names first; and a PF without VFs need not know where they will be."""
@@ -269,17 +266,6 @@ def _changes_no_memory(one: Chosen) -> bool:
 def _must_be_free(rule: Rule, part: str) -> bool:
     """The host works with it itself, or has cut it: no domain can have the function."""
     return not part and not isinstance(rule, PassthroughRule)
-
-
-def _declared(plan: Plan) -> Plan:
-    """Claims that the profile may end again once it no longer says so."""
-
-    def mark(step: Deed) -> Deed:
-        if isinstance(step, WriteRecord) and step.record is not None and step.kind is RecordKind.CLAIM:
-            return replace(step, record=replace(step.record, declared=True))
-        return step
-
-    return replace(plan, steps=tuple(mark(step) for step in plan.steps))
 
 
 def _quarrels(chosen: tuple[Chosen, ...]) -> Iterator[Finding]:

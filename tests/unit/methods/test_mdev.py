@@ -7,8 +7,8 @@ from gpupass.model.host import Detail, Device, Host, Mdev, MdevType
 from gpupass.model.profile import HostRule, MdevRule, Select, TypeCount
 from gpupass.model.record import Record, RecordKind
 from gpupass.model.user import User, UserKind
+from gpupass.plan import imagine
 from gpupass.planner.export import export
-from gpupass.planner.imagine import imagine
 from gpupass.planner.ownership import adopt_plan
 from gpupass.planner.profile import plan_profile
 from gpupass.planner.slots import slots_of

@@ -9,9 +9,9 @@ from gpupass.model.mig import LayoutEntry, MigGpu, MigState
 from gpupass.model.profile import HostRule, MigRule, PassthroughRule, Select
 from gpupass.model.record import Record, RecordKind
 from gpupass.model.user import User, UserKind
+from gpupass.plan import imagine
 from gpupass.planner.cuts import uncut_plans
 from gpupass.planner.export import export
-from gpupass.planner.imagine import imagine
 from gpupass.planner.ownership import adopt_plan
 from gpupass.steps.mig import SetComputeInstance, SetGpuInstance
 from gpupass.steps.mig_mode import SetMigMode

@@ -22,10 +22,10 @@ from gpupass.model.mig import GpuInstance, LayoutEntry, MigState, Placement
 from gpupass.model.profile import HostRule, Select, TypeCount, VgpuParam, VgpuRule
 from gpupass.model.record import Record, RecordKind
 from gpupass.model.user import User, UserKind
+from gpupass.plan import imagine
 from gpupass.planner.cuts import cut_plan, uncut_plans
 from gpupass.planner.detours import without_detours
 from gpupass.planner.export import export
-from gpupass.planner.imagine import imagine
 from gpupass.planner.ownership import adopt_plan
 from gpupass.planner.profile import plan_profile
 from gpupass.planner.slots import slots_of

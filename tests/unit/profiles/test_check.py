@@ -81,3 +81,21 @@ def test_a_broken_rule_still_has_its_name() -> None:
     """No second error for what follows from the first."""
     text = "version: 1\ngpus: [{name: gpu, use: passthrough, select: 3}]\nattachments: [{domain: a, device: gpu}]\n"
     assert findings(text) == ["2:46: select: expected a mapping, not the number 3"]
+
+
+@pytest.mark.parametrize(
+    "cut, part, way",
+    [
+        ("use: mig, layout: [3g.20gb]", "3g.20gb@4", "use: vgpu"),
+        ("use: partition, compute: QPX", "qpx0", "use: sriov"),
+    ],
+)
+def test_an_attachment_of_a_slice_without_a_function_is_told_so_where_it_is_said(cut, part, way):
+    text = f"""version: 1
+gpus:
+  - {{name: render, select: {{slot: 3}}, {cut}}}
+attachments:
+  - {{domain: vm1, device: render/{part}}}
+"""
+    (said,) = findings(text)
+    assert said.startswith(f"5:27: 'render/{part}' cannot be attached") and said.endswith(way)
