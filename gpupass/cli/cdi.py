@@ -6,6 +6,7 @@ import click
 
 from gpupass.app.cdi import cdi as write_cdi
 from gpupass.app.cdi import text_of
+from gpupass.cli.documents.profiles import Specified
 from gpupass.cli.inspect import system_at
 from gpupass.cli.output import connect_option, host_option, json_option, print_json
 from gpupass.cli.report import show_reports
@@ -24,7 +25,7 @@ def cdi(prints: bool, dry_run: bool, as_json: bool, host_dir: Path | None, conne
     if prints:
         text, warnings = text_of(system, connect)
         if as_json:
-            print_json(specification=text, warnings=warnings)
+            print_json(Specified(specification=text, warnings=warnings))
             return 0
         click.echo(text, nl=False)
         for warning in warnings:

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from gpupass.app import profile as trip
 from gpupass.app.profile_file import load_file
+from gpupass.cli.documents.profiles import Compared, Exported
 from gpupass.cli.inspect import system_at
 from gpupass.cli.output import connect_option, host_option, json_option, print_json
 from gpupass.cli.plan import DIFFERENT
@@ -25,7 +26,7 @@ def export(as_json: bool, host_dir: Path | None, connect: str) -> None:
     profile, host = trip.export(system_at(host_dir), connect)
     text = write_profile(profile)
     if as_json:
-        print_json(profile=text, foreign=list(trip.foreign(host)), unseen=list(host.unseen))
+        print_json(Exported(profile=text, foreign=trip.foreign(host), unseen=host.unseen))
         return
     click.echo(text, nl=False)
     for note in (*trip.foreign(host), *(f"not seen: {unseen}" for unseen in host.unseen)):
@@ -42,7 +43,7 @@ def diff(old: str, new: str, as_json: bool) -> int:
     before, after = (_lines(load_file(system, name)) for name in (old, new))
     lines = list(difflib.unified_diff(before, after, old, new))
     if as_json:
-        print_json(differ=bool(lines), diff="".join(lines))
+        print_json(Compared(differ=bool(lines), diff="".join(lines)))
     else:
         click.echo("".join(lines), nl=False)
     return DIFFERENT if lines else 0

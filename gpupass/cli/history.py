@@ -1,10 +1,9 @@
 """`gpupass history`: who changed what, when, and how it ended."""
 
-from typing import Any
-
 import click
 
 from gpupass.app import profile as trip
+from gpupass.cli.documents.changes import Entry, History, Part
 from gpupass.cli.output import json_option, print_json
 from gpupass.system import System
 from gpupass.system.state import require_readable
@@ -18,35 +17,35 @@ def history(everything: bool, as_json: bool) -> None:
     entries = _entries(System())
     shown = entries if everything else entries[-20:]
     if as_json:
-        print_json(history=shown)
+        print_json(History(history=tuple(shown)))
         return
     for entry in shown:
-        click.echo(f"{entry['time']}  {entry['user']:<10} {entry['what']}: {entry['result']}")
-        for part in entry["parts"]:
-            click.echo(f"{'':<27}{part['what']}: {part['result']}")
+        click.echo(f"{entry.time}  {entry.user:<10} {entry.what}: {entry.result}")
+        for part in entry.parts:
+            click.echo(f"{'':<27}{part.what}: {part.result}")
     if not shown:
         click.echo("nothing has been changed yet")
 
 
-def _entries(system: System) -> list[dict[str, Any]]:
+def _entries(system: System) -> list[Entry]:
     require_readable(system.state)
     applies, operations = trip.history(system)
     single = [
-        {"id": o.id, "time": o.time, "user": o.user, "what": o.title, "result": o.end or "open", "parts": []}
+        Entry(id=o.id, time=o.time, user=o.user, what=o.title, result=o.end or "open", parts=())
         for o in operations
         if not o.apply
     ]
     whole = [
-        {
-            "id": apply.id,
-            "time": apply.time,
-            "user": apply.user,
-            "what": f"apply {apply.source}" if not apply.takes_back else apply.source,
-            "result": apply.end.value,
-            "parts": [
-                {"what": o.title, "result": o.end or "open"} for o in operations if o.apply == apply.id
-            ],
-        }
+        Entry(
+            id=apply.id,
+            time=apply.time,
+            user=apply.user,
+            what=f"apply {apply.source}" if not apply.takes_back else apply.source,
+            result=apply.end.value,
+            parts=tuple(
+                Part(what=o.title, result=o.end or "open") for o in operations if o.apply == apply.id
+            ),
+        )
         for apply in applies
     ]
-    return sorted([*single, *whole], key=lambda entry: (entry["time"], entry["id"]))
+    return sorted([*single, *whole], key=lambda entry: (entry.time, entry.id))

@@ -23,10 +23,11 @@ def list_(everything: bool, as_json: bool, host_dir: Path | None, connect: str) 
     """List GPUs and accelerators, their drivers and who uses them."""
     listing = inspect.list_devices(system_at(host_dir), connect, everything)
     if as_json:
-        from gpupass.cli.documents import device_document, host_document
+        from gpupass.cli.documents.devices import Listed, device_document
 
-        devices = [device_document(device, listing.host) for device in listing.devices]
-        print_json(devices=devices, **host_document(listing.host))
+        host = listing.host
+        devices = tuple(device_document(device, host) for device in listing.devices)
+        print_json(Listed(devices=devices, iommu=host.iommu, kernel=host.kernel, unseen=host.unseen))
     else:
         from gpupass.cli.tables import print_list
 
@@ -42,10 +43,18 @@ def show(device: str, as_json: bool, host_dir: Path | None, connect: str) -> Non
     """Show everything about one DEVICE and whether its group can be given away."""
     shown = inspect.show_device(system_at(host_dir), device, connect)
     if as_json:
-        from gpupass.cli.documents import device_document, host_document, verdict_document
+        from gpupass.cli.documents.devices import Shown, device_document
 
-        document = device_document(shown.device, shown.host)
-        print_json(device=document, verdict=verdict_document(shown.verdict), **host_document(shown.host))
+        host = shown.host
+        print_json(
+            Shown(
+                device=device_document(shown.device, host),
+                verdict=shown.verdict,
+                iommu=host.iommu,
+                kernel=host.kernel,
+                unseen=host.unseen,
+            )
+        )
     else:
         from gpupass.cli.tables import print_device
 
@@ -61,18 +70,11 @@ def groups(everything: bool, as_json: bool, host_dir: Path | None, connect: str)
     """Say of each IOMMU group whether it can be given to a guest, and why not."""
     found = inspect.list_groups(system_at(host_dir), connect, everything)
     if as_json:
-        from gpupass.cli.documents import device_document, host_document, verdict_document
+        from gpupass.cli.documents.devices import Grouped, group_document
 
-        documents = [
-            {
-                **verdict_document(verdict),
-                "members": [
-                    device_document(member, found.host) for member in found.host.devices_at(verdict.members)
-                ],
-            }
-            for verdict in found.verdicts
-        ]
-        print_json(groups=documents, **host_document(found.host))
+        host = found.host
+        documents = tuple(group_document(verdict, host) for verdict in found.verdicts)
+        print_json(Grouped(groups=documents, iommu=host.iommu, kernel=host.kernel, unseen=host.unseen))
     else:
         from gpupass.cli.tables import print_groups
 
@@ -90,8 +92,10 @@ def record(directory: Path, as_json: bool, connect: str) -> None:
     """
     stored = inspect.record_host(System(), directory, connect)
     if as_json:
+        from gpupass.cli.documents.devices import Recorded
+
         print_json(
-            directory=str(directory), files=stored.files, bytes=stored.size, unseen=list(stored.unseen)
+            Recorded(directory=str(directory), files=stored.files, bytes=stored.size, unseen=stored.unseen)
         )
         return
     click.echo(f"stored {stored.files} files, {stored.size / 1024:.0f} KiB, in {directory}")

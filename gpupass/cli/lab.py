@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+
+from gpupass.cli.output import print_json
 
 if TYPE_CHECKING:
     from gpupass.lab.machine import Lab
@@ -149,11 +150,11 @@ def power_cycle(name: str) -> None:
 @click.pass_obj
 def status(name: str, as_json: bool) -> None:
     """What state this lab is in, and which snapshots fit it."""
-    from dataclasses import asdict
-
     found = _lab(name).status()
     if as_json:
-        click.echo(json.dumps({"schema": 1, **asdict(found)}, indent=2))
+        from gpupass.cli.documents.lab import lab_status
+
+        print_json(lab_status(found))
         return
     click.echo(f"lab {found.name}: {found.state}")
     for label, value in (
@@ -183,13 +184,13 @@ def down(name: str) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 def topologies(as_json: bool) -> None:
     """The machines there are to choose from."""
-    from dataclasses import asdict
-
     from gpupass.lab import topology
 
     known = [topology.load(name) for name in topology.names()]
     if as_json:
-        click.echo(json.dumps({"schema": 1, "topologies": [asdict(one) for one in known]}, indent=2))
+        from gpupass.cli.documents.lab import Topologies
+
+        print_json(Topologies(topologies=tuple(known)))
         return
     for one in known:
         click.echo(f"{one.name:10} {one.description}")

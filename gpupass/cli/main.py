@@ -67,6 +67,10 @@ VERBS = {  # where each is, and what its help begins with: to list them imports 
         "Tell podman and docker what they can have: /etc/cdi/gpupass.yaml, refreshed by every apply.",
     ),
     "host": ("boot:host", "Settings of this host."),
+    "schema": (
+        "schema:schema",
+        "Print the JSON Schema of what VERB prints with --json; without VERB: which verbs have one.",
+    ),
     "lab": ("lab:lab", "An emulated GPU host for trying things out."),
 }
 

@@ -1,17 +1,19 @@
 """What every verb prints alike: JSON documents, errors with hints, and the options all share."""
 
 import json
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-from msgspec import to_builtins
 
+from gpupass.cli.documents.document import Document, failed
 from gpupass.errors import GpupassError
-from gpupass.model.wire import SCHEMA
+from gpupass.model.wire import to_json
 
+_NOT_ASCII = re.compile("[^\0-\x7f]+")
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -35,8 +37,10 @@ def connect_option(verb: F) -> F:
     )(verb)
 
 
-def print_json(**content: object) -> None:
-    click.echo(json.dumps(to_builtins({"schema": SCHEMA, **content}), indent=2))
+def print_json(document: Document) -> None:
+    """In ASCII: no sign in a name can then do anything to a terminal."""
+    text = to_json(document, indent=2).decode()
+    click.echo(_NOT_ASCII.sub(lambda found: json.dumps(found[0])[1:-1], text))
 
 
 def show_finding(lead: str, message: str, remedy: str | None, err: bool = True) -> None:
@@ -47,14 +51,7 @@ def show_finding(lead: str, message: str, remedy: str | None, err: bool = True) 
 def show_error(error: GpupassError, as_json: bool) -> None:
     """One line "cannot …: why", the findings if there are several, and a hint to type."""
     if as_json:
-        print_json(
-            error={
-                "message": error.message,
-                "hint": error.hint,
-                "exit_code": error.exit_code,
-                "reasons": [{"message": message, "remedy": remedy} for message, remedy in error.reasons],
-            }
-        )
+        print_json(failed(error))
         return
     click.echo(error.message, err=True)
     for message, remedy in error.reasons:

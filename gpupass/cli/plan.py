@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import click
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from gpupass.app import profile as trip
 from gpupass.app.apply import Applied, apply_profile, apply_when_ready
@@ -15,10 +15,11 @@ from gpupass.app.consent import allowed, require_same
 from gpupass.app.profile import Order
 from gpupass.app.profile_file import load_file, load_text, read_file
 from gpupass.app.saved_plan import is_plan, plan_text, read_plan
+from gpupass.cli.documents.changes import ApplyDocument, Checked, planned, report_document
 from gpupass.cli.inspect import system_at
 from gpupass.cli.output import connect_option, host_option, json_option, print_json, show_finding
-from gpupass.cli.plan_view import NOTHING, plan_data, show_differences, show_host_plan
-from gpupass.cli.report import report_data, show_reports, status_of
+from gpupass.cli.plan_view import NOTHING, show_differences, show_host_plan
+from gpupass.cli.report import show_reports, status_of
 from gpupass.errors import Pending, Refused, Usage
 from gpupass.model.address import Address
 from gpupass.model.profile import Profile
@@ -65,7 +66,7 @@ def plan(
     if out is not None:
         write_text(out, plan_text(made, profile, order))
     if as_json:
-        print_json(**plan_data(made))
+        print_json(planned(made))
     else:
         show_host_plan(made, allow_reset=allow_reset)
     if made.refusals:
@@ -137,7 +138,7 @@ def check(file: str, as_json: bool, host_dir: Path | None, connect: str) -> int:
     made = trip.plan(system, load_file(system, file), Order(source=file, connect=connect))
     same = not made.to_do and not made.refusals and not made.waits
     if as_json:
-        print_json(matches=same, **plan_data(made))
+        print_json(Checked(matches=same, **asdict(planned(made))))
     else:
         show_differences(made)
     return 0 if same else DIFFERENT
@@ -179,7 +180,7 @@ def rollback(
             click.echo(f"passed over: {address} has left this host", err=True)
     if dry_run:
         made = trip.plan(system, profile, order)
-        print_json(**plan_data(made)) if as_json else show_host_plan(made)
+        print_json(planned(made)) if as_json else show_host_plan(made)
         return Refused.exit_code if made.refusals else 0
     return _agree_and_apply(system, profile, order, "gpupass rollback", yes, as_json)
 
@@ -235,8 +236,8 @@ def _show_applied(applied: Applied, as_json: bool, shown: HostPlan | None = None
     spared = (*map(_spared, applied.spared), *map(_unreset, applied.unreset))
     waits, refusals = applied.plan.waits, (*applied.plan.refusals, *spared)
     if as_json:
-        results = [report_data(report) for report in applied.reports]
-        print_json(results=results, waits=waits, refused=refusals, warnings=applied.warnings)
+        results = tuple(map(report_document, applied.reports))
+        print_json(ApplyDocument(results=results, waits=waits, refused=refusals, warnings=applied.warnings))
     else:
         show_reports(*applied.reports, as_json=False)
         if shown is None and not applied.reports and not waits and not refusals:

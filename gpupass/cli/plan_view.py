@@ -11,27 +11,6 @@ from gpupass.planner.estimate import driver_changes, gpu_resets, plan_seconds, r
 NOTHING = "nothing to do: this host is as the profile says"
 
 
-def plan_data(plan: HostPlan) -> dict[str, object]:
-    return {
-        "plans": [
-            {
-                "title": one.title,
-                "devices": one.devices,
-                "steps": one.steps,
-                "findings": one.findings,
-            }
-            for one in plan.plans
-        ],
-        "disrupts": plan.disruptions,
-        "waits": plan.waits,
-        "foreign": plan.foreign,
-        "resets": list(resets(plan)),
-        "needs_allow_reset": [address for one in plan.to_do for address in gpu_resets(one)],
-        "driver_changes": list(driver_changes(plan)),
-        "seconds": plan_seconds(plan, WORKERS),
-    }
-
-
 def show_host_plan(plan: HostPlan, refusals: bool = True, allow_reset: bool = False) -> None:
     """Without its refusals where the error says them; what has not been allowed yet is told."""
     for one in plan.to_do:

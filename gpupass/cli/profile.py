@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from gpupass.cli.documents.profiles import Error, FileDocument, Imported, Validated
 from gpupass.cli.inspect import system_at
 from gpupass.cli.output import host_option, json_option, print_json, show_error
 from gpupass.errors import Usage
@@ -39,18 +40,16 @@ def validate(files: tuple[str, ...], hostname: str | None, as_json: bool) -> int
             loaded = load_file(System(), file, hostname)
         except Usage as error:
             status = error.exit_code
-            documents.append({"file": file, "valid": False, "errors": _errors(error)})
+            documents.append(FileDocument(file=file, valid=False, errors=_errors(error)))
             if not as_json:
                 show_error(error, as_json=False)
             continue
         rules, attachments = len(loaded.gpus), len(loaded.attachments)
-        documents.append(
-            {"file": file, "valid": True, "rules": rules, "attachments": attachments, "errors": []}
-        )
+        documents.append(FileDocument(file=file, valid=True, rules=rules, attachments=attachments, errors=()))
         if not as_json:
             click.echo(f"{file}: valid, {_count(rules, 'rule')}, {_count(attachments, 'attachment')}")
     if as_json:
-        print_json(files=documents)
+        print_json(Validated(files=tuple(documents)))
     return status
 
 
@@ -67,17 +66,17 @@ def import_mig(file: str, config: str | None, as_json: bool, host_dir: Path | No
 
     text = write_profile(trip.import_mig(system_at(host_dir), file, read_file(file), config))
     if as_json:
-        print_json(profile=text)
+        print_json(Imported(profile=text))
     else:
         click.echo(text, nl=False)
 
 
-def _errors(error: Usage) -> list[dict[str, str]]:
+def _errors(error: Usage) -> tuple[Error, ...]:
     from gpupass.profiles import ProfileInvalid
 
     alone = ((error.message, error.hint or ""),)
     reasons = error.findings if isinstance(error, ProfileInvalid) else alone
-    return [{"message": message, "remedy": remedy} for message, remedy in reasons]
+    return tuple(Error(message=message, remedy=remedy) for message, remedy in reasons)
 
 
 def _count(number: int, noun: str) -> str:

@@ -26,12 +26,13 @@ def recover(wait: bool, dry_run: bool, connect: str, as_json: bool) -> int:
 def _list_unfinished(as_json: bool) -> int:
     operations = app.unfinished(System())
     if as_json:
-        print_json(
-            unfinished=[
-                {"title": op.title, "since": op.time, "devices": list(op.devices), "pending": op.pending}
-                for op in operations
-            ]
+        from gpupass.cli.documents.changes import Unfinished, UnfinishedChange
+
+        changes = (
+            UnfinishedChange(title=op.title, since=op.time, devices=op.devices, pending=op.pending)
+            for op in operations
         )
+        print_json(Unfinished(unfinished=tuple(changes)))
     elif not operations:
         click.echo("nothing is unfinished")
     else:
@@ -51,7 +52,9 @@ def list_(as_json: bool) -> int:
     """Which devices are quarantined, and why."""
     records = app.quarantined(System())
     if as_json:
-        print_json(quarantine=records)
+        from gpupass.cli.documents.changes import Quarantined
+
+        print_json(Quarantined(quarantine=records))
     elif not records:
         click.echo("no device is quarantined")
     else:

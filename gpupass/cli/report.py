@@ -18,7 +18,9 @@ _STATUS = {
 def show_reports(*reports: Report, as_json: bool) -> int:
     """Print them; their exit status."""
     if as_json:
-        print_json(results=[report_data(report) for report in reports])
+        from gpupass.cli.documents.changes import Changed, report_document
+
+        print_json(Changed(results=tuple(map(report_document, reports))))
     else:
         for report in reports:
             _show(report)
@@ -30,17 +32,6 @@ def status_of(reports: tuple[Report, ...]) -> int:
     codes = {_STATUS.get(report.ending, 0) for report in reports}
     worst_first = (NeedsPerson.exit_code, GpupassError.exit_code, Pending.exit_code)
     return next((code for code in worst_first if code in codes), 0)
-
-
-def report_data(report: Report) -> dict[str, object]:
-    return {
-        "title": report.title,
-        "result": report.ending.value,
-        "note": report.note,
-        "devices": report.plan.devices,
-        "steps": report.plan.steps,
-        "warnings": report.warnings,
-    }
 
 
 def _show(report: Report) -> None:

@@ -7,7 +7,6 @@ import click
 from gpupass import inspect
 from gpupass.cli.inspect import system_at
 from gpupass.cli.output import connect_option, host_option, json_option, print_json
-from gpupass.planner.offers import Offer
 
 
 @click.command()
@@ -22,29 +21,12 @@ def slots(device: str | None, as_json: bool, host_dir: Path | None, connect: str
     """
     found = inspect.list_slots(system_at(host_dir), device, connect)
     if as_json:
-        from gpupass.cli.documents import host_document
+        from gpupass.cli.documents.slots import Slotted, slot_document
 
-        print_json(
-            slots=[{**_document(offer), "called": found.name(offer.slot)} for offer in found.offers],
-            **host_document(found.host),
-        )
+        host = found.host
+        documents = tuple(slot_document(offer, found.name(offer.slot)) for offer in found.offers)
+        print_json(Slotted(slots=documents, iommu=host.iommu, kernel=host.kernel, unseen=host.unseen))
     else:
         from gpupass.cli.tables import print_slots
 
         print_slots(found)
-
-
-def _document(offer: Offer) -> dict[str, object]:
-    slot = offer.slot
-    return {
-        "name": slot.name,
-        "kind": slot.kind.value,
-        "device": slot.device,
-        "part": slot.part or None,
-        "mdev": slot.mdev,
-        "size": offer.size or None,
-        "owner": offer.owner or None,
-        "state": offer.state.value,
-        "users": offer.users,
-        "domains": offer.domains,
-    }

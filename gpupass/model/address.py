@@ -10,7 +10,7 @@ from msgspec import Meta
 
 _NAME = r"[A-Za-z][A-Za-z0-9_.-]{0,62}"
 _SPELLED = r"([0-9a-f]{4}|[1-9a-f][0-9a-f]{4,7}):[0-9a-f]{2}:[01][0-9a-f]\.[0-7]"
-Address = NewType("Address", Annotated[str, Meta(pattern=rf"\A({_SPELLED}|{_NAME})\Z")])
+Address = NewType("Address", Annotated[str, Meta(pattern=rf"^({_SPELLED}|{_NAME})$(?!\n)")])
 BOOT = Address("boot")  # no device: the files that decide about the next boot, locked like one
 
 _PARENT = re.compile(_NAME)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from gpupass.cli.documents import device_document
+from gpupass.cli.documents.devices import device_document
 from gpupass.methods.verdict import group_verdict
 from gpupass.model.host import Detail, Device, Host, Iommu
 from gpupass.model.profile import PassthroughRule, Profile, Select

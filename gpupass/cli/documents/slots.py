@@ -1,0 +1,52 @@
+"""What a domain or a container can be given."""
+
+from msgspec import Struct
+
+from gpupass.cli.documents.document import Document
+from gpupass.model.address import Address
+from gpupass.model.host import Iommu
+from gpupass.model.slot import SlotKind
+from gpupass.model.user import User
+from gpupass.planner.offers import Offer, SlotState
+
+
+class SlotDocument(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`name` and `called` are both what attach, detach and move take; `owner` null: nobody known."""
+
+    name: str
+    kind: SlotKind
+    device: Address
+    part: str | None
+    mdev: str | None
+    size: str | None
+    owner: str | None
+    state: SlotState
+    users: tuple[User, ...]
+    domains: bool
+    called: str
+
+
+class Slotted(Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The slots of a host or of one device."""
+
+    slots: tuple[SlotDocument, ...]
+    iommu: Iommu
+    kernel: str
+    unseen: tuple[str, ...]
+
+
+def slot_document(offer: Offer, called: str) -> SlotDocument:
+    slot = offer.slot
+    return SlotDocument(
+        name=slot.name,
+        kind=slot.kind,
+        device=slot.device,
+        part=slot.part or None,
+        mdev=slot.mdev,
+        size=offer.size or None,
+        owner=offer.owner or None,
+        state=offer.state,
+        users=offer.users,
+        domains=offer.domains,
+        called=called,
+    )
