@@ -1,6 +1,5 @@
 """What every verb prints alike: JSON documents, errors with hints, and the options all share."""
 
-import json
 import re
 import sys
 from collections.abc import Callable
@@ -40,7 +39,13 @@ def connect_option(verb: F) -> F:
 def print_json(document: Document) -> None:
     """In ASCII: no sign in a name can then do anything to a terminal."""
     text = to_json(document, indent=2).decode()
-    click.echo(_NOT_ASCII.sub(lambda found: json.dumps(found[0])[1:-1], text))
+    click.echo(_NOT_ASCII.sub(_escaped, text))
+
+
+def _escaped(found: re.Match[str]) -> str:
+    import json
+
+    return json.dumps(found[0])[1:-1]
 
 
 def show_finding(lead: str, message: str, remedy: str | None, err: bool = True) -> None:

@@ -1,6 +1,5 @@
 """The model as JSON text: journals, records, applies, saved plans and what --json prints."""
 
-import json
 from typing import Any
 
 import msgspec
@@ -16,6 +15,8 @@ def to_json(value: Any, indent: int = 0) -> bytes:
     try:
         text = msgspec.json.encode(value)
     except UnicodeEncodeError:
+        import json
+
         return json.dumps(msgspec.to_builtins(value), indent=indent or None).encode()
     return msgspec.json.format(text, indent=indent) if indent else text
 
@@ -27,4 +28,6 @@ def from_json(data: bytes | str, kind: Any) -> Any:
     except msgspec.ValidationError:
         raise
     except (msgspec.DecodeError, UnicodeEncodeError):  # there may be a lone surrogate in it
+        import json
+
         return msgspec.convert(json.loads(data), kind)

@@ -1,8 +1,7 @@
 """Programs of others that a profile can ask for."""
 
-import json
-
 from gpupass.model.profile import NVIDIA_CTK
+from gpupass.model.wire import to_json
 from gpupass.observe import recorded
 from gpupass.system import System
 from gpupass.system.executable import installed
@@ -20,4 +19,4 @@ def read_nvidia_ctk(system: System) -> bool | None:
 
 
 def spell_programs(nvidia_ctk: bool | None) -> str:
-    return json.dumps({NVIDIA_CTK: nvidia_ctk}, indent=1)
+    return to_json({NVIDIA_CTK: nvidia_ctk}, indent=1).decode()

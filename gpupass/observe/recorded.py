@@ -1,10 +1,10 @@
 """Where a recorded host keeps what is no file of the kernel, and how to read it."""
 
-import json
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 from gpupass.errors import GpupassError
+from gpupass.model.wire import from_json
 from gpupass.system import System
 
 DIRECTORY = "/gpupass"
@@ -23,7 +23,7 @@ def load(system: System, path: str, shape: Callable[[Any], T], missing: Any) -> 
     """The file's JSON, or `missing`, put into `shape`; GpupassError when it is not what a record holds."""
     text = system.read(path)
     try:
-        return shape(missing if text is None else json.loads(text))
+        return shape(missing if text is None else from_json(text, Any))
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise GpupassError(
             f"cannot read the recorded host: {system.root}{path} is damaged ({error})",

@@ -1,6 +1,5 @@
 """libvirt: the connection, its events, and the calls that change a domain. Imported only when needed."""
 
-import json
 import os
 import threading
 from contextlib import suppress
@@ -10,6 +9,7 @@ from msgspec import Struct
 
 from gpupass.errors import GpupassError, Refused
 from gpupass.model.domain import DomainState
+from gpupass.model.wire import from_json
 
 
 class DomainText(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -173,7 +173,7 @@ class Hypervisor:
             answer = libvirt_qemu.qemuMonitorCommand(domain, '{"execute": "query-pci"}', 0)
         except (ImportError, self._libvirt.libvirtError):
             return None
-        return json.loads(answer).get("return")
+        return from_json(answer, Any).get("return")
 
     def _alive(self) -> Any:
         """The connection; a new one where libvirtd has been restarted. LibvirtFailure while it is away."""

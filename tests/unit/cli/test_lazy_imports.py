@@ -11,11 +11,21 @@ import pytest
 from gpupass.cli.main import VERBS, cli
 
 HOST = Path(__file__).parents[2] / "hosts/desktop"
-DEAR = ("rich", "pyudev", "libvirt", "pynvml", "yaml", "subprocess", "asyncio", "xml", "logging")
-LISTS_ALL = (
-    *DEAR,
+DEAR = (
+    "rich",
+    "pyudev",
+    "libvirt",
+    "pynvml",
+    "yaml",
+    "subprocess",
+    "asyncio",
+    "xml",
+    "logging",
     "json",
     "dataclasses",
+)
+LISTS_ALL = (
+    *DEAR,
     *(f"gpupass.cli.{where.partition(':')[0]}" for where, _ in VERBS.values()),
 )
 CASES = {
