@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from msgspec import convert
+from msgspec import Struct, convert
 
 from gpupass.app.profile import Order
 from gpupass.errors import Usage
@@ -15,20 +15,34 @@ from gpupass.profiles import load_profile, write_profile
 _KIND = "gpupass plan"
 
 
+class _Part(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    title: str
+    steps: tuple[AnyStep, ...]
+
+
+class _SavedPlan(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    schema: int
+    kind: str
+    source: str
+    connect: str
+    profile: str
+    plans: tuple[_Part, ...]
+
+
 def is_plan(text: str) -> bool:
     return text.lstrip().startswith("{") and f'"{_KIND}"' in text[:200]
 
 
 def plan_text(plan: HostPlan, profile: Profile, order: Order) -> str:
-    document = {
-        "schema": SCHEMA,
-        "kind": _KIND,
-        "source": order.source,
-        "connect": order.connect,
-        "profile": write_profile(profile),
-        "plans": [{"title": one.title, "steps": one.steps} for one in plan.plans],
-    }
-    return to_json(document, indent=1).decode() + "\n"
+    saved = _SavedPlan(
+        schema=SCHEMA,
+        kind=_KIND,
+        source=order.source,
+        connect=order.connect,
+        profile=write_profile(profile),
+        plans=tuple(_Part(title=one.title, steps=one.steps) for one in plan.plans),
+    )
+    return to_json(saved, indent=1).decode() + "\n"
 
 
 def read_plan(name: str, text: str) -> tuple[Profile, Order, HostPlan]:
@@ -38,12 +52,9 @@ def read_plan(name: str, text: str) -> tuple[Profile, Order, HostPlan]:
         document: Any = from_json(text, Any)
         if (document["schema"], document["kind"]) != (SCHEMA, _KIND):
             raise Usage(f"cannot use the plan {name}: another version of gpupass has made it", anew)
-        plans = tuple(
-            Plan(title=str(one["title"]), steps=convert(one["steps"], tuple[AnyStep, ...]))
-            for one in document["plans"]
-        )
-        profile = load_profile(name, lambda _: str(document["profile"]), "")
-        order = Order(source=str(document["source"]), connect=str(document["connect"]))
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        saved = convert(document, _SavedPlan)
+        profile = load_profile(name, lambda _: saved.profile, "")
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise Usage(f"cannot use the plan {name}: it is damaged", anew) from None
-    return profile, order, HostPlan(plans=plans)
+    plans = tuple(Plan(title=one.title, steps=one.steps) for one in saved.plans)
+    return profile, Order(source=saved.source, connect=saved.connect), HostPlan(plans=plans)

@@ -37,6 +37,8 @@ FILES = {
     "old.plan": '{"schema": 0, "kind": "gpupass plan"}\n',
     "torn.plan": '{"schema": 1, "kind": "gpupass plan", "sour',
     "empty.plan": '{"schema": 1, "kind": "gpupass plan"}\n',
+    "strange.plan": '{"schema": 1, "kind": "gpupass plan", "source": "", "connect": "", "profile": "version: 1", '
+    '"plans": [], "colour": "red"}\n',
     "deep.plan": '{"schema": 1, "kind": "gpupass plan", "plans": ' + "[" * 100_000,
 }
 
@@ -125,6 +127,7 @@ LINES = [
     ((), "apply old.plan --yes", 2, "another version of gpupass has made it"),
     ((), "apply torn.plan --yes", 2, "cannot use the plan torn.plan: it is damaged"),
     ((), "apply empty.plan --yes", 2, "cannot use the plan empty.plan: it is damaged"),
+    ((), "apply strange.plan --yes", 2, "cannot use the plan strange.plan: it is damaged"),
     ((), "apply deep.plan --yes", 2, "cannot use the plan deep.plan: it is damaged"),
     ((), "apply torn.plan", 2, "hint: gpupass plan FILE --out PLAN"),
     (("plan lend.yaml --out p",), "apply p --yes", 0, "done: render"),
