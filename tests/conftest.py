@@ -4,6 +4,8 @@ import os
 
 import pytest
 
+from gpupass.model.wire import from_json, to_json
+
 _GATES = {"lab": "GPUPASS_LAB", "gpu": "GPUPASS_GPU"}
 
 
@@ -14,6 +16,18 @@ def pytest_addoption(parser):
 @pytest.fixture
 def regenerate(request):
     return request.config.getoption("--regenerate")
+
+
+@pytest.fixture(autouse=True)
+def documents(monkeypatch):
+    """Whatever a test has printed with --json is what the class of the document says."""
+
+    def checked(document, indent):
+        text = to_json(document, indent)
+        from_json(text, type(document))
+        return text
+
+    monkeypatch.setattr("gpupass.cli.output.to_json", checked)
 
 
 def pytest_collection_modifyitems(items):

@@ -38,7 +38,7 @@ def connect_option(verb: F) -> F:
 
 def print_json(document: Document) -> None:
     """In ASCII: no sign in a name can then do anything to a terminal."""
-    text = to_json(document, indent=2).decode()
+    text = to_json(document, 2).decode()
     click.echo(_NOT_ASCII.sub(_escaped, text))
 
 
