@@ -32,7 +32,7 @@ def adopted(host: Host, domain: Domain, loan: Loan) -> tuple[WriteRecord, ...]:
     """What somebody else has attached; under the alias that it has."""
     if _claim(host, loan) is not None:
         return ()
-    alias = next((hostdev.alias for hostdev in domain.live if loan.is_source_of(hostdev)), None)
+    alias = next((hostdev.alias for hostdev in domain.live if hostdev.is_of(loan.address, loan.mdev)), None)
     return (_remember(host, domain, loan, alias, "adopted"),)
 
 

@@ -1,5 +1,7 @@
 """A running domain as the recipient: libvirt plugs each function and mediated device into it; pure."""
 
+from collections.abc import Iterator
+
 from gpupass.lending.hostdev_xml import alias_of
 from gpupass.lending.lender import Loan, Loans
 from gpupass.lending.plug import AttachDevice, DetachDevice
@@ -14,7 +16,7 @@ def holder(host: Host, loans: Loans) -> Domain | None:
 
 
 def held(domain: Domain, loans: Loans) -> Loans:
-    return tuple(loan for loan in loans if any(map(loan.is_source_of, domain.live)))
+    return tuple(dict.fromkeys(loan for loan, _ in _plugged(domain, loans)))
 
 
 def give(domain: Domain, loans: Loans, connect: str) -> tuple[AttachDevice, ...]:
@@ -24,14 +26,19 @@ def give(domain: Domain, loans: Loans, connect: str) -> tuple[AttachDevice, ...]
 
 def take(domain: Domain, loans: Loans, connect: str) -> tuple[DetachDevice, ...]:
     """What the guest sees goes first."""
-    pairs = ((loan, hostdev) for loan in loans for hostdev in domain.live if loan.is_source_of(hostdev))
-    in_order = sorted(pairs, key=lambda pair: (pair[1].unassigned, pair[0].address))
+    in_order = sorted(_plugged(domain, loans), key=lambda pair: (pair[1].unassigned, pair[0].address))
     return tuple(_detach(domain, loan, hostdev, connect) for loan, hostdev in in_order)
 
 
 def keeps(domain: Domain, loans: Loans) -> tuple[Finding, ...]:
-    mine = (hostdev for hostdev in domain.live if any(loan.is_source_of(hostdev) for loan in loans))
-    return tuple(finding for hostdev in mine for finding in unplug_obstacles(hostdev, domain))
+    found = _plugged(domain, loans)
+    return tuple(finding for _, hostdev in found for finding in unplug_obstacles(hostdev, domain))
+
+
+def _plugged(domain: Domain, loans: Loans) -> Iterator[tuple[Loan, Hostdev]]:
+    return (
+        (loan, hostdev) for hostdev in domain.live for loan in loans if hostdev.is_of(loan.address, loan.mdev)
+    )
 
 
 def _attach(domain: Domain, loan: Loan, connect: str) -> AttachDevice:

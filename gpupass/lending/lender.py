@@ -5,7 +5,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from gpupass.model.address import Address
-from gpupass.model.domain import Domain, Hostdev
+from gpupass.model.domain import Domain
 from gpupass.model.host import Device, Host, Mdev
 from gpupass.model.slot import Slot
 from gpupass.plan import Finding, Plan
@@ -18,9 +18,6 @@ class Loan(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     address: Address
     mdev: str | None = None
     hidden: bool = False  # its IOMMU group takes it along, and the guest does not see it
-
-    def is_source_of(self, hostdev: Hostdev) -> bool:
-        return hostdev.address == self.address if self.mdev is None else hostdev.mdev == self.mdev
 
 
 Loans = tuple[Loan, ...]

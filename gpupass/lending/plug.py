@@ -60,9 +60,7 @@ class _Plug(Step, frozen=True, kw_only=True):
             hostdevs = parse_definition(xml).hostdevs
         except ValueError as error:
             raise GpupassError(f"cannot read the live XML of {self.domain}: {error}") from None
-        if self.mdev is not None:
-            return any(hostdev.mdev == self.mdev for hostdev in hostdevs)
-        return any(hostdev.address == self.address for hostdev in hostdevs)
+        return any(hostdev.is_of(self.address, self.mdev) for hostdev in hostdevs)
 
     def _fields(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in _Plug.__struct_fields__ if name != "why"}
@@ -235,8 +233,7 @@ def _with(domain: Domain, step: AttachDevice) -> Domain:
 
 
 def _without(domain: Domain, step: DetachDevice) -> Domain:
-    address = step.address if step.mdev is None else None
-    gone = next((h for h in domain.live if (h.address, h.mdev) == (address, step.mdev)), None)
+    gone = next((hostdev for hostdev in domain.live if hostdev.is_of(step.address, step.mdev)), None)
     if gone is None:
         return domain
     bus = int(gone.guest.split(":")[1], 16) if gone.guest else None

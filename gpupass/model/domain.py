@@ -31,6 +31,10 @@ class Hostdev(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     unassigned: bool = False
     ramfb: bool = False  # QEMU's vfio-pci-nohotplug
 
+    def is_of(self, address: Address, mdev: str | None = None) -> bool:
+        """Is it this function, or that mediated device of it?"""
+        return self.address == address if mdev is None else self.mdev == mdev
+
 
 class Port(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One place a PCI device can be plugged into: a pcie-root-port or downstream port.
