@@ -7,6 +7,7 @@ import click
 from gpupass import inspect
 from gpupass.cli.output import connect_option, host_option, json_option, print_json
 from gpupass.errors import Usage
+from gpupass.model.address import PCI_DEVICES
 from gpupass.system import System
 
 _DEVICE_HELP = "DEVICE: PCI address, GPU UUID, serial number or physical slot."
@@ -108,6 +109,6 @@ def system_at(host_dir: Path | None) -> System:
     """This machine, or a recorded one."""
     if host_dir is None:
         return System()
-    if not (host_dir / "sys/bus/pci/devices").is_dir():
+    if not (host_dir / PCI_DEVICES.lstrip("/")).is_dir():
         raise Usage(f"cannot read a host from {host_dir}: it is no record", f"gpupass record {host_dir}")
     return System(root=str(host_dir))

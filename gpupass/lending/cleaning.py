@@ -2,7 +2,7 @@
 
 from itertools import groupby
 
-from gpupass.model.address import Address
+from gpupass.model.address import Address, sysfs
 from gpupass.model.host import Device, Host
 from gpupass.plan import Finding
 from gpupass.steps.release import AwaitRelease
@@ -44,7 +44,7 @@ def cleaning(host: Host, members: tuple[Device, ...]) -> tuple[tuple[ResetDevice
             findings.append(
                 Finding(
                     message=f"{without.address} cannot be reset: the kernel knows no method for it",
-                    remedy=f"cat /sys/bus/pci/devices/{without.address}/reset_method",
+                    remedy=f"cat {sysfs(without.address, 'reset_method')}",
                 )
             )
     return tuple(resets), tuple(findings)

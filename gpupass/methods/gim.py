@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from gpupass.methods import sriov
 from gpupass.methods.intel import missing_files
+from gpupass.model.address import sysfs
 from gpupass.model.amd import GIM_COUNTS, GIM_OPTIONS
 from gpupass.model.host import Device, Host, Sriov
 from gpupass.model.profile import Rule, SriovRule
@@ -98,7 +99,7 @@ def _plan(host: Host, pf: Device, count: int, autoprobe: bool, take_over: bool) 
         disruptions += _losses(pf, gpus)
         steps += _reload(host, pf, gpus, count, autoprobe)
     if memory is not None and gim is not None and gim.memory not in (None, memory):
-        path = f"/sys/bus/pci/devices/{pf.address}/memory_partition_mode"
+        path = sysfs(pf.address, "memory_partition_mode")
         why = f"{count} virtual functions go with {memory}, it has {gim.memory}"
         steps.append(SetAttribute(address=pf.address, path=path, value=memory, why=why))
     return Plan(
@@ -127,7 +128,7 @@ def _reload(host: Host, pf: Device, gpus: tuple[Device, ...], count: int, autopr
     for gpu in gpus:
         yield from sriov.forget(host, vfs_of(host, gpu))
     if facts is not None and facts.autoprobe != autoprobe:
-        path = f"/sys/bus/pci/devices/{pf.address}/sriov_drivers_autoprobe"
+        path = sysfs(pf.address, "sriov_drivers_autoprobe")
         yield SetAttribute(
             address=pf.address, path=path, value=str(int(autoprobe)), why="before its VFs are there"
         )

@@ -1,6 +1,6 @@
 """The verdict on an IOMMU group: what VFIO asks of all its members (Documentation/driver-api/vfio.rst)."""
 
-from gpupass.model.address import same_slot
+from gpupass.model.address import same_slot, sysfs
 from gpupass.model.host import SRIOV_MANAGE, Acs, Device, Host
 from gpupass.model.record import RecordKind
 from gpupass.model.user import User, UserKind
@@ -132,7 +132,7 @@ def _end_of_functions(host: Host, member: Device) -> str:
         return "modprobe -r gim, which ends those of its other GPUs, too"
     if member.driver == "nvidia" and host.sriov_manage:
         return f"{SRIOV_MANAGE} -d {member.address}"
-    return f"echo 0 > /sys/bus/pci/devices/{member.address}/sriov_numvfs"
+    return f"echo 0 > {sysfs(member.address, 'sriov_numvfs')}"
 
 
 def _user_stays(member: Device, user: User) -> Staying:

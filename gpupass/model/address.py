@@ -11,6 +11,7 @@ from msgspec import Meta
 _NAME = r"[A-Za-z][A-Za-z0-9_.-]{0,62}"
 _SPELLED = r"([0-9a-f]{4}|[1-9a-f][0-9a-f]{4,7}):[0-9a-f]{2}:[01][0-9a-f]\.[0-7]"
 Address = NewType("Address", Annotated[str, Meta(pattern=rf"^({_SPELLED}|{_NAME})$(?!\n)")])
+PCI_DEVICES = "/sys/bus/pci/devices"
 BOOT = Address("boot")  # no device: the files that decide about the next boot, locked like one
 
 _PARENT = re.compile(_NAME)
@@ -40,3 +41,8 @@ def is_pci(address: Address) -> bool:
 def same_slot(a: Address, b: Address) -> bool:
     """Functions of one physical device: they differ only behind the dot."""
     return a.rpartition(".")[0] == b.rpartition(".")[0]
+
+
+def sysfs(address: str, *below: str) -> str:
+    """Where the kernel shows this function, or a file below it."""
+    return "/".join((PCI_DEVICES, address, *below))

@@ -7,7 +7,7 @@ amdkfd/kfd_topology.c for render nodes; MxGPU-Virtualization gim_shim/sysfs/gim_
 import re
 from collections.abc import Iterable, Mapping
 
-from gpupass.model.address import Address
+from gpupass.model.address import Address, sysfs
 from gpupass.model.amd import GIM_COUNTS, GIM_OPTIONS, Amd, Gim, Partition
 from gpupass.system import System
 
@@ -22,7 +22,7 @@ Nodes = Mapping[Address, tuple[str, ...]]
 
 def read_amd(system: System, address: Address, nodes: Nodes) -> Amd | None:
     """None: no GPU that can be split."""
-    path = f"/sys/bus/pci/devices/{address}"
+    path = sysfs(address)
     compute = system.read(f"{path}/current_compute_partition")
     memory = system.read(f"{path}/current_memory_partition")
     if compute is None and memory is None:
@@ -47,7 +47,7 @@ def read_gims(system: System, addresses: Iterable[Address]) -> dict[Address, Gim
 
 
 def _gim(system: System, address: Address, file: str) -> Gim:
-    path = f"/sys/bus/pci/devices/{address}"
+    path = sysfs(address)
     memory = (system.read(f"{path}/memory_partition_mode") or "").partition("\n")[0]
     told = re.search(rf"^options gim {GIM_COUNTS}=([\d,]+)$", file, re.MULTILINE)
     return Gim(

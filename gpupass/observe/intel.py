@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 from msgspec import Struct
 
-from gpupass.model.address import Address
+from gpupass.model.address import Address, sysfs
 from gpupass.model.intel import FUNCTION, Intel, Knob
 from gpupass.system import System
 
@@ -44,7 +44,7 @@ def read_intel(system: System, address: Address, total_vfs: int) -> Intel | None
 
 
 def places_of(system: System, address: Address) -> Iterator[Place]:
-    device = f"/sys/bus/pci/devices/{address}"
+    device = sysfs(address)
     if system.exists(f"{device}/sriov_admin/pf"):
         yield Place(directories=(f"{device}/sriov_admin/{FUNCTION}/profile",), memory="vram_quota")
     debug = f"/sys/kernel/debug/dri/{address}"
@@ -70,7 +70,7 @@ def files_of(system: System, address: Address, total_vfs: int) -> Iterator[str]:
 
 
 def _iov(system: System, address: Address) -> str | None:
-    drm = f"/sys/bus/pci/devices/{address}/drm"
+    drm = sysfs(address, "drm")
     cards = (name for name in system.names(drm) if name.startswith("card"))
     found = (f"{drm}/{card}/{name}" for card in cards for name in ("prelim_iov", "iov"))
     return next((path for path in found if system.exists(f"{path}/pf")), None)

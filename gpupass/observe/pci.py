@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from msgspec import Struct
 
-from gpupass.model.address import Address, parse_address
+from gpupass.model.address import PCI_DEVICES, Address, parse_address, sysfs
 from gpupass.model.amd import Amd, Gim
 from gpupass.model.host import NVIDIA, Acs, Bar, Detail, Device, Link, Nvidia, Sriov
 from gpupass.model.intel import Intel
@@ -14,7 +14,6 @@ from gpupass.observe.uevent import parse_uevent
 from gpupass.observe.vgpu import read_vgpu
 from gpupass.system import System
 
-DEVICES = "/sys/bus/pci/devices"
 _IO = 0x100  # IORESOURCE_* of linux/ioport.h
 _PREFETCH = 0x2000
 _MEM_64 = 0x100000
@@ -31,7 +30,7 @@ class Basics(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 def read_basics(system: System) -> Iterator[Basics]:
     """Of every function."""
     slots = _slots(system)
-    for name in system.names(DEVICES):
+    for name in system.names(PCI_DEVICES):
         address = parse_address(name)
         found = _basics(system, address, slots) if address is not None else None
         if found is not None:
@@ -63,7 +62,7 @@ def read_around(system: System, addresses: Collection[Address]) -> tuple[Basics,
         take((member.physfn, *_vfs(system, member)))
     ports = take(tuple({member.parent for member in members}))
     for port in ports:
-        take(tuple(a for name in system.names(f"{DEVICES}/{port.address}") if (a := parse_address(name))))
+        take(tuple(a for name in system.names(sysfs(port.address)) if (a := parse_address(name))))
     while ports := take(tuple({port.parent for port in ports})):
         pass
     return tuple(found[address] for address in sorted(found))
@@ -71,9 +70,9 @@ def read_around(system: System, addresses: Collection[Address]) -> tuple[Basics,
 
 def read_group(system: System, address: Address) -> tuple[Address, ...]:
     """The function first, then the rest of its IOMMU group; () where there is no such function."""
-    number = system.link(f"{DEVICES}/{address}/iommu_group")
+    number = system.link(sysfs(address, "iommu_group"))
     if number is None:
-        return (address,) if system.exists(f"{DEVICES}/{address}") else ()
+        return (address,) if system.exists(sysfs(address)) else ()
     return (address, *(member for member in _members(system, number) if member != address))
 
 
@@ -85,13 +84,13 @@ def _members(system: System, group: object) -> tuple[Address, ...]:
 def _vfs(system: System, device: Device) -> tuple[Address, ...]:
     if device.is_bridge or device.physfn is not None:
         return ()
-    path = f"{DEVICES}/{device.address}"
+    path = sysfs(device.address)
     links = (system.link(f"{path}/{name}") for name in system.names(path) if name.startswith("virtfn"))
     return tuple(address for link in links if (address := parse_address(link or "")) is not None)
 
 
 def _basics(system: System, address: Address, slots: dict[str, str]) -> Basics | None:
-    path = f"{DEVICES}/{address}"
+    path = sysfs(address)
     event = parse_uevent(system.read(f"{path}/uevent") or "")
     vendor, _, model = event.get("PCI_ID", "").partition(":")
     if not model:
@@ -148,7 +147,7 @@ def read_detail(
     system: System, device: Device, vendor: Vendor, vfs: tuple[Address, ...] = (), described: bool = True
 ) -> Detail:
     """All else about one function; `described`: with what no plan asks for, but people do."""
-    path = f"{DEVICES}/{device.address}"
+    path = sysfs(device.address)
     config = read_config_space(system.read_bytes(f"{path}/config", limit=4096) or b"")
     sriov = _sriov(system, path, vfs) if device.physfn is None and not device.is_bridge else None
     return Detail(

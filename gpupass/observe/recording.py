@@ -12,7 +12,7 @@ from msgspec.structs import asdict
 
 from gpupass import __version__
 from gpupass.errors import Usage
-from gpupass.model.address import Address
+from gpupass.model.address import Address, sysfs
 from gpupass.model.amd import GIM_OPTIONS
 from gpupass.model.wire import SCHEMA, to_json
 from gpupass.observe import intel, recorded
@@ -22,7 +22,7 @@ from gpupass.observe.mdev import DEFINITIONS, MDEVS, PARENTS
 from gpupass.observe.naming import read_names
 from gpupass.observe.nodes import MIG_MINORS, read_nodes
 from gpupass.observe.nvidia import read_answers, spell_answers, with_vfs
-from gpupass.observe.pci import DEVICES, read_basics, read_devices
+from gpupass.observe.pci import read_basics, read_devices
 from gpupass.observe.processes import read_holders, spell_holders
 from gpupass.observe.programs import read_nvidia_ctk, spell_programs
 from gpupass.observe.secrets import without_secrets
@@ -87,7 +87,7 @@ def record_host(system: System, directory: Path, connect: str) -> Stored:
 
 def _functions(store: Store, system: System) -> None:
     for device in read_devices(system):
-        path = f"{DEVICES}/{device.address}"
+        path = sysfs(device.address)
         store.link(path)
         for name in _FUNCTION_FILES:
             store.file(f"{path}/{name}", limit=4096)
@@ -128,7 +128,7 @@ def _mdevs(store: Store, system: System) -> None:
 
 def _shares(store: Store, system: System, address: Address) -> None:
     """Of all VFs that the GPU can have: their shares can be set before they are there."""
-    total = system.read(f"{DEVICES}/{address}/sriov_totalvfs") or ""
+    total = system.read(sysfs(address, "sriov_totalvfs")) or ""
     if total.isdecimal():
         for path in intel.files_of(system, address, int(total)):
             store.file(path, limit=4096)

@@ -7,7 +7,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gpupass.errors import GpupassError, KernelRefused, NeedsPerson
-from gpupass.model.address import Address
+from gpupass.model.address import Address, sysfs
 from gpupass.model.amd import AMDGPU, Amd
 from gpupass.model.host import NVIDIA, Device, Host
 from gpupass.model.intel import INTEL, Intel
@@ -86,7 +86,7 @@ class BindDriver(Step, frozen=True, kw_only=True):
 
 def binding(system: System, address: Address) -> Binding:
     """As it is now."""
-    device = _device(address)
+    device = sysfs(address)
     override = system.read(f"{device}/driver_override")
     return Binding(
         driver=system.link(f"{device}/driver"),
@@ -100,7 +100,7 @@ def bind(system: System, address: Address, driver: str | None, override: str | N
 
 
 def _reach(system: System, address: Address, driver: str | None, override: str | None, now: Binding) -> None:
-    device = _device(address)
+    device = sysfs(address)
     if now.override != override:
         what = f"override the driver of {address}"
         system.write(f"{device}/driver_override", (override or "") + "\n", address, what=what)
@@ -127,10 +127,10 @@ def _unbind(system: System, address: Address, driver: str) -> None:
         if driver == NVIDIA:
             _lock(system, address)
         try:
-            unbind = f"{_device(address)}/driver/unbind"
+            unbind = sysfs(address, "driver/unbind")
             system.write(unbind, address, address, what=f"unbind {address}", seconds=_UNBIND_SECONDS)
         except KernelRefused:
-            if system.link(f"{_device(address)}/driver") is not None:
+            if system.link(sysfs(address, "driver")) is not None:
                 raise
 
 
@@ -145,7 +145,3 @@ def _lock(system: System, address: Address) -> None:
             f"cannot unbind {address} from nvidia: something still uses it (unbindLock was not granted)",
             f"fuser -v /dev/nvidia*; gpupass show {address}",
         )
-
-
-def _device(address: Address) -> str:
-    return f"/sys/bus/pci/devices/{address}"

@@ -12,7 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gpupass.errors import GpupassError, NeedsPerson
-from gpupass.model.address import Address
+from gpupass.model.address import Address, sysfs
 from gpupass.model.amd import AMDGPU
 from gpupass.model.host import Device, Host
 from gpupass.step import Step
@@ -169,4 +169,4 @@ def _bind(address: Address, driver: str | None, system: System) -> None:
 
 
 def _path(address: Address, what: str) -> str:
-    return f"/sys/bus/pci/devices/{address}/current_{what}_partition"
+    return sysfs(address, f"current_{what}_partition")

@@ -3,7 +3,7 @@
 from typing import Any, ClassVar
 
 from gpupass.errors import KernelRefused, NotClean
-from gpupass.model.address import Address
+from gpupass.model.address import Address, sysfs
 from gpupass.step import Step
 from gpupass.system import System
 
@@ -44,7 +44,7 @@ class ResetDevice(Step, frozen=True, kw_only=True):
             raise NotClean(
                 self.addresses[0],
                 "the kernel knows no way to reset it",
-                f"cat /sys/bus/pci/devices/{self.addresses[0]}/reset_method",
+                f"cat {sysfs(self.addresses[0], 'reset_method')}",
             )
         if self.method == "bus":
             _bus_reset(system, self.addresses)
@@ -60,7 +60,7 @@ class ResetDevice(Step, frozen=True, kw_only=True):
 
 def require_answer(system: System, address: Address, when: str) -> None:
     """A function that is gone reads all ones; a VF has the vendor id 0xffff and is there (PCIe SR-IOV)."""
-    config = system.read_bytes(f"/sys/bus/pci/devices/{address}/config", 64) or b""
+    config = system.read_bytes(sysfs(address, "config"), 64) or b""
     if len(config) < 16 or config[14] & 0x7F == 0x7F:  # header type
         raise NotClean(
             address,
@@ -71,13 +71,13 @@ def require_answer(system: System, address: Address, when: str) -> None:
 
 def _function_reset(system: System, address: Address) -> None:
     try:
-        system.write(f"/sys/bus/pci/devices/{address}/reset", "1", address, seconds=_RESET_SECONDS)
+        system.write(sysfs(address, "reset"), "1", address, seconds=_RESET_SECONDS)
     except KernelRefused as error:
         raise _failed((address,), "its reset failed", error) from None
 
 
 def _bus_reset(system: System, addresses: tuple[Address, ...]) -> None:
-    group = system.link(f"/sys/bus/pci/devices/{addresses[0]}/iommu_group")
+    group = system.link(sysfs(addresses[0], "iommu_group"))
     try:
         system.hot_reset(int(group or -1), *addresses)
     except KernelRefused as error:

@@ -11,7 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gpupass.errors import GpupassError, NeedsPerson
-from gpupass.model.address import Address
+from gpupass.model.address import Address, sysfs
 from gpupass.model.host import SRIOV_MANAGE, Detail, Device, Host, vf_address
 from gpupass.step import Step
 from gpupass.steps import attribute
@@ -74,7 +74,7 @@ class SetVfs(Step, frozen=True, kw_only=True):
 
     def current(self, system: System) -> Functions:
         """With the drivers of the VFs there are, which another number would lose."""
-        device = f"/sys/bus/pci/devices/{self.address}"
+        device = sysfs(self.address)
         return Functions(
             count=int(system.read(f"{device}/sriov_numvfs") or 0),
             autoprobe=system.read(f"{device}/sriov_drivers_autoprobe") != "0",
@@ -156,7 +156,7 @@ def bind_again(system: System, had: dict[Address, Binding]) -> None:
 
 
 def _vfs(system: System, pf: Address) -> Iterator[Address]:
-    device = f"/sys/bus/pci/devices/{pf}"
+    device = sysfs(pf)
     links = (name for name in system.names(device) if name.startswith("virtfn"))
     return (Address(vf) for name in links if (vf := system.link(f"{device}/{name}")) is not None)
 
@@ -186,7 +186,7 @@ def _reach(
             attribute.write(system, address, path, value)
     log = system.kernel_log()
     _write(system, address, "sriov_numvfs", str(count))
-    made = int(system.read(f"/sys/bus/pci/devices/{address}/sriov_numvfs") or 0)
+    made = int(system.read(sysfs(address, "sriov_numvfs")) or 0)
     if made != count:
         _write(system, address, "sriov_numvfs", "0")
         said = log.since(address)
@@ -207,7 +207,7 @@ def _by_script(system: System, address: Address, count: int, now: int) -> None:
     deadline = system.monotonic() + _SETTLE_SECONDS
     while True:
         vfs = tuple(_vfs(system, address))
-        driven = all(system.link(f"/sys/bus/pci/devices/{vf}/driver") is not None for vf in vfs)
+        driven = all(system.link(sysfs(vf, "driver")) is not None for vf in vfs)
         if len(vfs) == count and driven:
             return
         if system.monotonic() >= deadline:
@@ -222,7 +222,7 @@ def _by_script(system: System, address: Address, count: int, now: int) -> None:
 def require_closed(system: System, address: Address) -> None:
     """A look at the last moment: removing an open one would never return."""
     for vf in _vfs(system, address):
-        group = system.link(f"/sys/bus/pci/devices/{vf}/iommu_group")
+        group = system.link(sysfs(vf, "iommu_group"))
         if group and system.vfio_group_is_closed(int(group)) is False:
             raise GpupassError(
                 f"cannot remove the virtual functions of {address}: {vf} is in use", f"gpupass show {vf}"
@@ -231,4 +231,4 @@ def require_closed(system: System, address: Address) -> None:
 
 def _write(system: System, address: Address, name: str, value: str) -> None:
     what = f"write {value} to {name} of {address}"
-    system.write(f"/sys/bus/pci/devices/{address}/{name}", value, address, what=what, seconds=_SECONDS)
+    system.write(sysfs(address, name), value, address, what=what, seconds=_SECONDS)

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from msgspec.structs import replace
 
 from gpupass.errors import GpupassError, KernelRefused
-from gpupass.model.address import Address
+from gpupass.model.address import Address, sysfs
 from gpupass.model.host import Device, Host
 from gpupass.model.vgpu_types import parse_types
 from gpupass.step import Step
@@ -114,4 +114,4 @@ def _write(step: SetVgpuType, value: str, what: str, system: System) -> None:
 
 
 def _directory(step: SetVgpuType) -> str:
-    return f"/sys/bus/pci/devices/{step.address}/nvidia"
+    return sysfs(step.address, "nvidia")

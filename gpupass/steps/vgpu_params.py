@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from msgspec.structs import replace
 
 from gpupass.errors import GpupassError
-from gpupass.model.address import Address
+from gpupass.model.address import Address, sysfs
 from gpupass.model.host import Device, Host
 from gpupass.step import Step
 from gpupass.system import System
@@ -76,4 +76,4 @@ def _words(text: str) -> set[str]:
 def _path(step: SetVgpuParams) -> str:
     if step.mdev is not None:
         return f"/sys/bus/mdev/devices/{step.mdev}/nvidia/vgpu_params"
-    return f"/sys/bus/pci/devices/{step.address}/nvidia/vgpu_params"
+    return sysfs(step.address, "nvidia/vgpu_params")

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
+from gpupass.model.address import sysfs
 from gpupass.system.door import System
 
 _NODES = ("/dev/vfio/", "/dev/nvidia", "/dev/dri/")
@@ -38,7 +39,7 @@ def vfio_holders(system: System, group: int, addresses: tuple[str, ...]) -> tupl
     """Who has the VFIO group, or the VFIO character device of one of the functions, open."""
     nodes = {f"/dev/vfio/{group}"}
     for address in addresses:
-        for name in system.names(f"/sys/bus/pci/devices/{address}/vfio-dev"):
+        for name in system.names(sysfs(address, "vfio-dev")):
             nodes.add(f"/dev/vfio/devices/{name}")
     return tuple(holder for holder in holders(system, ("/dev/vfio/",)) if holder.node in nodes)
 
