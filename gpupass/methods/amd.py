@@ -21,12 +21,12 @@ from gpupass.model.host import Device, Host
 from gpupass.model.profile import HostRule, PartitionRule, PassthroughRule, Rule
 from gpupass.model.slot import Slot, SlotKind
 from gpupass.model.user import UserKind
+from gpupass.model.vendor import Vendor
 from gpupass.plan import Disruption, Finding, Plan
 from gpupass.step import Deed
 from gpupass.steps.partition import SetComputePartition, SetMemoryPartition
 
 DRIVER = "amdgpu"
-_AMD = 0x1002
 # Compute modes by memory mode (__aqua_vanjaram_get_px_mode_info in aqua_vanjaram.c). The driver tells those
 # that go with the memory mode it has; of another one only this table can tell.
 _GO_WITH = {
@@ -108,7 +108,7 @@ def left_alone(host: Host, gpu: Device) -> tuple[str, ...]:
 
 def goes_back_with(host: Host, gpu: Device, rule: Rule) -> tuple[Device, ...]:
     """What may be its hive, where undoing what was made of it may change the memory mode."""
-    if gpu.vendor != _AMD:
+    if gpu.vendor != Vendor.AMD:
         return ()
     others = alike(host, gpu)
     records = (made_by_us(host, one) for one in others)

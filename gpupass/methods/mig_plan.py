@@ -12,19 +12,19 @@ from gpupass.model.mig import GpuInstance, LayoutEntry, MigGpu, MigState, Placem
 from gpupass.model.profile import HostRule, MigRule, PassthroughRule, Rule, VgpuRule
 from gpupass.model.slot import Slot, SlotKind
 from gpupass.model.user import User, UserKind
+from gpupass.model.vendor import Vendor
 from gpupass.plan import Disruption, Finding, Plan
 from gpupass.step import Deed
 from gpupass.steps.mig import SetComputeInstance, SetGpuInstance
 from gpupass.steps.mig_mode import ResetGpu, SetMigMode
 
-_NVIDIA = 0x10DE
 _DAEMON = "nvidia-persiste"  # nvidia-persistenced, cut by the kernel; it lets go when it is told to
 
 
 def supports(host: Host, device: Device) -> str | None:
     """None: it can be cut, or that can be seen only once the nvidia driver has it; else why not."""
     nvidia = device.facts.nvidia
-    if nvidia is None and device.vendor != _NVIDIA:
+    if nvidia is None and device.vendor != Vendor.NVIDIA:
         return f"{device.address} is no NVIDIA GPU, and only those have MIG"
     if nvidia is None and device.driver == "nvidia":
         return next((f"cannot see MIG of {device.address}: {un}" for un in host.unseen if "NVML" in un), None)

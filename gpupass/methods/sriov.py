@@ -10,13 +10,13 @@ from gpupass.model.profile import HostRule, Rule, SriovRule, Vf
 from gpupass.model.record import Record, RecordKind
 from gpupass.model.slot import Slot, SlotKind
 from gpupass.model.user import User, UserKind
+from gpupass.model.vendor import Vendor
 from gpupass.plan import Disruption, Finding, Plan
 from gpupass.step import Deed
 from gpupass.steps.bind import BindDriver
 from gpupass.steps.record import WriteRecord
 from gpupass.steps.vfs import SetVfs
 
-_NVIDIA = 0x10DE
 _KERNELS_CHOICE = True  # sriov_drivers_autoprobe as the kernel sets it (drivers/pci/iov.c)
 
 
@@ -56,7 +56,7 @@ def cut(host: Host, pf: Device, rule: SriovRule) -> Plan:
 
 def by_script(host: Host, pf: Device) -> bool:
     """NVIDIA's driver refuses sriov_numvfs where its own script is installed."""
-    return host.sriov_manage and pf.vendor == _NVIDIA and pf.driver == "nvidia"
+    return host.sriov_manage and pf.vendor == Vendor.NVIDIA and pf.driver == "nvidia"
 
 
 def uncut(host: Host, pf: Device, rule: Rule) -> Plan:

@@ -8,9 +8,8 @@ from gpupass.model.address import is_pci
 from gpupass.model.host import Device, Host
 from gpupass.model.mig import LayoutEntry, measures_of
 from gpupass.model.profile import HostRule, MigRule, Profile, Rule, Select
+from gpupass.model.vendor import Vendor
 from gpupass.profiles.mig_parted import MigConfig
-
-_NVIDIA = 0x10DE
 
 
 def choose_config(configs: tuple[MigConfig, ...], name: str | None) -> MigConfig:
@@ -39,7 +38,7 @@ def import_config(config: MigConfig, host: Host) -> Profile:
 
 
 def _rules(config: MigConfig, host: Host) -> Iterator[Rule]:
-    gpus = [one for one in host.devices if one.vendor == _NVIDIA and one.is_gpu and one.physfn is None]
+    gpus = [one for one in host.devices if one.vendor == Vendor.NVIDIA and one.is_gpu and one.physfn is None]
     for number, device in enumerate(one for one in gpus if is_pci(one.address)):
         entry = config.entry_for(number, device.device << 16 | device.vendor)
         if entry is None:

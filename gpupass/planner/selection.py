@@ -11,8 +11,8 @@ from gpupass.model.address import Address, is_pci
 from gpupass.model.host import Device, Host
 from gpupass.model.profile import Attachment, PassthroughRule, Place, Profile, Rule, Select, use_of
 from gpupass.model.select import card_in_slot, drivers_of, serials_of, uuid_of
+from gpupass.model.vendor import Vendor
 
-_VENDORS = {"nvidia": 0x10DE, "amd": 0x1002, "intel": 0x8086}
 _CLASSES = {"display": "03", "accelerator": "12", "network": "02", "storage": "01"}
 
 
@@ -164,7 +164,7 @@ def _model_fits(pattern: str, device: Device) -> bool:
 
 
 def _vendor(text: str) -> int:
-    return _VENDORS[text.lower()] if text.lower() in _VENDORS else int(text, 16)
+    return Vendor[text.upper()] if text.upper() in Vendor.__members__ else int(text, 16)
 
 
 def _class(text: str) -> str:
