@@ -1,11 +1,12 @@
 """A Plan is a tuple of Steps, with what speaks against it and whom it disturbs."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from msgspec import Struct
 
 from gpupass.model.address import Address
 from gpupass.model.host import Host
+from gpupass.model.user import User, UserKind
 from gpupass.step import Deed
 
 
@@ -77,3 +78,17 @@ def imagine(host: Host, steps: Iterable[Deed]) -> Host:
     for step in steps:
         host = step.after(host)
     return host
+
+
+def in_use_by_processes(name: str, users: Iterable[User]) -> Iterator[Finding]:
+    for user in users:
+        if user.kind is UserKind.PROCESS:
+            yield Finding(
+                message=f"{name} is in use by {user.name} ({user.detail})",
+                remedy=f"stop it: kill {user.pid}",
+            )
+
+
+def adopt_or_take_over(address: Address, rule: str = "") -> str:
+    """What to do about what gpupass did not make; `rule` is the name of that in the profile."""
+    return f"gpupass adopt {address}, or take-over: true {f'for {rule}' if rule else 'in the rule'}"

@@ -19,7 +19,7 @@ from gpupass.model.domain import Domain
 from gpupass.model.host import Host, Mdev
 from gpupass.model.slot import Slot
 from gpupass.model.user import UserKind
-from gpupass.plan import Finding, Plan
+from gpupass.plan import Finding, Plan, in_use_by_processes
 from gpupass.step import Deed
 
 
@@ -51,11 +51,4 @@ def _in_use(mdev: Mdev) -> tuple[Finding, ...]:
     """By a process without libvirt."""
     if any(user.kind is UserKind.DOMAIN for user in mdev.users):
         return ()
-    return tuple(
-        Finding(
-            message=f"{mdev.uuid} is in use by {user.name} ({user.detail})",
-            remedy=f"stop it: kill {user.pid}",
-        )
-        for user in mdev.users
-        if user.kind is UserKind.PROCESS
-    )
+    return tuple(in_use_by_processes(mdev.uuid, mdev.users))

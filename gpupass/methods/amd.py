@@ -20,9 +20,8 @@ from gpupass.model.amd import Amd
 from gpupass.model.host import Device, Host
 from gpupass.model.profile import HostRule, PartitionRule, PassthroughRule, Rule
 from gpupass.model.slot import Slot, SlotKind
-from gpupass.model.user import UserKind
 from gpupass.model.vendor import Vendor
-from gpupass.plan import Disruption, Finding, Plan
+from gpupass.plan import Disruption, Finding, Plan, in_use_by_processes
 from gpupass.step import Deed
 from gpupass.steps.partition import SetComputePartition, SetMemoryPartition
 
@@ -229,13 +228,7 @@ def _compute_findings(gpu: Device, amd: Amd, compute: str, memory: str | None) -
 
 def _in_use(gpus: tuple[Device, ...]) -> Iterator[Finding]:
     """amdgpu refuses (EBUSY) while a process has a compute context; an unbind may wait for it for ever."""
-    for gpu in gpus:
-        for user in gpu.users:
-            if user.kind is UserKind.PROCESS:
-                yield Finding(
-                    message=f"{gpu.address} is in use by {user.name} ({user.detail})",
-                    remedy=f"stop it: kill {user.pid}",
-                )
+    return (finding for gpu in gpus for finding in in_use_by_processes(gpu.address, gpu.users))
 
 
 def _parts(amd: Amd) -> str:

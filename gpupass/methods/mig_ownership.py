@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from gpupass.model.host import Device, Host
 from gpupass.model.mig import GpuInstance
 from gpupass.model.record import Record, RecordKind
-from gpupass.plan import Finding
+from gpupass.plan import Finding, adopt_or_take_over
 from gpupass.step import Deed
 from gpupass.steps.record import WriteRecord
 
@@ -78,5 +78,5 @@ def foreign_findings(
         yield Finding(
             message=f"{device.address} has {', '.join(lost)}, which gpupass did not make "
             "and the layout has no place for",
-            remedy=f"gpupass adopt {device.address}, or take-over: true in the rule",
+            remedy=adopt_or_take_over(device.address),
         )

@@ -13,7 +13,7 @@ from gpupass.model.profile import HostRule, MigRule, PassthroughRule, Rule, Vgpu
 from gpupass.model.slot import Slot, SlotKind
 from gpupass.model.user import User, UserKind
 from gpupass.model.vendor import Vendor
-from gpupass.plan import Disruption, Finding, Plan
+from gpupass.plan import Disruption, Finding, Plan, adopt_or_take_over
 from gpupass.step import Deed
 from gpupass.steps.mig import SetComputeInstance, SetGpuInstance
 from gpupass.steps.mig_mode import ResetGpu, SetMigMode
@@ -121,7 +121,7 @@ def uncut(host: Host, device: Device, rule: Rule) -> Plan:
         title=title,
         steps=(*steps, *forget) if steps or record is not None else (),
         findings=(
-            *([Finding(message=told, remedy=_take_over(device))] if lent else []),
+            *([Finding(message=told, remedy=adopt_or_take_over(device.address))] if lent else []),
             *(_held(device, state, False) if mode else ()),
         ),
         devices=here,
@@ -312,10 +312,6 @@ def _named(device: Device, finding: Finding) -> Finding:
 def _cannot(device: Device, why: str) -> Finding:
     remedy = "run it with sudo" if "no permission" in why else f"gpupass show {device.address}"
     return Finding(message=why, remedy=remedy)
-
-
-def _take_over(device: Device) -> str:
-    return f"gpupass adopt {device.address}, or take-over: true in the rule"
 
 
 def _list(words: Iterable[str]) -> str:

@@ -9,7 +9,7 @@ from gpupass.model.record import Record, RecordKind
 from gpupass.model.slot import Slot, SlotKind
 from gpupass.model.user import User, UserKind
 from gpupass.model.verdict import StayKind
-from gpupass.plan import Finding, Plan
+from gpupass.plan import Finding, Plan, in_use_by_processes
 from gpupass.step import Deed
 from gpupass.steps.bind import BindDriver
 from gpupass.steps.module import LoadModule
@@ -219,13 +219,10 @@ def _busy_findings(moving: tuple[Device, ...]) -> list[Finding]:
     Where a domain has the device the process is its QEMU, and killing that is no remedy.
     """
     return [
-        Finding(
-            message=f"{member.address} is in use by {user.name} ({user.detail})",
-            remedy=f"stop it: kill {user.pid}",
-        )
+        finding
         for member in moving
         if not any(user.kind is UserKind.DOMAIN for user in member.users)
-        for user in _processes(member)
+        for finding in in_use_by_processes(member.address, member.users)
     ]
 
 

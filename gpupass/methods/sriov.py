@@ -11,7 +11,7 @@ from gpupass.model.record import Record, RecordKind
 from gpupass.model.slot import Slot, SlotKind
 from gpupass.model.user import User, UserKind
 from gpupass.model.vendor import Vendor
-from gpupass.plan import Disruption, Finding, Plan
+from gpupass.plan import Disruption, Finding, Plan, adopt_or_take_over
 from gpupass.step import Deed
 from gpupass.steps.bind import BindDriver
 from gpupass.steps.record import WriteRecord
@@ -196,7 +196,7 @@ def _back(device: Device, origin: Record) -> Plan:
 def foreign(pf: Device, what: str) -> Finding:
     return Finding(
         message=f"{pf.address} has virtual functions that gpupass did not make; the profile wants {what}",
-        remedy=f"gpupass adopt {pf.address}, or take-over: true in the rule",
+        remedy=adopt_or_take_over(pf.address),
     )
 
 
@@ -247,7 +247,7 @@ def _script_limits(host: Host, pf: Device, sriov: Sriov, count: int, take_over: 
         yield Finding(
             message=f"{pf.address} has {', '.join(others)}, which gpupass did not make and which another "
             "number of virtual functions loses",
-            remedy=f"gpupass adopt {pf.address}, or take-over: true in the rule",
+            remedy=adopt_or_take_over(pf.address),
         )
 
 

@@ -19,7 +19,7 @@ from gpupass.model.host import Device, Host
 from gpupass.model.profile import VgpuRule
 from gpupass.model.user import UserKind
 from gpupass.model.vgpu_types import sizes
-from gpupass.plan import Disruption, Finding
+from gpupass.plan import Disruption, Finding, adopt_or_take_over
 
 _FIRST_LIBVIRT = (9, 7, 0)  # takes any VF with a vfio-dev directory for one of VFIO (virpci.c)
 
@@ -87,7 +87,7 @@ def no_params(rule: VgpuRule, kept: Iterable[Made]) -> Iterator[Finding]:
 
 def _way_out(card: Device, staying: tuple[Made, ...]) -> str:
     foreign = any(one.record is None for one in staying)
-    adopt = [f"gpupass adopt {card.address}, or take-over: true in the rule"] if foreign else []
+    adopt = [adopt_or_take_over(card.address)] if foreign else []
     lent = _lent(staying)
     return "; ".join([*adopt, *([_detach(lent)] if lent else [])]) or "stop using them"
 

@@ -17,7 +17,7 @@ from gpupass.model.host import Device, Host
 from gpupass.model.profile import HostRule, PartitionRule, PassthroughRule, Profile, Rule, SriovRule, use_of
 from gpupass.model.record import RecordKind
 from gpupass.model.slot import Slot
-from gpupass.plan import Disruption, Finding, HostPlan, Plan, imagine
+from gpupass.plan import Disruption, Finding, HostPlan, Plan, adopt_or_take_over, imagine
 from gpupass.planner.cdi import refresh_plan
 from gpupass.planner.cuts import changed_with, cut_plan, uncut_plans, unsplit_plan
 from gpupass.planner.detours import without_detours
@@ -154,7 +154,7 @@ class _Draft:
                 self.findings.append(
                     Finding(
                         message=f"{slot.what} is with {owner.name}, and gpupass did not give it to it",
-                        remedy=f"gpupass adopt {slot.device}, or take-over: true for {one.rule.name}",
+                        remedy=adopt_or_take_over(slot.device, one.rule.name),
                     )
                 )
                 continue
@@ -171,7 +171,7 @@ class _Draft:
             self.findings.append(
                 Finding(
                     message=f"{device.address} is on {device.driver}, and gpupass did not bind it",
-                    remedy=f"gpupass adopt {device.address}, or take-over: true for {one.rule.name}",
+                    remedy=adopt_or_take_over(device.address, one.rule.name),
                 )
             )
         elif device.on_vfio or (origin is not None and device.driver != origin.driver):
