@@ -307,6 +307,8 @@ class SimulatedVgpu:
         self.scheduler = policy
 
     def make_instance(self, profile_id: int, place: Placement) -> None:
+        if self.instance(profile_id, place.start) is not None:
+            return
         profile = next(one for one in self.gpu.profiles if one.id == profile_id)
         overlaps = any(one.placement.mask & place.mask for one in self.gpu.instances)
         if not self.mig or overlaps or place not in profile.placements:
@@ -317,6 +319,8 @@ class SimulatedVgpu:
 
     def destroy_instance(self, profile_id: int, start: int) -> None:
         gone = self.instance(profile_id, start)
+        if gone is None:
+            return
         if gone.compute or any(one.kind.slices and one.place == gone.id for one in self.vgpus.values()):
             raise GpupassError(f"cannot destroy {gone.name} of {CARD}: it is in use")
         self._recut(*(one for one in self.gpu.instances if one != gone))
@@ -328,6 +332,10 @@ class SimulatedVgpu:
 
     def set_compute(self, profile_id: int, start: int, place: Placement, present: bool) -> None:
         old = self.instance(profile_id, start)
+        if old is None and not present:
+            return
+        if old is None:
+            raise GpupassError(f"cannot make a part on {CARD}: its GPU instance is gone")
         rest = tuple(part for part in old.compute if part.placement != place)
         parts = (*rest, ComputeInstance(id=place.start, placement=place)) if present else rest
         new = replace(old, compute=tuple(sorted(parts, key=lambda part: part.placement)))

@@ -57,6 +57,7 @@ class _Instance(Step, frozen=True, kw_only=True):
         raise NotImplementedError
 
     def _change(self, present: bool, system: System) -> None:
+        """Nothing happens where it is so already."""
         raise NotImplementedError
 
     def do(self, system: System, deadline: float) -> None:
@@ -67,8 +68,6 @@ class _Instance(Step, frozen=True, kw_only=True):
         self._reach(bool(before), system)
 
     def _reach(self, present: bool, system: System) -> None:
-        if self.current(system) == present:
-            return
         self._change(present, system)
         if self.current(system) != present:
             verb = "make" if present else "destroy"

@@ -19,7 +19,9 @@ from gpupass.system.nvml_library import (
     text,
 )
 
-MOST = 32  # instances of one profile, and compute instances of one GPU instance; boards have 7 and 8
+MOST = (
+    32  # instances and places of one profile, compute instances of one GPU instance; boards have 7, 7 and 8
+)
 _NO_INSTANCE = 0xFFFFFFFF  # INVALID_GPU_INSTANCE_ID
 _UNTOLD = (NOT_SUPPORTED, FUNCTION_NOT_FOUND)
 _FIRST_WITHOUT_RESET = 9  # NVML_DEVICE_ARCH_HOPPER
@@ -66,9 +68,10 @@ def needs_reset(nvml: Any, device: Any) -> bool:
 
 def read_profiles(nvml: Any, device: Any, uuid: str) -> tuple[MigProfile, ...]:
     """Asked for once: they belong to the board."""
-    if uuid not in LIBRARY.profiles:
-        LIBRARY.profiles[uuid] = tuple(_profiles(nvml, device))
-    return LIBRARY.profiles[uuid]
+    board = LIBRARY.board(uuid)
+    if board not in LIBRARY.profiles:
+        LIBRARY.profiles[board] = tuple(_profiles(nvml, device))
+    return LIBRARY.profiles[board]
 
 
 def gpu_instances(nvml: Any, device: Any, profile_id: int) -> tuple[Any, ...]:
@@ -86,7 +89,8 @@ def compute_instances(nvml: Any, instance: Any, profile_id: int) -> tuple[Any, .
 
 def compute_profiles(nvml: Any, instance: Any, uuid: str, profile_id: int) -> tuple[tuple[int, int], ...]:
     """(id, compute slices) of each; the same in every GPU instance of one profile, so asked for once."""
-    if (uuid, profile_id) not in LIBRARY.compute_profiles:
+    known = (LIBRARY.board(uuid), profile_id)
+    if known not in LIBRARY.compute_profiles:
         found = []
         for index in range(nvml.NVML_COMPUTE_INSTANCE_PROFILE_COUNT):
             info = _unless_unknown(
@@ -96,8 +100,8 @@ def compute_profiles(nvml: Any, instance: Any, uuid: str, profile_id: int) -> tu
             )
             if info is not None:
                 found.append((int(info.id), int(info.sliceCount)))
-        LIBRARY.compute_profiles[uuid, profile_id] = tuple(found)
-    return LIBRARY.compute_profiles[uuid, profile_id]
+        LIBRARY.compute_profiles[known] = tuple(found)
+    return LIBRARY.compute_profiles[known]
 
 
 def placement_of(info: Any) -> Placement:
@@ -132,9 +136,7 @@ def _unless_unknown(nvml: Any, question: Callable[[int], Any], index: int) -> An
 
 
 def _placements(nvml: Any, device: Any, profile_id: int) -> tuple[Placement, ...]:
-    count = c_uint()
-    nvml.nvmlDeviceGetGpuInstancePossiblePlacements(device, profile_id, None, byref(count))
-    places = (nvml.c_nvmlGpuInstancePlacement_t * count.value)()
+    count, places = c_uint(MOST), (nvml.c_nvmlGpuInstancePlacement_t * MOST)()
     nvml.nvmlDeviceGetGpuInstancePossiblePlacements(device, profile_id, places, byref(count))
     found = (Placement(start=place.start, size=place.size) for place in places[: count.value])
     return tuple(sorted(found))
@@ -159,16 +161,20 @@ def _instance(nvml: Any, uuid: str, profile: MigProfile, handle: Any, users: _Us
 def _require_all(nvml: Any, device: Any, instances: list[GpuInstance]) -> None:
     """A profile that the driver is silent about would hide its instances; MIG devices are listed without."""
     seen = {(one.id, part.id) for one in instances for part in one.compute}
-    for index in range(nvml.nvmlDeviceGetMaxMigDeviceCount(device)):
-        try:
-            part = nvml.nvmlDeviceGetMigDeviceHandleByIndex(device, index)
-        except nvml.NVMLError as error:
-            if code(error) != NOT_FOUND:
-                raise
-            continue
+    devices = tuple(_mig_devices(nvml, device))
+    for part in devices if len(devices) != len(seen) else ():  # each compute instance is one
         where = (nvml.nvmlDeviceGetGpuInstanceId(part), nvml.nvmlDeviceGetComputeInstanceId(part))
         if where not in seen:
             raise Incomplete(f"it has a GPU instance {where[0]} that is listed for none of its profiles")
+
+
+def _mig_devices(nvml: Any, device: Any) -> Iterator[Any]:
+    for index in range(nvml.nvmlDeviceGetMaxMigDeviceCount(device)):
+        try:
+            yield nvml.nvmlDeviceGetMigDeviceHandleByIndex(device, index)
+        except nvml.NVMLError as error:
+            if code(error) != NOT_FOUND:
+                raise
 
 
 def _compute(nvml: Any, instance: int, handle: Any, users: _Users) -> ComputeInstance:

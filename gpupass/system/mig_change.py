@@ -65,8 +65,11 @@ def has_gpu_instance(address: Address, where: At) -> bool:
 
 
 def make_gpu_instance(address: Address, profile_id: int, place: Placement, name: str) -> None:
+    """Nothing happens when there is one."""
     what = f"make {name} on {address}"
     with gpu_at(address, what) as (nvml, device):
+        if _find_gpu_instance(nvml, device, (profile_id, place.start)) is not None:
+            return
         wanted = nvml.c_nvmlGpuInstancePlacement_t(place.start, place.size)
         with _taken(nvml, what, address):
             nvml.nvmlDeviceCreateGpuInstanceWithPlacement(device, profile_id, byref(wanted))
@@ -92,11 +95,14 @@ def has_compute_instance(address: Address, uuid: str, where: At, place: Placemen
 
 
 def make_compute_instance(address: Address, uuid: str, where: At, place: Placement, name: str) -> None:
+    """Nothing happens when there is one."""
     what = f"make {name} on {address}"
     with gpu_at(address, what) as (nvml, device):
         instance = _find_gpu_instance(nvml, device, where)
         if instance is None:
             raise GpupassError(f"cannot {what}: its GPU instance is gone", f"gpupass show {address}")
+        if _find_compute_instance(nvml, instance, uuid, where[0], place) is not None:
+            return
         known = compute_profiles(nvml, instance, uuid, where[0])
         sizes = [slices for _, slices in known]
         ids = [number for number, slices in known if slices == place.size]

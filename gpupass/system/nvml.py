@@ -62,8 +62,11 @@ def _read(nvml: Any, handle: Any, asked: Asked) -> GpuAnswer:
         except nvml.NVMLError:
             return None
 
-    bus_id, uuid = text(nvml.nvmlDeviceGetPciInfo(handle).busId), text(nvml.nvmlDeviceGetUUID(handle))
-    address, memory = parse_address(bus_id), ask(nvml.nvmlDeviceGetMemoryInfo)
+    pci, uuid = nvml.nvmlDeviceGetPciInfo(handle), text(nvml.nvmlDeviceGetUUID(handle))
+    bus_id, memory = text(pci.busId), ask(nvml.nvmlDeviceGetMemoryInfo)
+    address = parse_address(bus_id)
+    if memory is not None:  # with ECC it is less, also of each MIG profile
+        LIBRARY.boards[uuid] = f"{pci.pciDeviceId:08x} {pci.pciSubSystemId:08x} {memory.total}"
     persistence = ask(nvml.nvmlDeviceGetPersistenceMode)
     return GpuAnswer(
         bus_id=bus_id,

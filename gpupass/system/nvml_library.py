@@ -38,7 +38,8 @@ class Library:
         self._thread = local()  # how many calls it is within
         self._callers = self._keepers = self._closers = 0
         self._silent = self._open = False
-        self.profiles: dict[str, tuple[MigProfile, ...]] = {}  # by GPU UUID
+        self.boards: dict[str, str] = {}  # by GPU UUID: those of one kind tell the same of …
+        self.profiles: dict[str, tuple[MigProfile, ...]] = {}  # … these
         self.compute_profiles: dict[tuple[str, int], tuple[tuple[int, int], ...]] = {}
         self.vgpu_types: dict[int, str] = {}  # names by number
 
@@ -102,10 +103,15 @@ class Library:
                 self._silent = False
                 self._changed.notify_all()
 
+    def board(self, uuid: str) -> str:
+        """The GPU alone where nobody has said what board it is."""
+        return self.boards.get(uuid, uuid)
+
     def forget(self, uuid: str) -> None:
         """What a GPU has told once; it was not all."""
-        self.profiles.pop(uuid, None)
-        for known in [known for known in self.compute_profiles if known[0] == uuid]:
+        board = self.board(uuid)
+        self.profiles.pop(board, None)
+        for known in [known for known in self.compute_profiles if known[0] == board]:
             del self.compute_profiles[known]
 
     def _close_if_idle(self) -> None:

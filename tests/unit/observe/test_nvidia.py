@@ -31,7 +31,9 @@ def _double(**answers: Any) -> SimpleNamespace:
         raise NVMLError("Not Supported")
 
     questions = {
-        "GetPciInfo": lambda index: SimpleNamespace(busId=f"00000000:0{index + 1}:00.0"),
+        "GetPciInfo": lambda index: SimpleNamespace(
+            busId=f"00000000:0{index + 1}:00.0", pciDeviceId=0x20B010DE, pciSubSystemId=0x134F10DE
+        ),
         "GetUUID": lambda index: f"GPU-{index}",
         "GetHandleByIndex": lambda index: index,
         **{
