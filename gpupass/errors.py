@@ -61,6 +61,14 @@ class KernelRefused(GpupassError):
         super().__init__(f"cannot {what}: {self.why}", hint)
 
 
+class Damaged(NeedsPerson):
+    """What gpupass remembers cannot be read, or does not agree with itself: nobody knows what is open."""
+
+    def __init__(self, path: object, why: str) -> None:
+        super().__init__(f"cannot trust {path}: {why}", "gpupass recover --forget")
+        self.why = why
+
+
 class Pending(GpupassError):
     """The guest, or whoever holds a GPU to be reset, has not let go yet; the request stands."""
 

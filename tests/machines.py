@@ -1,12 +1,14 @@
 """Fixtures around the simulated machine: nothing of the real one can be seen, no root is needed."""
 
 import os
+import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 
 from gpupass.engine import journal
+from gpupass.store import database, store_of
 from gpupass.system.nvml import GpuAnswer
 from tests.simulated import NVIDIA, Machine
 from tests.simulated_nvml import play
@@ -52,24 +54,27 @@ def machine(hidden, new_state):
 
 @pytest.fixture
 def killed_at_every_line(monkeypatch, new_state):
-    """Run a verb once; what a kill -9 at each point of its journal would have left, by point.
+    """Run a verb once; what a kill -9 at each commit of its store would have left, by point.
 
-    "3-" is just before line 3 of the journal is written, "3" just after.
+    "3-" is just before the third one, "3" just after it: the head has not heard of it.
     """
 
     def run(machine, verb):
         left, seen = {}, []
 
         def remember(point):
-            journals = [path.read_bytes() for path in sorted((machine.state / "journal").glob("*.jsonl"))]
-            moment = (machine.snapshot(), journals, len(machine.log))
-            if moment not in seen[-1:]:  # "3-" is often what "2" was
-                left[point] = machine.clone(new_state())
+            twin = machine.clone(new_state())  # nobody looks into a store that commits just now
+            moment = (machine.snapshot(twin), journal.open_operations(store_of(twin)), len(machine.log))
+            store_of(twin).close()
+            if moment in seen[-1:]:  # "3-" is often what "2" was
+                shutil.rmtree(twin.state, ignore_errors=True)
+            else:
+                left[point] = twin
             seen.append(moment)
 
         with monkeypatch.context() as patch:
-            patch.setattr(journal, "_crash_at", remember)
-            patch.setattr(journal, "_lines", {})
+            patch.setattr(database, "_crash_at", remember)
+            patch.setattr(database, "_commits", {})
             verb(machine)
         return left
 

@@ -4,7 +4,6 @@ Nothing sleeps: time is `clock`, and every wait moves it on to the next thing th
 """
 
 import errno
-import json
 import shutil
 from collections.abc import Callable
 from copy import deepcopy
@@ -14,8 +13,13 @@ from functools import cache
 from itertools import count
 from pathlib import Path
 
+import msgspec
+
+from gpupass.engine import journal
 from gpupass.errors import GpupassError, Refused
 from gpupass.model.boot import HostFile
+from gpupass.store import store_of
+from gpupass.store.marks import forget, read_marks
 from gpupass.system import System
 from gpupass.system.guarded import Hung
 from gpupass.system.kernel_log import KernelLog
@@ -389,14 +393,14 @@ class Machine(System):
         text = self.read(f"/sys/bus/pci/devices/{address}/driver_override")
         return None if text == "(null)" else text
 
-    def snapshot(self) -> dict[str, object]:
-        """All that gpupass may change, to compare hosts with."""
+    def snapshot(self, memory: "Machine | None" = None) -> dict[str, object]:
+        """All that gpupass may change, to compare hosts with; what it remembers may be a clone's."""
         return {
             "drivers": {address: self.driver(address) for address in self.functions},
             "overrides": {a: o for a in self.functions if (o := self.override(a)) is not None},
             "vfs": self.sriov.snapshot(),
             "live": {guest.name: sorted(guest.live) for guest in self.libvirt.guests.values()},
-            "records": self.records(),
+            "records": (memory or self).records(),
             "etc": self.etc(),
             "known": dict(self.known),
             "parts": self.intel.snapshot() | self.amd.snapshot() | self.gim.snapshot() | self.vgpu.snapshot(),
@@ -418,14 +422,18 @@ class Machine(System):
 
     def records(self) -> dict[str, dict[str, object]]:
         found = {}
-        for kind in _TOLD:
-            for path in sorted((self.state / kind).glob("*.json")):
-                data = json.loads(path.read_text())
-                found[f"{kind} {path.stem}"] = {key: data[key] for key in _TOLD[kind]}
+        for mark in read_marks(store_of(self)):
+            if mark.kind in _TOLD:
+                name = f"{mark.kind} {mark.address}{f'+{mark.mdev}' if mark.mdev else ''}"
+                found[name] = {key: msgspec.to_builtins(getattr(mark, key)) for key in _TOLD[mark.kind]}
         return found
 
     def open_journals(self) -> list[str]:
-        return sorted(path.name for path in (self.state / "journal").glob("*.jsonl"))
+        return [operation.id for operation in journal.open_operations(store_of(self))]
+
+    def forgets(self, kind: str, address: str) -> None:
+        """What gpupass remembers of it is lost."""
+        forget(store_of(self), (kind, address, ""))
 
     def touched(self) -> set[str]:
         """The PCI functions that any write was about."""

@@ -2,7 +2,7 @@
 
 from gpupass.app.boot import disable, early_bind, enable, file_changes
 from gpupass.app.change import Ending, Report
-from gpupass.app.recovery import quarantine_clear, quarantined, recover, unfinished
+from gpupass.app.recovery import quarantine_clear, quarantined, recover, start_anew, unfinished
 from gpupass.app.verbs import adopt, attach, bind, detach, move, unbind
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "quarantine_clear",
     "quarantined",
     "recover",
+    "start_anew",
     "unbind",
     "unfinished",
 ]

@@ -2,12 +2,13 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from gpupass.app.cdi import refresh
-from gpupass.app.change import Ending, Report, require_root, settle
+from gpupass.app.change import Ending, Report, require_ready, settle
 from gpupass.app.consent import allowed, require_same
 from gpupass.app.profile import Order, look
 from gpupass.app.rounds import in_rounds, take_back
@@ -27,8 +28,9 @@ from gpupass.planner.profile import plan_profile
 from gpupass.planner.selection import Chosen, attachments, choose
 from gpupass.planner.slots import slot_of
 from gpupass.profiles import write_profile
+from gpupass.store import store_of
+from gpupass.store.applies import new_id, read_applies, write_apply
 from gpupass.system import System
-from gpupass.system.applies import new_id, read_applies, write_apply
 from gpupass.system.locks import hold
 from gpupass.system.nvml_library import LIBRARY
 
@@ -72,7 +74,7 @@ def apply_profile(system: System, profile: Profile, order: Order, shown: HostPla
 
     A device whose change fails is rolled back; the others reach their goal.
     """
-    require_root()
+    require_ready(system)
     with LIBRARY.kept():
         applied = _apply(system, profile, order, shown)
         connect = None if order.devices_only else order.connect
@@ -92,7 +94,7 @@ def _apply(system: System, profile: Profile, order: Order, shown: HostPlan | Non
             require_same(shown, made)
         plans = allowed(made, order)
         if not order.devices_only:
-            pending = _withdraw(pending, made, profile, host)
+            pending = _withdraw(system, pending, made, profile, host)
         if not plans:
             _mark_taken_back(system, order, ())
             return Applied(reports=(), plan=made)
@@ -101,10 +103,11 @@ def _apply(system: System, profile: Profile, order: Order, shown: HostPlan | Non
             reports, made = in_rounds(system, profile, order, made, pending, entry.id)
         except KeyboardInterrupt:
             take_back(system, entry.id, GpupassError("interrupted"))
-            write_apply(system.state, replace(entry, end=ApplyEnd.INTERRUPTED))
+            write_apply(store_of(system), replace(entry, end=ApplyEnd.INTERRUPTED))
             raise
-        write_apply(system.state, replace(entry, end=_end(reports)))
-        _mark_taken_back(system, order, reports)
+        with suppress(GpupassError):  # the store's disk is full: recover says that it was interrupted
+            write_apply(store_of(system), replace(entry, end=_end(reports)))
+            _mark_taken_back(system, order, reports)
     return Applied(reports=reports, plan=made)
 
 
@@ -113,7 +116,7 @@ def apply_when_ready(system: System, profile: Profile, order: Order, seconds: fl
 
     Each try of a change may reset a GPU: one that goes on failing is left as it was.
     """
-    require_root()
+    require_ready(system)
     deadline = system.monotonic() + seconds
     uri = None if order.devices_only else order.connect
     applied = Applied(reports=(), plan=HostPlan())
@@ -175,7 +178,7 @@ def _begin(system: System, profile: Profile, order: Order, host: Host, plans: tu
     names |= {one.device: one.name.replace("/", ".") for one in meant}
     chosen = tuple(device for device in names if device.address in touched)
     entry = Apply(
-        id=new_id(system.state, system.now()),
+        id=new_id(store_of(system), system.now()),
         time=system.now(),
         user=system.user(),
         source=order.source,
@@ -185,7 +188,7 @@ def _begin(system: System, profile: Profile, order: Order, host: Host, plans: tu
         boot_id=host.boot_id,
         takes_back=order.takes_back,
     )
-    write_apply(system.state, entry)
+    write_apply(store_of(system), entry)
     return entry
 
 
@@ -198,7 +201,7 @@ def _along(meant: Iterable[Chosen], host: Host) -> Iterator[tuple[Device, str]]:
 
 
 def _withdraw(
-    pending: tuple[Operation, ...], made: HostPlan, profile: Profile, host: Host
+    system: System, pending: tuple[Operation, ...], made: HostPlan, profile: Profile, host: Host
 ) -> tuple[Operation, ...]:
     """What is pending and not asked for any more, because its device is to stay with its domain, ends."""
     staying = {
@@ -210,7 +213,7 @@ def _withdraw(
     left = []
     for operation in pending:
         if staying.intersection(operation.devices) and not changing.intersection(operation.devices):
-            journal.end(operation, "replaced", "by a profile whose attachment stays")
+            journal.end(store_of(system), operation, "replaced", "by a profile whose attachment stays")
         else:
             left.append(operation)
     return tuple(left)
@@ -233,6 +236,6 @@ def _end(reports: tuple[Report, ...]) -> ApplyEnd:
 def _mark_taken_back(system: System, order: Order, reports: tuple[Report, ...]) -> None:
     if not order.takes_back or _end(reports) is not ApplyEnd.DONE:
         return
-    for entry in read_applies(system.state):
+    for entry in read_applies(store_of(system)):
         if entry.id == order.takes_back:
-            write_apply(system.state, replace(entry, end=ApplyEnd.TAKEN_BACK))
+            write_apply(store_of(system), replace(entry, end=ApplyEnd.TAKEN_BACK))

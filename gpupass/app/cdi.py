@@ -20,9 +20,9 @@ from gpupass.planner.cdi import (
     unmade_capabilities,
     without_nvidia_ctk,
 )
+from gpupass.store import store_of
 from gpupass.system import System
 from gpupass.system.executable import installed
-from gpupass.system.state import require_readable
 
 _SECONDS = 30.0
 _GENERATE = ("nvidia-ctk", "cdi", "generate", "--output=/etc/cdi/nvidia.yaml")
@@ -95,5 +95,5 @@ def _stale(error: GpupassError) -> Finding:
 
 
 def _look(system: System, connect: str | None) -> Host:
-    require_readable(system.state)
+    store_of(system).require_readable()
     return observe(system, connect=connect, nodes=True)

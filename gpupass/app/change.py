@@ -18,6 +18,7 @@ from gpupass.observe import observe
 from gpupass.observe.find import find, find_slot
 from gpupass.observe.pci import read_group
 from gpupass.plan import Finding, Plan
+from gpupass.store import store_of
 from gpupass.system import System
 from gpupass.system.locks import hold
 
@@ -135,13 +136,13 @@ def carry_out(
         refuse(plan)
         ending = Ending.PLANNED if plan.steps else Ending.NOTHING
         return Report(title=plan.title, ending=ending, plan=plan)
-    require_root()
+    require_ready(system)
     with hold(system.state, devices):
         pending = settle(system, devices, timeout)
         plan = plan_now()
         refuse(plan)
         if not plan.steps:
-            note = _withdraw(pending, plan) if replaces else ""
+            note = _withdraw(system, pending, plan) if replaces else ""
             return Report(title=plan.title, ending=Ending.NOTHING, plan=plan, note=note)
         _require_success(execute(plan, system, system.monotonic() + timeout, pending))
         _verify(plan, plan_now)
@@ -204,10 +205,10 @@ def _verify(plan: Plan, plan_now: Callable[[], Plan]) -> None:
         )
 
 
-def _withdraw(pending: tuple[Operation, ...], plan: Plan) -> str:
+def _withdraw(system: System, pending: tuple[Operation, ...], plan: Plan) -> str:
     """The new order is what is so already; what the guest was asked for before cannot be unsaid."""
     for operation in pending:
-        journal.end(operation, "replaced", f"by: {plan.title}")
+        journal.end(store_of(system), operation, "replaced", f"by: {plan.title}")
     if not pending:
         return ""
     return f"no longer wanted: {pending[-1].title}; but its guest has been asked and may still let go"
@@ -215,12 +216,12 @@ def _withdraw(pending: tuple[Operation, ...], plan: Plan) -> str:
 
 def settle(system: System, devices: tuple[Address, ...], timeout: float) -> tuple[Operation, ...]:
     """End crashed operations on `devices`; the pending ones are returned: a new order replaces them."""
-    pending = []
-    for operation in journal.open_operations(system):
+    pending, store = [], store_of(system)
+    for operation in journal.open_operations(store):
         if not set(operation.devices) & set(devices):
             continue
         if operation.ended_by_reboot(system.boot_id()):
-            journal.end(operation, "reboot")
+            journal.end(store, operation, "reboot")
         elif operation.pending is not None:
             pending.append(operation)
         else:
@@ -255,6 +256,12 @@ def forbid(title: str, refusals: tuple[Finding, ...]) -> None:
 def require_root(hint: str = "run it with sudo; --dry-run needs no root") -> None:
     if os.geteuid() != 0:
         raise Refused("cannot change this host: you are not root", hint)
+
+
+def require_ready(system: System) -> None:
+    """Root, and a store that can be believed: one that cannot tells of nothing, not that nothing is open."""
+    require_root()
+    store_of(system).require_sound()
 
 
 def require_libvirt(host: Host) -> None:

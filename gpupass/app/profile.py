@@ -24,9 +24,9 @@ from gpupass.planner.selection import candidates
 from gpupass.profiles import load_profile
 from gpupass.profiles.mig_parted import read_mig_configs
 from gpupass.step import Deed
+from gpupass.store import store_of
+from gpupass.store.applies import read_applies
 from gpupass.system import System
-from gpupass.system.applies import read_applies
-from gpupass.system.state import require_readable
 
 WORKERS = 8
 
@@ -55,7 +55,7 @@ def plan(system: System, profile: Profile, order: Order) -> HostPlan:
 
 def look(system: System, profile: Profile, order: Order) -> Host:
     """The devices that the profile could mean, all that hangs together with them, and its domains."""
-    require_readable(system.state)  # without the records everything would look like somebody else's
+    store_of(system).require_readable()  # without the marks everything would look like somebody else's
     connect = None if order.devices_only else order.connect  # asking would start libvirt, which waits for us
     # at boot a missing one is no reason to leave devices undone
     programs = profile.containers == NVIDIA_CTK and not order.partly
@@ -91,8 +91,9 @@ def foreign(host: Host) -> tuple[str, ...]:
 
 def last_apply(system: System) -> Apply:
     """The one that `rollback` takes back; Usage when there is none."""
-    require_readable(system.state)
-    applies = [a for a in read_applies(system.state) if a.end is not ApplyEnd.TAKEN_BACK and not a.takes_back]
+    applies = [
+        a for a in read_applies(store_of(system)) if a.end is not ApplyEnd.TAKEN_BACK and not a.takes_back
+    ]
     if not applies:
         raise Usage("cannot roll back: nothing has been applied", "gpupass history")
     return applies[-1]
@@ -114,8 +115,8 @@ def before(entry: Apply, gone: tuple[Address, ...] = ()) -> Profile:
 
 def history(system: System) -> tuple[tuple[Apply, ...], tuple[Operation, ...]]:
     """Applies, and every operation that is over or open; oldest first."""
-    operations = (*journal.ended_operations(system), *journal.open_operations(system))
-    return read_applies(system.state), tuple(sorted(operations, key=lambda operation: operation.id))
+    operations = (*journal.ended_operations(store_of(system)), *journal.open_operations(store_of(system)))
+    return read_applies(store_of(system)), tuple(sorted(operations, key=lambda operation: operation.id))
 
 
 def _worth_a_look(profile: Profile, bare: Host) -> set[Address]:

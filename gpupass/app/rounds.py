@@ -17,6 +17,7 @@ from gpupass.model.profile import Profile
 from gpupass.plan import HostPlan, Plan
 from gpupass.planner.estimate import gpu_resets
 from gpupass.step import Deed
+from gpupass.store import store_of
 from gpupass.system import System
 
 _ROUNDS = 4  # the driver, then MIG mode and functions, then GPU instances, then the vGPUs on them
@@ -66,7 +67,7 @@ def in_rounds(
 
 def _continuing(system: System, apply_id: str) -> dict[str, Operation]:
     """Of this apply, by title: those whose first rounds are done."""
-    mine = (one for one in journal.open_operations(system) if one.apply == apply_id)
+    mine = (one for one in journal.open_operations(store_of(system)) if one.apply == apply_id)
     return {one.title: one for one in mine if one.continues and not (one.pending or one.rolling_back)}
 
 

@@ -5,22 +5,45 @@ import click
 from gpupass import app
 from gpupass.cli.output import connect_option, json_option, print_json
 from gpupass.cli.report import show_reports
+from gpupass.errors import Usage
 from gpupass.system import System
 
 
 @click.command()
 @click.option("--wait", is_flag=True, help="Stay until every guest has let go.")
 @click.option("--dry-run", is_flag=True, help="List what is unfinished, change nothing.")
+@click.option(
+    "--forget",
+    is_flag=True,
+    help="Set damaged notes aside, and quarantine every device that is not idle on its host driver.",
+)
 @connect_option
 @json_option
-def recover(wait: bool, dry_run: bool, connect: str, as_json: bool) -> int:
+def recover(wait: bool, dry_run: bool, forget: bool, connect: str, as_json: bool) -> int:
     """Finish or take back what a crash, a reboot or an unwilling guest left open."""
+    if forget and (wait or dry_run):
+        raise Usage("cannot forget and recover at once", "gpupass recover --forget")
+    if forget:
+        return _start_anew(connect, as_json)
     if dry_run:
         return _list_unfinished(as_json)
     reports = app.recover(System(), connect=connect, wait=wait)
     if not reports and not as_json:
         click.echo("nothing to do")
     return show_reports(*reports, as_json=as_json)
+
+
+def _start_anew(connect: str, as_json: bool) -> int:
+    aside, records = app.start_anew(System(), connect)
+    if as_json:
+        print_json(aside=str(aside), quarantine=records)
+        return 0
+    click.echo(f"set aside: {aside}")
+    for record in records:
+        click.echo(f"quarantined: {record.address}  {record.why}")
+    if records:
+        click.echo("look at each device, then: gpupass quarantine clear DEVICE")
+    return 0
 
 
 def _list_unfinished(as_json: bool) -> int:

@@ -13,8 +13,10 @@ from gpupass.model.address import Address
 from gpupass.model.record import Record, RecordKind
 from gpupass.plan import Plan
 from gpupass.step import Deed
+from gpupass.store import Store, marks, store_of
 from gpupass.system import System
-from gpupass.system.state import write_record
+
+_FREE_SPACE = "free space there, then: gpupass recover"
 
 
 class Result(StrEnum):
@@ -47,9 +49,11 @@ def execute(
 
     Pending operations that this one replaces end only when it is in the journal.
     """
-    operation = journal.begin(system, plan, apply)
+    store = store_of(system)
+    boot_id, time, user = system.boot_id(), system.now(), system.user()
+    operation = journal.begin(store, plan, boot_id=boot_id, time=time, user=user, apply=apply)
     for old in replaces:
-        journal.end(old, "replaced", f"by: {plan.title}")
+        journal.end(store, old, "replaced", f"by: {plan.title}")
     return proceed(operation, system, deadline, on_step)
 
 
@@ -62,7 +66,7 @@ def extend(
 ) -> Outcome:
     """The next steps of an operation that continues. A failing one takes all of it back."""
     try:
-        operation = journal.more(operation, plan)
+        operation = journal.more(store_of(system), operation, plan)
     except GpupassError as error:
         return roll_back(operation, system, error)
     return proceed(operation, system, deadline, on_step)
@@ -71,7 +75,7 @@ def extend(
 def conclude(operation: Operation, system: System) -> Outcome:
     """A fresh look wants nothing more of one that continues; what cannot be said so would be taken back."""
     try:
-        operation = journal.end(operation, Result.DONE)
+        operation = journal.end(store_of(system), operation, Result.DONE)
     except GpupassError as error:
         return roll_back(operation, system, error)
     return Outcome(operation=operation, result=Result.DONE)
@@ -92,7 +96,7 @@ def resume(operation: Operation, system: System, deadline: float) -> Outcome:
         "only its first steps are done, the others take another look: apply the same profile again",
         "gpupass history",
     )
-    ended = journal.end(outcome.operation, Result.PARTLY, half.message)
+    ended = journal.end(store_of(system), outcome.operation, Result.PARTLY, half.message)
     return Outcome(operation=ended, result=Result.PARTLY, error=half)
 
 
@@ -107,19 +111,20 @@ def _must_go_on(operation: Operation, system: System) -> bool:
 def proceed(
     operation: Operation, system: System, deadline: float, on_step: Callable[[Deed], None] = lambda step: None
 ) -> Outcome:
-    number = 0
+    number, store = 0, store_of(system)
     try:
         for number, step in enumerate(operation.steps):
             if number in operation.done:
                 continue
             if number not in operation.before:
-                operation = journal.intent(operation, number, step.current(system))
+                now = step.current(system)
+                operation = journal.intent(store, operation, number, now, _marks(step), _forgets(step))
             on_step(step)
             step.do(system, deadline)
-            operation = journal.done(operation, number)
+            operation = journal.done(store, operation, number, _forgets(step))
     except Pending as error:
         with suppress(GpupassError):  # the journal's disk is full: the intent alone says as much
-            operation = journal.pending(operation, number, error.message)
+            operation = journal.pending(store, operation, number, error.message)
         return Outcome(operation=operation, result=Result.PENDING, error=error)
     except NeedsPerson as error:
         return _give_up(operation, system, (error,), error)
@@ -128,7 +133,7 @@ def proceed(
     if operation.continues:
         return Outcome(operation=operation, result=Result.DONE)
     with suppress(GpupassError):  # likewise: the next gpupass finds every step done
-        operation = journal.end(operation, Result.DONE)
+        operation = journal.end(store, operation, Result.DONE)
     return Outcome(operation=operation, result=Result.DONE)
 
 
@@ -139,13 +144,12 @@ def roll_back(operation: Operation, system: System, cause: GpupassError | None) 
     a device that its guest still has, no way back forgotten that has not been gone.
     """
     why = cause.message if cause else "after a crash"
+    store = store_of(system)
     try:
-        operation = operation if operation.rolling_back else journal.rolling_back(operation, why)
+        operation = operation if operation.rolling_back else journal.rolling_back(store, operation, why)
     except GpupassError as full:
         if _reached_a_guest(operation, system):  # recover would go forward from a journal that ends here
-            stuck = NeedsPerson(
-                f"{why}; and cannot roll back: {full.message}", "free space there, then: gpupass recover"
-            )
+            stuck = NeedsPerson(f"{why}; and cannot roll back: {full.message}", _FREE_SPACE)
             return Outcome(operation=operation, result=Result.NEEDS_PERSON, error=stuck)
     failures: list[GpupassError] = []
     kept: set[str] = set()
@@ -160,7 +164,7 @@ def roll_back(operation: Operation, system: System, cause: GpupassError | None) 
             kept.update(operation.devices if _committed(step, system) else step.carriers)
             continue
         with suppress(GpupassError):  # undoing it once more changes nothing
-            operation = journal.undone(operation, number)
+            operation = journal.undone(store, operation, number)
     if failures:
         person = NeedsPerson(
             f"{cause.message if cause else operation.title}; and cannot roll back: "
@@ -169,16 +173,16 @@ def roll_back(operation: Operation, system: System, cause: GpupassError | None) 
         )
         return _give_up(operation, system, tuple(failures), person)
     with suppress(GpupassError):
-        operation = _end_undone(operation, why)
+        operation = _end_undone(store, operation, why)
     return Outcome(operation=operation, result=Result.ROLLED_BACK, error=cause)
 
 
-def _end_undone(operation: Operation, why: str) -> Operation:
+def _end_undone(store: Store, operation: Operation, why: str) -> Operation:
     """Where the disk is full nobody may undo all of it once more, on a host that has gone on."""
     try:
-        return journal.end(operation, Result.ROLLED_BACK, why)
+        return journal.end(store, operation, Result.ROLLED_BACK, why)
     except GpupassError:
-        return journal.end(journal.unbegun(operation), Result.ROLLED_BACK, why)
+        return journal.unbegun(store, operation)
 
 
 def _give_up(
@@ -189,9 +193,9 @@ def _give_up(
         for failure in failures:
             if isinstance(failure, NotClean):
                 quarantine(system, failure)
-        operation = journal.end(operation, Result.NEEDS_PERSON, error.message)
+        operation = journal.end(store_of(system), operation, Result.NEEDS_PERSON, error.message)
     except GpupassError as full:
-        error = NeedsPerson(f"{error.message}; and {full.message}", error.hint)
+        error = NeedsPerson(f"{error.message}; and {full.message}", _FREE_SPACE)
     return Outcome(operation=operation, result=Result.NEEDS_PERSON, error=error)
 
 
@@ -205,7 +209,19 @@ def quarantine(system: System, error: NotClean) -> None:
             boot_id=system.boot_id(),
             since=system.now(),
         )
-        write_record(system.state, record)
+        marks.set_mark(store_of(system), record)
+
+
+def _marks(step: Deed) -> tuple[Record, ...]:
+    """What it makes is remembered from its intent on."""
+    found: tuple[Record, ...] = getattr(step, "marks", ())
+    return found
+
+
+def _forgets(step: Deed) -> tuple[marks.MarkKey, ...]:
+    """What it ends is remembered until it is done."""
+    found: tuple[marks.MarkKey, ...] = getattr(step, "forgets", ())
+    return found
 
 
 def _reached_a_guest(operation: Operation, system: System) -> bool:

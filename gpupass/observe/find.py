@@ -12,8 +12,9 @@ from gpupass.model.slot import Slot
 from gpupass.planner.selection import choose, names_of
 from gpupass.planner.slots import slot_of, slots_of
 from gpupass.profiles import load_profile
+from gpupass.store import store_of
+from gpupass.store.applies import read_applies
 from gpupass.system import System
-from gpupass.system.applies import read_applies
 
 
 def find(system: System, host: Host, text: str) -> Device:
@@ -71,10 +72,11 @@ def _by_profile_name(system: System, host: Host, text: str) -> Device | None:
 
 def profile_names(system: System, host: Host) -> dict[str, Address]:
     """Of the last applied profile, resolved anew: what a name means may have changed places since."""
-    after = [apply.after for apply in read_applies(system.state) if apply.end is not ApplyEnd.TAKEN_BACK]
-    if not after:
-        return {}
     try:
+        applies = read_applies(store_of(system))
+        after = [apply.after for apply in applies if apply.end is not ApplyEnd.TAKEN_BACK]
+        if not after:
+            return {}
         profile = load_profile("the last profile", lambda _: after[-1], "")
         return dict(names_of(choose(profile, host)))
     except GpupassError:

@@ -10,7 +10,6 @@ from gpupass.model.amd import Amd, Gim
 from gpupass.model.domain import Domain
 from gpupass.model.host import NVIDIA, SRIOV_MANAGE, Acs, Detail, Device, Host, Mdev, Nvidia
 from gpupass.model.nodes import Nodes
-from gpupass.model.record import Record
 from gpupass.model.user import User, UserKind
 from gpupass.observe.iommu import read_iommu
 from gpupass.observe.mdev import PARENTS, other_parents, read_mdevs, read_types
@@ -125,7 +124,7 @@ def observe(
     labels = read_names(system, wanted) if names and wanted else {}
     if any(_sees_no_extended(details[address]) for address in [*filter(is_pci, details)][:1]):
         unseen.append("ACS and serial numbers of PCI devices: run as root")
-    return Host(
+    host = Host(
         devices=tuple(
             _completed(device, details, labels, _joined(device.address, users)) for device in devices
         ),
@@ -138,10 +137,10 @@ def observe(
         libvirt=_libvirt_version(system, connect, devices),
         kernel=kernel,
         available_memory=_available_memory(system),
-        records=_records(system) if records else (),
         nodes=_nodes(system) if nodes else None,
         unseen=tuple(dict.fromkeys(unseen)),
     )
+    return _with_records(system, host) if records else host
 
 
 def _completed(
@@ -249,12 +248,13 @@ def _boot_displays(details: Mapping[Address, Detail]) -> Users:
     return {address: (user,) for address, detail in details.items() if detail.boot_display}
 
 
-def _records(system: System) -> tuple[Record, ...]:
-    if not system.state.is_dir():
-        return ()
-    from gpupass.system.state import read_records
+def _with_records(system: System, host: Host) -> Host:
+    if not system.state.exists():
+        return host
+    from gpupass.observe.remembered import read_remembered
 
-    return read_records(system.state)
+    records, unseen = read_remembered(system, host)
+    return replace(host, records=records, unseen=(*host.unseen, *unseen))
 
 
 def _nodes(system: System) -> Nodes:

@@ -14,6 +14,7 @@ from gpupass import __version__
 from gpupass.errors import Usage
 from gpupass.model.address import Address, sysfs
 from gpupass.model.amd import GIM_OPTIONS
+from gpupass.model.host import Host
 from gpupass.model.wire import SCHEMA, to_json
 from gpupass.observe import intel, recorded
 from gpupass.observe.amd import AMD_FILES, GIM_FILES, TOPOLOGY
@@ -25,10 +26,10 @@ from gpupass.observe.nvidia import read_answers, spell_answers, with_vfs
 from gpupass.observe.pci import read_basics, read_devices
 from gpupass.observe.processes import read_holders, spell_holders
 from gpupass.observe.programs import read_nvidia_ctk, spell_programs
+from gpupass.observe.remembered import read_remembered
 from gpupass.observe.secrets import without_secrets
 from gpupass.system import System
 from gpupass.system.door import STATE
-from gpupass.system.state import read_records
 from gpupass.system.store import Store
 
 _FUNCTION_FILES = (
@@ -222,7 +223,9 @@ def _answers(store: Store, system: System) -> tuple[str, ...]:
         answers, missed = read_answers(system, [device.address for device in devices], with_vfs(devices))
         store.text(recorded.NVML, spell_answers(answers, missed) + "\n")
         unseen = (*unseen, *missed)
-    for record in read_records(system.state):
+    marks, missed = read_remembered(system, Host(devices=()))
+    unseen = (*unseen, *missed)
+    for record in marks:
         text = to_json({"schema": SCHEMA, **asdict(record)}, indent=1).decode()
         store.text(f"{STATE}/{record.kind.value}/{record.address}.json", text + "\n")
     return unseen

@@ -1,4 +1,4 @@
-"""gpupass's own memory of a device: one file per kind and address."""
+"""gpupass's own memory of a device: one mark for each kind and address."""
 
 from typing import Any, ClassVar
 
@@ -8,8 +8,8 @@ from gpupass.model.address import Address
 from gpupass.model.host import Host
 from gpupass.model.record import Record, RecordKind
 from gpupass.step import Step
+from gpupass.store import marks, store_of
 from gpupass.system import System
-from gpupass.system.state import read_record, record_path, remove, write_record
 
 _WHAT = {
     RecordKind.ORIGIN: "the former driver",
@@ -52,7 +52,7 @@ class WriteRecord(Step, frozen=True, kw_only=True):
         return replace(host, records=(*others, *([self.record] if self.record else [])))
 
     def current(self, system: System) -> Any:
-        return read_record(system.state, self.kind, self.address, self.mdev)
+        return marks.read_mark(store_of(system), self.kind, self.address, self.mdev)
 
     def do(self, system: System, deadline: float) -> None:
         self._store(self.record, system)
@@ -62,6 +62,6 @@ class WriteRecord(Step, frozen=True, kw_only=True):
 
     def _store(self, record: Record | None, system: System) -> None:
         if record is None:
-            remove(record_path(system.state, self.kind, self.address, self.mdev))
+            marks.forget(store_of(system), (self.kind, self.address, self.mdev or ""))
         else:
-            write_record(system.state, record)
+            marks.set_mark(store_of(system), record)

@@ -41,6 +41,24 @@ def hold(state: Path, addresses: Iterable[Address], wait: float = 10.0) -> Itera
             os.close(fd)
 
 
+@contextmanager
+def whole(directory: int, shared: bool, wait: float) -> Iterator[None]:
+    """Hold an open directory, alone or with others who only read; BlockingIOError after `wait` seconds."""
+    deadline = time.monotonic() + wait
+    while True:
+        try:
+            fcntl.flock(directory, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+            break
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.005)
+    try:
+        yield
+    finally:
+        fcntl.flock(directory, fcntl.LOCK_UN)
+
+
 def _open(path: Path) -> int:
     """A profile of many virtual functions holds more locks than a shell lets us have files open."""
     try:

@@ -1,12 +1,14 @@
-"""The journal's disk is full from line N on: told honestly, and put right by recover once there is room."""
+"""The store's disk is full from commit N on: told honestly, and put right by recover once there is room."""
 
 import errno
 import os
+import sqlite3
 
 import pytest
 
 from gpupass import app
 from gpupass.errors import GpupassError
+from gpupass.store import database, head
 from tests.crash.test_kill_at_every_line import SCENARIOS, SMALL, settled
 from tests.crash.test_vgpu import BACKED, SLICED
 from tests.machines_in_parts import vgpu_machine
@@ -16,29 +18,37 @@ from tests.simulated import Machine
 
 @pytest.fixture
 def disk(monkeypatch):
-    """`room` lines fit; then nothing does, or `partly` the beginning of a line."""
+    """`room` commits fit; then none does, or with `partly` only what needs no new file beside them."""
 
     class Disk:
         room = 10**6
         partly = False
 
-    real = os.pwrite
+    real, rewrite = database.commit, head.rewrite
 
-    def pwrite(fd, data, offset):
-        if not data.startswith(b"{"):
-            return real(fd, data, offset)
+    def commit(connection):
         Disk.room -= 1
-        if Disk.room >= 0:
-            return real(fd, data, offset)
-        if Disk.partly:
-            return real(fd, data[: len(data) // 2], offset)
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        if Disk.room < 0 and not Disk.partly:
+            raise full()
+        real(connection)
 
-    monkeypatch.setattr(os, "pwrite", pwrite)
+    def rewritten(directory, now):
+        if Disk.room < 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        rewrite(directory, now)
+
+    monkeypatch.setattr(database, "commit", commit)
+    monkeypatch.setattr(head, "rewrite", rewritten)
     return Disk
 
 
-@pytest.mark.parametrize("partly", [False, True], ids=["nothing fits", "half a line fits"])
+def full():
+    error = sqlite3.OperationalError("database or disk is full")
+    error.sqlite_errorcode = sqlite3.SQLITE_FULL
+    return error
+
+
+@pytest.mark.parametrize("partly", [False, True], ids=["nothing fits", "no new file fits"])
 @pytest.mark.parametrize("name", ["bind a card", "unbind", "attach from the host", "detach", "move"])
 def test_the_disk_is_full_from_a_line_on(name, partly, hidden, new_state, disk):
     before, verb, touchable = SCENARIOS[name]
@@ -62,14 +72,14 @@ def test_the_disk_is_full_from_a_line_on(name, partly, hidden, new_state, disk):
         complete = disk.room >= 0
         disk.room = 10**6
         if failed is None:
-            assert machine.snapshot() == new, f"room for {room} lines: said done"
+            assert machine.snapshot() == new, f"room for {room} commits: said done"
         elif failed.exit_code == 1:
-            assert machine.snapshot() == old, f"room for {room} lines: said rolled back"
+            assert machine.snapshot() == old, f"room for {room} commits: said rolled back"
         else:
-            assert failed.exit_code == 5 and "gpupass recover" in failed.hint
+            assert failed.exit_code == 5 and "gpupass recover" in f"{failed.hint}", f"{room} {failed}"
         app.recover(machine)
         told = {0: (new,), 1: (old,), 5: (old, new)}[failed.exit_code if failed else 0]
-        assert machine.snapshot() in told, f"room for {room} lines, recover"
+        assert machine.snapshot() in told, f"room for {room} commits, recover"
         settled(machine, touchable)
         if complete:
             assert room > 8
@@ -94,6 +104,6 @@ def test_what_was_taken_back_is_not_taken_back_again(nvml, new_state, disk):
         touched = len(machine.log)
         app.recover(machine)
         if ended == ["failed"]:
-            assert machine.snapshot() == old and len(machine.log) == touched, f"room for {room} lines"
+            assert machine.snapshot() == old and len(machine.log) == touched, f"room for {room} commits"
         assert machine.open_journals() == []
     assert complete

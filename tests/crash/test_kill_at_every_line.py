@@ -1,9 +1,10 @@
-"""kill -9 at every journal line of every verb, then `recover` or the same verb again: look at the host."""
+"""kill -9 at every commit of every verb, then `recover` or the same verb again: look at the host."""
 
 import pytest
 
 from gpupass import app
 from gpupass.errors import Pending
+from gpupass.store import store_of
 from gpupass.system.locks import hold
 from tests.simulated import (
     ACCEL,
@@ -85,14 +86,14 @@ def settled(machine, touchable):
     with hold(machine.state, touchable, wait=0.0):
         pass
     assert machine.touched() <= set(touchable)
-    assert not list((machine.state / "journal").glob("*"))
 
 
 def tear(machine):
-    """The last line was being written."""
-    for path in (machine.state / "journal").glob("*.jsonl"):
+    """The next commit was being written."""
+    store_of(machine).close()
+    for path in machine.state.glob("store.db-wal"):
         with path.open("ab") as file:
-            file.write(b'{"intent": 1, "before": {"driver": "nouveau", "override": null, "and so o')
+            file.write(path.read_bytes()[32:1000])
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
@@ -106,7 +107,7 @@ def test_the_host_is_as_before_or_as_wanted(name, prepared, new_state, killed_at
     new = machine.snapshot()
     assert old != new
     settled(machine, touchable)
-    assert len(left) >= 8, "there were no lines to be killed at"
+    assert len(left) >= 8, "there were no commits to be killed at"
     for number, (point, killed) in enumerate(left.items()):
         again = killed.clone(new_state())
         verb(again)
@@ -125,7 +126,7 @@ def test_the_host_is_as_before_or_as_wanted(name, prepared, new_state, killed_at
 
 @pytest.mark.parametrize("name", ["attach what is bound", "move the lone display"])
 def test_a_second_kill_during_recover(name, prepared, killed_at_every_line):
-    """Recover itself dies at every line of the journal it goes on with."""
+    """Recover itself dies at every commit."""
     before, verb, touchable = SCENARIOS[name]
     machine = prepared(before)
     old = machine.snapshot()

@@ -1,4 +1,4 @@
-"""kill -9 at every journal line of a change to vGPUs: recovered, the card is as before or as asked for."""
+"""kill -9 at every commit of a change to vGPUs: recovered, the card is as before or as asked for."""
 
 import pytest
 

@@ -1,6 +1,6 @@
-"""State directories through the mincer: journals, records and applies that no gpupass has written.
+"""State directories of the first version through the mincer: journals, records, applies that no gpupass wrote.
 
-Afterwards recover, history and rollback answer or refuse, and nothing outside the directory is written.
+Taking them over, recover, history and rollback answer or refuse, and nothing outside the directory is written.
 """
 
 import logging
@@ -10,18 +10,19 @@ import re
 import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from gpupass import app
 from gpupass.app import profile as trip
 from gpupass.engine import journal
-from gpupass.errors import GpupassError
+from gpupass.errors import Damaged, GpupassError
 from gpupass.profiles import load_profile
-from gpupass.system import System
-from gpupass.system.applies import read_applies
-from gpupass.system.state import read_records
+from gpupass.store import Store
+from gpupass.store.applies import read_applies
+from gpupass.store.marks import read_marks
+from gpupass.store.place import FILES
 from tests.fuzz.profiles import MUTATIONS
 from tests.profile_trips import apply, plan
 from tests.simulated import Machine
@@ -54,8 +55,8 @@ def _audit(event: str, arguments: tuple[object, ...]) -> None:
     else:
         paths = arguments[: _EVENTS.get(event, 0)]
     for path in paths:
-        if isinstance(path, int):  # an open file's
-            continue
+        if isinstance(path, int) or path in FILES or path in ("head.new", "store.new"):
+            continue  # an open file's, or the store's own, in its open directory
         where = os.path.realpath(os.fsdecode(path))
         if not where.startswith(f"{_allowed[0]}/") and where != str(_allowed[0]):
             _outside.append(f"{event} {where}")
@@ -82,12 +83,14 @@ _state: set[str] = set()
 class Minced:
     """What became of them."""
 
-    aside: int = 0
+    damaged: int = 0
     believed: int = 0
     trips: int = 0
 
 
-def fuzz_states(originals: list[Machine], where: Path, count: int, trips: int, seed: int = 0) -> Minced:
+def fuzz_states(
+    machine: Machine, originals: list[Path], where: Path, count: int, trips: int, seed: int = 0
+) -> Minced:
     """Mince a file in `count` state directories; of those still believed, recover and roll back `trips`."""
     chance = random.Random(seed)
     logger = logging.getLogger("gpupass")
@@ -95,12 +98,12 @@ def fuzz_states(originals: list[Machine], where: Path, count: int, trips: int, s
     try:
         for number in range(count):
             original = chance.choice(originals)
-            path = chance.choice(sorted(p for p in original.state.rglob("*.json*") if p.is_file()))
+            path = chance.choice(sorted(p for p in original.rglob("*.json*") if p.is_file()))
             data = path.read_bytes()
             for _ in range(chance.choice((1, 1, 2, 4))):
                 data = chance.choice((_swap_tokens, _put_token, _put_token, *MUTATIONS))(chance, data)
             with _told(f"seed {seed}, number {number}: {path.parent.name}: {data!r}"):
-                _survives(original, path.relative_to(original.state), data, where, minced, trips)
+                _survives(machine, original, path.relative_to(original), data, where, minced, trips)
     finally:
         logger.disabled = False
     return minced
@@ -114,32 +117,39 @@ def _told(which: str) -> Iterator[None]:
         raise AssertionError(f"{type(error).__name__}: {error} by {which}") from error
 
 
-def _survives(original: Machine, path: Path, data: bytes, where: Path, minced: Minced, trips: int) -> None:
-    alone = where / path
-    alone.parent.mkdir(parents=True)
-    alone.write_bytes(data)
+def _survives(
+    machine: Machine, original: Path, path: Path, data: bytes, where: Path, minced: Minced, trips: int
+) -> None:
+    where.mkdir(mode=0o700)
+    (where / path).parent.mkdir()
+    (where / path).write_bytes(data)
     with _guard(where):
-        _read(where)
-    believed = not any(alone.parent.glob("*.damaged*"))
+        believed = _read(where)
     shutil.rmtree(where)
     minced.believed += believed
-    minced.aside += not believed
+    minced.damaged += not believed
     if not believed or minced.trips == trips:
         return
     minced.trips += 1
-    machine = original.clone(where)
+    shutil.copytree(original, where)
+    where.chmod(0o700)
     (where / path).write_bytes(data)
+    twin = machine.clone(where)
     with _guard(where):
-        _go(machine)
+        _go(twin)
     shutil.rmtree(where)
 
 
-def _read(state: Path) -> None:
-    reader = System("/nonexistent", state)
-    list(journal.open_operations(reader))
-    list(journal.ended_operations(reader))
-    read_applies(state)
-    read_records(state)
+def _read(state: Path) -> bool:
+    with closing(Store(state)) as store:
+        try:
+            journal.open_operations(store)
+            journal.ended_operations(store)
+            read_applies(store)
+            read_marks(store)
+        except Damaged:
+            return False
+        return True
 
 
 def _go(machine: Machine) -> None:

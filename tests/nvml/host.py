@@ -6,10 +6,13 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from gpupass.engine import journal
+from gpupass.store import Store
+from gpupass.store.marks import read_marks
 from tests.nvml.double import Double, library_directory
 
 PROGRAM = Path(__file__).parent / "host_process.py"
@@ -122,18 +125,17 @@ class Host:
         return {places[w[1], w[2]]: w[7] for w in lines if w[0] == "ci"}
 
     def records(self) -> dict[str, object]:
-        found = {}
-        for path in sorted((self.state / "mig").glob("*.json")):
-            data = json.loads(path.read_text())
-            found[path.stem] = (tuple(data["instances"]), data["mode"])
-        return found
+        with closing(Store(self.state)) as store:
+            marks = read_marks(store)
+        return {mark.address: (mark.instances, mark.mode) for mark in marks if mark.kind == "mig"}
 
     def snapshot(self) -> object:
         persistence = tuple(line.split()[6] for line in self.double.lines() if line.startswith("gpu "))
         return self.gpus(), self.records(), persistence
 
     def open_journals(self) -> list[str]:
-        return sorted(path.name for path in (self.state / "journal").glob("*.jsonl"))
+        with closing(Store(self.state)) as store:
+            return [operation.id for operation in journal.open_operations(store)]
 
 
 def make(directory: Path, running: Server, *gpus: str) -> Host:

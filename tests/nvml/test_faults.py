@@ -6,10 +6,12 @@ them at each call, one error each time; GPUPASS_FAULTS=all: every error every ti
 
 import os
 from collections import Counter
+from contextlib import closing
 from itertools import cycle
 
 import pytest
 
+from gpupass.store import Store, marks
 from tests.nvml.host import make, rules
 
 # invalid argument, not supported, no permission, timeout, function not found, GPU is lost, reset required, in use,
@@ -41,13 +43,17 @@ def prepared(directory, running, gpu, before):
     return host
 
 
+def remembered(host):
+    with closing(Store(host.state)) as store:
+        return marks.read_marks(store)
+
+
 def restore(host, lines, records):
     """As before the change, without a change: NVML's state and what gpupass remembers."""
     host.double.state.write_text(lines)
-    for path in (host.state / "mig").glob("*"):
-        path.unlink()
-    for name, text in records.items():
-        (host.state / "mig" / name).write_text(text)
+    with closing(Store(host.state)) as store:
+        marks.forget(store, *map(marks.key_of, marks.read_marks(store)))
+        marks.set_marks(store, records)
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -58,7 +64,7 @@ def test_as_before_or_as_wanted(name, tmp_path, running):
         gi = next(line.split()[2] for line in host.double.lines() if line.startswith("gi 0 2 9 "))
         host.double.boots(0, VM1, gi=int(gi))
     lines = host.double.state.read_text()
-    records = {path.name: path.read_text() for path in (host.state / "mig").glob("*.json")}
+    records = remembered(host)
     old, file, trace = host.snapshot(), host.profile(rules(wish)), tmp_path / "trace"
     assert host.run("apply", file, *ARGUMENTS, FAKE_NVML_TRACE=str(trace)).status == 0
     new = host.snapshot()

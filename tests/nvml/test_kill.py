@@ -1,4 +1,4 @@
-"""kill -9 after each journal line of a MIG change, and inside the driver's calls; then recover, or the same order again.
+"""kill -9 after each commit of a MIG change, and inside the driver's calls; then recover, or the same order again.
 
 gpupass is a process of its own on NVIDIA's library as the double plays it, its journal is on the disk, the kill real.
 """
@@ -8,7 +8,7 @@ from itertools import count
 
 import pytest
 
-from tests.nvml.test_faults import ARGUMENTS, CASES, CHANGES, prepared, restore, rules
+from tests.nvml.test_faults import ARGUMENTS, CASES, CHANGES, prepared, remembered, restore, rules
 
 KILLED = -signal.SIGKILL
 
@@ -19,7 +19,7 @@ def case(request, tmp_path, running):
     gpu, before, wish = CASES[request.param]
     host = prepared(tmp_path, running, gpu, before)
     lines = host.double.state.read_text()
-    records = {path.name: path.read_text() for path in (host.state / "mig").glob("*.json")}
+    records = remembered(host)
     old, file = host.snapshot(), host.profile(rules(wish))
     assert host.run("apply", file, *ARGUMENTS).status == 0
     new = host.snapshot()
@@ -28,7 +28,7 @@ def case(request, tmp_path, running):
     return host, file, old, new, lambda: restore(host, lines, records)
 
 
-def test_after_each_line_of_the_journal(case):
+def test_after_each_commit(case):
     host, file, old, new, put_back = case
     seen = []
     for number in count(1):

@@ -32,7 +32,7 @@ class Past(Before):
     def foreign(self, device):
         """What gpupass remembers of it is lost."""
         for kind in ("origin", "claim", "vfs"):
-            (self.machine.state / kind / f"{device}.json").unlink(missing_ok=True)
+            self.machine.forgets(kind, device)
 
 
 def as_data(made):

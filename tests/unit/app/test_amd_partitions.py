@@ -10,7 +10,8 @@ from gpupass.model.slot import SlotKind
 from gpupass.observe import observe
 from gpupass.planner.offers import offers_of
 from gpupass.planner.slots import slots_of
-from gpupass.system.state import read_record
+from gpupass.store import store_of
+from gpupass.store.marks import read_mark
 from tests.machines_in_parts import gim_machine, hive_machine
 from tests.profile_trips import apply, endings, exported, kinds, plan, rollback, told
 from tests.simulated_amd import GIMS, HIVE
@@ -235,7 +236,7 @@ def rules(**uses):
 
 
 def remembered(machine):
-    found = (read_record(machine.state, RecordKind.PARTITION, gpu) for gpu in HIVE)
+    found = (read_mark(store_of(machine), RecordKind.PARTITION, gpu) for gpu in HIVE)
     return [(record.compute, record.memory) if record is not None else None for record in found]
 
 

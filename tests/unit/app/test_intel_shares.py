@@ -202,7 +202,7 @@ def test_shares_on_another_card_are_refused(machine):
 
 def test_shares_of_foreign_functions_are_left_alone(machine):
     apply(machine, SHARED)
-    (machine.state / "vfs" / f"{CARD}.json").unlink()
+    machine.forgets("vfs", CARD)
     machine.log.clear()
     with pytest.raises(Refused, match="other shares for them"):
         apply(machine, SHARED.replace("execution-quantum: 20", "execution-quantum: 30"))

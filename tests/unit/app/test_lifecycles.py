@@ -1,16 +1,16 @@
 """What several commands, crashes and other people's doings in a row come to."""
 
 import errno
-import json
-import os
 
 import pytest
 
 from gpupass import app
 from gpupass.engine import journal
 from gpupass.errors import Busy, GpupassError, NeedsPerson, Pending, Refused
+from gpupass.store import database, store_of
 from gpupass.system.libvirt import LibvirtFailure
 from gpupass.system.locks import hold
+from tests.crash.test_full_disk import full
 from tests.simulated import BUS_GPU, GPU, GPU_AUDIO, LONE, NVIDIA
 from tests.simulated_libvirt import REFUSES
 
@@ -27,10 +27,7 @@ def endings(reports):
 
 
 def history(machine):
-    lines = []
-    for path in sorted((machine.state / "history").glob("*.jsonl")):
-        lines.append([json.loads(line) for line in path.read_text().splitlines()])
-    return [(entry[0]["begin"], entry[-1]["end"]) for entry in lines]
+    return [(one.title, one.end) for one in journal.ended_operations(store_of(machine))]
 
 
 def test_nobody_gets_a_device_whose_guest_has_not_let_go(machine):
@@ -190,7 +187,7 @@ def test_the_origin_of_another_boot_is_no_way_back(machine):
 
 def test_what_somebody_else_bound_goes_to_the_driver_the_kernel_would_choose(machine):
     app.bind(machine, LONE)
-    (machine.state / "origin" / f"{LONE}.json").unlink()
+    machine.forgets("origin", LONE)
     app.unbind(machine, LONE)
     assert (machine.driver(LONE), machine.override(LONE)) == ("bochs-drm", None)
 
@@ -294,16 +291,16 @@ def fill_disk(machine):
 
 @pytest.fixture(autouse=True)
 def disk(machine, monkeypatch):
-    """pwrite, with which the journal is written, fails while `machine.full`."""
-    real = os.pwrite
+    """No commit succeeds while `machine.full`."""
+    real = database.commit
     machine.full = False
 
-    def pwrite(fd, data, offset):
-        if machine.full and data.startswith(b"{"):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        return real(fd, data, offset)
+    def commit(connection):
+        if machine.full:
+            raise full()
+        real(connection)
 
-    monkeypatch.setattr(os, "pwrite", pwrite)
+    monkeypatch.setattr(database, "commit", commit)
 
 
 def test_another_gpupass_is_at_work(machine, monkeypatch):
@@ -332,52 +329,11 @@ def pending_move_of_lone(machine):
         app.detach(machine, "vm2", LONE, timeout=1)
 
 
-@pytest.mark.parametrize(
-    ("name", "text"),
-    [
-        ("empty", b""),
-        ("torn", b'{"schema": 1, "beg'),
-        ("foreign", b"hello\n"),
-        ("list", b"[]\n"),
-        ("future", b'{"schema": 99, "begin": "x"}\n'),
-        ("unknown step", b'{"schema":1,"begin":"x","plan":[{"step":"Explode"}],"devices":[],"boot_id":"","time":""}\n'),
-        ("no such step", b'{"schema":1,"begin":"x","plan":[],"devices":[],"boot_id":"","time":""}\n{"intent":3,"before":null}\n'),
-        ("binary", bytes(range(256)) + b"\n"),
-    ],
-    ids=lambda value: value if isinstance(value, str) else "",
-)  # fmt: skip
-def test_a_damaged_journal_is_set_aside(name, text, machine):
-    directory = machine.state / "journal"
-    directory.mkdir(parents=True)
-    (directory / "20260101T000000-1-0.jsonl").write_bytes(text)
-    (directory / "notes.txt").write_text("not ours")
-    assert app.recover(machine) == ()
-    assert app.bind(machine, LONE).ending == "done"
-    assert sorted(path.name for path in directory.iterdir()) == [
-        "20260101T000000-1-0.jsonl.damaged",
-        "notes.txt",
-    ]
-
-
-def test_a_directory_in_the_journals_place_is_set_aside(machine):
-    (machine.state / "journal" / "x.jsonl").mkdir(parents=True)
-    assert app.recover(machine) == ()
-
-
 def test_operations_of_one_second_all_stay_in_the_history(machine):
     for _ in range(3):
         app.bind(machine, LONE)
         app.unbind(machine, LONE)
     assert len(history(machine)) == 6
-
-
-def test_the_journal_may_vanish_while_it_is_looked_at(machine, monkeypatch):
-    pending_move(machine)
-    (name,) = machine.open_journals()
-    path = machine.state / "journal" / name
-    operations = journal.open_operations(machine)
-    monkeypatch.setattr(os, "listdir", lambda directory: [name, "gone.jsonl"])
-    assert [operation.path for operation in operations] == [path]
 
 
 def test_a_gpu_keeps_its_uuid_while_a_guest_can_have_it(machine):

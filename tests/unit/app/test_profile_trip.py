@@ -170,7 +170,7 @@ def test_adopted_vfs_need_no_take_over(machine):
 
 def foreign_binding(machine):
     app.bind(machine, LONE)
-    (machine.state / "origin" / f"{LONE}.json").unlink()
+    machine.forgets("origin", LONE)
 
 
 def foreign_attachment(machine):
@@ -301,7 +301,7 @@ def test_an_order_to_stay_withdraws_what_is_pending(applied):
 
 def test_partly(machine):
     app.bind(machine, LONE)
-    (machine.state / "origin" / f"{LONE}.json").unlink()
+    machine.forgets("origin", LONE)
     text = WHOLE + "  - {domain: vm2, device: a}\n"
     text = text.replace("gpus:", f"gpus:\n  - {{name: a, select: {{address: '{LONE}'}}, use: host}}", 1)
     text = text.replace("  - {domain: vm2, device: a}\n", "")

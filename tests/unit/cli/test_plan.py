@@ -13,6 +13,7 @@ from threading import Barrier, Event
 import pytest
 
 from gpupass.cli import bind, export, history, hotplug, inspect, main, plan
+from gpupass.store import store_of
 from gpupass.system import System
 from tests.simulated import GPU, LONE, NIC, PF, Machine
 from tests.simulated_libvirt import REFUSES
@@ -244,13 +245,18 @@ def test_not_root(line, gpupass, machine, monkeypatch):
 
 
 @pytest.mark.parametrize("line", ["plan lend.yaml", "check lend.yaml", "history", "rollback --dry-run"])
-def test_a_state_that_is_closed_to_us_is_said(line, gpupass, monkeypatch):
+def test_a_state_that_is_closed_to_us_is_said(line, gpupass, machine, monkeypatch):
     gpupass("apply lend.yaml --yes")
 
-    def closed(_):
-        raise PermissionError(13, "Permission denied")
+    real = os.open
 
-    monkeypatch.setattr("gpupass.system.state.os.listdir", closed)
+    def closed(path, *arguments, **more):
+        if path == machine.state:
+            raise PermissionError(13, "Permission denied")
+        return real(path, *arguments, **more)
+
+    store_of(machine).close()
+    monkeypatch.setattr(os, "open", closed)
     code, out, err = gpupass(line)
     assert (code, out) == (4, "") and "Permission denied" in err and "hint: run it with sudo" in err
 

@@ -1,29 +1,32 @@
-"""The journal: what is appended is read back, a torn tail is cut, every kind of step survives the trip."""
+"""The journal: what is appended is read back, marks come and go with their steps, every kind survives."""
 
-import json
-import os
+import errno
 import string
 from types import NoneType, UnionType
 from typing import Union, get_args, get_origin
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import Struct, convert
 from msgspec.structs import fields
 
 from gpupass.engine import journal
-from gpupass.errors import GpupassError, Refused
+from gpupass.engine.run import Result, execute
+from gpupass.errors import GpupassError
 from gpupass.kinds import STEPS as STEP_KINDS
 from gpupass.kinds import AnyStep
 from gpupass.model.address import BOOT, Address
-from gpupass.model.record import Record
+from gpupass.model.record import Record, RecordKind
 from gpupass.model.wire import from_json, to_json
 from gpupass.plan import Plan
 from gpupass.steps.attribute import SetAttribute
 from gpupass.steps.bind import BindDriver, Binding
 from gpupass.steps.file import WriteFile
+from gpupass.steps.module import LoadModule
 from gpupass.steps.vfs import SetVfs
+from gpupass.store import marks, operations, store_of
+from gpupass.store.marks import key_of
 from tests.simulated import GPU, LONE
 
 TEXT = st.text(string.printable + "äß\u2028\0", max_size=8)
@@ -73,89 +76,104 @@ def test_a_step_without_a_field_or_with_a_strange_one_is_refused(kind):
             convert(data, AnyStep)
 
 
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
-    max_leaves=8,
-)
-
-
-@given(line=JSON, second=JSON)
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_no_content_of_a_journal_is_a_traceback(line, second, machine):
-    directory = machine.state / "journal"
-    directory.mkdir(parents=True, exist_ok=True)
-    good = {"schema": 1, "begin": "x", "plan": [], "devices": [], "boot_id": "", "time": ""}
-    for number, first in enumerate((line, good)):
-        path = directory / f"{number}.jsonl"
-        path.write_text(f"{json.dumps(first)}\n{json.dumps(second)}\n")
-        operation = journal.read(path)
-        assert operation is None or (operation.title, operation.steps) == ("x", ())
-
-
 NOTHING = Binding(driver=None, override=None)
 STEPS = tuple(BindDriver(address=a, driver="vfio-pci", override="vfio-pci") for a in (GPU, LONE))
 
 
-def begun(machine):
-    return journal.begin(machine, Plan(title="a plan", steps=STEPS, devices=(GPU, LONE)))
+def begun(store):
+    plan = Plan(title="a plan", steps=STEPS, devices=(GPU, LONE))
+    return journal.begin(store, plan, boot_id="b", time="2026-01-01T00:00:00+00:00", user="root")
 
 
-def test_what_is_appended_is_read_back(machine):
-    operation = begun(machine)
-    assert journal.read(operation.path) == operation
+@pytest.fixture
+def store(machine):
+    return store_of(machine)
+
+
+def test_what_is_appended_is_read_back(store):
+    operation = begun(store)
+    assert journal.read(store, operation.id) == operation
     for append in (
-        lambda o: journal.intent(o, 0, NOTHING),
-        lambda o: journal.pending(o, 0, "not yet"),
-        lambda o: journal.done(o, 0),
-        lambda o: journal.intent(o, 1, NOTHING),
-        lambda o: journal.rolling_back(o, "why"),
-        lambda o: journal.undone(o, 0),
+        lambda o: journal.intent(store, o, 0, NOTHING),
+        lambda o: journal.pending(store, o, 0, "not yet"),
+        lambda o: journal.done(store, o, 0),
+        lambda o: journal.intent(store, o, 1, NOTHING),
+        lambda o: journal.rolling_back(store, o, "why"),
+        lambda o: journal.undone(store, o, 0),
     ):
         operation = append(operation)
-        assert journal.read(operation.path) == operation
-    assert (operation.lines, operation.pending, operation.rolling_back) == (7, None, True)
-    ended = journal.end(operation, "rolled-back", "why")
-    assert list(journal.open_operations(machine)) == []
-    assert journal.read(ended.path).end == "rolled-back"
+        assert journal.read(store, operation.id) == operation
+    assert (operation.pending, operation.rolling_back) == (None, True)
+    ended = journal.end(store, operation, "rolled-back", "why")
+    assert journal.open_operations(store) == () and journal.read(store, ended.id) is None
+    assert [(one.id, one.end, one.steps) for one in journal.ended_operations(store)] == [
+        (ended.id, "rolled-back", ())
+    ]
 
 
-def test_a_torn_tail_is_cut_before_the_next_line(machine):
-    operation = begun(machine)
-    with operation.path.open("ab") as file:
-        file.write(b'{"intent": 0, "before": {"driver": "nouveau", "override": null, "and so o')
-    (found,) = journal.open_operations(machine)
-    assert (found.lines, found.before) == (1, {})
-    journal.intent(found, 0, NOTHING)
-    assert len(operation.path.read_text().splitlines()) == 2
-    (found,) = journal.open_operations(machine)
-    assert found.before == {0: NOTHING}
+def test_what_another_has_ended_goes_no_further(store):
+    operation = begun(store)
+    journal.end(store, operation, "done")
+    with pytest.raises(GpupassError, match="another gpupass has ended it"):
+        journal.intent(store, operation, 0, NOTHING)
 
 
-def test_oldest_first_and_only_for_root_to_read(machine):
-    first, second = begun(machine), begun(machine)
-    assert [o.path for o in journal.open_operations(machine)] == [first.path, second.path]
-    assert first.path.stat().st_mode & 0o777 == 0o600
-    assert first.path.parent.stat().st_mode & 0o777 == 0o700
+def test_oldest_first_and_the_oldest_of_the_history_go(store, monkeypatch):
+    monkeypatch.setattr(operations, "KEPT", 2)
+    first, second = begun(store), begun(store)
+    assert [o.id for o in journal.open_operations(store)] == [first.id, second.id]
+    for operation in (second, begun(store), first, begun(store)):
+        journal.end(store, operation, "done")
+    assert [o.id for o in journal.ended_operations(store)] == [first.id, operation.id]
+    with store.reading() as rows:
+        assert {name for name, *_ in rows.rows("events")} == {first.id, operation.id}
 
 
-def test_an_ordinary_user_is_told_to_use_sudo(machine, monkeypatch):
-    def closed(path):
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr("os.listdir", closed)
-    with pytest.raises(Refused, match="Permission denied") as refused:
-        list(journal.open_operations(machine))
-    assert "sudo" in refused.value.hint
+MARK = Record(kind=RecordKind.ORIGIN, address=GPU, driver="nouveau")
+OTHER = Record(kind=RecordKind.ORIGIN, address=GPU, driver="nvidia")
+CLAIM = Record(kind=RecordKind.CLAIM, address=LONE, domain="vm1")
 
 
-def test_two_processes_cannot_begin_under_one_name(machine):
-    """Nothing that another gpupass looking for open operations could take for damaged is ever seen."""
-    seen = []
-    operation = begun(machine)
-    for path in operation.path.parent.iterdir():
-        seen.append(path.suffix)
-    assert seen == [".jsonl"]
+def test_a_mark_comes_with_the_intent_and_goes_with_the_done(store):
+    marks.set_marks(store, (OTHER, CLAIM))
+    operation = journal.intent(store, begun(store), 0, NOTHING, (MARK,), (key_of(CLAIM),))
+    assert marks.read_marks(store) == (MARK, CLAIM)
+    operation = journal.done(store, operation, 0, (key_of(CLAIM),))
+    assert marks.read_marks(store) == (MARK,)
+    journal.undone(store, operation, 0)
+    assert marks.read_marks(store) == (OTHER, CLAIM)
+
+
+def test_a_mark_that_was_not_there_before_is_gone_when_its_step_is_undone(store):
+    operation = journal.intent(store, begun(store), 0, NOTHING, (MARK, CLAIM))
+    journal.undone(store, operation, 0)
+    assert marks.read_marks(store) == ()
+
+
+def test_steps_that_carry_marks(machine, store, monkeypatch):
+    """The engine hands them on: set with the intent, forgotten when it is done, back when it is undone."""
+    monkeypatch.setattr(BindDriver, "marks", (MARK,), raising=False)
+    monkeypatch.setattr(BindDriver, "forgets", (key_of(CLAIM),), raising=False)
+    marks.set_mark(store, CLAIM)
+    plan = Plan(title="bind", steps=(LoadModule(module="vfio-pci"), STEPS[1]), devices=(LONE,))
+    machine.faults["unbind", LONE] = errno.EBUSY
+    assert execute(plan, machine, 0).result is Result.ROLLED_BACK
+    assert marks.read_marks(store) == (CLAIM,)
+    assert execute(plan, machine, 0).result is Result.DONE
+    assert marks.read_marks(store) == (MARK,)
+
+
+def test_what_only_the_head_had_room_for_is_said_once_there_is_more(store):
+    """With the marks of before, for which there was no room either."""
+    marks.set_mark(store, CLAIM)
+    operation = journal.intent(store, begun(store), 0, NOTHING, (MARK,), (key_of(CLAIM),))
+    operation = journal.done(store, operation, 0, (key_of(CLAIM),))
+    assert journal.unbegun(store, operation).end == "rolled-back"
+    assert journal.open_operations(store) == ()
+    another = begun(store)
+    assert marks.read_marks(store) == (CLAIM,) and store.over() == ()
+    assert [(o.id, o.end) for o in journal.ended_operations(store)] == [(operation.id, "rolled-back")]
+    assert [o.id for o in journal.open_operations(store)] == [another.id]
 
 
 def test_what_every_step_is_about():
@@ -193,20 +211,6 @@ def test_a_value_before_that_no_step_could_tell_is_damage(before, sound):
     else:
         with pytest.raises(ValueError):
             convert(before, step.Before)
-
-
-def test_half_a_line_is_not_taken_for_a_whole_one(machine, monkeypatch):
-    """A disk that fills up takes what fits and reports no error."""
-    operation = begun(machine)
-    real = os.pwrite
-    monkeypatch.setattr(os, "pwrite", lambda fd, data, offset: real(fd, data[:5], offset))
-    with pytest.raises(GpupassError, match="No space left"):
-        journal.intent(operation, 0, None)
-    with pytest.raises(GpupassError, match="No space left"):
-        begun(machine)
-    monkeypatch.setattr(os, "pwrite", real)
-    assert [found.before for found in journal.open_operations(machine)] == [{}]
-    assert len(list(operation.path.parent.iterdir())) == 1
 
 
 @pytest.mark.parametrize(

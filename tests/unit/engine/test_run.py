@@ -12,6 +12,7 @@ from gpupass.lending.plug import AttachDevice, DetachDevice
 from gpupass.plan import Plan
 from gpupass.steps.bind import BindDriver, Binding
 from gpupass.steps.module import LoadModule
+from gpupass.store import store_of
 from tests.simulated import GPU, GPU_AUDIO, LONE
 
 
@@ -31,6 +32,10 @@ def drivers(machine):
 
 
 HOME = ["nouveau", "snd_hda_intel", "bochs-drm"]
+
+
+def begin(machine, plan):
+    return journal.begin(store_of(machine), plan, boot_id=machine.boot_id(), time=machine.now(), user="root")
 
 
 def test_all_or_nothing(machine):
@@ -60,8 +65,8 @@ def test_one_that_cannot_be_undone_does_not_stop_the_others(machine):
 
 
 def test_resume_of_an_ended_rollback_changes_nothing(machine):
-    operation = journal.begin(machine, PLAN)
-    operation = journal.intent(operation, 1, Binding(driver="nouveau", override=None))
+    operation = begin(machine, PLAN)
+    operation = journal.intent(store_of(machine), operation, 1, Binding(driver="nouveau", override=None))
     assert resume(operation, machine, 0).result is Result.ROLLED_BACK
     assert [entry for entry in machine.log if "unbind" in entry[0] or "probe" in entry[0]] == []
 
@@ -73,22 +78,28 @@ def test_a_rollback_that_was_begun_never_turns_forward(machine):
     uuid = machine.libvirt.guests["vm1"].uuid
     detach = DetachDevice(address=LONE, domain="vm1", uuid=uuid, alias="ua-x", exposed=True, connect="")
     plan = Plan(title="move", steps=(detach, LoadModule(module="vfio-other")), devices=(LONE,))
-    operation = journal.done(journal.intent(journal.begin(machine, plan), 0, True), 0)
-    journal.rolling_back(operation, "the second domain refused")
-    (operation,) = journal.open_operations(machine)
+    operation = journal.done(
+        store_of(machine), journal.intent(store_of(machine), begin(machine, plan), 0, True), 0
+    )
+    journal.rolling_back(store_of(machine), operation, "the second domain refused")
+    (operation,) = journal.open_operations(store_of(machine))
     assert resume(operation, machine, 0).result is Result.ROLLED_BACK
     assert LONE in machine.libvirt.guests["vm1"].live
     assert ("modprobe -- vfio-other", "") not in machine.log
 
 
+def _before(number):
+    return Binding(driver=HOME[number - 1], override=None) if number else None
+
+
 @pytest.mark.parametrize("done", [True, False])
 def test_resume_once_everything_was_done_only_ends(done, machine):
     execute(PLAN, machine, 0)
-    operation = journal.begin(machine, PLAN)
+    operation = begin(machine, PLAN)
     for number in range(len(PLAN.steps)):
-        operation = journal.intent(operation, number, Binding(driver=HOME[number - 1], override=None))
+        operation = journal.intent(store_of(machine), operation, number, _before(number))
         if done:
-            operation = journal.done(operation, number)
+            operation = journal.done(store_of(machine), operation, number)
     machine.log.clear()
     outcome = resume(operation, machine, 0)
     assert outcome.result is (Result.DONE if done else Result.ROLLED_BACK)
@@ -104,7 +115,7 @@ def begun(machine):
     outcome = execute(FIRST, machine, 0)
     assert (outcome.result, outcome.operation.end) == (Result.DONE, None)
     assert drivers(machine) == ["vfio-pci", "vfio-pci", "bochs-drm"]
-    (operation,) = journal.open_operations(machine)
+    (operation,) = journal.open_operations(store_of(machine))
     return operation
 
 
@@ -134,9 +145,9 @@ def test_nobody_goes_on_with_half_of_it(machine):
 
 
 def test_killed_in_a_later_round(machine):
-    operation = journal.more(begun(machine), REST)
-    journal.intent(operation, 3, Binding(driver="bochs-drm", override=None))
-    (operation,) = journal.open_operations(machine)
+    operation = journal.more(store_of(machine), begun(machine), REST)
+    journal.intent(store_of(machine), operation, 3, Binding(driver="bochs-drm", override=None))
+    (operation,) = journal.open_operations(store_of(machine))
     assert resume(operation, machine, 0).result is Result.ROLLED_BACK
     assert drivers(machine) == HOME
 
@@ -146,8 +157,8 @@ def test_what_reached_a_guest_is_completed_though_it_continues(machine):
     uuid = machine.libvirt.guests["vm1"].uuid
     attach = AttachDevice(address=LONE, domain="vm1", uuid=uuid, alias="ua-x", exposed=True, connect="")
     plan = Plan(title="in rounds", steps=(attach, bind(GPU)), devices=(LONE, GPU), continues=True)
-    journal.intent(journal.begin(machine, plan), 0, False)
-    (operation,) = journal.open_operations(machine)
+    journal.intent(store_of(machine), begin(machine, plan), 0, False)
+    (operation,) = journal.open_operations(store_of(machine))
     outcome = resume(operation, machine, 0)
     assert (outcome.result, outcome.operation.end) == (Result.PARTLY, Result.PARTLY)
     assert machine.driver(GPU) == "vfio-pci"

@@ -1,0 +1,23 @@
+"""gpupass's own marks of the devices; where they are lost, what follows from that."""
+
+from gpupass.errors import Damaged, Refused
+from gpupass.model.address import Address
+from gpupass.model.host import Host
+from gpupass.model.record import Record
+from gpupass.planner.unknown import quarantines
+from gpupass.store import store_of
+from gpupass.store.marks import read_marks
+from gpupass.system import System
+
+
+def read_remembered(system: System, host: Host) -> tuple[tuple[Record, ...], tuple[str, ...]]:
+    """The marks, and why they are not to be seen; lost ones quarantine whatever is not provably idle."""
+    store = store_of(system)
+    try:
+        return read_marks(store), ()
+    except Damaged as error:
+        at_work = {Address(name) for devices in store.last_known().values() for name in devices}
+        lost = "what gpupass remembers is damaged"
+        return quarantines(host, at_work, lost, ""), (f"{error.message}: {error.hint}",)
+    except Refused as error:
+        return (), (f"{error.message}: {error.hint}",)

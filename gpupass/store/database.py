@@ -1,0 +1,241 @@
+"""The tables, and the only way to their rows: a row carries a CRC, a commit is a link of the chain."""
+
+import os
+import signal
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+from zlib import crc32
+
+from gpupass.errors import Busy, Damaged, GpupassError, Refused
+
+CRASH = "GPUPASS_CRASH"  # fault injection: "3" dies after this process's third commit, "3-" just before it
+WAIT = 10.0  # seconds for another gpupass to write what it has to
+_LINKS = 64  # of the chain that are kept; the head is at most one behind
+
+COLUMNS = {
+    "chain": ("seq", "hash"),
+    "operations": ("id", "began", "ended", "events", "devices"),  # `ended`: the commit, NULL while it is open
+    "events": ("operation", "number", "body"),
+    "marks": ("tag", "carrier", "part", "body"),
+    "applies": ("id", "body"),
+    "owned": ("atom", "owner"),
+    "held": ("slot", "atom", "owner"),
+    "fences": ("carrier", "fence"),
+}
+# one script a version; PRAGMA user_version says how many of them a database has had
+MIGRATIONS = (
+    """
+    CREATE TABLE chain (seq INTEGER PRIMARY KEY, hash TEXT NOT NULL, crc INTEGER NOT NULL) STRICT;
+    CREATE TABLE operations (id TEXT PRIMARY KEY, began INTEGER NOT NULL, ended INTEGER,
+      events INTEGER NOT NULL, devices TEXT NOT NULL, crc INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+    CREATE TABLE events (operation TEXT, number INTEGER, body TEXT NOT NULL, crc INTEGER NOT NULL,
+      PRIMARY KEY (operation, number)) STRICT, WITHOUT ROWID;
+    CREATE TABLE marks (tag TEXT, carrier TEXT, part TEXT, body TEXT NOT NULL, crc INTEGER NOT NULL,
+      PRIMARY KEY (tag, carrier, part)) STRICT, WITHOUT ROWID;
+    CREATE TABLE applies (id TEXT PRIMARY KEY, body TEXT NOT NULL, crc INTEGER NOT NULL)
+      STRICT, WITHOUT ROWID;
+    CREATE TABLE owned (atom TEXT PRIMARY KEY, owner TEXT NOT NULL, crc INTEGER NOT NULL,
+      UNIQUE (atom, owner)) STRICT, WITHOUT ROWID;
+    CREATE TABLE held (slot TEXT, atom TEXT, owner TEXT NOT NULL, crc INTEGER NOT NULL,
+      PRIMARY KEY (slot, atom), FOREIGN KEY (atom, owner) REFERENCES owned (atom, owner))
+      STRICT, WITHOUT ROWID;
+    CREATE TABLE fences (carrier TEXT PRIMARY KEY, fence INTEGER NOT NULL, crc INTEGER NOT NULL)
+      STRICT, WITHOUT ROWID;
+    """,
+)
+_INSERT = {
+    table: f"INSERT OR REPLACE INTO {table} ({', '.join(columns)}, crc) VALUES ({'?, ' * len(columns)}?)"
+    for table, columns in COLUMNS.items()
+}
+_DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_MISMATCH}
+_BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+_commits: dict[int, int] = {}  # so far, by process: a fork starts anew
+
+
+def connect(path: Path, write: bool) -> sqlite3.Connection:
+    mode = "rw" if write else "ro"
+    connection = _connection(f"file:{quote(str(path))}?mode={mode}")
+    if write:
+        _settings(connection)
+    return connection
+
+
+def in_memory(of: sqlite3.Connection | None = None) -> sqlite3.Connection:
+    """An empty one, or a copy, of this version."""
+    connection = _connection(":memory:")
+    if of is not None:
+        of.backup(connection)
+    migrate(connection)
+    return connection
+
+
+def build(path: Path, fill: Callable[["Commit"], object]) -> str:
+    """A new database with one commit in it, whole and on the disk; returns the commit's link of the chain."""
+    for suffix in ("", "-wal", "-shm", "-journal"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+    connection = connect(path, write=True)
+    try:
+        migrate(connection)
+        begin(connection)
+        first = Commit(connection, path)
+        fill(first)
+        link = first.link()
+        commit(connection)
+    finally:
+        connection.close()  # the last one: its WAL goes into the file
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    return link
+
+
+def _connection(uri: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        uri, uri=True, timeout=WAIT, isolation_level=None, check_same_thread=False, cached_statements=64
+    )
+    connection.execute("PRAGMA trusted_schema = OFF")
+    connection.execute("PRAGMA cell_size_check = ON")
+    return connection
+
+
+def _settings(connection: sqlite3.Connection) -> None:
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA foreign_keys = ON")
+
+
+def version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """To this version, all or nothing."""
+    for number, script in enumerate(MIGRATIONS[version(connection) :], start=version(connection) + 1):
+        connection.executescript(f"BEGIN IMMEDIATE; {script} PRAGMA user_version = {number}; COMMIT;")
+
+
+def require_version(connection: sqlite3.Connection, path: Path, told: int) -> None:
+    """`told` by the head: what a migration leaves behind when it is killed is older, never newer."""
+    found, known = version(connection), len(MIGRATIONS)
+    if known < min(found, told):
+        raise Refused(
+            f"cannot read {path}: it is of version {found}, this gpupass knows {known}",
+            "pip install --upgrade gpupass",
+        )
+    if not 0 < told <= found <= known:
+        raise Damaged(path, f"it is of version {found}, its head of version {told}")
+
+
+def quick_check(connection: sqlite3.Connection, path: Path) -> None:
+    """Not integrity_check: that would compare indexes with tables, and no table in use has an index.
+
+    Every row is read besides, for its CRC.
+    """
+    (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    if found != "ok":
+        raise Damaged(path, str(found).replace("\n", " "))
+    for table in COLUMNS:
+        Rows(connection, path).rows(table)
+
+
+def _spelled(table: str, row: tuple[Any, ...]) -> bytes:
+    """No value has a NUL in it."""
+    return "\0".join(map(str, (table, *row))).encode()
+
+
+class Rows:
+    """Reads; a row that is not what was written is Damaged."""
+
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+        self._connection = connection
+        self._path = path
+
+    def rows(self, table: str, where: str = "", values: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
+        """Their columns as in COLUMNS; `where` is what follows the table's name in SQL."""
+        select = f"SELECT {', '.join(COLUMNS[table])}, crc FROM {table} {where}"
+        found = []
+        for *row, crc in self._connection.execute(select, values):
+            if crc != crc32(_spelled(table, tuple(row))):
+                raise Damaged(self._path, f"a row of {table} is not what was written")
+            found.append(tuple(row))
+        return found
+
+
+class Commit(Rows):
+    """Writes; all of it, or nothing. `lists` says that the open operations are others now."""
+
+    def __init__(self, connection: sqlite3.Connection, path: Path, over: tuple[str, ...] = ()) -> None:
+        super().__init__(connection, path)
+        last = self.rows("chain", "ORDER BY seq DESC LIMIT 1") or [(0, "")]
+        (self.last, before), *_ = last
+        self.seq = self.last + 1
+        self.lists = False
+        self.over = over
+        self._digest = sha256(before.encode())
+
+    def put(self, table: str, *row: Any) -> None:
+        data = _spelled(table, row)
+        self._connection.execute(_INSERT[table], (*row, crc32(data)))
+        self._digest.update(data)
+
+    def drop(self, table: str, **key: Any) -> None:
+        where = " AND ".join(f"{name} = ?" for name in key)
+        self._connection.execute(f"DELETE FROM {table} WHERE {where}", tuple(key.values()))
+        self._digest.update(_spelled(f"no {table}", tuple(key.values())))
+
+    def link(self) -> str:
+        """The hash of the chain with this commit in it."""
+        found = self._digest.hexdigest()
+        self.put("chain", self.seq, found)
+        self._connection.execute("DELETE FROM chain WHERE seq <= ?", (self.seq - _LINKS,))
+        return found
+
+
+def begin(connection: sqlite3.Connection) -> None:
+    connection.execute("BEGIN IMMEDIATE")
+
+
+def commit(connection: sqlite3.Connection) -> None:
+    """Where crashes are injected: just before it, and between it and the head."""
+    number = _commits[os.getpid()] = _commits.get(os.getpid(), 0) + 1
+    _crash_at(f"{number}-")
+    connection.execute("COMMIT")
+    _crash_at(str(number))
+
+
+def roll_back(connection: sqlite3.Connection) -> None:
+    with suppress(sqlite3.Error):  # a failing COMMIT may have ended it
+        connection.execute("ROLLBACK")
+
+
+def _crash_at(point: str) -> None:
+    if os.environ.get(CRASH) == point:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+@contextmanager
+def told(path: Path, verb: str) -> Iterator[None]:
+    """SQLite's errors and the disk's as ours. What cannot be read is damaged."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+        if code in _BUSY:
+            raise busy(path) from None
+        if code in _DAMAGE or verb == "read":
+            raise Damaged(path, str(error)) from None
+        raise GpupassError(f"cannot {verb} {path}: {error}") from None
+    except OSError as error:
+        raise GpupassError(f"cannot {verb} {path}: {error.strerror or error}") from None
+
+
+def busy(path: Path) -> Busy:
+    return Busy(f"cannot write {path}: another gpupass has been writing for {WAIT:.0f} s", "gpupass history")

@@ -1,0 +1,102 @@
+"""The state directory of gpupass 0.1, a JSON file for each thing: taken over as a whole, then put away."""
+
+import logging
+import os
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gpupass.errors import Damaged
+from gpupass.model.record import RecordKind
+from gpupass.model.wire import from_json, to_json
+from gpupass.store import applies, marks, operations
+from gpupass.system.state import sync_directory
+
+if TYPE_CHECKING:
+    from gpupass.store.database import Commit
+
+JOURNAL, HISTORY, APPLIES = "journal", "history", "applies"
+DIRECTORIES = (JOURNAL, HISTORY, APPLIES, *(kind.value for kind in RecordKind))
+PUT_AWAY = "first-version"
+_SCHEMA = 1
+_UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError, OSError)
+
+
+def is_there(state: Path) -> bool:
+    return any((state / name).is_dir() for name in DIRECTORIES)
+
+
+def take_over(commit: "Commit", state: Path) -> None:
+    """All of it. Damaged where something that is not merely history cannot be read."""
+    for path in _files(state / HISTORY, "jsonl"):
+        try:
+            operations.put_whole(commit, path.stem, _ended(_events(path)))
+        except _UNREADABLE:
+            _leave(path)
+    for path in _files(state / APPLIES, "json"):
+        try:
+            applies.put(commit, applies.read_body(path.stem, _unwrapped(path)))
+        except _UNREADABLE:
+            _leave(path)
+    for path in _files(state / JOURNAL, "jsonl"):
+        try:
+            operations.put_whole(commit, path.stem, _events(path))
+        except _UNREADABLE:
+            raise Damaged(path, "it is no journal") from None
+    for kind in RecordKind:
+        for path in _files(state / kind.value, "json"):
+            address, _, mdev = path.stem.partition("+")
+            try:
+                marks.put(commit, marks.read_body((kind.value, address, mdev), _unwrapped(path)))
+            except _UNREADABLE:
+                raise Damaged(path, f"it is no {kind.value} record") from None
+
+
+def put_away(state: Path) -> None:
+    """Nobody reads them any more; a person may, or throw them away."""
+    left = [name for name in DIRECTORIES if (state / name).is_dir()]
+    if not left:
+        return
+    away = state / PUT_AWAY
+    away.mkdir(mode=0o700, exist_ok=True)
+    for name in left:
+        free = (away / f"{name}{number or ''}" for number in count())
+        (state / name).rename(next(path for path in free if not path.exists()))
+    sync_directory(away)
+    sync_directory(state)
+
+
+def _files(directory: Path, ending: str) -> Iterator[Path]:
+    """Oldest first; what was half made, or set aside as damaged, has another ending."""
+    if directory.is_dir():
+        names = sorted(os.listdir(directory))  # noqa: PTH208 - glob hides that we may not look
+        yield from (
+            directory / name for name in names if name.endswith(f".{ending}") and not name.startswith(".")
+        )
+
+
+def _events(path: Path) -> list[dict[str, Any]]:
+    """Only whole lines count: the last one was being written."""
+    data = path.read_bytes()
+    lines = [from_json(line, Any) for line in data[: data.rfind(b"\n") + 1].splitlines()]
+    if lines[0].pop("schema") != _SCHEMA:
+        raise ValueError("not of the first version")
+    return lines
+
+
+def _ended(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    if "end" not in events[-1]:
+        raise ValueError("it has no end")
+    return events
+
+
+def _unwrapped(path: Path) -> str:
+    data: Any = from_json(path.read_bytes(), Any)
+    if not isinstance(data, dict) or data.pop("schema", None) != _SCHEMA:
+        raise ValueError("not of the first version")
+    return to_json(data).decode()
+
+
+def _leave(path: Path) -> None:
+    logging.getLogger("gpupass").warning("gpupass: %s is damaged: it is not taken over", path)
