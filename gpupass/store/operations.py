@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import convert
 
-from gpupass.errors import GpupassError
+from gpupass.errors import Damaged, GpupassError
 from gpupass.model.address import Address
 from gpupass.model.wire import from_json, to_json
 from gpupass.store import marks
@@ -57,22 +57,27 @@ def open_ones(store: "Store") -> list[tuple[str, list[Event]]]:
     over = store.over()
     with store.reading() as rows:
         found = rows.rows("operations", "WHERE ended IS NULL ORDER BY began, id")
-        return [(row[0], events(rows, row[0])) for row in found if row[0] not in over]
+        return [(row[0], _all_events(store, rows, row)) for row in found if row[0] not in over]
 
 
 def ended_ones(store: "Store") -> list[tuple[str, list[Event]]]:
     """By name."""
-    found: dict[str, list[Event]] = {}
     with store.reading() as rows:
-        ended = "WHERE operation IN (SELECT id FROM operations WHERE ended IS NOT NULL)"
-        for name, _, body in rows.rows("events", f"{ended} ORDER BY operation, number"):
-            found.setdefault(name, []).append(from_json(body, Any))
-    return list(found.items())
+        found = rows.rows("operations", "WHERE ended IS NOT NULL ORDER BY id")
+        return [(row[0], _all_events(store, rows, row)) for row in found]
 
 
 def events(rows: "Reader", name: str) -> list[Event]:
     found = rows.rows("events", "WHERE operation = ? ORDER BY number", (name,))
     return [from_json(row[-1], Any) for row in found]
+
+
+def _all_events(store: "Store", rows: "Reader", row: tuple[Any, ...]) -> list[Event]:
+    name, _, _, number, _ = row
+    found = events(rows, name)
+    if len(found) != number:
+        raise Damaged(store.path, f"of the operation {name} some events are gone")
+    return found
 
 
 def put_whole(commit: "Commit", name: str, events: list[Event]) -> None:

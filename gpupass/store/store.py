@@ -131,8 +131,9 @@ class Store:
         return now.over if now is not None else ()
 
     def require_readable(self) -> None:
-        """Refused where an ordinary user would otherwise be told that there is nothing."""
-        self._opened_directory()
+        """Refused or Damaged where one would otherwise be told that there is nothing."""
+        with self.reading():
+            pass
 
     def require_sound(self) -> None:
         """Before anything is changed: all of it is there and whole. Where there is none, none is made."""
