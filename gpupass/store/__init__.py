@@ -13,8 +13,8 @@ of has not been acted upon. So of single faults
 - after a power cut the head may be older than the database (only what begins or ends an operation is fsynced
   in it), never newer. Lost with the tail of the -wal then, on a disk that lied about fsync: steps of a boot
   that is over, whose devices the kernel has forgotten (`Operation.ended_by_reboot`);
-- rows that are changed: their CRC; rows that vanish from a page: `quick_check`, the number of events in each
-  operation's row, and the head's list of open operations.
+- rows that are changed: their CRC; rows that vanish from a page: `integrity_check`, the number of events in
+  each operation's row, and the head's list of open operations.
 
 Damage is never "nothing to do": it is an error (Damaged, exit 5) until a person says `recover --forget`.
 """

@@ -134,16 +134,15 @@ def require_version(connection: sqlite3.Connection, path: Path, told: int) -> No
         raise Damaged(path, f"it is of version {found}, its head of version {told}")
 
 
-def quick_check(connection: sqlite3.Connection, path: Path) -> None:
-    """Not integrity_check: that would compare indexes with tables, and no table in use has an index.
+def require_whole(connection: sqlite3.Connection, path: Path) -> None:
+    """Every page is where it belongs: a row that has vanished has no CRC that would not fit.
 
-    Every row is read besides, for its CRC.
+    integrity_check takes no longer here than quick_check, which leaves out indexes: there is hardly one
+    (0.3 ms for 50 operations, 9 ms for a full history).
     """
-    (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    (found,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
     if found != "ok":
         raise Damaged(path, str(found).replace("\n", " "))
-    for table in COLUMNS:
-        Rows(connection, path).rows(table)
 
 
 def _spelled(table: str, row: tuple[Any, ...]) -> bytes:

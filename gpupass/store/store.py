@@ -144,9 +144,10 @@ class Store:
         from gpupass.store import database
 
         with self._turn(directory, shared=True), database.told(self.path, "read"):
-            connection = self._opened(directory, write=False)
-            self._agree(connection, directory)
-            database.quick_check(connection, self.path)
+            self._close_database()
+            rows = database.Rows(self._opened(directory, write=False), self.path)
+            for table in database.COLUMNS.keys() - {"events"}:  # those of what is over matter to nobody else
+                rows.rows(table)
 
     def last_known(self) -> dict[str, tuple[str, ...]]:
         """Of a store that is damaged: the open operations and their devices, as far as the head tells."""
@@ -218,24 +219,21 @@ class Store:
         """Checked when it is opened: a wrong database must not be written to, nor its WAL be thrown away."""
         from gpupass.store import database
 
-        there = self._file(directory)
-        if self._connection is not None and there == self._opened_file and (self._writes or not write):
-            return self._connection
-        self._close_database()
-        if write and there is None:
-            self._make(directory)
-        self._opened_file = self._file(directory)
-        connection = self._checked(directory)
-        if write:
-            connection.close()
-            connection = database.connect(self.path, write=True)
-            self._connection = connection
+        if self._connection is None or self._file(directory) != self._opened_file:
+            self._close_database()
+            if write and self._file(directory) is None:
+                self._make(directory)
+            self._opened_file = self._file(directory)
+            self._connection = self._checked(directory)
+        if write and not self._writes:
+            self._close_database()
+            connection = self._connection = database.connect(self.path, write=True)
             database.migrate(connection)
             if self._slot(directory) is None:
                 head.rewrite(directory, self._first_head(database.Rows(connection, self.path)))
             first_version.put_away(self.state)
-        self._connection, self._writes = connection, write
-        return connection
+            self._writes = True
+        return self._connection
 
     def _make(self, directory: int) -> None:
         """Under another name first; once renamed it is believed, and the first version's files no more."""
@@ -256,6 +254,7 @@ class Store:
                 on_disk, connection = connection, database.in_memory(connection)
                 on_disk.close()
             self._agree(connection, directory)
+            database.require_whole(connection, self.path)
         except BaseException:
             connection.close()
             raise

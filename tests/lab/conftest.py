@@ -14,6 +14,7 @@ from gpupass.lab.machine import Lab
 GUEST_SECONDS = 300
 COPY = "/opt/gpupass-copy"
 SERVED = "/run/gpupass-served"
+REMEMBERED = f"python3 -P {COPY}/tests/lab/inside/remembered.py"
 PYTHON = f"export PYTHONPATH={COPY} PYTHONPYCACHEPREFIX=/var/cache/gpupass-pyc"
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -73,9 +74,9 @@ class EmulatedHost:
         return document
 
     def killed(self, verb: str, thing: str, points: int) -> list[dict]:
-        """What recovery made of a verb killed after a journal line: every third, GPUPASS_CRASH_POINTS=all: each.
+        """What recovery made of a verb killed after a commit: every third, GPUPASS_CRASH_POINTS=all: each.
 
-        Of a verb with at least so many lines; an apply of several devices may have done some of them only.
+        Of a verb with at least so many commits; an apply of several devices may have done some of them only.
         """
         stride = 1 if os.environ.get("GPUPASS_CRASH_POINTS") == "all" else 3
         out = self.sh(f"python3 -P {COPY}/tests/lab/inside/crash.py {verb} {thing} {stride}", timeout=1500)
@@ -84,6 +85,11 @@ class EmulatedHost:
         fine = ("before", "wanted", "mixed") if verb == "apply" else ("before", "wanted")
         assert all(r["recover"] == 0 and r["result"] in fine for r in results), out
         return results
+
+    def remembered(self, *kinds: str) -> list[str]:
+        """The devices that gpupass has marks of these kinds of."""
+        lines = [line.split(" ", 1) for line in self.sh(REMEMBERED).splitlines()]
+        return [about for kind, about in lines if kind in kinds]
 
     def refused(self, *argv: str, code: int = 4) -> str:
         """All that the error says, in one text."""
@@ -141,9 +147,9 @@ class EmulatedHost:
             "continue; virsh -q destroy $d; virsh -q undefine $d; done 2>&1; true"
         )
         self.sh(
-            "gpupass recover >/dev/null; for f in /var/lib/gpupass/quarantine/*.json; do "
-            "[ -e $f ] && gpupass quarantine clear $(basename $f .json); done; "
-            "for f in /var/lib/gpupass/origin/*.json; do [ -e $f ] && gpupass unbind $(basename $f .json); done; true",
+            "gpupass recover >/dev/null; "
+            f"for d in $({REMEMBERED} | sed -n 's/^quarantine //p'); do gpupass quarantine clear $d; done; "
+            f"for d in $({REMEMBERED} | sed -n 's/^origin //p'); do gpupass unbind $d; done; true",
             code=None,
         )
 

@@ -1,4 +1,4 @@
-"""kill -9 after journal lines of every verb that changes a host, then recover (fault 12)."""
+"""kill -9 after commits of every verb that changes a host, then recover (fault 12)."""
 
 import pytest
 

@@ -6,6 +6,8 @@ import threading
 
 import pytest
 
+from tests.lab.conftest import REMEMBERED
+
 pytestmark = pytest.mark.lab
 
 GPU = "0000:01:00.0"
@@ -18,7 +20,7 @@ def results(document):
 
 
 def records(host):
-    return host.sh("cd /var/lib/gpupass; ls claim quarantine origin 2>/dev/null | grep json || true").split()
+    return host.remembered("claim", "quarantine", "origin")
 
 
 def kill_qemu(host, domain):
@@ -87,7 +89,7 @@ def test_attach_move_detach_again_and_again(simple):
     assert results(simple.gpupass("detach", "vm1", GPU)) == ["nothing to do"]
     assert simple.hostdevs("vm1") == set()
     assert simple.sh(f"fuser /dev/vfio/{GROUP} 2>&1 || true").strip() == ""
-    assert records(simple) == [f"{GPU}.json"]  # only the way back to its host driver
+    assert records(simple) == [GPU]  # only the way back to its host driver
     simple.gpupass("unbind", GPU)
     assert records(simple) == []
 
@@ -140,7 +142,7 @@ def test_a_slow_guest_is_waited_for_afterwards(simple):
     simple.refused_pending("detach", "sloth", GPU, "--timeout", "1")
     assert results(simple.gpupass("recover", "--wait")) == ["done"]
     assert simple.hostdevs("sloth") == set()
-    assert records(simple) == [f"{GPU}.json"]
+    assert records(simple) == [GPU]
 
 
 def test_detach_while_the_guest_boots(simple):
@@ -183,7 +185,7 @@ def test_qemu_killed_while_attached(simple):
     simple.gpupass("attach", "vm1", GPU)
     kill_qemu(simple, "vm1")
     assert results(simple.gpupass("recover")) == ["done"]
-    assert records(simple) == [f"{GPU}.json"]
+    assert records(simple) == [GPU]
     simple.gpupass("attach", "vm2", GPU)
 
 
@@ -193,7 +195,7 @@ def test_qemu_killed_while_unplugging(simple):
     simple.refused_pending("detach", "stone", GPU, "--timeout", "2")
     kill_qemu(simple, "stone")
     assert results(simple.gpupass("recover")) == ["done"]
-    assert records(simple) == [f"{GPU}.json"]
+    assert records(simple) == [GPU]
 
 
 def test_a_process_that_holds_the_device_is_named(simple):
@@ -228,7 +230,7 @@ def test_somebody_unbinds_an_attached_device(simple):
     simple.sh(f"echo {GPU} > /sys/bus/pci/devices/{GPU}/driver/unbind", timeout=60)
     assert simple.hostdevs("vm1") == set()
     assert results(simple.gpupass("recover")) == ["done"]
-    assert records(simple) == [f"{GPU}.json"]
+    assert records(simple) == [GPU]
 
 
 def test_somebody_unbinds_and_the_guest_refuses(simple):
@@ -315,9 +317,9 @@ def test_an_operator_detaches_with_virsh(simple):
         "virsh dumpxml vm1 | sed -n '/<hostdev/,/<\\/hostdev/p' > /tmp/dev.xml; virsh -q detach-device vm1 /tmp/dev.xml; "
         "for i in $(seq 100); do virsh dumpxml vm1 | grep -q '<hostdev' || exit 0; sleep 0.1; done; exit 1"
     )
-    assert records(simple) == [f"{GPU}.json"] * 2  # still claimed
+    assert records(simple) == [GPU] * 2  # still claimed
     assert results(simple.gpupass("recover")) == ["done"]
-    assert records(simple) == [f"{GPU}.json"]
+    assert records(simple) == [GPU]
 
 
 BAD_INPUT = (
@@ -351,7 +353,7 @@ def test_libvirt_is_not_running(simple):
 
 def test_a_journal_from_before_a_reboot(simple):
     simple.lab.run(["sh", "-c", f"GPUPASS_CRASH=4 gpupass bind {GPU}"], timeout=60)
-    simple.sh('sed -i \'s/"boot_id": "[^"]*"/"boot_id": "another"/\' /var/lib/gpupass/journal/*.jsonl')
+    simple.sh(f"{REMEMBERED} elsewhen")
     document = simple.gpupass("recover")
     assert results(document) == ["rolled back"]
     simple.gpupass("bind", GPU)

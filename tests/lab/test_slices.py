@@ -105,9 +105,7 @@ def test_the_whole_trip(slices):
     slices.gpupass("rollback", "--yes", "--allow-disruption")
     assert types(slices) == ([], [])
     assert slices.sh(f"cat /sys/bus/pci/devices/{CARD}/sriov_numvfs").strip() == "0"
-    assert not slices.sh(
-        "ls /var/lib/gpupass/{claim,mdev,vgpu,vfs,quarantine} 2>/dev/null | grep json || true"
-    )
+    assert not slices.remembered("claim", "mdev", "vgpu", "vfs", "quarantine")
 
 
 def test_refusals(cut):
@@ -161,11 +159,11 @@ def test_a_guest_that_is_gone_leaves_its_slots_to_be_made_anew(cut):
     } == {"not clean"}
     cut.gpupass("recover")
     assert types(cut) == (["468"] * 3 + ["0"] * 5, ["mbochs-small"] * 2)
-    assert not cut.sh("ls /var/lib/gpupass/claim")
+    assert not cut.remembered("claim")
 
 
 def test_killed_after_a_line(slices):
-    """kill -9 after journal lines of a vGPU change and of an mdev change: as before, or as asked for."""
+    """kill -9 after commits of a vGPU change and of an mdev change: as before, or as asked for."""
     slices.sh(f"{MANAGE} -e {CARD}")
     write(
         slices,
@@ -283,4 +281,4 @@ def test_vgpus_on_gpu_instances(with_nvml):
     assert mig(host) == backed
     host.gpupass("rollback", "--yes", "--allow-reset")
     assert mig(host) == nothing
-    assert not host.sh("ls /var/lib/gpupass/{claim,vgpu,vfs,mig,quarantine} 2>/dev/null | grep json || true")
+    assert not host.remembered("claim", "vgpu", "vfs", "mig", "quarantine")

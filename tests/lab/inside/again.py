@@ -5,11 +5,14 @@ import json
 import os
 import re
 import sys
+from contextlib import closing
 from pathlib import Path
 
 sys.path.insert(0, "/opt/gpupass-copy")
 
 from gpupass import app
+from gpupass.store import Store, operations
+from gpupass.store.marks import read_marks
 from gpupass.system import System
 
 DOMAIN, DEVICE, ROUNDS = sys.argv[1], sys.argv[2], int(sys.argv[3])
@@ -20,6 +23,9 @@ def left():
     pid = Path(f"/run/libvirt/qemu/{DOMAIN}.pid").read_text().strip()
     status = Path(f"/proc/{pid}/status").read_text()
     xml = Path(f"/run/libvirt/qemu/{DOMAIN}.xml").read_text()
+    with closing(Store(Path("/var/lib/gpupass"))) as store:
+        claims = [mark for mark in read_marks(store) if mark.kind == "claim"]
+        unfinished = operations.open_ones(store)
     return {
         "qemu files": len(os.listdir(f"/proc/{pid}/fd")),
         "qemu vfio maps": Path(f"/proc/{pid}/maps").read_text().count("vfio"),
@@ -27,8 +33,8 @@ def left():
         "our files": len(os.listdir("/proc/self/fd")),
         "ports": xml.count("<controller type='pci'"),
         "hostdevs": xml.count("<hostdev"),
-        "claims": len(list(Path("/var/lib/gpupass/claim").glob("*.json"))),
-        "open journals": len(list(Path("/var/lib/gpupass/journal").iterdir())),
+        "claims": len(claims),
+        "open journals": len(unfinished),
     }
 
 

@@ -1,4 +1,4 @@
-"""Runs inside the lab: kill a verb after every STRIDE-th journal line, recover, compare the host.
+"""Runs inside the lab: kill a verb after every STRIDE-th commit, recover, compare the host.
 
 The interpreter starts once; every verb runs in a forked child, which really dies by SIGKILL.
 Prints one JSON line per point. Usage: crash.py bind|attach|detach|move DEVICE STRIDE, or crash.py apply PROFILE STRIDE
@@ -10,6 +10,7 @@ import re
 import signal
 import sys
 from collections import defaultdict
+from contextlib import closing
 from pathlib import Path
 
 sys.path.insert(0, "/opt/gpupass-copy")
@@ -18,10 +19,12 @@ from gpupass import app, errors
 from gpupass.app.apply import apply_profile
 from gpupass.app.profile import Order
 from gpupass.app.profile_file import load_file
+from gpupass.engine import journal
+from gpupass.store import Store
+from gpupass.store.marks import read_marks
 from gpupass.system import System
 
 VERB, DEVICE, STRIDE = sys.argv[1], sys.argv[2], int(sys.argv[3])
-STATE = Path("/var/lib/gpupass")
 
 
 def child(verb, point=""):
@@ -59,10 +62,12 @@ def state():
         for alias in re.findall(r"<alias name='(ua-gpupass-[^']+)'", path.read_text()):
             mdev = (Path("/sys/bus/mdev/devices") / alias.removeprefix("ua-gpupass-")).exists()
             parts["mdev" if mdev else alias[16:18]][alias] = path.stem
-    for kind in ("claim", "quarantine", "vfs", "mdev", "vgpu"):
-        for path in (STATE / kind).glob("*.json"):
-            parts["mdev" if "+" in path.name else path.name[5:7]][f"{kind} {path.name}"] = True
-    parts["journal"]["open"] = sorted(p.name for p in (STATE / "journal").glob("*"))
+    with closing(Store(Path("/var/lib/gpupass"))) as store:  # and closed before the next fork
+        for mark in read_marks(store):
+            if mark.kind in ("claim", "quarantine", "vfs", "mdev", "vgpu"):
+                about = f"{mark.kind} {mark.address} {mark.mdev or ''}"
+                parts["mdev" if mark.mdev else mark.address[5:7]][about] = True
+        parts["journal"]["open"] = [one.title for one in journal.open_operations(store)]
     return dict(parts)
 
 

@@ -46,7 +46,7 @@ def asked(state, *questions):
 
 @pytest.fixture
 def cut_short(hidden, new_state, killed_at_every_line):
-    """Killed in the middle of an apply; its commits are in the WAL still, or, when opened once more, in the database."""
+    """Killed in the middle of an apply: its last commits are in the WAL, or `merged` into the database."""
 
     def make(merged):
         machine = Machine(new_state(), SMALL)
@@ -55,12 +55,18 @@ def cut_short(hidden, new_state, killed_at_every_line):
         left = list(killed_at_every_line(machine, apply_it(TAKEN)).values())
         killed = next(one for one in left[len(left) // 2 :] if one.open_journals())
         store_of(killed).close()
-        if merged:
-            with closing(Store(killed.state)) as store, store.writing():
+        with closing(Store(killed.state)) as store:
+            with store.writing():  # the head has heard of all of it
                 pass
-        return {name: (killed.state / name).read_bytes() for name in FILES if (killed.state / name).exists()}
+            if not merged:
+                return read(killed.state)
+        return read(killed.state)
 
     return make
+
+
+def read(state):
+    return {name: (state / name).read_bytes() for name in FILES if (state / name).exists()}
 
 
 def laid(files, state):

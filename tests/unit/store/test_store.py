@@ -189,6 +189,20 @@ def test_a_head_that_is_behind_is_brought_up(store, state):
     assert reads(state) == ((), 1)
 
 
+def test_the_last_commit_is_lost_before_the_head_has_heard_of_it(store, state):
+    """Nobody has acted on it yet: as killed before it."""
+    begin(store)
+    before, size = (state / "head").read_bytes(), (state / "store.db-wal").stat().st_size
+    marks.set_mark(store, MARK)
+    copy = state.with_name(f"{state.name}-killed")
+    shutil.copytree(state, copy)
+    os.truncate(copy / "store.db-wal", size + 1000)
+    with pytest.raises(Damaged, match="its last 1 commits"):
+        reads(copy)
+    (copy / "head").write_bytes(before)
+    assert reads(copy) == ((), 1)
+
+
 def test_of_two_slots_one_may_be_torn(store, state):
     for _ in range(3):
         marks.set_mark(store, MARK)
