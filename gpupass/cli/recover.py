@@ -36,7 +36,9 @@ def recover(wait: bool, dry_run: bool, forget: bool, connect: str, as_json: bool
 def _start_anew(connect: str, as_json: bool) -> int:
     aside, records = app.start_anew(System(), connect)
     if as_json:
-        print_json(aside=str(aside), quarantine=records)
+        from gpupass.cli.documents.changes import Forgotten
+
+        print_json(Forgotten(quarantine=records, aside=str(aside)))
         return 0
     click.echo(f"set aside: {aside}")
     for record in records:

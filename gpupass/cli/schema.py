@@ -22,7 +22,7 @@ DOCUMENTS: dict[str, tuple[Any, ...]] = {
     "attach": (changes.Changed,),
     "detach": (changes.Changed,),
     "move": (changes.Changed,),
-    "recover": (changes.Changed, changes.Unfinished),
+    "recover": (changes.Changed, changes.Unfinished, changes.Forgotten),
     "quarantine list": (changes.Quarantined,),
     "quarantine clear": (changes.Changed,),
     "adopt": (changes.Changed,),

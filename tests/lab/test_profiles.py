@@ -127,7 +127,7 @@ def test_the_power_goes_in_mid_apply_and_every_boot_restores(mixed):
     mixed.gpupass("enable", file, "--yes")
     mixed.sh("virsh autostart vm1; virsh autostart vm2; sync")
     mixed.sh(f"nohup gpupass apply {file} --yes >/dev/null 2>&1 & "
-             "for i in $(seq 300); do grep -aqs '"done":' /var/lib/gpupass/store.db-wal && exit 0; sleep 0.1; done; exit 1")  # fmt: skip
+             "for i in $(seq 300); do grep -aqs 'done.:' /var/lib/gpupass/store.db-wal && exit 0; sleep 0.1; done; exit 1")  # fmt: skip
     mixed.lab.power_cycle()
     until = time.monotonic() + 300
     while mixed.lab.run(["gpupass", "check", file], timeout=300).returncode != 0:

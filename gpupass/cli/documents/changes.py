@@ -87,6 +87,12 @@ class Quarantined(Document, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     quarantine: tuple[Record, ...]
 
 
+class Forgotten(Quarantined, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where a damaged store is now, and what nobody gets since."""
+
+    aside: str
+
+
 class Part(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One change of an apply."""
 

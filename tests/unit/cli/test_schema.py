@@ -19,6 +19,7 @@ from gpupass.cli.documents.changes import (
     ApplyDocument,
     Changed,
     Checked,
+    Forgotten,
     History,
     Planned,
     Quarantined,
@@ -31,6 +32,7 @@ from gpupass.cli.documents.profiles import Compared, Exported, Imported, Specifi
 from gpupass.cli.documents.slots import Slotted
 from gpupass.cli.schema import DOCUMENTS, schema_of
 from gpupass.model.wire import from_json
+from gpupass.store import store_of
 from gpupass.system import System
 from tests.simulated import DISK, GPU, LONE
 
@@ -127,6 +129,15 @@ def test_what_is_printed_is_as_the_schema_says(before, line, document, typed) ->
     assert printed.isascii()
 
 
+def test_what_is_printed_when_a_damaged_store_is_forgotten(typed, machine) -> None:
+    typed(ATTACHED)
+    store_of(machine).close()
+    (machine.state / "head").write_bytes(b"")
+    printed = typed("recover --forget --json")
+    Draft202012Validator(schema_of("recover")).validate(json.loads(printed))
+    assert LONE in {record.address for record in from_json(printed, Forgotten).quarantine}
+
+
 @pytest.mark.parametrize("line", ["list --all", "groups --all", "slots", "export"])
 @pytest.mark.parametrize("name", NAMES)
 def test_what_is_printed_of_a_recorded_host(name: str, line: str) -> None:
@@ -136,7 +147,10 @@ def test_what_is_printed_of_a_recorded_host(name: str, line: str) -> None:
 
 
 def test_every_document_has_been_printed() -> None:
-    printed = {(verb_of(line), document) for _, line, document in LINES} | {("show", Failed)}
+    printed = {(verb_of(line), document) for _, line, document in LINES} | {
+        ("show", Failed),
+        ("recover", Forgotten),
+    }
     assert {(verb, one) for verb, kinds in DOCUMENTS.items() for one in kinds} <= printed
 
 
