@@ -109,6 +109,7 @@ def _connection(uri: str) -> sqlite3.Connection:
 def _settings(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA wal_autocheckpoint = 250")  # pages: a WAL that is used again has its blocks
     connection.execute("PRAGMA foreign_keys = ON")
 
 

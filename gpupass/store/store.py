@@ -87,10 +87,7 @@ class Store:
         """A commit. When it returns, the database and then the head have it."""
         from gpupass.store import database
 
-        ensure_directory(self.state)
-        directory = self._opened_directory()
-        if directory is None:
-            raise GpupassError(f"cannot write {self.path}: its directory has vanished")
+        directory = self._opened_directory() or self._made_directory()
         with self._turn(directory), database.told(self.path, "write"):
             connection = self._opened(directory, write=True)
             now = self._slot(directory)
@@ -175,6 +172,13 @@ class Store:
         if self._directory is None and not self._recorded:
             self._directory = open_directory(self.state)
         return self._directory
+
+    def _made_directory(self) -> int:
+        ensure_directory(self.state)
+        directory = self._opened_directory()
+        if directory is None:
+            raise GpupassError(f"cannot write {self.path}: its directory has vanished")
+        return directory
 
     @contextmanager
     def _turn(self, directory: int, shared: bool = False) -> Iterator[None]:
