@@ -1,1 +1,1 @@
-"""How a slot gets into a domain and back: prechecks, libvirt XML, and the steps that plug and unplug."""
+"""How a slot gets into a domain and back: handover.py is the trip, function.py and mdev.py what differs."""

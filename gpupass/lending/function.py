@@ -59,7 +59,7 @@ def clean(host: Host, slot: Slot, loans: Loans) -> tuple[Deed, ...]:
     addresses = tuple(member.address for member in members)
     on_vfio = {member.address for member in members if member.on_vfio}
     resets = (reset for reset in cleaning(host, members)[0] if on_vfio.issuperset(reset.addresses))
-    renewals = (step for one in members if one.own_vfio for step in renew(host, passthrough.slot(one)))
+    renewals = (step for one in members for step in renew(host, passthrough.slot(one)))
     closed = until_closed(addresses, device_of(host, slot).group, "the VFIO files are")
     return (*closed, *resets, *renewals)
 

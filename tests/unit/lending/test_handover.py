@@ -4,6 +4,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from msgspec.structs import replace
 
 from gpupass import app
 from gpupass.cli.inspect import system_at
@@ -75,12 +76,35 @@ def test_nothing_is_reset_under_a_host_driver(machine):
     assert {s.address for s in steps if isinstance(s, WriteRecord)} == {GPU, GPU_AUDIO}
 
 
+def test_what_a_guest_had_before_a_reboot_is_bound_first_and_reset_then(machine):
+    app.attach(machine, "vm1", GPU)
+    machine.reboot()
+    host, device, _, vm2 = looked(machine, GPU)
+    order = kinds(handover.attach(host, vm2, slot(device), "uri").steps)
+    assert order.index("BindDriver") < order.index("ResetDevice") < order.index("AttachDevice")
+
+
+def test_a_guest_that_is_still_going_is_waited_for_and_a_stranger_is_not(machine):
+    app.bind(machine, LONE)
+    machine.process("qemu-system-x86", f"/dev/vfio/{looked(machine, LONE)[1].group}")
+    host, device, vm1, _ = looked(machine, LONE)
+    assert handover.attach(host, vm1, slot(device), "uri").refusals
+    left = Record(kind=RecordKind.CLAIM, address=LONE)
+    plan = handover.attach(replace(host, records=(*host.records, left)), vm1, slot(device), "uri")
+    assert not plan.refusals and kinds(plan.steps)[0] == "AwaitRelease"
+
+
 def test_what_the_domain_already_has_is_not_reset(machine):
     app.bind(machine, GPU)
     machine.libvirt.plug("vm1", GPU_AUDIO)
     host, device, vm1, _ = looked(machine, GPU)
     resets = [s for s in handover.attach(host, vm1, slot(device), "uri").steps if isinstance(s, ResetDevice)]
     assert [reset.addresses for reset in resets] == [(GPU,)]
+    alone = host.altered(GPU, lambda one: replace(one, parent=None))
+    stubborn = alone.altered(
+        GPU_AUDIO, lambda one: replace(one, detail=replace(one.detail, reset_methods=()))
+    )
+    assert not handover.attach(stubborn, vm1, slot(stubborn.device(GPU)), "uri").refusals
 
 
 def test_a_variant_driver_is_left_alone_by_attach(machine):
