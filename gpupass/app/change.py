@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from enum import StrEnum
 
 from msgspec import Struct
@@ -132,6 +133,8 @@ def carry_out(
 ) -> Report:
     """The same for whatever has a plan: `devices` are locked, `plan_now` looks and plans."""
     if dry_run:
+        with suppress(Refused):  # an ordinary user may look without what gpupass remembers
+            store_of(system).require_readable()
         plan = plan_now()
         refuse(plan)
         ending = Ending.PLANNED if plan.steps else Ending.NOTHING

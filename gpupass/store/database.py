@@ -238,4 +238,4 @@ def told(path: Path, verb: str) -> Iterator[None]:
 
 
 def busy(path: Path) -> Busy:
-    return Busy(f"cannot write {path}: another gpupass has been writing for {WAIT:.0f} s", "gpupass history")
+    return Busy(f"cannot write {path}: another gpupass has been writing for {WAIT:.0f} s", "try again")

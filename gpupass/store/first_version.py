@@ -1,6 +1,5 @@
 """The state directory of gpupass 0.1, a JSON file for each thing: taken over as a whole, then put away."""
 
-import logging
 import os
 from collections.abc import Iterator
 from itertools import count
@@ -99,4 +98,6 @@ def _unwrapped(path: Path) -> str:
 
 
 def _leave(path: Path) -> None:
+    import logging
+
     logging.getLogger("gpupass").warning("gpupass: %s is damaged: it is not taken over", path)

@@ -3,7 +3,7 @@
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakKeyDictionary
@@ -147,11 +147,19 @@ class Store:
                 rows.rows(table)
 
     def last_known(self) -> dict[str, tuple[str, ...]]:
-        """Of a store that is damaged: the open operations and their devices, as far as the head tells."""
+        """Of a store that is damaged: the open operations and their devices, as far as it tells."""
+        from gpupass.store import database
+
         with suppress(GpupassError):
             directory = self._opened_directory()
             found = self._head(directory) if directory is not None else None
             return found.list.open if found is not None else {}
+        with (
+            suppress(GpupassError),
+            database.told(self.path, "read"),
+            closing(database.connect(self.path, write=False)) as connection,
+        ):
+            return self._devices(database.Rows(connection, self.path))
         return {}
 
     def close(self) -> None:
@@ -308,9 +316,11 @@ class Store:
         return self._whole(rows, Slot(schema=len(database.MIGRATIONS), seq=seq, hash=link))
 
     def _whole(self, rows: Reader, slot: Slot) -> Head:
+        return Head(slot=slot, list=List(at=slot.seq, open=self._devices(rows)))
+
+    def _devices(self, rows: Reader) -> dict[str, tuple[str, ...]]:
         found = rows.rows("operations", "WHERE ended IS NULL")
-        devices = {row[0]: from_json(row[-1], tuple[str, ...]) for row in found}
-        return Head(slot=slot, list=List(at=slot.seq, open=devices))
+        return {row[0]: from_json(row[-1], tuple[str, ...]) for row in found}
 
     def _lost(self, commits: int) -> Damaged:
         return Damaged(self.path, f"its last {commits} commits, which {HEAD} knows of, are gone")

@@ -23,6 +23,7 @@ DEAR = (
     "logging",
     "json",
     "dataclasses",
+    "sqlite3",
 )
 LISTS_ALL = (
     *DEAR,
