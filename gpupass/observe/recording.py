@@ -227,7 +227,8 @@ def _answers(store: Store, system: System) -> tuple[str, ...]:
     unseen = (*unseen, *missed)
     for record in marks:
         text = to_json({"schema": SCHEMA, **asdict(record)}, indent=1).decode()
-        store.text(f"{STATE}/{record.kind.value}/{record.address}.json", text + "\n")
+        part = f"+{record.mdev}" if record.mdev else ""
+        store.text(f"{STATE}/{record.kind.value}/{record.address}{part}.json", text + "\n")
     return unseen
 
 

@@ -1,6 +1,6 @@
 """gpupass's own marks of the devices; where they are lost, what follows from that."""
 
-from gpupass.errors import Damaged, Refused
+from gpupass.errors import Damaged, GpupassError
 from gpupass.model.address import Address
 from gpupass.model.host import Host
 from gpupass.model.record import Record
@@ -19,5 +19,5 @@ def read_remembered(system: System, host: Host) -> tuple[tuple[Record, ...], tup
         at_work = {Address(name) for devices in store.last_known().values() for name in devices}
         lost = "what gpupass remembers is damaged"
         return quarantines(host, at_work, lost, ""), (f"{error.message}: {error.hint}",)
-    except Refused as error:
+    except GpupassError as error:
         return (), (f"{error.message}: {error.hint}",)

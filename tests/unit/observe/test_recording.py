@@ -1,6 +1,7 @@
 """A record is the host again, as far as the reading verbs go, and gives nothing away."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -8,8 +9,11 @@ from click.testing import CliRunner
 
 from gpupass.cli.main import cli
 from gpupass.errors import Usage
+from gpupass.observe import observe
 from gpupass.observe.recording import record_host
 from gpupass.observe.secrets import without_secrets
+from gpupass.store import store_of
+from gpupass.store.marks import read_marks
 from gpupass.system import System
 
 HOSTS = Path(__file__).parents[2] / "hosts"
@@ -47,6 +51,20 @@ def test_a_full_directory_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Usage, match="not empty"):
         record_host(System(str(HOSTS / "desktop")), tmp_path, "qemu:///system")
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_what_gpupass_remembers_comes_along(tmp_path: Path) -> None:
+    """As files, of which one that cannot be read is said and hides nothing else of the host."""
+    state = tmp_path / "source/var/lib/gpupass"
+    shutil.copytree(Path(__file__).parents[1] / "store/first_version/all-marks/state", state)
+    source, copy = System(str(tmp_path / "source")), System(str(tmp_path / "copy"))
+    record_host(source, tmp_path / "copy", "qemu:///system")
+    assert len(read_marks(store_of(source))) == 9 and read_marks(store_of(copy)) == read_marks(
+        store_of(source)
+    )
+    next((copy.state / "claim").iterdir()).write_text("{")
+    host = observe(copy)
+    assert host.records == () and any("record it again" in unseen for unseen in host.unseen)
 
 
 def test_network_file_systems_are_not_told(tmp_path: Path) -> None:
