@@ -25,8 +25,14 @@ def checkout():
     content = io.BytesIO()
     with tarfile.open(fileobj=content, mode="w") as tar:
         for name in ("gpupass", "tests/lab/inside"):
-            tar.add(ROOT / name, name, filter=lambda e: None if "__pycache__" in e.name else e)
+            tar.add(ROOT / name, name, filter=_installed)
     return content.getvalue()
+
+
+def _installed(entry):
+    """Without bytecode, and as an installation is: only root can change it, whatever umask the checkout has."""
+    entry.mode &= ~0o022
+    return None if "__pycache__" in entry.name else entry
 
 
 class EmulatedHost:
