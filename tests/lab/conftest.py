@@ -1,5 +1,6 @@
 """Emulated hosts for the lab tests: one at a time, booted once per topology, restored per test."""
 
+import hashlib
 import io
 import json
 import os
@@ -18,6 +19,8 @@ REMEMBERED = f"python3 -P {COPY}/tests/lab/inside/remembered.py"
 BYTECODE = "/var/cache/gpupass-pyc"
 PYTHON = f"export PYTHONPATH={COPY} PYTHONPYCACHEPREFIX={BYTECODE}"
 ROOT = Path(__file__).resolve().parents[2]
+# A name of its own for every checkout: the tests of another one may be running.
+LAB = os.environ.get("GPUPASS_LAB_NAME", "test-" + hashlib.sha256(bytes(ROOT)).hexdigest()[:8])
 
 
 def checkout():
@@ -42,7 +45,7 @@ class EmulatedHost:
 
     def __init__(self, topology: str) -> None:
         self.topology = topology
-        self.lab = Lab(f"{os.environ.get('GPUPASS_LAB_NAME', 'test')}-{topology}")
+        self.lab = Lab(f"{LAB}-{topology}")
         self.lab.up(topology, from_snapshot=True, follow=os.getpid(), late=False)
         self._settle_in()
 
