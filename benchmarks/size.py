@@ -51,7 +51,7 @@ def _lists(root: Path, functions: int, rounds: int) -> None:
 
 
 def _grows(what: str, work: dict, rounds: int) -> None:
-    """CPU of the larger host in the smaller one's; linear is the ratio of their sizes, and what caches miss."""
+    """CPU of the larger host in the smaller one's; linear: the ratio of their sizes, and what caches miss."""
     (few, small), (many, large) = work.items()
     times = turns(large, small, rounds)
     tell(f"{what} {many:,} functions / {few:,}", *times, "CPU", Goal(most=1.5 * many / few))

@@ -53,6 +53,15 @@ def test_dear_modules_stay_out(name: str) -> None:
     assert done.stdout and done.stderr.strip() == "[]"
 
 
+def test_a_look_without_any_state_needs_no_database() -> None:
+    code = (
+        "import sys\nimport gpupass.inspect, gpupass.observe.remembered, gpupass.store\n"
+        f"print([name for name in {(*DEAR, 'sqlite3', 'hashlib')!r} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
 def test_the_list_of_verbs_says_what_each_says_of_itself() -> None:
     context = click.Context(cli)
     real = {name: cli.get_command(context, name) for name in VERBS}
