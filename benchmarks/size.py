@@ -9,9 +9,10 @@ from pathlib import Path
 from unittest.mock import patch
 
 from benchmarks.measure import Goal, cpu_seconds, own_cpu_seconds, tell, turns, unmeasured, wall_seconds
-from gpupass.app import profile as trip
 from gpupass.app.apply import apply_profile
-from gpupass.app.profile import Order
+from gpupass.app.consent import Consent, Patience
+from gpupass.app.reach import Reach
+from gpupass.app.session import Session
 from gpupass.methods.verdict import group_verdict
 from gpupass.model.profile import Profile
 from gpupass.observe import observe
@@ -63,8 +64,9 @@ def _verdicts(root: Path) -> float:
 
 
 def _plan(root: Path, functions: int) -> float:
-    system, profile = System(root=str(root)), _rules(map(address, range(1, functions, GPU_EVERY)))
-    return own_cpu_seconds(lambda: trip.plan(system, profile, Order()))
+    system = System(root=str(root))
+    reach = Reach(profile=_rules(map(address, range(1, functions, GPU_EVERY))))
+    return own_cpu_seconds(lambda: reach.plan(reach.look(system)))
 
 
 def _rules(addresses: Iterable[str]) -> Profile:
@@ -89,6 +91,6 @@ def _apply(workers: int, probe: float) -> float:
         patch("gpupass.system.names.pci_names", lambda ids: {}),
         patch.object(slow_machine, "PROBE", probe),
     ):
-        machine = slow_machine.make(Path(state))
-        profile = _rules(slow_machine.GPUS)
-        return wall_seconds(lambda: apply_profile(machine, profile, Order(workers=workers)))
+        session = Session(slow_machine.make(Path(state)))
+        reach, patience = Reach(profile=_rules(slow_machine.GPUS)), Patience(workers=workers)
+        return wall_seconds(lambda: apply_profile(session, reach, Consent(), patience))

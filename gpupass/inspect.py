@@ -1,6 +1,7 @@
 """The reading verbs: one look each, as data. They change nothing."""
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,10 +63,12 @@ def list_devices(system: System, connect: str, all_endpoints: bool) -> Listing:
 def show_device(system: System, text: str, connect: str) -> Shown:
     """An address tells what to look at; any other name is looked for among all devices."""
     from gpupass.methods.verdict import device_verdict
-    from gpupass.observe.find import find
+    from gpupass.planner.find import find
+    from gpupass.store import store_of
+    from gpupass.store.applies import read_applies
 
     host = observe(system, detail=_around(text), connect=connect)
-    device = find(system, host, text)
+    device = find(host, text, partial(read_applies, store_of(system)))
     return Shown(host=host, device=device, verdict=device_verdict(device, host))
 
 
@@ -85,14 +88,17 @@ def list_groups(system: System, connect: str, all_groups: bool) -> Groups:
 
 def list_slots(system: System, text: str | None, connect: str) -> Slots:
     """Everything that a domain or a container can be given; of one device, or of all that are worth it."""
-    from gpupass.observe.find import find, profile_names
     from gpupass.planner.export import worth_telling
+    from gpupass.planner.find import find, profile_names
     from gpupass.planner.offers import offers_of
+    from gpupass.store import store_of
+    from gpupass.store.applies import read_applies
 
     host = observe(system, connect=connect)
-    devices = (find(system, host, text),) if text is not None else worth_telling(host, cuttable=True)
+    applies = partial(read_applies, store_of(system))
+    devices = (find(host, text, applies),) if text is not None else worth_telling(host, cuttable=True)
     offers = tuple(offer for device in devices for offer in offers_of(host, device))
-    names = {address: name for name, address in profile_names(system, host).items()}
+    names = {address: name for name, address in profile_names(host, applies).items()}
     return Slots(host=host, offers=offers, names=names)
 
 

@@ -20,7 +20,8 @@ class Asked:
         self._who = ["verb"]
         for what in (READS, LISTS):
             monkeypatch.setattr(machine, what, self._told(what, getattr(machine, what)))
-        monkeypatch.setattr("gpupass.app.change.observe", self.look)
+        for room in ("look", "reach"):
+            monkeypatch.setattr(f"gpupass.app.{room}.observe", self.look)
         for step in STEPS:
             for what in ("current", "do"):
                 monkeypatch.setattr(step, what, self._by(step.__name__, getattr(step, what)))

@@ -7,7 +7,11 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gpupass.app.change import Ending, Report, carry_out, group_addresses
+from gpupass.app.intents import Alone, Intent
+from gpupass.app.look import group_addresses
+from gpupass.app.report import Ending, Report
+from gpupass.app.session import Session
+from gpupass.app.verbs import single
 from gpupass.boot.early import PATHS, RULES, early_addresses
 from gpupass.boot.initramfs import TRACES
 from gpupass.boot.plan import disable_plan, early_bind_plan, early_bind_undo_plan, enable_plan
@@ -18,7 +22,7 @@ from gpupass.model.boot import BootState
 from gpupass.model.host import Host
 from gpupass.observe import observe
 from gpupass.observe.boot import read_boot
-from gpupass.plan import Plan
+from gpupass.plan import HostPlan, Plan
 from gpupass.steps.file import WriteFile
 from gpupass.system import System
 
@@ -35,6 +39,75 @@ class FileChange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     after: str | None
 
 
+class OfBoot(Alone, frozen=True, kw_only=True):
+    """Files of the next boot: only what was approved is done."""
+
+    approved: Plan | None = None
+
+    def touches(self, sight: object) -> tuple[Address, ...]:
+        return (BOOT,)
+
+    def agreed(self, plan: Plan) -> HostPlan:
+        if self.approved is not None and plan.steps and plan.steps != self.approved.steps:
+            raise Refused(
+                f"cannot {plan.title}: the files have changed since they were shown", "the same command again"
+            )
+        return HostPlan(plans=(plan,))
+
+
+class Enabled(OfBoot, frozen=True, kw_only=True):
+    """Every boot applies the profile."""
+
+    profile: str  # its text, without includes
+    executable: str
+    source: str
+
+    def look(self, system: System) -> BootState:
+        return _units_now(system)
+
+    def plan(self, sight: BootState) -> HostPlan:
+        return self.agreed(enable_plan(sight, self.profile, self.executable, self.source))
+
+
+class Disabled(OfBoot, frozen=True, kw_only=True):
+    """No boot does."""
+
+    def look(self, system: System) -> BootState:
+        return _units_now(system)
+
+    def plan(self, sight: BootState) -> HostPlan:
+        return self.agreed(disable_plan(sight))
+
+
+class EarlyBound(OfBoot, frozen=True, kw_only=True):
+    """vfio-pci has these at boot before any driver sees them."""
+
+    chosen: tuple[Address, ...]
+    along: tuple[Address, ...] = ()
+
+    def look(self, system: System) -> tuple[Host, BootState]:
+        boot = _early_now(system)
+        return _host(system, (*self.chosen, *early_addresses(boot.file(RULES)))), boot
+
+    def plan(self, sight: tuple[Host, BootState]) -> HostPlan:
+        host, boot = sight
+        return self.agreed(early_bind_plan(host, boot, host.devices_at(self.chosen), self.along))
+
+
+class EarlyUndone(OfBoot, frozen=True, kw_only=True):
+    """It has these no longer; (): none at all."""
+
+    leave: tuple[Address, ...] = ()
+
+    def look(self, system: System) -> tuple[Host, BootState]:
+        boot = _early_now(system)
+        return _host(system, early_addresses(boot.file(RULES))), boot
+
+    def plan(self, sight: tuple[Host, BootState]) -> HostPlan:
+        host, boot = sight
+        return self.agreed(early_bind_undo_plan(host, boot, self.leave))
+
+
 def enable(
     system: System,
     name: str,
@@ -47,9 +120,8 @@ def enable(
     """Have every boot apply the profile `name`; nothing is changed before the next one."""
     source = _source(name)
     profile = _header(source) + flatten(source)
-    report = _carry_out(
-        system, lambda: enable_plan(_units_now(system), profile, executable, source), dry_run, approved
-    )
+    intent = Enabled(profile=profile, executable=executable, source=source, approved=approved)
+    report = _carry_out(system, intent, dry_run)
     if report.ending is Ending.DONE:
         return replace(report, note=f"from the next boot on; now: gpupass apply {shlex.quote(source)}")
     return report
@@ -57,7 +129,7 @@ def enable(
 
 def disable(system: System, *, dry_run: bool = False) -> Report:
     """No boot applies a profile any more; the devices stay as they are now."""
-    return _carry_out(system, lambda: disable_plan(_units_now(system)), dry_run, None)
+    return _carry_out(system, Disabled(), dry_run)
 
 
 def early_bind(
@@ -71,16 +143,12 @@ def early_bind(
 ) -> Report:
     """Bind devices to vfio-pci from the next boot on, before any driver sees them; or no longer."""
     if undo:
-        return _undo_early(system, devices, dry_run, approved)
+        bound = early_addresses(_early_now(system).file(RULES))
+        leave = tuple(_bound_address(system, device, bound) for device in devices)
+        return _carry_out(system, EarlyUndone(leave=leave, approved=approved), dry_run)
     chosen = tuple(dict.fromkeys(group_addresses(system, device)[0] for device in devices))
     along = tuple(address for text in agreed if (address := parse_address(text)) is not None)
-
-    def plan() -> Plan:
-        boot = _early_now(system)
-        host = _host(system, (*chosen, *early_addresses(boot.file(RULES))))
-        return early_bind_plan(host, boot, host.devices_at(chosen), along)
-
-    return _carry_out(system, plan, dry_run, approved)
+    return _carry_out(system, EarlyBound(chosen=chosen, along=along, approved=approved), dry_run)
 
 
 def file_changes(system: System, plan: Plan) -> tuple[FileChange, ...]:
@@ -93,36 +161,14 @@ def file_changes(system: System, plan: Plan) -> tuple[FileChange, ...]:
     return tuple(changes)
 
 
-def _undo_early(system: System, devices: tuple[str, ...], dry_run: bool, approved: Plan | None) -> Report:
-    bound = early_addresses(_early_now(system).file(RULES))
-    leave = tuple(_bound_address(system, device, bound) for device in devices)
-
-    def plan() -> Plan:
-        boot = _early_now(system)
-        host = _host(system, early_addresses(boot.file(RULES)))
-        return early_bind_undo_plan(host, boot, leave)
-
-    return _carry_out(system, plan, dry_run, approved)
-
-
 def _bound_address(system: System, device: str, bound: tuple[Address, ...]) -> Address:
     """A device that is bound early may have left the host since."""
     typed = parse_address(device)
     return typed if typed is not None and typed in bound else group_addresses(system, device)[0]
 
 
-def _carry_out(system: System, make_plan: Callable[[], Plan], dry_run: bool, approved: Plan | None) -> Report:
-    """Only what was approved is done; the look afterwards finds nothing left of it."""
-
-    def plan_now() -> Plan:
-        plan = make_plan()
-        if approved is not None and plan.steps and plan.steps != approved.steps:
-            raise Refused(
-                f"cannot {plan.title}: the files have changed since they were shown", "the same command again"
-            )
-        return plan
-
-    return carry_out(system, (BOOT,), plan_now, timeout=_SECONDS, dry_run=dry_run)
+def _carry_out(system: System, intent: Intent, dry_run: bool) -> Report:
+    return single(Session(system), intent, (BOOT,), seconds=_SECONDS, dry_run=dry_run)
 
 
 def _units_now(system: System) -> BootState:

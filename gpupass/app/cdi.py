@@ -4,14 +4,18 @@ from contextlib import suppress
 
 from msgspec.structs import replace
 
-from gpupass.app.change import QEMU, Report, carry_out
+from gpupass.app.intents import QEMU, Alone
+from gpupass.app.report import Report
+from gpupass.app.session import Session
+from gpupass.app.verbs import single
 from gpupass.errors import GpupassError
-from gpupass.model.address import BOOT
+from gpupass.model.address import BOOT, Address
+from gpupass.model.boot import HostFile
 from gpupass.model.host import Host
 from gpupass.model.profile import CDI, NVIDIA_CTK
 from gpupass.observe import observe
 from gpupass.observe.nodes import read_nodes
-from gpupass.plan import Finding, Plan
+from gpupass.plan import Finding, HostPlan
 from gpupass.planner.cdi import (
     PATH,
     cdi_plan,
@@ -28,21 +32,36 @@ _SECONDS = 30.0
 _GENERATE = ("nvidia-ctk", "cdi", "generate", "--output=/etc/cdi/nvidia.yaml")
 
 
+class Told(Alone, frozen=True, kw_only=True):
+    """Containers are told what there is for them."""
+
+    connect: str | None = QEMU
+    nvidia: bool | None = None  # None: NVIDIA GPUs are in it unless the file says that nvidia-ctk has them
+    makes_nodes: bool = True
+
+    def look(self, system: System) -> tuple[Host, HostFile | None]:
+        before, host = system.read_file(PATH), _look(system, self.connect)
+        return _with_capabilities(system, host) if self._told(before) and self.makes_nodes else host, before
+
+    def touches(self, sight: object) -> tuple[Address, ...]:
+        return (BOOT,)
+
+    def plan(self, sight: tuple[Host, HostFile | None]) -> HostPlan:
+        host, before = sight
+        return HostPlan(plans=(replace(cdi_plan(host, before, self._told(before)), devices=(BOOT,)),))
+
+    def _told(self, before: HostFile | None) -> bool:
+        if self.nvidia is not None:
+            return self.nvidia
+        return before is None or not leaves_nvidia_out(before.text)
+
+
 def cdi(
     system: System, *, connect: str | None = QEMU, dry_run: bool = False, nvidia: bool | None = None
 ) -> Report:
-    """Write the file, once; `nvidia` None: NVIDIA GPUs are in it unless it says that nvidia-ctk has them."""
-
-    def plan_now() -> Plan:
-        before = system.read_file(PATH)
-        told = nvidia if nvidia is not None else before is None or not leaves_nvidia_out(before.text)
-        host = _look(system, connect)
-        if told and not dry_run:
-            host = _with_capabilities(system, host)
-        plan = cdi_plan(host, before, told)
-        return Plan(title=plan.title, steps=plan.steps, findings=plan.findings, devices=(BOOT,))
-
-    return carry_out(system, (BOOT,), plan_now, timeout=_SECONDS, dry_run=dry_run)
+    """Write the file, once."""
+    intent = Told(connect=connect, nvidia=nvidia, makes_nodes=not dry_run)
+    return single(Session(system), intent, (BOOT,), seconds=_SECONDS, dry_run=dry_run)
 
 
 def text_of(system: System, connect: str = QEMU) -> tuple[str, tuple[Finding, ...]]:
@@ -53,9 +72,10 @@ def text_of(system: System, connect: str = QEMU) -> tuple[str, tuple[Finding, ..
     return cdi_text(host, nvidia), cdi_plan(host, None, nvidia).findings
 
 
-def refresh(system: System, containers: str | None, connect: str | None) -> tuple[Finding, ...]:
+def refresh(session: Session, containers: str | None, connect: str | None) -> tuple[Finding, ...]:
     """After an apply, where profile or file ask for it; what goes wrong is told and undoes nothing."""
     found: list[Finding] = []
+    system = session.system
     try:
         if containers == NVIDIA_CTK:
             found += _generate(system)

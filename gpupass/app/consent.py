@@ -1,12 +1,31 @@
-"""What an order lets a profile's plan do."""
+"""What may be done to reach what is wanted, and how long it may take."""
 
-from gpupass.app.change import forbid
-from gpupass.app.profile import Order
+from msgspec import Struct
+
+from gpupass.app.report import forbid
 from gpupass.errors import Refused
 from gpupass.plan import HostPlan, Plan
 from gpupass.planner.estimate import gpu_resets
 
+WORKERS = 8
 _ANEW = "gpupass plan FILE --out PLAN, and look at it again"
+
+
+class Consent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What somebody has agreed to."""
+
+    disruption: bool = False  # running domains and processes may lose something
+    reset: bool = False  # NVIDIA GPUs may be reset, for another MIG mode
+    partly: bool = False  # what may not be done keeps nothing else from being done: at boot
+    given_up: frozenset[str] = frozenset()  # titles of plans that have failed too often
+
+
+class Patience(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How long to wait, and how many changes are at work at once."""
+
+    seconds: float = 30.0  # for guests to let go
+    for_others: float = 10.0  # who have the devices locked
+    workers: int = WORKERS
 
 
 def require_same(shown: HostPlan, made: HostPlan) -> None:
@@ -21,25 +40,42 @@ def require_same(shown: HostPlan, made: HostPlan) -> None:
         raise Refused("cannot apply this plan: the profile now means other devices", _ANEW)
 
 
-def allowed(made: HostPlan, order: Order) -> tuple[Plan, ...]:
-    """The plans to do; Refused when one may not be done, unless the others shall be done nevertheless."""
+def allowed(made: HostPlan, consent: Consent, title: str) -> tuple[Plan, ...]:
+    """The plans to do; Refused ("cannot `title`: …") when one may not be done, unless the others shall be."""
     plans = made.to_do
-    if order.partly:
-        return tuple(one for one in plans if may_go_on(one, order) and one.title not in order.given_up)
-    verb = "roll back" if order.takes_back else "apply this profile"
-    forbid(verb, made.refusals)
-    if made.victims and not order.allow_disruption:
+    if consent.partly:
+        return tuple(one for one in plans if may_go_on(one, consent) and one.title not in consent.given_up)
+    forbid(title, made.refusals)
+    if made.victims and not consent.disruption:
         reasons = tuple((f"{victim.victim} would lose {victim.loses}", "") for victim in made.victims)
         names = ", ".join(dict.fromkeys(victim.victim for victim in made.victims))
         hint = "--allow-disruption, when they may be disrupted"
-        raise Refused(f"cannot {verb}: it disrupts {names}", hint, reasons)
+        raise Refused(f"cannot {title}: it disrupts {names}", hint, reasons)
     resets = [address for one in plans for address in gpu_resets(one)]
-    if resets and not order.allow_reset:
+    if resets and not consent.reset:
         hint = "--allow-reset, when they may be reset; who uses them: gpupass list"
-        raise Refused(f"cannot {verb}: it resets {', '.join(resets)} for another MIG mode", hint)
+        raise Refused(f"cannot {title}: it resets {', '.join(resets)} for another MIG mode", hint)
     return plans
 
 
-def may_go_on(plan: Plan, order: Order) -> bool:
-    harmless = order.allow_disruption or not any(disruption.at_work for disruption in plan.disruptions)
-    return harmless and not plan.refusals and (order.allow_reset or not gpu_resets(plan))
+def may_go_on(plan: Plan, consent: Consent) -> bool:
+    harmless = consent.disruption or not any(disruption.at_work for disruption in plan.disruptions)
+    return harmless and not plan.refusals and (consent.reset or not gpu_resets(plan))
+
+
+def why_not(rest: Plan, consent: Consent | None) -> str:
+    """Why what is left is not done; `consent` None: it has been tried often enough."""
+    if rest.refusals:
+        return rest.refusals[0].message
+    victims = ", ".join(loss.victim for loss in rest.disruptions if loss.at_work)
+    if victims and (consent is None or not consent.disruption):
+        return f"it disrupts {victims}, which takes --allow-disruption"
+    resets = ", ".join(gpu_resets(rest))
+    if resets and (consent is None or not consent.reset):
+        return f"it resets {resets} for another MIG mode, which takes --allow-reset"
+    return still_wants(rest)
+
+
+def still_wants(rest: Plan) -> str:
+    deeds = [step for step in rest.steps if not step.hidden]
+    return f"a fresh look still wants {type((deeds or rest.steps)[0]).__name__}"

@@ -1,36 +1,32 @@
 """What a crash, a reboot or an unwilling guest left open; and the quarantine, which only a person ends."""
 
 import math
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from msgspec.structs import replace
 
-from gpupass.app.change import (
-    QEMU,
-    SETTLE_SECONDS,
-    Ending,
-    Report,
-    group_addresses,
-    require_libvirt,
-    require_ready,
-    require_root,
-    told,
-    with_bridges_above,
-)
+from gpupass.app.apply import PATIENCE
+from gpupass.app.consent import Consent, Patience, may_go_on
+from gpupass.app.history import after
+from gpupass.app.intents import QEMU, Clean
+from gpupass.app.look import group_addresses
+from gpupass.app.reach import Reach
+from gpupass.app.report import Ending, Report, failed, told
+from gpupass.app.rounds import Trip, in_rounds
+from gpupass.app.session import Session
+from gpupass.app.trip import SETTLE_SECONDS, carry_out, require_ready, require_root
 from gpupass.engine import journal
 from gpupass.engine.journal import Operation
-from gpupass.engine.run import execute, resume
+from gpupass.engine.run import Result, leave_half, resume
 from gpupass.errors import Busy, Damaged, GpupassError, Refused
-from gpupass.lending import handover
 from gpupass.model.address import BOOT, Address, parse_address
 from gpupass.model.apply import ApplyEnd
 from gpupass.model.host import Device
 from gpupass.model.record import Record, RecordKind
 from gpupass.observe import observe
-from gpupass.plan import Plan
-from gpupass.planner.slots import slots_of
+from gpupass.plan import HostPlan, Plan
 from gpupass.planner.unknown import quarantines
 from gpupass.store import store_of
 from gpupass.store.applies import read_applies, write_apply
@@ -46,11 +42,12 @@ def unfinished(system: System) -> tuple[Operation, ...]:
 
 def recover(system: System, *, connect: str = QEMU, wait: bool = False) -> tuple[Report, ...]:
     """Take every crashed or pending operation to its end, then clean what guests left behind without us."""
-    require_ready(system)
+    session = Session(system)
+    require_ready(session)
     deadline = math.inf if wait else system.monotonic()
-    reports = [_recover_one(system, operation, deadline) for operation in unfinished(system)]
+    reports = [_recover_one(session, operation, deadline) for operation in unfinished(system)]
     _close_applies(system)
-    return (*reports, *_clean_leftovers(system, connect, deadline))
+    return (*reports, *_clean_leftovers(session, connect, deadline))
 
 
 def start_anew(system: System, connect: str = QEMU) -> tuple[Path, tuple[Record, ...]]:
@@ -77,7 +74,7 @@ def start_anew(system: System, connect: str = QEMU) -> tuple[Path, tuple[Record,
 
 def quarantine_clear(system: System, device: str) -> Report:
     """A person says the device may be used again."""
-    require_ready(system)
+    require_ready(Session(system))
     typed = parse_address(device)
     known = {record.address for record in quarantined(system)}  # it may have fallen off the bus since
     address = typed if typed is not None and typed in known else group_addresses(system, device)[0]
@@ -104,10 +101,11 @@ def _close_applies(system: System) -> None:
                 write_apply(store_of(system), replace(entry, end=ApplyEnd.INTERRUPTED))
 
 
-def _recover_one(system: System, operation: Operation, deadline: float) -> Report:
+def _recover_one(session: Session, operation: Operation, deadline: float) -> Report:
     """One that cannot be ended now must not keep the others from it."""
     plan = Plan(title=operation.title, steps=operation.steps, devices=operation.devices)
-    report, store = Report(title=operation.title, ending=Ending.DONE, plan=plan), store_of(system)
+    report = Report(title=operation.title, ending=Ending.DONE, plan=plan)
+    system, store = session.system, session.store
     try:
         with hold(system.state, operation.devices, wait=0.0):
             fresh = journal.read(store, operation.id)
@@ -117,15 +115,66 @@ def _recover_one(system: System, operation: Operation, deadline: float) -> Repor
                 journal.end(store, fresh, "reboot")
                 return replace(report, ending=Ending.ROLLED_BACK, note="the host has been rebooted since")
             patience = 0.0 if fresh.pending is not None else SETTLE_SECONDS
-            return told(report, resume(fresh, system, max(deadline, system.monotonic() + patience)))
+            until = max(deadline, system.monotonic() + patience)
+            outcome = resume(fresh, system, until)
+            if outcome.result is Result.DONE and outcome.operation.continues:
+                return _go_on(session, outcome.operation, report, until - system.monotonic())
+            return told(report, outcome)
     except Busy as busy:
         return replace(report, ending=Ending.BUSY, note=busy.message)
     except GpupassError as error:
-        return replace(report, ending=Ending.FAILED, note=error.message)
+        return failed(report, error)
 
 
-def _clean_leftovers(system: System, connect: str, deadline: float) -> Iterator[Report]:
+def _go_on(session: Session, operation: Operation, report: Report, seconds: float) -> Report:
+    """Its first rounds are done, the others take another look: at what the profile wants that it was for.
+
+    With no more than was agreed to then; where profile or devices are not to be had (any more) it ends half
+    done, and says so.
+    """
+    with ExitStack() as locks:
+        try:
+            trip = _what_for(session, operation)
+            rest = _rest(trip)
+            more = set(rest.devices) - set(operation.devices)
+            if more:
+                locks.enter_context(hold(session.system.state, more))
+                rest = _rest(trip, (*operation.devices, *more))
+        except GpupassError:
+            return told(report, leave_half(operation, session.system))
+        trip = replace(trip, patience=Patience(seconds=max(seconds, PATIENCE.seconds)))
+        return in_rounds(trip, HostPlan(plans=(rest,)), (rest,), ())[0][0]
+
+
+def _rest(trip: Trip, locked: Collection[Address] | None = None) -> Plan:
+    """What a fresh look still wants; Refused when that is not to be done, or not with these locks."""
+    plans = trip.intent.plan(trip.session.look(trip.intent)).plans
+    if not plans or not may_go_on(plans[0], trip.consent):
+        raise Refused("cannot go on: what is left takes a person", "gpupass history")
+    if locked is not None and not set(plans[0].devices) <= set(locked):
+        raise Refused("cannot go on: the devices changed while they were looked at", "gpupass history")
+    return plans[0]
+
+
+def _what_for(session: Session, operation: Operation) -> Trip:
+    """What the operation was for, its one plan of it, with what had been agreed to."""
+    entry = next((one for one in read_applies(session.store) if one.id == operation.apply), None)
+    if entry is None:
+        raise Refused("cannot go on: the history has forgotten what it was for", "gpupass history")
+    reach = Reach(
+        profile=after(entry),
+        source=entry.source,
+        connect=entry.connect,
+        devices_only=entry.devices_only,
+        only=operation.title,
+    )
+    consent = Consent(disruption=entry.disruption, reset=entry.reset)
+    return Trip(session=session, intent=reach, consent=consent, apply=entry.id)
+
+
+def _clean_leftovers(session: Session, connect: str, deadline: float) -> Iterator[Report]:
     """Devices claimed by a domain that no longer has them: stopped, crashed, or detached by somebody else."""
+    system = session.system
     claims = [record for record in read_marks(store_of(system)) if record.kind is RecordKind.CLAIM]
     if not claims:
         return
@@ -134,6 +183,7 @@ def _clean_leftovers(system: System, connect: str, deadline: float) -> Iterator[
         system,
         detail=lambda host: addresses & {device.address for device in host.devices},
         connect=None,
+        described=False,
         processes=False,
         essentials=False,
     )
@@ -155,14 +205,11 @@ def _clean_leftovers(system: System, connect: str, deadline: float) -> Iterator[
             plan=Plan(title=f"clean {record.mdev or record.address}", devices=group),
         )
         try:
-            with hold(system.state, group, wait=0.0):
-                cleaned = _clean_leftover(system, report, record.mdev, connect, deadline)
+            yield from _clean_leftover(session, report, record.mdev, connect, deadline)
         except Busy as busy:
-            cleaned = replace(report, ending=Ending.BUSY, note=busy.message)
+            yield replace(report, ending=Ending.BUSY, note=busy.message)
         except GpupassError as error:
-            cleaned = replace(report, ending=Ending.FAILED, note=error.message)
-        if cleaned is not None:
-            yield cleaned
+            yield failed(report, error)
 
 
 def _mdev_is_gone(parent: Device, record: Record) -> bool:
@@ -180,23 +227,16 @@ def _forget_vanished(system: System, record: Record) -> Report:
 
 
 def _clean_leftover(
-    system: System, report: Report, mdev: str | None, connect: str, deadline: float
-) -> Report | None:
-    """Under the lock. None when there is nothing to clean."""
+    session: Session, report: Report, mdev: str | None, connect: str, deadline: float
+) -> Iterator[Report]:
+    """Nothing where there is nothing to clean."""
     group = report.plan.devices
-    if _is_open(system, group):
-        return None
-    system.hypervisor(connect)  # its guests live on while libvirt is away: nobody knows then who has what
-    host = observe(system, connect=connect, detail=lambda host: with_bridges_above(host, group))
-    require_libvirt(host)
-    device = host.devices_at(group)[0]
-    slot = next((slot for slot in slots_of(host, device) if slot.mdev == mdev), None)
-    if slot is None:
-        return None
-    plan = handover.clean(host, slot)
-    if not plan.steps:
-        return None
-    return told(replace(report, plan=plan), execute(plan, system, deadline))
+    session.system.hypervisor(connect)  # its guests live on while libvirt is away: nobody knows who has what
+    patience = Patience(seconds=max(0.0, deadline - session.system.monotonic()), for_others=0.0)
+    trip = Trip(session=session, intent=Clean(group=group, connect=connect, mdev=mdev), patience=patience)
+    came = carry_out(trip, group)
+    for done in came.reports:
+        yield replace(done, title=report.title)
 
 
 def _is_open(system: System, devices: tuple[Address, ...]) -> bool:

@@ -1,114 +1,119 @@
-"""The plans of a profile, each an operation of its own, several at a time, and again after a fresh look."""
+"""Plans, each an operation of its own, several at a time, and what a fresh look still wants of them."""
 
+from collections.abc import Callable, Container
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from threading import Event
 
+from msgspec import Struct
 from msgspec.structs import replace
 
-from gpupass.app.change import Ending, Report, told
-from gpupass.app.consent import allowed, may_go_on
-from gpupass.app.profile import Order, plan
+from gpupass.app.consent import Consent, Patience, may_go_on, still_wants, why_not
+from gpupass.app.intents import Intent
+from gpupass.app.report import Ending, Report, failed, told
+from gpupass.app.session import Session
 from gpupass.engine import journal
 from gpupass.engine.journal import Operation
 from gpupass.engine.run import Outcome, conclude, execute, extend, roll_back
-from gpupass.errors import GpupassError
-from gpupass.model.profile import Profile
+from gpupass.errors import GpupassError, NeedsPerson
+from gpupass.model.address import BOOT
 from gpupass.plan import HostPlan, Plan
-from gpupass.planner.estimate import gpu_resets
 from gpupass.step import Deed
-from gpupass.store import store_of
-from gpupass.system import System
+from gpupass.system.nvml_library import LIBRARY
 
-_ROUNDS = 4  # the driver, then MIG mode and functions, then GPU instances, then the vGPUs on them
+OnStep = Callable[[str, Deed], None]  # the title of its plan, and the step that begins
+
+
+def quiet(title: str, step: Deed) -> None:
+    """Nobody is told of single steps."""
+
+
+class Trip(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is wanted, by whom, and what may be done for it."""
+
+    session: Session
+    intent: Intent
+    consent: Consent = Consent()
+    patience: Patience = Patience()
+    on_step: OnStep = quiet
+    apply: str = ""  # the id of its entry in the history, where it has one
 
 
 def in_rounds(
-    system: System,
-    profile: Profile,
-    order: Order,
-    made: HostPlan,
-    pending: tuple[Operation, ...],
-    apply_id: str,
+    trip: Trip, made: HostPlan, plans: tuple[Plan, ...], pending: tuple[Operation, ...]
 ) -> tuple[tuple[Report, ...], HostPlan]:
-    """Until a fresh look wants nothing more of what is said to be done."""
+    """Until a fresh look wants nothing more of what is said to be done; the reports, and the last plan."""
     reports: dict[str, Report] = {}
-    left = todo = allowed(made, order)
+    left = todo = plans
     unseen: tuple[Plan, ...] = ()
-    for rounds_left in reversed(range(_ROUNDS)):
-        ran = _run(system, todo, pending, order, apply_id)
+    for rounds_left in reversed(range(trip.intent.rounds)):
+        ran = _run(trip, todo, pending)
         reports |= {report.title: _since(reports.get(report.title), report) for report in ran}
         pending = ()
+        if trip.intent.rounds == 1 and ran[0].ending is not Ending.DONE:
+            break
         try:
-            made = plan(system, profile, order)
+            made = _titled(trip.intent, trip.intent.plan(trip.session.look(trip.intent)), plans)
         except GpupassError as error:
-            reports |= _told(reports, take_back(system, apply_id, error))
-            why = f"done, but cannot be verified: {error.message}"
-            reports = {title: _unless_done(report, why) for title, report in reports.items()}
+            reports |= _told(reports, take_back(trip, error, reports))
+            reports = {title: _unverified(report, error) for title, report in reports.items()}
             return tuple(reports.values()), _unwaiting(made, reports)
-        ended = _conclude(system, apply_id, made, order if rounds_left else None)
+        ended = _conclude(trip, reports, made, trip.consent if rounds_left else None)
         reports |= _told(reports, ended)
         made = _without(made, {title for title, outcome in ended.items() if outcome.error is not None})
         done = {title for title, report in reports.items() if report.ending is Ending.DONE}
         unseen = tuple(one for one in made.plans if one.title in done and one.refusals)
         left = tuple(one for one in made.to_do if one.title in done)
-        todo = tuple(one for one in left if may_go_on(one, order))
+        todo = tuple(one for one in left if may_go_on(one, trip.consent))
         if not todo and not unseen:
             break
     for one in (*left, *unseen):
-        why = (
-            f"done, but cannot be verified: {one.refusals[0].message}"
-            if one.refusals
-            else f"done, but {_still_wants(one)}"
-        )
-        reports[one.title] = _unless_done(reports[one.title], why)
+        reports[one.title] = _unfinished(reports[one.title], one)
     return tuple(reports.values()), _unwaiting(made, reports)
 
 
-def _continuing(system: System, apply_id: str) -> dict[str, Operation]:
+def take_back(trip: Trip, cause: GpupassError, titles: Container[str] | None = None) -> dict[str, Outcome]:
+    """What has done its first rounds only, of these titles or all."""
+    return {
+        title: roll_back(operation, trip.session.system, cause)
+        for title, operation in _continuing(trip).items()
+        if titles is None or title in titles
+    }
+
+
+def _continuing(trip: Trip) -> dict[str, Operation]:
     """Of this apply, by title: those whose first rounds are done."""
-    mine = (one for one in journal.open_operations(store_of(system)) if one.apply == apply_id)
+    if not trip.apply:
+        return {}
+    mine = (one for one in journal.open_operations(trip.session.store) if one.apply == trip.apply)
     return {one.title: one for one in mine if one.continues and not (one.pending or one.rolling_back)}
 
 
-def _conclude(system: System, apply_id: str, made: HostPlan, order: Order | None) -> dict[str, Outcome]:
+def _conclude(
+    trip: Trip, titles: Container[str], made: HostPlan, consent: Consent | None
+) -> dict[str, Outcome]:
     """What continues ends as done, or is taken back as a whole when its rest may not be done (any more)."""
     plans = {one.title: one for one in made.plans}
     ended: dict[str, Outcome] = {}
-    for title, operation in _continuing(system, apply_id).items():
+    for title, operation in _continuing(trip).items():
         rest = plans.get(title)
+        if title not in titles:
+            continue
         if rest is None:
             gone = GpupassError("the profile means no such device any more")
-            ended[title] = roll_back(operation, system, gone)
+            ended[title] = roll_back(operation, trip.session.system, gone)
         elif not rest.steps and not rest.refusals:
-            ended[title] = conclude(operation, system)
-        elif order is None or not may_go_on(rest, order):
-            ended[title] = roll_back(operation, system, GpupassError(_why_not(rest, order)))
+            ended[title] = conclude(operation, trip.session.system)
+        elif consent is None or not may_go_on(rest, consent):
+            ended[title] = roll_back(operation, trip.session.system, GpupassError(why_not(rest, consent)))
     return ended
 
 
-def _why_not(rest: Plan, order: Order | None) -> str:
-    if rest.refusals:
-        return rest.refusals[0].message
-    victims = ", ".join(loss.victim for loss in rest.disruptions if loss.at_work)
-    if victims and (order is None or not order.allow_disruption):
-        return f"it disrupts {victims}, which takes --allow-disruption"
-    resets = ", ".join(gpu_resets(rest))
-    if resets and (order is None or not order.allow_reset):
-        return f"it resets {resets} for another MIG mode, which takes --allow-reset"
-    return _still_wants(rest)
-
-
-def _still_wants(rest: Plan) -> str:
-    deeds = [step for step in rest.steps if not step.hidden]
-    return f"a fresh look still wants {type((deeds or rest.steps)[0]).__name__}"
-
-
-def take_back(system: System, apply_id: str, cause: GpupassError) -> dict[str, Outcome]:
-    return {
-        title: roll_back(operation, system, cause)
-        for title, operation in _continuing(system, apply_id).items()
-    }
+def _titled(intent: Intent, made: HostPlan, plans: tuple[Plan, ...]) -> HostPlan:
+    """What is left of a single change goes by its first title: "move" may have become "attach" meanwhile."""
+    if intent.rounds > 1 or len(made.plans) != 1:
+        return made
+    return HostPlan(plans=(replace(made.plans[0], title=plans[0].title),))
 
 
 def _without(made: HostPlan, titles: set[str]) -> HostPlan:
@@ -139,44 +144,67 @@ def _told(reports: dict[str, Report], ended: dict[str, Outcome]) -> dict[str, Re
     return {title: told(reports[title], outcome) for title, outcome in ended.items()}
 
 
-def _run(
-    system: System, plans: tuple[Plan, ...], pending: tuple[Operation, ...], order: Order, apply_id: str
-) -> tuple[Report, ...]:
+def _run(trip: Trip, plans: tuple[Plan, ...], pending: tuple[Operation, ...]) -> tuple[Report, ...]:
     """Each plan in an operation of its own; steps of one in order, several at a time.
 
     An interruption takes back what is at work, before its next step.
     """
     interrupted = Event()
-    continuing = _continuing(system, apply_id)
-
-    def watching(plan: Plan, step: Deed) -> None:
-        if interrupted.is_set():
-            raise GpupassError("interrupted")
-        order.on_step(plan.title, step)
-
-    def one(plan: Plan) -> Report:
-        begun = continuing.get(plan.title)
-        whole = plan if begun is None else replace(plan, steps=(*begun.steps, *plan.steps))
-        report = Report(title=plan.title, ending=Ending.DONE, plan=whole)
-        replaced = tuple(operation for operation in pending if set(operation.devices) & set(plan.devices))
-        try:
-            deadline = system.monotonic() + order.timeout
-            on_step = partial(watching, plan)
-            if begun is not None:
-                return told(report, extend(begun, plan, system, deadline, on_step))
-            return told(report, execute(plan, system, deadline, replaced, apply_id, on_step))
-        except GpupassError as error:
-            return replace(report, ending=Ending.FAILED, note=error.message)
-
-    if order.workers == 1 or len(plans) <= 1:
-        return tuple(one(plan) for plan in plans)
-    with ThreadPoolExecutor(max_workers=min(order.workers, len(plans))) as pool:
-        try:
-            return tuple(pool.map(one, plans))
-        except KeyboardInterrupt:
-            interrupted.set()
-            raise
+    work = partial(_one, trip, _continuing(trip), pending, interrupted)
+    with LIBRARY.kept():  # closed by the steps that reset or unbind, and before the next look
+        if trip.patience.workers == 1 or len(plans) <= 1:
+            return tuple(map(work, plans))
+        with ThreadPoolExecutor(max_workers=min(trip.patience.workers, len(plans))) as pool:
+            try:
+                return tuple(pool.map(work, plans))
+            except KeyboardInterrupt:
+                interrupted.set()
+                raise
 
 
-def _unless_done(report: Report, why: str) -> Report:
-    return replace(report, ending=Ending.NEEDS_PERSON, note=why) if report.ending is Ending.DONE else report
+def _one(
+    trip: Trip,
+    continuing: dict[str, Operation],
+    pending: tuple[Operation, ...],
+    interrupted: Event,
+    plan: Plan,
+) -> Report:
+    system, begun = trip.session.system, continuing.get(plan.title)
+    whole = plan if begun is None else replace(plan, steps=(*begun.steps, *plan.steps))
+    report = Report(title=plan.title, ending=Ending.DONE, plan=whole)
+    replaced = tuple(operation for operation in pending if set(operation.devices) & set(plan.devices))
+    deadline = system.monotonic() + trip.patience.seconds
+    watching = partial(_watching, interrupted, partial(trip.on_step, plan.title))
+    try:
+        if begun is not None:
+            return told(report, extend(begun, plan, system, deadline, watching))
+        return told(report, execute(plan, system, deadline, replaced, trip.apply, watching))
+    except GpupassError as error:
+        return failed(report, error)
+
+
+def _watching(interrupted: Event, on_step: Callable[[Deed], None], step: Deed) -> None:
+    if interrupted.is_set():
+        raise GpupassError("interrupted")
+    on_step(step)
+
+
+def _unverified(report: Report, error: GpupassError) -> Report:
+    """Done, but the look afterwards has failed."""
+    note = f"done, but cannot be verified: {error.message}"
+    return _unless_done(report, note, f"done, but then: {error.message}", error.hint)
+
+
+def _unfinished(report: Report, rest: Plan) -> Report:
+    """Done, but not all that is wanted is so."""
+    if rest.refusals:
+        return _unverified(report, GpupassError(rest.refusals[0].message, rest.refusals[0].remedy or None))
+    look = "ls -lt /etc" if rest.devices[:1] == (BOOT,) else f"gpupass show {rest.devices[0]}"
+    return _unless_done(report, f"done, but {still_wants(rest)}", still_wants(rest), look)
+
+
+def _unless_done(report: Report, note: str, why: str, hint: str | None) -> Report:
+    if report.ending is not Ending.DONE:
+        return report
+    error = NeedsPerson(f"cannot verify: {report.title}: {why}", hint)
+    return replace(report, ending=Ending.NEEDS_PERSON, note=note, error=error)

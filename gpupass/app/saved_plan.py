@@ -4,10 +4,9 @@ from typing import Any
 
 from msgspec import Struct, convert
 
-from gpupass.app.profile import Order
+from gpupass.app.reach import Reach
 from gpupass.errors import Usage
 from gpupass.kinds import AnyStep
-from gpupass.model.profile import Profile
 from gpupass.model.wire import SCHEMA, from_json, to_json
 from gpupass.plan import HostPlan, Plan
 from gpupass.profiles import load_profile, write_profile
@@ -33,19 +32,19 @@ def is_plan(text: str) -> bool:
     return text.lstrip().startswith("{") and f'"{_KIND}"' in text[:200]
 
 
-def plan_text(plan: HostPlan, profile: Profile, order: Order) -> str:
+def plan_text(plan: HostPlan, reach: Reach) -> str:
     saved = _SavedPlan(
         schema=SCHEMA,
         kind=_KIND,
-        source=order.source,
-        connect=order.connect,
-        profile=write_profile(profile),
+        source=reach.source,
+        connect=reach.connect,
+        profile=write_profile(reach.profile),
         plans=tuple(_Part(title=one.title, steps=one.steps) for one in plan.plans),
     )
     return to_json(saved, indent=1).decode() + "\n"
 
 
-def read_plan(name: str, text: str) -> tuple[Profile, Order, HostPlan]:
+def read_plan(name: str, text: str) -> tuple[Reach, HostPlan]:
     """Usage when it is damaged, or of another version."""
     anew = "gpupass plan FILE --out PLAN"
     try:
@@ -57,4 +56,4 @@ def read_plan(name: str, text: str) -> tuple[Profile, Order, HostPlan]:
     except (ValueError, KeyError, TypeError, RecursionError):
         raise Usage(f"cannot use the plan {name}: it is damaged", anew) from None
     plans = tuple(Plan(title=one.title, steps=one.steps) for one in saved.plans)
-    return profile, Order(source=saved.source, connect=saved.connect), HostPlan(plans=plans)
+    return Reach(profile=profile, source=saved.source, connect=saved.connect), HostPlan(plans=plans)

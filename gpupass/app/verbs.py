@@ -1,28 +1,18 @@
-"""One function per verb that changes the host: which plan, and what it needs to know."""
+"""One function per verb that changes a device or slot: from names to an intent, and on its trip."""
 
 import re
-from collections.abc import Callable
+from contextlib import suppress
 
-from msgspec.structs import replace
-
-from gpupass.app.change import (
-    QEMU,
-    Report,
-    SlotPlanner,
-    change,
-    change_slot,
-    group_addresses,
-    require_libvirt,
-)
-from gpupass.errors import Usage
-from gpupass.lending import handover
-from gpupass.methods.passthrough import VFIO, lends, plan_bind
-from gpupass.model.domain import Domain, DomainState
-from gpupass.model.host import Device, Host
-from gpupass.model.record import RecordKind
-from gpupass.model.slot import Slot
-from gpupass.plan import Plan
-from gpupass.planner.ownership import adopt_plan
+from gpupass.app.consent import Patience
+from gpupass.app.intents import QEMU, Adopt, Attach, Bind, Detach, Intent, Move, Unbind
+from gpupass.app.look import find_slot_named, group_addresses
+from gpupass.app.report import Ending, Report, planned
+from gpupass.app.rounds import Trip
+from gpupass.app.session import Session
+from gpupass.app.trip import carry_out
+from gpupass.errors import Pending, Refused, Usage
+from gpupass.methods.passthrough import VFIO, lends
+from gpupass.model.address import Address
 from gpupass.system import System
 
 
@@ -36,32 +26,24 @@ def bind(
     dry_run: bool = False,
 ) -> Report:
     """Move the device's IOMMU group to a VFIO driver, or the device alone to any other driver."""
-
     _require_driver(system, driver)
-    others = tuple(group_addresses(system, text)[0] for text in agreed)
-
-    def plan(host: Host, chosen: Device) -> Plan:
-        group = {member.address for member in host.group_of(chosen)}
-        for address in others:
-            if address not in group:
-                raise Usage(
-                    f"cannot bind {address} along: it is not in the IOMMU group of {chosen.address}",
-                    f"gpupass bind {address}",
-                )
-        return plan_bind(host, chosen, driver, others, allow_boot_display)
-
-    return change(system, device, plan, dry_run=dry_run, replaces=False)
+    along = tuple(group_addresses(system, text)[0] for text in agreed)
+    group = group_addresses(system, device)
+    intent = Bind(group=group, driver=driver, along=along, allow_boot_display=allow_boot_display)
+    return single(Session(system), intent, group, dry_run=dry_run)
 
 
 def adopt(system: System, device: str, *, connect: str = QEMU, dry_run: bool = False) -> Report:
     """Treat as gpupass's own what somebody else has bound, made or attached here."""
     system.hypervisor(connect)
-    return change(system, device, adopt_plan, connect=connect, dry_run=dry_run, replaces=False)
+    group = group_addresses(system, device)
+    return single(Session(system), Adopt(group=group, connect=connect), group, dry_run=dry_run)
 
 
 def unbind(system: System, device: str, *, dry_run: bool = False) -> Report:
     """Give the device's IOMMU group back to the drivers it had."""
-    return change(system, device, handover.unbind, dry_run=dry_run, replaces=False)
+    group = group_addresses(system, device)
+    return single(Session(system), Unbind(group=group), group, dry_run=dry_run)
 
 
 def attach(
@@ -74,10 +56,7 @@ def attach(
     dry_run: bool = False,
 ) -> Report:
     """Hand the slot to a running domain."""
-    plan = _plan_for(system, domain, connect, handover.attach)
-    return change_slot(
-        system, slot, plan, windows=(domain,), connect=connect, timeout=timeout, dry_run=dry_run
-    )
+    return _hand_over(system, Attach, domain, slot, connect, timeout, dry_run)
 
 
 def detach(
@@ -90,15 +69,7 @@ def detach(
     dry_run: bool = False,
 ) -> Report:
     """Ask the guest for the slot, and see it closed and clean."""
-    system.hypervisor(connect)
-    known: list[Domain] = []
-
-    def plan(host: Host, chosen: Slot) -> Plan:
-        found = host.domain(domain) or (_vanished(host, domain, chosen, known))
-        known.append(found or _domain(host, domain))
-        return handover.detach(host, known[-1], chosen, connect)
-
-    return change_slot(system, slot, plan, connect=connect, timeout=timeout, dry_run=dry_run)
+    return _hand_over(system, Detach, domain, slot, connect, timeout, dry_run)
 
 
 def move(
@@ -111,10 +82,51 @@ def move(
     dry_run: bool = False,
 ) -> Report:
     """From whichever domain has the slot to another one, or back to where it was."""
-    plan = _plan_for(system, target, connect, handover.move)
-    return change_slot(
-        system, slot, plan, windows=(target,), connect=connect, timeout=timeout, dry_run=dry_run
-    )
+    return _hand_over(system, Move, target, slot, connect, timeout, dry_run)
+
+
+def single(
+    session: Session,
+    intent: Intent,
+    devices: tuple[Address, ...],
+    *,
+    seconds: float = 30.0,
+    dry_run: bool = False,
+) -> Report:
+    """The trip of one plan, or what it would be; an ending that is none is raised."""
+    if dry_run:
+        with suppress(Refused):  # an ordinary user may look without what gpupass remembers
+            session.store.require_readable()
+        return planned(intent.plan(session.look(intent)).plans[0])
+    trip = Trip(session=session, intent=intent, patience=Patience(seconds=seconds))
+    came = carry_out(trip, devices)
+    if not came.reports:
+        plan, note = came.plan.plans[0], ""
+        if came.withdrawn:
+            last = came.withdrawn[-1]
+            note = f"no longer wanted: {last}; but its guest has been asked and may still let go"
+        return Report(title=plan.title, ending=Ending.NOTHING, plan=plan, note=note)
+    (report,) = came.reports
+    if isinstance(report.error, Pending):
+        raise Pending(f"pending: {report.title}: {report.error.message}", report.error.hint)
+    if report.error is not None:
+        raise report.error
+    return report
+
+
+def _hand_over(
+    system: System,
+    intent: type[Attach] | type[Detach] | type[Move],
+    domain: str,
+    slot: str,
+    connect: str,
+    timeout: float,
+    dry_run: bool,
+) -> Report:
+    system.hypervisor(connect)  # Refused at once when libvirt is away
+    group, known = find_slot_named(system, slot)
+    wanted = intent(group=group, connect=connect, domain=domain, called=slot, slot=known)
+    return single(Session(system), wanted, group, seconds=timeout, dry_run=dry_run)
 
 
 def _require_driver(system: System, driver: str) -> None:
@@ -123,31 +135,3 @@ def _require_driver(system: System, driver: str) -> None:
         raise Usage(f"cannot bind to {driver!r}: that is no name of a driver", "gpupass bind --help")
     if not lends(driver) and not system.exists(f"/sys/bus/pci/drivers/{driver}"):
         raise Usage(f"cannot bind to {driver}: no PCI driver of that name is loaded", f"modprobe {driver}")
-
-
-def _vanished(host: Host, name: str, slot: Slot, known: list[Domain]) -> Domain | None:
-    """A transient domain that is gone: what it left behind can still be taken back in its name."""
-    require_libvirt(host)
-    if known:
-        return replace(known[-1], state=DomainState.SHUT_OFF, live=(), config=())
-    claim = host.record(RecordKind.CLAIM, slot.device, slot.mdev)
-    if claim is None or name not in (claim.domain, claim.uuid):
-        return None
-    return Domain(name=str(claim.domain), uuid=str(claim.uuid), state=DomainState.SHUT_OFF)
-
-
-def _domain(host: Host, name: str) -> Domain:
-    found = host.domain(name)
-    if found is None:
-        require_libvirt(host)
-        known = ", ".join(domain.name for domain in host.domains) or "none"
-        raise Usage(f"cannot find the domain {name}: libvirt knows {known}", "virsh list --all")
-    return found
-
-
-def _plan_for(
-    system: System, name: str, connect: str, make: Callable[[Host, Domain, Slot, str], Plan]
-) -> SlotPlanner:
-    """The plan that hands a slot to the domain of this name; Refused at once when libvirt is away."""
-    system.hypervisor(connect)
-    return lambda host, chosen: make(host, _domain(host, name), chosen, connect)

@@ -6,7 +6,8 @@ from pathlib import Path
 import click
 from msgspec.structs import replace
 
-from gpupass.app import profile as trip
+from gpupass.app.export import export as export_host
+from gpupass.app.export import foreign
 from gpupass.app.profile_file import load_file
 from gpupass.cli.documents.profiles import Compared, Exported
 from gpupass.cli.inspect import system_at
@@ -23,13 +24,13 @@ from gpupass.system import System
 @connect_option
 def export(as_json: bool, host_dir: Path | None, connect: str) -> None:
     """Print a profile of this host as it is; `gpupass export | gpupass plan -` has nothing to do."""
-    profile, host = trip.export(system_at(host_dir), connect)
+    profile, host = export_host(system_at(host_dir), connect)
     text = write_profile(profile)
     if as_json:
-        print_json(Exported(profile=text, foreign=trip.foreign(host), unseen=host.unseen))
+        print_json(Exported(profile=text, foreign=foreign(host), unseen=host.unseen))
         return
     click.echo(text, nl=False)
-    for note in (*trip.foreign(host), *(f"not seen: {unseen}" for unseen in host.unseen)):
+    for note in (*foreign(host), *(f"not seen: {unseen}" for unseen in host.unseen)):
         click.echo(f"# {note}", err=True)
 
 

@@ -2,7 +2,7 @@
 
 import click
 
-from gpupass.app import profile as trip
+from gpupass.app import history as past
 from gpupass.cli.documents.changes import Entry, History, Part
 from gpupass.cli.output import json_option, print_json
 from gpupass.system import System
@@ -27,7 +27,7 @@ def history(everything: bool, as_json: bool) -> None:
 
 
 def _entries(system: System) -> list[Entry]:
-    applies, operations = trip.history(system)
+    applies, operations = past.history(system)
     single = [
         Entry(id=o.id, time=o.time, user=o.user, what=o.title, result=o.end or "open", parts=())
         for o in operations

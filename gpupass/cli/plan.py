@@ -8,13 +8,16 @@ from pathlib import Path
 import click
 from msgspec.structs import asdict, replace
 
-from gpupass.app import profile as trip
-from gpupass.app.apply import Applied, apply_profile, apply_when_ready
-from gpupass.app.change import require_root
-from gpupass.app.consent import allowed, require_same
-from gpupass.app.profile import Order
+from gpupass.app.apply import apply_profile, apply_when_ready, plan_apply
+from gpupass.app.consent import Consent, Patience, allowed, require_same
+from gpupass.app.history import before, gone_since, last_apply
 from gpupass.app.profile_file import load_file, load_text, read_file
+from gpupass.app.reach import Reach
+from gpupass.app.report import Came
+from gpupass.app.rounds import quiet
 from gpupass.app.saved_plan import is_plan, plan_text, read_plan
+from gpupass.app.session import Session
+from gpupass.app.trip import require_root
 from gpupass.cli.documents.changes import ApplyDocument, Checked, planned, report_document
 from gpupass.cli.inspect import system_at
 from gpupass.cli.output import connect_option, host_option, json_option, print_json, show_finding
@@ -22,7 +25,6 @@ from gpupass.cli.plan_view import NOTHING, show_differences, show_host_plan
 from gpupass.cli.report import show_reports, status_of
 from gpupass.errors import Pending, Refused, Usage
 from gpupass.model.address import Address
-from gpupass.model.profile import Profile
 from gpupass.plan import Disruption, Finding, HostPlan
 from gpupass.step import Deed
 from gpupass.system import System
@@ -61,10 +63,10 @@ def plan(
 ) -> int:
     """Show what `apply FILE` would do, and whom it would disturb. Exit status 3: there is something to do."""
     system = system_at(host_dir)
-    profile, order = load_file(system, file), Order(source=file, connect=connect)
-    made = trip.plan(system, profile, order)
+    reach = Reach(profile=load_file(system, file), source=file, connect=connect)
+    made = reach.plan(reach.look(system))
     if out is not None:
-        write_text(out, plan_text(made, profile, order))
+        write_text(out, plan_text(made, reach))
     if as_json:
         print_json(planned(made))
     else:
@@ -99,32 +101,31 @@ def apply(
 ) -> int:
     """Make this host as the profile FILE says, or do the saved PLAN; asks first."""
     require_root("run it with sudo; to look only: gpupass plan")
-    system, line = System(), f"gpupass apply {shlex.quote(file)}"
-    order = Order(
-        source=file,
-        connect=connect,
-        timeout=timeout,
-        allow_disruption=allow_disruption,
-        allow_reset=allow_reset,
-        devices_only=devices_only,
-        partly=boot,
-    )
+    session, line = Session(System()), f"gpupass apply {shlex.quote(file)}"
+    consent = Consent(disruption=allow_disruption, reset=allow_reset, partly=boot)
+    patience = Patience(seconds=timeout)
     text = read_file(file)
     waits = boot or wait is not None
     if waits and not yes:
         again = (" --boot" if boot else "") + (f" --wait {wait:g}" if wait is not None else "")
         raise Usage("cannot apply: --boot and --wait ask nobody", f"{line}{again} --yes")
     if not is_plan(text):
-        profile = load_text(system, file, text)
+        reach = Reach(
+            profile=load_text(session.system, file, text),
+            source=file,
+            connect=connect,
+            devices_only=devices_only,
+            programs=not boot,
+        )
         if not waits:
-            return _agree_and_apply(system, profile, order, line, yes, as_json)
+            return _agree_and_apply(session, reach, consent, patience, line, yes, as_json)
         seconds = wait if wait is not None else _BOOT_PATIENCE
-        return _show_applied(apply_when_ready(system, profile, order, seconds), as_json)
+        return _show_came(apply_when_ready(session, reach, consent, patience, seconds), as_json)
     if waits:
         raise Usage("cannot wait: a saved plan is for the host as it was", f"{line} --yes")
-    profile, saved, shown = read_plan(file, text)
-    order = replace(order, source=saved.source, connect=saved.connect)
-    return _agree_and_apply(system, profile, order, line, yes, as_json, shown)
+    reach, shown = read_plan(file, text)
+    reach = replace(reach, devices_only=devices_only)
+    return _agree_and_apply(session, reach, consent, patience, line, yes, as_json, shown)
 
 
 @click.command()
@@ -135,7 +136,8 @@ def apply(
 def check(file: str, as_json: bool, host_dir: Path | None, connect: str) -> int:
     """Is this host as the profile FILE says? Exit status 0: yes; 3: no, and the differences."""
     system = system_at(host_dir)
-    made = trip.plan(system, load_file(system, file), Order(source=file, connect=connect))
+    reach = Reach(profile=load_file(system, file), source=file, connect=connect)
+    made = reach.plan(reach.look(system))
     same = not made.to_do and not made.refusals and not made.waits
     if as_json:
         print_json(Checked(matches=same, **asdict(planned(made))))
@@ -163,54 +165,50 @@ def rollback(
 ) -> int:
     """Take the last apply back: its devices become what they were before. Again: the one before it."""
     system = System()
-    entry = trip.last_apply(system)
-    gone = trip.gone_since(system, entry)
-    profile = trip.before(entry, gone)
-    order = Order(
-        source=f"rollback of {entry.source} ({entry.time})",
-        connect=connect,
-        timeout=timeout,
-        allow_disruption=allow_disruption,
-        allow_reset=allow_reset,
-        takes_back=entry.id,
-    )
+    entry = last_apply(system)
+    gone = gone_since(system, entry)
+    source = f"rollback of {entry.source} ({entry.time})"
+    reach = Reach(profile=before(entry, gone), source=source, connect=connect, takes_back=entry.id)
     if not as_json:
         click.echo(f"back to before: {entry.source}, applied by {entry.user} at {entry.time}", err=True)
         for address in gone:
             click.echo(f"passed over: {address} has left this host", err=True)
     if dry_run:
-        made = trip.plan(system, profile, order)
+        made = reach.plan(reach.look(system))
         print_json(planned(made)) if as_json else show_host_plan(made)
         return Refused.exit_code if made.refusals else 0
-    return _agree_and_apply(system, profile, order, "gpupass rollback", yes, as_json)
+    consent = Consent(disruption=allow_disruption, reset=allow_reset)
+    patience = Patience(seconds=timeout)
+    return _agree_and_apply(Session(system), reach, consent, patience, "gpupass rollback", yes, as_json)
 
 
 def _agree_and_apply(
-    system: System,
-    profile: Profile,
-    order: Order,
+    session: Session,
+    reach: Reach,
+    consent: Consent,
+    patience: Patience,
     line: str,
     yes: bool,
     as_json: bool,
     saved: HostPlan | None = None,
 ) -> int:
     """Show, ask, and do exactly what was shown; `line` is what to type again."""
-    made = trip.plan(system, profile, order)
+    made = plan_apply(session, reach)
     if saved is not None:
         require_same(saved, made)
     if not as_json:
-        show_host_plan(made, refusals=False, allow_reset=order.allow_reset)
-    if allowed(made, order) and not yes:
+        show_host_plan(made, refusals=False, allow_reset=consent.reset)
+    if allowed(made, consent, reach.title(made)) and not yes:
         _agree(line, as_json)
-    if not as_json:
-        order = replace(order, on_step=_tell)
+    shown = (
+        None if yes and saved is None else made
+    )  # what a crash left is settled first: then another is right
     try:
-        unasked = yes and saved is None  # what a crash left is settled first, and then another plan is right
-        applied = apply_profile(system, profile, order, None if unasked else made)
+        came = apply_profile(session, reach, consent, patience, shown, quiet if as_json else _tell)
     except KeyboardInterrupt:
         click.echo("interrupted\nhint: gpupass recover", err=True)
         raise
-    return _show_applied(applied, as_json, shown=made)
+    return _show_came(came, as_json, shown=made)
 
 
 def _agree(line: str, as_json: bool) -> None:
@@ -228,29 +226,29 @@ def _tell(title: str, step: Deed) -> None:
             click.echo(f"{title.partition(':')[0]}: {step.words()} …", err=True)
 
 
-def _show_applied(applied: Applied, as_json: bool, shown: HostPlan | None = None) -> int:
+def _show_came(came: Came, as_json: bool, shown: HostPlan | None = None) -> int:
     """What the plan that was `shown` has not said yet.
 
     At boot some devices may have been refused; otherwise nothing would have been done.
     """
-    spared = (*map(_spared, applied.spared), *map(_unreset, applied.unreset))
-    waits, refusals = applied.plan.waits, (*applied.plan.refusals, *spared)
+    spared = (*map(_spared, came.spared), *map(_unreset, came.unreset))
+    waits, refusals = came.plan.waits, (*came.plan.refusals, *spared)
     if as_json:
-        results = tuple(map(report_document, applied.reports))
-        print_json(ApplyDocument(results=results, waits=waits, refused=refusals, warnings=applied.warnings))
+        results = tuple(map(report_document, came.reports))
+        print_json(ApplyDocument(results=results, waits=waits, refused=refusals, warnings=came.warnings))
     else:
-        show_reports(*applied.reports, as_json=False)
-        if shown is None and not applied.reports and not waits and not refusals:
+        show_reports(*came.reports, as_json=False)
+        if shown is None and not came.reports and not waits and not refusals:
             click.echo(NOTHING)
         for wait in waits:
             if shown is None or wait not in shown.waits:
                 click.echo(f"waits: {wait}")
-        for warning in applied.warnings:
+        for warning in came.warnings:
             show_finding("warning: ", warning.message, warning.remedy)
         for refusal in refusals:
             show_finding("cannot: ", refusal.message, refusal.remedy)
     refused = Refused.exit_code if refusals else 0
-    return status_of(applied.reports) or refused or (Pending.exit_code if waits else 0)
+    return status_of(came.reports) or refused or (Pending.exit_code if waits else 0)
 
 
 def _spared(disruption: Disruption) -> Finding:

@@ -2,7 +2,7 @@
 
 import click
 
-from gpupass.app.profile import WORKERS
+from gpupass.app.consent import WORKERS
 from gpupass.cli.output import show_finding
 from gpupass.cli.report import show_plan
 from gpupass.plan import HostPlan

@@ -60,11 +60,11 @@ def validate(files: tuple[str, ...], hostname: str | None, as_json: bool) -> int
 @host_option
 def import_mig(file: str, config: str | None, as_json: bool, host_dir: Path | None) -> None:
     """Print the profile that says for this host what mig-parted's FILE (-: standard input) says."""
-    from gpupass.app import profile as trip
+    from gpupass.app.export import import_mig
     from gpupass.app.profile_file import read_file
     from gpupass.profiles import write_profile
 
-    text = write_profile(trip.import_mig(system_at(host_dir), file, read_file(file), config))
+    text = write_profile(import_mig(system_at(host_dir), file, read_file(file), config))
     if as_json:
         print_json(Imported(profile=text))
     else:

@@ -84,19 +84,21 @@ def conclude(operation: Operation, system: System) -> Outcome:
 def resume(operation: Operation, system: System, deadline: float) -> Outcome:
     """After a crash or while pending: complete what has reached a guest, take back everything else.
 
-    Nobody plans on with an operation that continues: half of it is no state that anybody wanted, and where
-    a guest leaves no way back it does not end as done.
+    Half of an operation that continues is no state that anybody wanted: where a guest leaves no way back,
+    it is done so far, and still open: whoever knows what was to follow plans on with it, or `leave_half`.
     """
     if operation.rolling_back or operation.undone or not _must_go_on(operation, system):
         return roll_back(operation, system, None)
-    outcome = proceed(operation, system, deadline)
-    if outcome.result is not Result.DONE or not operation.continues:
-        return outcome
+    return proceed(operation, system, deadline)
+
+
+def leave_half(operation: Operation, system: System) -> Outcome:
+    """The end of one that continues, where nobody knows (any more) what was to follow."""
     half = NeedsPerson(
         "only its first steps are done, the others take another look: apply the same profile again",
         "gpupass history",
     )
-    ended = journal.end(store_of(system), outcome.operation, Result.PARTLY, half.message)
+    ended = journal.end(store_of(system), operation, Result.PARTLY, half.message)
     return Outcome(operation=ended, result=Result.PARTLY, error=half)
 
 

@@ -32,3 +32,7 @@ class Apply(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     boot_id: str
     end: ApplyEnd = ApplyEnd.RUNNING
     takes_back: str = ""  # the id of the apply that this one rolls back
+    connect: str = "qemu:///system"
+    devices_only: bool = False
+    disruption: bool = False  # what had been agreed to: `recover` goes on with no more than that
+    reset: bool = False

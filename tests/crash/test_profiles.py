@@ -8,16 +8,14 @@ import time
 import pytest
 
 from gpupass import app
-from gpupass.app import profile as trip
-from gpupass.app.apply import apply_profile
-from gpupass.app.profile import Order
+from gpupass.app import history
 from gpupass.errors import Busy, Damaged, GpupassError
 from gpupass.store import store_of
 from gpupass.system.locks import hold
 from gpupass.system.state import ensure_directory
 from tests.crash.test_full_disk import disk
 from tests.crash.test_kill_at_every_line import tear
-from tests.profile_trips import apply, endings, kinds, plan, profile_of, rollback
+from tests.profile_trips import apply, endings, kinds, plan, rollback
 from tests.simulated import DISK, FUNCTIONS, GPU, GPU_AUDIO, LONE, NIC, Machine
 
 __all__ = ["disk"]
@@ -133,7 +131,7 @@ def test_rolled_back_after_a_crash(name, prepared, killed_at_every_line):
     old = parts(machine)
     for point, killed in list(killed_at_every_line(machine, apply_it(wanted)).items())[1::4]:
         app.recover(killed)
-        assert trip.last_apply(killed).end == "interrupted"
+        assert history.last_apply(killed).end == "interrupted"
         rollback(killed)
         assert same_hardware(parts(killed), old), f"killed at {point}"
 
@@ -196,7 +194,7 @@ def test_an_apply_that_is_not_what_was_written_is_damage(prepared):
     with store.writing() as commit:
         commit._connection.execute("UPDATE applies SET body = replace(body, 'passthrough', 'host')")
     with pytest.raises(Damaged, match="a row of applies"):
-        trip.history(machine)
+        history.history(machine)
     with pytest.raises(Damaged, match="a row of applies"):
         apply_it(TAKEN)(machine)
 
@@ -230,7 +228,7 @@ def test_two_applies_do_not_interleave(prepared):
 
 def test_an_apply_is_refused_while_another_gpupass_keeps_a_device(prepared, monkeypatch):
     machine = prepared(None)
-    monkeypatch.setattr("gpupass.app.apply.hold", lambda state, devices: hold(state, devices, wait=0.1))
+    monkeypatch.setattr("gpupass.app.trip.hold", lambda state, devices, wait: hold(state, devices, wait=0.1))
     ensure_directory(machine.state / "locks")
     lock = os.open(machine.state / "locks" / NIC, os.O_RDWR | os.O_CREAT)
     fcntl.flock(lock, fcntl.LOCK_EX)
@@ -238,4 +236,4 @@ def test_an_apply_is_refused_while_another_gpupass_keeps_a_device(prepared, monk
         apply(machine, GIVEN)
     os.close(lock)
     assert machine.log == []
-    assert apply_profile(machine, profile_of(GIVEN), Order(workers=1)).done
+    assert apply(machine, GIVEN).done

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gpupass import app
-from gpupass.app import profile as trip
+from gpupass.app import history
 from gpupass.engine import journal
 from gpupass.errors import Damaged, GpupassError
 from gpupass.profiles import load_profile
@@ -153,7 +153,7 @@ def _read(state: Path) -> bool:
 
 
 def _go(machine: Machine) -> None:
-    for verb in (app.recover, trip.history, _plan_the_way_back, app.recover):
+    for verb in (app.recover, history.history, _plan_the_way_back, app.recover):
         try:
             verb(machine)
         except GpupassError:
@@ -161,7 +161,7 @@ def _go(machine: Machine) -> None:
 
 
 def _plan_the_way_back(machine: Machine) -> None:
-    entry = trip.last_apply(machine)
+    entry = history.last_apply(machine)
     before = load_profile("before", lambda name: entry.before, "")
     plan(machine, before)
     apply(machine, before, takes_back=entry.id, allow_disruption=True)

@@ -11,7 +11,6 @@ import pytest
 from msgspec import to_builtins
 
 from gpupass import app
-from gpupass.app import change
 from gpupass.errors import GpupassError
 from gpupass.model.domain import DomainState
 
@@ -89,7 +88,7 @@ def test_plan(case, machine, monkeypatch, regenerate):
         options = arguments.pop() if arguments and isinstance(arguments[-1], dict) else {}
         getattr(Before(machine), what)(*arguments, **options)
     plans = []
-    monkeypatch.setattr(change, "refuse", plans.append)
+    monkeypatch.setattr("gpupass.app.verbs.planned", plans.append)
     verb, *arguments = text["request"]
     options = arguments.pop() if isinstance(arguments[-1], dict) else {}
     getattr(app, verb)(machine, *arguments, dry_run=True, **options)

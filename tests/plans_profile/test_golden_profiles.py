@@ -10,12 +10,11 @@ from pathlib import Path
 import pytest
 from msgspec import to_builtins
 
-from gpupass.app import profile as trip
 from gpupass.app.profile_file import load_file
 from gpupass.errors import GpupassError
 from gpupass.system import System
 from tests.plans.test_golden_plans import Before, trimmed
-from tests.profile_trips import ORDER, apply, plan, told
+from tests.profile_trips import apply, plan, told
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -79,7 +78,7 @@ def test_plan(case, machine, regenerate):
 def test_example_on_its_recorded_host(path, regenerate):
     system = System(str(ROOT / "tests/hosts" / path.stem))
     try:
-        made = as_data(trip.plan(system, load_file(system, str(path), "h"), ORDER))
+        made = as_data(plan(system, load_file(system, str(path), "h")))
     except GpupassError as error:
         made = {"refused": [line.replace(f"{ROOT}/", "") for line in told(error).splitlines()]}
     compare(made, HERE / "examples" / f"{path.stem}.json", regenerate)

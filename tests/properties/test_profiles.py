@@ -7,12 +7,12 @@ import os
 
 from hypothesis import HealthCheck, given, settings
 
-from gpupass.app.profile import look
+from gpupass.app.reach import Reach
 from gpupass.errors import GpupassError
 from gpupass.planner.selection import choose
 from gpupass.profiles import write_profile
 from tests.profile_files import load
-from tests.profile_trips import ORDER, apply, endings, exported, hardware, kinds, plan, rollback
+from tests.profile_trips import apply, endings, exported, hardware, kinds, plan, rollback
 from tests.properties.machines import cases, machine_of
 
 EXAMPLES = settings(
@@ -25,7 +25,7 @@ EXAMPLES = settings(
 
 def may_touch(machine, profile):
     """The chosen devices, what shares a group with them, and their virtual functions."""
-    host = look(machine, profile, ORDER)
+    host = Reach(profile=profile).look(machine)
     found = set()
     for one in choose(profile, host):
         found |= {member.address for member in host.group_of(one.device)}

@@ -3,7 +3,7 @@
 from msgspec import Struct
 
 from gpupass.app import Ending, Report
-from gpupass.app.profile import WORKERS
+from gpupass.app.consent import WORKERS
 from gpupass.cli.documents.document import Document
 from gpupass.kinds import AnyStep
 from gpupass.model.address import Address

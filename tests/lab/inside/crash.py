@@ -17,8 +17,10 @@ sys.path.insert(0, "/opt/gpupass-copy")
 
 from gpupass import app, errors
 from gpupass.app.apply import apply_profile
-from gpupass.app.profile import Order
+from gpupass.app.consent import Consent
 from gpupass.app.profile_file import load_file
+from gpupass.app.reach import Reach
+from gpupass.app.session import Session
 from gpupass.engine import journal
 from gpupass.store import Store
 from gpupass.store.marks import read_marks
@@ -95,8 +97,9 @@ def bound():
 
 def applied(file=DEVICE):
     """As `gpupass apply --yes --allow-disruption`; a rolled back part is no success."""
-    order = Order(source=file, allow_disruption=True)
-    if not apply_profile(System(), load_file(System(), file), order).done:
+    session = Session(System())
+    reach = Reach(profile=load_file(session.system, file), source=file)
+    if not apply_profile(session, reach, Consent(disruption=True)).done:
         raise errors.GpupassError("not everything was applied")
 
 

@@ -5,9 +5,7 @@ import json
 import pytest
 import yaml
 from click.testing import CliRunner
-from msgspec.structs import replace
 
-from gpupass.app.apply import apply_when_ready
 from gpupass.app.cdi import cdi
 from gpupass.cli.main import cli
 from gpupass.errors import GpupassError, Refused, Usage
@@ -18,7 +16,7 @@ from gpupass.system import System
 from gpupass.system.nvml import GpuAnswer
 from tests.memory_tree import Link
 from tests.mig_boards import cut
-from tests.profile_trips import ORDER, apply, endings, plan, profile_of, rollback
+from tests.profile_trips import apply, apply_in, endings, plan, profile_of, rollback
 from tests.simulated import BUS_GPU, NIC, NVIDIA
 
 THEIRS = "/etc/cdi/nvidia.yaml"
@@ -122,7 +120,7 @@ def test_without_nvidia_ctk_nothing_is_touched(nodes):
 def test_at_boot_devices_are_restored_without_nvidia_ctk(nodes):
     """Nobody waits for it, either."""
     wish, began = profile_of(f"{VFS}containers: nvidia-ctk\n"), nodes.monotonic()
-    applied = apply_when_ready(nodes, wish, replace(ORDER, partly=True), 300)
+    applied = apply_in(nodes, wish, 300, partly=True)
     assert endings(applied) == ["done"] and nodes.driver(MADE[0]) == "vfio-pci"
     assert applied.plan.refusals == () and nodes.monotonic() - began < 100
     assert [(w.fatal, w.message) for w in applied.warnings] == [(False, "nvidia-ctk is not installed")]

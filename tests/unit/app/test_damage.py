@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from gpupass import app
-from gpupass.app import profile as trip
+from gpupass.app import history
 from gpupass.engine import journal
 from gpupass.errors import Damaged, GpupassError, Pending, Refused
 from gpupass.observe import observe
@@ -54,8 +54,8 @@ def quarantined(host):
         lambda m: app.quarantine_clear(m, NVIDIA),
         lambda m: apply(m, WHOLE),
         lambda m: plan(m, WHOLE),
-        lambda m: trip.history(m),
-        lambda m: trip.last_apply(m),
+        history.history,
+        history.last_apply,
     ],
 )
 def test_no_verb_changes_anything(verb, damaged):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gpupass.app import profile as trip
+from gpupass.app.export import export
 from gpupass.errors import Refused
 from gpupass.model.intel import function_name
 from tests.machines_in_parts import intel_machine
@@ -213,4 +213,4 @@ def test_exported_it_asks_for_nothing(machine):
     apply(machine, SHARED)
     made = plan(machine, exported(machine))
     assert kinds(made) == [] and made.refusals == ()
-    assert trip.export(machine)[0].gpus[0].vf.shares
+    assert export(machine)[0].gpus[0].vf.shares

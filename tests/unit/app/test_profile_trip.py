@@ -3,19 +3,18 @@
 import pytest
 
 from gpupass import app
-from gpupass.app import profile as trip
-from gpupass.app.apply import apply_when_ready
+from gpupass.app import history
 from gpupass.errors import Pending, Refused, Usage
 from gpupass.model.domain import DomainState
 from tests import slow_machine
 from tests.profile_trips import (
     apply,
+    apply_in,
     endings,
     exported,
     hardware,
     kinds,
     plan,
-    profile_of,
     rollback,
     told,
 )
@@ -62,7 +61,7 @@ def test_and_back(machine):
     assert endings(rollback(machine)) == ["done", "done"]
     assert machine.snapshot() == before
     with pytest.raises(Usage, match="nothing has been applied"):
-        trip.last_apply(machine)
+        history.last_apply(machine)
 
 
 def test_and_back_without_a_device_that_has_left_the_host(applied):
@@ -249,7 +248,7 @@ def test_what_fails_goes_back_alone(fault, machine):
     assert endings(applied) == ["failed", "done"] and not applied.done
     assert [machine.driver(a) for a in (GPU, GPU_AUDIO)] == [before["drivers"][a] for a in (GPU, GPU_AUDIO)]
     assert live(machine) == {"vm1": [], "vm2": [NIC_VFS[1]]}
-    (entry,) = trip.history(machine)[0]
+    (entry,) = history.history(machine)[0]
     assert entry.end == "failed"
 
 
@@ -269,7 +268,7 @@ def test_vfs_that_cannot_be_made_are_told_with_the_kernels_line(machine):
     applied = apply(machine, f"gpus:\n  {PORTS}")
     assert "the kernel made 2" in applied.reports[0].note
     assert machine.snapshot() == before
-    assert trip.history(machine)[0][0].end == "failed"
+    assert history.history(machine)[0][0].end == "failed"
 
 
 def test_a_failed_apply_rolls_back_to_nothing_to_do(machine):
@@ -277,7 +276,7 @@ def test_a_failed_apply_rolls_back_to_nothing_to_do(machine):
     apply(machine, f"gpus:\n  {PORTS}")
     assert rollback(machine).reports == ()
     with pytest.raises(Usage, match="nothing has been applied"):
-        trip.last_apply(machine)
+        history.last_apply(machine)
 
 
 def test_a_slow_guest_keeps_only_its_device_waiting(applied):
@@ -372,7 +371,7 @@ def foreign_binding_of_vf(machine):
 def test_a_domain_that_starts_later_gets_its_device(machine):
     machine.libvirt.stop("vm1")
     machine.at(20, start, machine, "vm1")
-    applied = apply_when_ready(machine, profile_of(WHOLE), trip.Order(workers=1, partly=True), 60)
+    applied = apply_in(machine, WHOLE, 60, partly=True)
     assert live(machine)["vm1"] == [GPU, GPU_AUDIO] and applied.done
     assert machine.clock < 1000 + 30
 
@@ -385,9 +384,7 @@ def test_a_device_that_appears_later_is_waited_for(machine: Machine):
     function = machine.functions[LONE]
     machine.unplug(LONE)
     machine.at(10, reappear, machine, function)
-    applied = apply_when_ready(
-        machine, profile_of(lone("passthrough")), trip.Order(workers=1, partly=True), 60
-    )
+    applied = apply_in(machine, lone("passthrough"), 60, partly=True)
     assert machine.driver(LONE) == "vfio-pci" and applied.done
 
 
@@ -399,7 +396,7 @@ def reappear(machine, function):
 def test_the_time_is_over(machine):
     machine.unplug(LONE)
     with pytest.raises(Usage, match="this host has none that match"):
-        apply_when_ready(machine, profile_of(lone("passthrough")), trip.Order(partly=True), 30)
+        apply_in(machine, lone("passthrough"), 30, partly=True)
     assert 1030 <= machine.clock < 1040
 
 
@@ -420,7 +417,7 @@ def test_what_only_the_first_round_can_tell_is_done_in_the_second(hidden, new_st
     assert endings(applied) == ["done", "done"] and applied.plan.waits == ()
     assert [machine.driver(vf) for vf in NIC_VFS] == ["vfio-pci"] * 4
     assert live(machine)["vm2"] == [NIC_VFS[1]]
-    assert len(trip.history(machine)[0]) == 1
+    assert len(history.history(machine)[0]) == 1
 
 
 def test_eight_at_once(hidden, new_state, monkeypatch):

@@ -5,8 +5,12 @@ from pathlib import Path
 import pytest
 
 from gpupass import app
+from gpupass.app.apply import apply_profile, plan_apply
+from gpupass.app.reach import Reach
+from gpupass.app.session import Session
 from gpupass.system import System
 from tests.counted import LISTS, READS, Asked
+from tests.profile_trips import profile_of
 from tests.simulated import GPU
 
 DIRECTORY = Path(__file__).parents[2] / "hosts"
@@ -45,6 +49,17 @@ def test_files_read(verbs, verb):
 @pytest.mark.parametrize("verb", COUNTS)
 def test_a_look_reads_a_file_once(verbs, verb):
     assert verbs[verb].twice(READS, LISTS) == []
+
+
+def test_an_apply_looks_once_before_its_locks_once_a_round_and_at_the_end(machine, monkeypatch):
+    """What was seen for the plan that people are shown says what to lock."""
+    profile = f"gpus: [{{name: a, select: {{address: '{GPU}'}}, use: passthrough}}]"
+    asked = Asked(monkeypatch, machine)
+    session, reach = Session(machine), Reach(profile=profile_of(profile))
+    shown = plan_apply(session, reach)
+    assert apply_profile(session, reach, shown=shown).done and asked.looks == 3
+    assert not plan_apply(session, reach).to_do and asked.looks == 4
+    assert asked.twice(READS) == []
 
 
 @pytest.mark.parametrize("name", HOSTS)

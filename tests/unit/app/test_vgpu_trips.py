@@ -4,8 +4,10 @@ import pytest
 from msgspec.structs import replace
 
 from gpupass import app
-from gpupass.app import profile as trip
-from gpupass.app.apply import apply_when_ready
+from gpupass.app import history
+from gpupass.app.export import export
+from gpupass.app.export import foreign as made_elsewhere
+from gpupass.app.reach import Reach
 from gpupass.errors import GpupassError, Refused
 from gpupass.methods import mig_plan
 from gpupass.model.mig import MigGpu
@@ -14,8 +16,21 @@ from gpupass.plan import Finding, HostPlan
 from gpupass.profiles import load_profile, write_profile
 from gpupass.steps.mig import SetGpuInstance
 from gpupass.steps.vgpu import SetVgpuType
+from gpupass.store import store_of
+from gpupass.store.applies import write_apply
 from tests.machines_in_parts import vgpu_machine
-from tests.profile_trips import apply, endings, exported, hardware, kinds, plan, profile_of, rollback, told
+from tests.profile_trips import (
+    apply,
+    apply_in,
+    endings,
+    exported,
+    hardware,
+    kinds,
+    plan,
+    profile_of,
+    rollback,
+    told,
+)
 from tests.simulated_vgpu import CARD, MANAGE, VFS
 
 ALLOWED = {"allow_disruption": True, "allow_reset": True}
@@ -26,6 +41,7 @@ def rule(wish):
 
 
 SLICED = rule("vgpu, types: {A100-5C: 2}")
+LENT = "attachments: [{domain: vm1, device: a/A100-5C-0}]"
 BACKED = rule("vgpu, types: {A100-1-5C: 2}, layout: [1g.5gb, 1g.5gb]")
 
 
@@ -321,23 +337,80 @@ def test_the_functions_of_a_guest_go_when_it_may_be_disrupted(then, framework, n
 def test_a_device_that_leaves_the_profile_between_two_rounds(nvml, new_state, monkeypatch):
     machine = vgpu_machine(new_state(), "vendor")
     before = machine.snapshot()
-    monkeypatch.setattr("gpupass.app.rounds.plan", lambda *_: HostPlan())
+    plans = iter([plan(machine, SLICED), HostPlan()])
+    monkeypatch.setattr(Reach, "plan", lambda *_: next(plans))
     (report,) = apply(machine, SLICED).reports
     assert (report.ending, report.note) == ("failed", "the profile means no such device any more")
     assert machine.snapshot() == before and machine.open_journals() == []
 
 
-def test_a_guest_that_lets_go_too_late_leaves_half_of_it(nvml, new_state):
-    """What was to follow is in no journal: recover says so, and the same apply goes on from there."""
-    machine = vgpu_machine(new_state(), "vendor")
-    apply(machine, f"{SLICED}\nattachments: [{{domain: vm1, device: a/A100-5C-0}}]")
+WHOLE = f"{rule('passthrough')}\nattachments: [{{domain: vm1, device: a}}]"
+CUT = rule("mig, layout: [1g.5gb]")  # after a guest has had it whole: only the driver tells what can be cut
+
+
+def pending(state, had=f"{SLICED}\n{LENT}", wish=BACKED):
+    """Its first round waits for a guest that lets go too late."""
+    machine = vgpu_machine(state, "vendor")
+    apply(machine, had)
     machine.libvirt.guests["vm1"].lets_go = 1000.0
-    assert endings(apply(machine, BACKED, timeout=5.0, **ALLOWED)) == ["pending"]
+    assert endings(apply(machine, wish, timeout=5.0, **ALLOWED)) == ["pending"]
     machine.sleep(1000)
+    return machine
+
+
+@pytest.mark.parametrize(("had", "wish"), [(f"{SLICED}\n{LENT}", BACKED), (WHOLE, CUT)])
+def test_recover_goes_on_with_the_rounds_that_take_another_look(had, wish, nvml, new_state):
+    machine = pending(new_state(), had, wish)
+    (report,) = app.recover(machine)
+    assert (report.ending, report.note) == ("done", "")
+    assert machine.open_journals() == [] and kinds(plan(machine, wish)) == []
+    assert app.recover(machine) == ()
+
+
+def forgotten(machine):
+    """More applies than are kept have followed."""
+    last = history.last_apply(machine).id
+    with store_of(machine).writing() as commit:
+        commit.drop("applies", id=last)
+
+
+def not_agreed_to(machine):
+    """As an apply of a gpupass that did not write down what had been agreed to."""
+    entry = history.last_apply(machine)
+    write_apply(store_of(machine), replace(entry, disruption=False, reset=False))
+
+
+def meaningless(machine):
+    write_apply(store_of(machine), replace(history.last_apply(machine), after="version: 7"))
+
+
+def others(machine):
+    """It is about a device that is not here."""
+    entry = history.last_apply(machine)
+    write_apply(store_of(machine), replace(entry, after=entry.after.replace(CARD, "0000:ee:00.0")))
+
+
+@pytest.mark.parametrize("lost", [forgotten, not_agreed_to, meaningless, others])
+def test_recover_says_so_where_it_cannot_go_on(lost, nvml, new_state):
+    """What was to follow is in no journal; the same apply goes on from there."""
+    machine = pending(new_state(), WHOLE, CUT)
+    lost(machine)
     (report,) = app.recover(machine)
     assert report.ending == "needs a person" and "apply the same profile again" in report.note
     assert machine.open_journals() == []
-    assert endings(apply(machine, BACKED, **ALLOWED)) == ["done"] and kinds(plan(machine, BACKED)) == []
+    assert endings(apply(machine, CUT, **ALLOWED)) == ["done"] and kinds(plan(machine, CUT)) == []
+
+
+def test_what_fails_while_recover_goes_on_takes_all_of_it_back(nvml, new_state, monkeypatch):
+    machine = pending(new_state())
+
+    def burns(*_):
+        raise GpupassError("the disk of the host is on fire")
+
+    monkeypatch.setattr(SetGpuInstance, "do", burns)
+    (report,) = app.recover(machine)
+    assert (report.ending, report.note) == ("failed", "the disk of the host is on fire")
+    assert machine.open_journals() == [] and kinds(plan(machine, f"{SLICED}\n{LENT}")) == []
 
 
 @pytest.mark.parametrize("more", ["params: {disable_vnc: 1}", "scheduler: fixed-share"])
@@ -488,9 +561,8 @@ def test_a_boot_tries_what_goes_on_failing_three_times(nvml, new_state):
     """Each try resets the GPU and makes its functions anew."""
     machine = vgpu_machine(new_state(), "vendor", True)
     one_too_many = profile_of(rule("vgpu, types: {A100-1-5C: 3}, layout: [1g.5gb, 1g.5gb]"))
-    order = trip.Order(workers=1, partly=True, **ALLOWED)
-    ended = apply_when_ready(machine, one_too_many, order, 60)
-    assert endings(ended) == ["failed"] and len(trip.history(machine)[0]) == 3
+    ended = apply_in(machine, one_too_many, 60, partly=True, **ALLOWED)
+    assert endings(ended) == ["failed"] and len(history.history(machine)[0]) == 3
 
 
 def test_a_vgpu_that_somebody_has_given_another_type_is_seen_as_that(nvml, new_state):
@@ -527,8 +599,8 @@ def test_a_foreign_vgpu_that_a_domain_has_is_left_alone_by_export_and_rollback(f
     (vf,) = machine.vgpu.vgpus
     app.attach(machine, "vm1", machine.vgpu.vgpus[vf].mdev or vf)
     before = machine.snapshot()
-    profile, host = trip.export(machine)
-    assert any(f"{vf} " in told for told in trip.foreign(host))
+    profile, host = export(machine)
+    assert any(f"{vf} " in told for told in made_elsewhere(host))
     text = write_profile(profile)
     assert kinds(plan(machine, load_profile("host", lambda _: text, ""))) == []
     assert endings(apply(machine, SLICED)) == ["done"] and len(machine.vgpu.vgpus) == 2

@@ -6,7 +6,7 @@ import pytest
 
 from gpupass import app
 from gpupass.engine import journal
-from gpupass.engine.run import Result, conclude, execute, extend, resume
+from gpupass.engine.run import Result, conclude, execute, extend, leave_half, resume
 from gpupass.errors import NeedsPerson
 from gpupass.lending.plug import AttachDevice, DetachDevice
 from gpupass.plan import Plan
@@ -160,6 +160,8 @@ def test_what_reached_a_guest_is_completed_though_it_continues(machine):
     journal.intent(store_of(machine), begin(machine, plan), 0, False)
     (operation,) = journal.open_operations(store_of(machine))
     outcome = resume(operation, machine, 0)
+    assert (outcome.result, outcome.operation.end) == (Result.DONE, None)
+    outcome = leave_half(outcome.operation, machine)
     assert (outcome.result, outcome.operation.end) == (Result.PARTLY, Result.PARTLY)
     assert machine.driver(GPU) == "vfio-pci"
     assert machine.open_journals() == []

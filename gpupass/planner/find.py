@@ -1,34 +1,40 @@
-"""DEVICE or SLOT as people type it, names of the last applied profile included."""
+"""DEVICE or SLOT as people type it, names of the last applied profile included; pure."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from gpupass.errors import GpupassError, Refused, Usage
 from gpupass.methods.passthrough import no_endpoint
 from gpupass.model.address import Address
-from gpupass.model.apply import ApplyEnd
+from gpupass.model.apply import Apply, ApplyEnd
 from gpupass.model.host import Device, Host
 from gpupass.model.select import resolve
 from gpupass.model.slot import Slot
 from gpupass.planner.selection import choose, names_of
 from gpupass.planner.slots import slot_of, slots_of
 from gpupass.profiles import load_profile
-from gpupass.store import store_of
-from gpupass.store.applies import read_applies
-from gpupass.system import System
+
+Applies = Callable[[], tuple[Apply, ...]]  # asked only where nothing on the host has such a name
 
 
-def find(system: System, host: Host, text: str) -> Device:
+def find(host: Host, text: str, applies: Applies = tuple) -> Device:
     """Usage when nothing, or more than one device, is called so."""
-    return _find(system, host, text)
+    try:
+        return resolve(host, text)
+    except Usage:
+        names = profile_names(host, applies)
+        device = host.device(names[text]) if text in names else None
+        if device is None:
+            raise
+        return device
 
 
-def find_slot(system: System, host: Host, text: str) -> Slot:
+def find_slot(host: Host, text: str, applies: Applies = tuple) -> Slot:
     """DEVICE, DEVICE/PART, or the UUID of a mediated device. Usage when there is no such slot."""
     by_uuid = next((slot for slot in _mediated(host) if slot.mdev == text.strip().lower()), None)
     if by_uuid is not None:
         return by_uuid
     name, _, part = text.strip().rpartition("/")
-    device = _find(system, host, text if not name or part.isdecimal() else name)
+    device = find(host, text if not name or part.isdecimal() else name, applies)
     if not name or part.isdecimal():
         part = ""
     slot = slot_of(host, device, part)
@@ -55,26 +61,10 @@ def _mediated(host: Host) -> Iterator[Slot]:
             yield from slots_of(host, device)
 
 
-def _find(system: System, host: Host, name: str) -> Device:
-    try:
-        return resolve(host, name)
-    except Usage:
-        device = _by_profile_name(system, host, name)
-        if device is None:
-            raise
-        return device
-
-
-def _by_profile_name(system: System, host: Host, text: str) -> Device | None:
-    names = profile_names(system, host)
-    return host.device(names[text]) if text in names else None
-
-
-def profile_names(system: System, host: Host) -> dict[str, Address]:
+def profile_names(host: Host, applies: Applies) -> dict[str, Address]:
     """Of the last applied profile, resolved anew: what a name means may have changed places since."""
     try:
-        applies = read_applies(store_of(system))
-        after = [apply.after for apply in applies if apply.end is not ApplyEnd.TAKEN_BACK]
+        after = [apply.after for apply in applies() if apply.end is not ApplyEnd.TAKEN_BACK]
         if not after:
             return {}
         profile = load_profile("the last profile", lambda _: after[-1], "")

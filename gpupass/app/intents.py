@@ -1,0 +1,224 @@
+"""What is wanted of a device or slot, as data: what it may touch, what is seen for it, and its plan."""
+
+from collections.abc import Callable
+from typing import Any, ClassVar, Protocol, Self
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from gpupass.app.look import look_around, require_libvirt
+from gpupass.errors import GpupassError, Usage
+from gpupass.lending import handover
+from gpupass.methods.passthrough import VFIO, plan_bind
+from gpupass.model.address import Address
+from gpupass.model.apply import Apply
+from gpupass.model.domain import Domain, DomainState
+from gpupass.model.host import Device, Host
+from gpupass.model.record import RecordKind
+from gpupass.model.slot import Slot
+from gpupass.plan import HostPlan, Plan
+from gpupass.planner.find import find_slot
+from gpupass.planner.ownership import adopt_plan
+from gpupass.planner.slots import slots_of
+from gpupass.system import System
+
+QEMU = "qemu:///system"
+
+
+class Intent(Protocol):
+    """What the trip asks of whatever is wanted; `sight` is what its own `look` saw."""
+
+    rounds: ClassVar[int]  # how often what a fresh look still wants is done, too
+
+    def look(self, system: System) -> Any: ...
+    def touches(self, sight: Any) -> tuple[Address, ...]:
+        """Every device that may change or must keep still: nobody else changes it meanwhile."""
+        ...
+
+    def fixed(self, sight: Any) -> "Intent":
+        """The same, with what its names mean: afterwards they may mean nothing any more."""
+        ...
+
+    def plan(self, sight: Any) -> HostPlan: ...
+    def title(self, made: HostPlan) -> str:
+        """As in "cannot TITLE: …"."""
+        ...
+
+    def keeps(self, sight: Any) -> frozenset[Address]:
+        """Devices that are where they shall be: what was asked of them before is not wanted any more."""
+        ...
+
+    def entry(self, system: System, sight: Any, plans: tuple[Plan, ...]) -> Apply | None:
+        """What the history keeps beside the journal, with how it was before."""
+        ...
+
+
+class Alone(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An intent of one plan."""
+
+    rounds: ClassVar[int] = 1
+
+    def fixed(self, sight: Any) -> Self:
+        return self
+
+    def title(self, made: HostPlan) -> str:
+        return made.plans[0].title if made.plans else ""
+
+    def keeps(self, sight: Any) -> frozenset[Address]:
+        return frozenset()
+
+    def entry(self, system: System, sight: Any, plans: tuple[Plan, ...]) -> Apply | None:
+        return None
+
+
+class OfDevice(Alone, frozen=True, kw_only=True):
+    """About one device, by address: another name may be known only while the host's driver has it."""
+
+    group: tuple[Address, ...]  # the device first
+    connect: str | None = QEMU
+
+    def look(self, system: System) -> Host:
+        return look_around(system, self.group, self.connect)
+
+    def touches(self, sight: Host) -> tuple[Address, ...]:
+        device = sight.device(self.group[0])
+        return self.group if device is None else tuple(member.address for member in sight.group_of(device))
+
+    def device(self, sight: Host) -> Device:
+        found = sight.device(self.group[0])
+        if found is None:
+            gone = f"cannot find {self.group[0]} any more: it has left the host"
+            raise GpupassError(gone, "gpupass list --all")
+        return found
+
+
+class Bind(OfDevice, frozen=True, kw_only=True):
+    """Its IOMMU group on a VFIO driver, or the device alone on any other driver."""
+
+    driver: str = VFIO
+    along: tuple[Address, ...] = ()  # of other slots
+    allow_boot_display: bool = False
+
+    def plan(self, sight: Host) -> HostPlan:
+        device = self.device(sight)
+        for address in self.along:
+            if address not in self.touches(sight):
+                raise Usage(
+                    f"cannot bind {address} along: it is not in the IOMMU group of {device.address}",
+                    f"gpupass bind {address}",
+                )
+        return _alone(plan_bind(sight, device, self.driver, self.along, self.allow_boot_display))
+
+
+class Unbind(OfDevice, frozen=True, kw_only=True):
+    """Its IOMMU group with the drivers that it had."""
+
+    def plan(self, sight: Host) -> HostPlan:
+        return _alone(handover.unbind(sight, self.device(sight)))
+
+
+class Adopt(OfDevice, frozen=True, kw_only=True):
+    """What somebody else has bound, made or attached there is gpupass's own."""
+
+    def plan(self, sight: Host) -> HostPlan:
+        return _alone(adopt_plan(sight, self.device(sight)))
+
+
+class OfSlot(OfDevice, frozen=True, kw_only=True):
+    """A function, or a part of one, changes hands."""
+
+    connect: str = QEMU
+    domain: str  # by name or UUID
+    called: str  # the slot, as it was typed
+    slot: Slot | None = None  # what that means
+
+    def fixed(self, sight: Host) -> Self:
+        return replace(self, slot=self.its_slot(sight))
+
+    def keeps(self, sight: Host) -> frozenset[Address]:
+        return frozenset(self.group)
+
+    def its_slot(self, sight: Host) -> Slot:
+        slot = self.slot or find_slot(sight, self.called)
+        device = sight.device(slot.device)
+        mdevs = {mdev.uuid for mdev in device.facts.mdevs} if device is not None else set()
+        if device is None or (slot.mdev is not None and slot.mdev not in mdevs):
+            raise GpupassError(f"cannot find {slot.name} any more: it is gone", "gpupass slots")
+        return slot
+
+
+class _Receives(OfSlot, frozen=True, kw_only=True):
+    """Of a domain that is to get something QEMU is asked what fits."""
+
+    def look(self, system: System) -> Host:
+        return look_around(system, self.group, self.connect, windows=(self.domain,))
+
+    def _by(self, make: Callable[[Host, Domain, Slot, str], Plan], sight: Host) -> HostPlan:
+        slot = self.its_slot(sight)
+        return _alone(make(sight, domain_called(sight, self.domain), slot, self.connect))
+
+
+class Attach(_Receives, frozen=True, kw_only=True):
+    """The running domain has the slot."""
+
+    def plan(self, sight: Host) -> HostPlan:
+        return self._by(handover.attach, sight)
+
+
+class Move(_Receives, frozen=True, kw_only=True):
+    """The domain has the slot, whoever has it now."""
+
+    def plan(self, sight: Host) -> HostPlan:
+        return self._by(handover.move, sight)
+
+
+class Detach(OfSlot, frozen=True, kw_only=True):
+    """The domain does not have the slot any more, and it is clean."""
+
+    known: Domain | None = None  # the domain as it was at first
+
+    def fixed(self, sight: Host) -> Self:
+        slot = self.its_slot(sight)
+        return replace(self, slot=slot, known=self._owner(sight, slot))
+
+    def plan(self, sight: Host) -> HostPlan:
+        slot = self.its_slot(sight)
+        return _alone(handover.detach(sight, self._owner(sight, slot), slot, self.connect))
+
+    def _owner(self, sight: Host, slot: Slot) -> Domain:
+        return sight.domain(self.domain) or self._vanished(sight, slot) or domain_called(sight, self.domain)
+
+    def _vanished(self, sight: Host, slot: Slot) -> Domain | None:
+        """A transient domain that is gone: what it left behind can still be taken back in its name."""
+        require_libvirt(sight)
+        if self.known is not None:
+            return replace(self.known, state=DomainState.SHUT_OFF, live=(), config=())
+        claim = sight.record(RecordKind.CLAIM, slot.device, slot.mdev)
+        if claim is None or self.domain not in (claim.domain, claim.uuid):
+            return None
+        return Domain(name=str(claim.domain), uuid=str(claim.uuid), state=DomainState.SHUT_OFF)
+
+
+class Clean(OfDevice, frozen=True, kw_only=True):
+    """Nothing is left of a domain that has let go without us: of the device, or of one mediated device."""
+
+    mdev: str | None = None
+
+    def plan(self, sight: Host) -> HostPlan:
+        require_libvirt(sight)
+        slots = slots_of(sight, self.device(sight))
+        slot = next((slot for slot in slots if slot.mdev == self.mdev), None)
+        return HostPlan() if slot is None else _alone(handover.clean(sight, slot))
+
+
+def domain_called(sight: Host, name: str) -> Domain:
+    found = sight.domain(name)
+    if found is None:
+        require_libvirt(sight)
+        known = ", ".join(domain.name for domain in sight.domains) or "none"
+        raise Usage(f"cannot find the domain {name}: libvirt knows {known}", "virsh list --all")
+    return found
+
+
+def _alone(plan: Plan) -> HostPlan:
+    return HostPlan(plans=(plan,))

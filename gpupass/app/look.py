@@ -1,0 +1,75 @@
+"""What a name means, and what a change of that is about: looked at before any plan."""
+
+from functools import partial
+
+from gpupass.errors import Refused
+from gpupass.model.address import Address, parse_address
+from gpupass.model.host import Host
+from gpupass.model.slot import Slot
+from gpupass.observe import observe
+from gpupass.observe.pci import read_group
+from gpupass.planner.find import find, find_slot
+from gpupass.store import store_of
+from gpupass.store.applies import read_applies
+from gpupass.system import System
+
+
+def look_around(
+    system: System, group: tuple[Address, ...], connect: str | None, windows: tuple[str, ...] = ()
+) -> Host:
+    """The one full look of a change of these devices; `windows` are the domains that are to get something."""
+    return observe(
+        system,
+        around=group,
+        detail=lambda bare: with_bridges_above(bare, group),
+        connect=connect,
+        windows=windows,
+        described=False,
+    )
+
+
+def with_bridges_above(host: Host, addresses: tuple[Address, ...]) -> set[Address]:
+    """What a plan for one group asks about: its members, their VFs, and the ports they hang from."""
+    wanted: set[Address] = set()
+    todo = [*addresses, *(device.address for device in host.devices if device.physfn in addresses)]
+    while todo:
+        device = host.device(todo.pop())
+        if device is not None and device.address not in wanted:
+            wanted.add(device.address)
+            todo += [device.parent] if device.parent else []
+    return wanted
+
+
+def group_addresses(system: System, device: str) -> tuple[Address, ...]:
+    """The device first, then the rest of its group; an address needs no look for that."""
+    address = parse_address(device)
+    group = read_group(system, address) if address is not None else ()
+    if group:
+        return group
+    host = observe(system, connect=None, described=False, processes=False, essentials=False, cuts=False)
+    return group_of(host, find(host, device, partial(read_applies, store_of(system))).address)
+
+
+def find_slot_named(system: System, text: str) -> tuple[tuple[Address, ...], Slot | None]:
+    """The group of its device, and the slot where only a look can tell which it is."""
+    address = parse_address(text)
+    group = read_group(system, address) if address is not None else ()
+    if group:
+        return group, None
+    host = observe(system, connect=None, described=False, processes=False, essentials=False)
+    slot = find_slot(host, text, partial(read_applies, store_of(system)))
+    return group_of(host, slot.device), slot
+
+
+def group_of(host: Host, address: Address) -> tuple[Address, ...]:
+    device = host.devices_at((address,))[0]
+    others = (member.address for member in host.group_of(device) if member.address != address)
+    return (address, *others)
+
+
+def require_libvirt(host: Host) -> None:
+    for unseen in host.unseen:
+        if unseen.startswith("libvirt:"):
+            raise Refused(
+                f"cannot tell which domain has what: {unseen.partition(': ')[2]}", "virsh list --all"
+            )

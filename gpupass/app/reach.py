@@ -1,0 +1,160 @@
+"""What a profile wants, as data: the devices that it means, what is seen for it, and its plans."""
+
+from collections.abc import Iterable, Iterator
+from typing import ClassVar
+
+from msgspec import Struct
+
+from gpupass.app.intents import QEMU
+from gpupass.app.look import require_libvirt
+from gpupass.methods.amd_ownership import hive_of
+from gpupass.model.address import Address
+from gpupass.model.apply import Apply
+from gpupass.model.host import Device, Host, vf_address
+from gpupass.model.profile import NVIDIA_CTK, Profile
+from gpupass.observe import observe
+from gpupass.plan import HostPlan, Plan
+from gpupass.planner.cuts import changed_with, company
+from gpupass.planner.export import export
+from gpupass.planner.profile import plan_profile
+from gpupass.planner.selection import Chosen, attachments, candidates, choose
+from gpupass.planner.slots import slot_of
+from gpupass.profiles import write_profile
+from gpupass.store import store_of
+from gpupass.store.applies import new_id
+from gpupass.system import System
+
+
+class Reach(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """This host is as the profile says."""
+
+    profile: Profile
+    source: str = "-"
+    connect: str = QEMU
+    devices_only: bool = False  # no attachments: libvirt may not run yet
+    programs: bool = True  # of others are asked for, where the profile wants them; at boot a missing one is
+    takes_back: str = ""  # the apply that this one rolls back
+    only: str = ""  # the one plan of this title: what was half done goes on
+
+    rounds: ClassVar[int] = 4  # the driver, MIG mode and functions, GPU instances, the vGPUs on them
+
+    def look(self, system: System) -> Host:
+        """The devices that the profile could mean, all that hangs together with them, and its domains."""
+        store_of(system).require_readable()  # without the marks everything would look like somebody else's
+        wanted = () if self.devices_only else self.profile.attachments
+        host = observe(
+            system,
+            detail=self._worth_a_look,
+            connect=None if self.devices_only else self.connect,  # asking would start libvirt, which waits
+            windows={attachment.domain for attachment in wanted},
+            described=False,
+            programs=self.programs and self.profile.containers == NVIDIA_CTK,
+        )
+        if wanted:
+            require_libvirt(host)
+        return host
+
+    def first_look(self, system: System) -> Host:
+        """Which devices it means, and no more: before they are locked."""
+        return observe(
+            system,
+            detail=self._worth_a_look,
+            connect=None,
+            described=False,
+            processes=False,
+            essentials=False,
+        )
+
+    def touches(self, sight: Host) -> tuple[Address, ...]:
+        """Everything the profile could touch, VFs to come included."""
+        found: dict[Address, None] = {}
+        for one in choose(self.profile, sight):
+            found |= dict.fromkeys(member.address for member in sight.group_of(one.device))
+            found |= dict.fromkeys(other.address for other in changed_with(sight, one.device, one.rule))
+            found |= dict.fromkeys(_vfs(sight, one.device))
+        return tuple(found)
+
+    def fixed(self, sight: Host) -> "Reach":
+        return self
+
+    def plan(self, sight: Host) -> HostPlan:
+        """Usage when the profile does not fit this host."""
+        made = plan_profile(self.profile, sight, self.connect, self.devices_only)
+        if not self.only:
+            return made
+        return HostPlan(plans=tuple(one for one in made.plans if one.title == self.only))
+
+    def title(self, made: HostPlan) -> str:
+        return "roll back" if self.takes_back else "apply this profile"
+
+    def keeps(self, sight: Host) -> frozenset[Address]:
+        """What stays with its domain."""
+        if self.devices_only:
+            return frozenset()
+        slots = (
+            slot_of(sight, want.chosen.device, want.part)
+            for want in attachments(self.profile, choose(self.profile, sight), sight)
+        )
+        return frozenset(slot.device for slot in slots if slot is not None)
+
+    def entry(self, system: System, sight: Host, plans: tuple[Plan, ...]) -> Apply:
+        """How the devices are, before the first of them is touched."""
+        touched = {address for plan in plans for address in plan.devices}
+        meant = choose(self.profile, sight)
+        names = dict(_along(meant, sight))
+        names |= {one.device: one.name.replace("/", ".") for one in meant}
+        chosen = tuple(device for device in names if device.address in touched)
+        return Apply(
+            id=new_id(store_of(system), system.now()),
+            time=system.now(),
+            user=system.user(),
+            source=self.source,
+            devices=tuple(device.address for device in chosen),
+            before=write_profile(export(sight, _principals(chosen), names, take_over=True)),
+            after=write_profile(self.profile),
+            boot_id=sight.boot_id,
+            takes_back=self.takes_back,
+            connect=self.connect,
+            devices_only=self.devices_only,
+        )
+
+    def _worth_a_look(self, bare: Host) -> set[Address]:
+        """The candidates, their groups and VFs with theirs, and the ports above."""
+        chosen = bare.devices_at(candidates(self.profile, bare))
+        chosen = (*chosen, *(other for device in chosen for other in company(bare, device)))
+        pfs = {device.address for device in chosen}
+        vfs = tuple(device for device in bare.devices if device.physfn in pfs)
+        found = {member.address for device in (*chosen, *vfs) for member in bare.group_of(device)}
+        todo = list(found)
+        while todo:
+            device = bare.device(todo.pop())
+            if device is not None and device.parent is not None and device.parent not in found:
+                found.add(device.parent)
+                todo.append(device.parent)
+        return found
+
+
+def _vfs(host: Host, device: Device) -> Iterator[Address]:
+    """Those that can be, and the groups of those that are."""
+    sriov = device.facts.sriov
+    if sriov is None:
+        return
+    for number in range(sriov.total):
+        vf = vf_address(device.address, sriov, number)
+        if vf is not None:
+            yield vf
+    for there in host.devices_at(sriov.vfs):
+        yield from (member.address for member in host.group_of(there))
+
+
+def _along(meant: Iterable[Chosen], host: Host) -> Iterator[tuple[Device, str]]:
+    """The rest of a hive, whose GPUs lose their compute mode with the memory mode: by names of their own."""
+    for one in meant:
+        if one.device.facts.amd is not None:
+            for other in hive_of(host, one.device):
+                yield other, "hive-" + other.address.replace(":", "-")
+
+
+def _principals(chosen: tuple[Device, ...]) -> Iterable[Device]:
+    """GPUs before their companions: a group on VFIO is told by one rule."""
+    return sorted(chosen, key=lambda device: (not device.is_gpu, device.address))

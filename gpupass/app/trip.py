@@ -1,0 +1,138 @@
+"""The one trip of every change: lock → settle → look → plan → do → look, until a look wants nothing more."""
+
+import os
+from contextlib import suppress
+from typing import Any
+
+from msgspec.structs import replace
+
+from gpupass.app.consent import Consent, Patience, allowed, require_same
+from gpupass.app.intents import Intent
+from gpupass.app.report import Came, Ending, Report
+from gpupass.app.rounds import Trip, in_rounds, take_back
+from gpupass.app.session import Session
+from gpupass.engine import journal
+from gpupass.engine.journal import Operation
+from gpupass.engine.run import Result, leave_half, resume
+from gpupass.errors import GpupassError, Refused
+from gpupass.model.address import Address
+from gpupass.model.apply import Apply, ApplyEnd
+from gpupass.plan import HostPlan
+from gpupass.store.applies import read_applies, write_apply
+from gpupass.system.locks import hold
+
+SETTLE_SECONDS = 10.0  # for a guest that a crashed gpupass was waiting for
+
+
+def carry_out(trip: Trip, devices: tuple[Address, ...], shown: HostPlan | None = None) -> Came:
+    """Have what is wanted, or as it was. `shown` is the plan that somebody agreed to: another is refused.
+
+    `devices` are all that it may touch: locked first, in case they are others by then.
+    """
+    session, system = trip.session, trip.session.system
+    require_ready(session)
+    with hold(system.state, devices, wait=trip.patience.for_others):
+        pending = settle(session, devices, trip.patience)
+        sight = session.look(trip.intent)
+        if not set(trip.intent.touches(sight)) <= set(devices):
+            raise Refused("cannot apply: the devices changed while they were looked at", "try again")
+        intent = trip.intent.fixed(sight)
+        made = intent.plan(sight)
+        if shown is not None:
+            require_same(shown, made)
+        plans = allowed(made, trip.consent, intent.title(made))
+        pending, withdrawn = _withdraw(session, intent, sight, made, pending)
+        entry = intent.entry(system, sight, plans)
+        if not plans:
+            _mark_taken_back(session, entry, ())
+            return Came(reports=(), plan=made, withdrawn=withdrawn)
+        trip = replace(trip, intent=intent, apply=_begin(session, entry, trip.consent))
+        try:
+            reports, made = in_rounds(trip, made, plans, pending)
+        except KeyboardInterrupt:
+            take_back(trip, GpupassError("interrupted"))
+            _end(session, entry, trip.consent, ApplyEnd.INTERRUPTED)
+            raise
+        with suppress(GpupassError):  # the store's disk is full: recover says that it was interrupted
+            _end(session, entry, trip.consent, _apply_end(reports))
+            _mark_taken_back(session, entry, reports)
+    return Came(reports=reports, plan=made, withdrawn=withdrawn)
+
+
+def settle(session: Session, devices: tuple[Address, ...], patience: Patience) -> tuple[Operation, ...]:
+    """End crashed operations on `devices`; the pending ones are returned: a new order replaces them."""
+    pending, store, system = [], session.store, session.system
+    for operation in journal.open_operations(store):
+        if not set(operation.devices) & set(devices):
+            continue
+        if operation.ended_by_reboot(system.boot_id()):
+            journal.end(store, operation, "reboot")
+        elif operation.pending is not None:
+            pending.append(operation)
+        else:
+            seconds = min(patience.seconds, SETTLE_SECONDS)
+            outcome = resume(operation, system, system.monotonic() + seconds)
+            if outcome.result is Result.PENDING:
+                pending.append(outcome.operation)
+            elif outcome.result is Result.NEEDS_PERSON and outcome.error is not None:
+                raise outcome.error
+            elif outcome.result is Result.DONE and outcome.operation.continues:
+                leave_half(outcome.operation, system)  # the new order goes on from there
+    return tuple(pending)
+
+
+def require_root(hint: str = "run it with sudo; --dry-run needs no root") -> None:
+    if os.geteuid() != 0:
+        raise Refused("cannot change this host: you are not root", hint)
+
+
+def require_ready(session: Session) -> None:
+    """Root, and a store that can be believed: one that cannot tells of nothing, not that nothing is open."""
+    require_root()
+    session.store.require_sound()
+
+
+def _withdraw(
+    session: Session, intent: Intent, sight: Any, made: HostPlan, pending: tuple[Operation, ...]
+) -> tuple[tuple[Operation, ...], tuple[str, ...]]:
+    """What is pending and not wanted any more ends, where no plan takes its place; what its guest was asked
+    for cannot be unsaid. The rest of `pending`, and the titles of what has ended."""
+    keeps = intent.keeps(sight) if pending else frozenset()
+    changing = {address for plan in made.to_do for address in plan.devices}
+    left, ended = [], []
+    for operation in pending:
+        if keeps.intersection(operation.devices) and not changing.intersection(operation.devices):
+            journal.end(session.store, operation, "replaced", f"by: {intent.title(made)}")
+            ended.append(operation.title)
+        else:
+            left.append(operation)
+    return tuple(left), tuple(ended)
+
+
+def _begin(session: Session, entry: Apply | None, consent: Consent) -> str:
+    """Before the first device is touched; its id."""
+    _end(session, entry, consent, ApplyEnd.RUNNING)
+    return entry.id if entry is not None else ""
+
+
+def _end(session: Session, entry: Apply | None, consent: Consent, end: ApplyEnd) -> None:
+    if entry is not None:
+        agreed = replace(entry, disruption=consent.disruption, reset=consent.reset)
+        write_apply(session.store, replace(agreed, end=end))
+
+
+def _apply_end(reports: tuple[Report, ...]) -> ApplyEnd:
+    endings = {report.ending for report in reports}
+    if Ending.NEEDS_PERSON in endings:
+        return ApplyEnd.NEEDS_PERSON
+    if Ending.FAILED in endings:
+        return ApplyEnd.FAILED
+    return ApplyEnd.PENDING if Ending.PENDING in endings else ApplyEnd.DONE
+
+
+def _mark_taken_back(session: Session, entry: Apply | None, reports: tuple[Report, ...]) -> None:
+    if entry is None or not entry.takes_back or _apply_end(reports) is not ApplyEnd.DONE:
+        return
+    for old in read_applies(session.store):
+        if old.id == entry.takes_back:
+            write_apply(session.store, replace(old, end=ApplyEnd.TAKEN_BACK))
