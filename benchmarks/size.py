@@ -13,7 +13,7 @@ from gpupass.app.apply import apply_profile
 from gpupass.app.consent import Consent, Patience
 from gpupass.app.reach import Reach
 from gpupass.app.session import Session
-from gpupass.methods.verdict import group_verdict
+from gpupass.devices.verdict import group_verdict
 from gpupass.model.profile import Profile
 from gpupass.observe import observe
 from gpupass.profiles import load_profile

@@ -62,7 +62,7 @@ def list_devices(system: System, connect: str, all_endpoints: bool) -> Listing:
 
 def show_device(system: System, text: str, connect: str) -> Shown:
     """An address tells what to look at; any other name is looked for among all devices."""
-    from gpupass.methods.verdict import device_verdict
+    from gpupass.devices.verdict import device_verdict
     from gpupass.planner.find import find
     from gpupass.store import store_of
     from gpupass.store.applies import read_applies
@@ -74,7 +74,7 @@ def show_device(system: System, text: str, connect: str) -> Shown:
 
 def list_groups(system: System, connect: str, all_groups: bool) -> Groups:
     """Groups that hold a GPU, or all of them."""
-    from gpupass.methods.verdict import group_verdict
+    from gpupass.devices.verdict import group_verdict
 
     wanted = _groups_of(_anything if all_groups else _is_gpu)
     host = observe(system, detail=wanted, connect=connect, cuts=False)
@@ -141,8 +141,8 @@ def _around(text: str) -> Callable[[Host], Iterable[Address]]:
 
 
 def _company(host: Host, address: Address) -> Iterable[Address]:
-    """The rest of a hive."""
-    from gpupass.planner.cuts import company
+    """What may be one thing with it."""
+    from gpupass.methods import alike
 
     device = host.device(address)
-    return (other.address for other in company(host, device)) if device is not None else ()
+    return (other.address for other in alike(host, device)) if device is not None else ()

@@ -1,43 +1,36 @@
-"""Every kind of step there is: what journals and saved plans are read back with."""
+"""Every kind of step and mark there is: what journals, saved plans and the store are read back with."""
 
 from typing import Any, Union
 
+from gpupass import step
+from gpupass.lending.claims import EndClaim
 from gpupass.lending.plug import AttachDevice, DetachDevice
+from gpupass.methods import METHODS
+from gpupass.model.mark import MARKS, Mark
 from gpupass.step import Deed
 from gpupass.steps.attribute import SetAttribute
 from gpupass.steps.bind import BindDriver
 from gpupass.steps.file import WriteFile
 from gpupass.steps.mdev import SetMdev
-from gpupass.steps.mig import SetComputeInstance, SetGpuInstance
-from gpupass.steps.mig_mode import ResetGpu, SetMigMode
-from gpupass.steps.module import LoadModule, ReloadModule
-from gpupass.steps.partition import SetComputePartition, SetMemoryPartition
+from gpupass.steps.module import LoadModule
 from gpupass.steps.persistence import SetPersistence
-from gpupass.steps.record import WriteRecord
 from gpupass.steps.refresh import Refresh
 from gpupass.steps.release import AwaitRelease
+from gpupass.steps.remember import Remember
 from gpupass.steps.reset import ResetDevice
 from gpupass.steps.unit import EnableUnit
 from gpupass.steps.vfs import SetVfs
-from gpupass.steps.vgpu import SetVgpuType
-from gpupass.steps.vgpu_card import SetVgpuScheduler, SetVgpuSharing
 from gpupass.steps.vgpu_params import SetVgpuParams
 
-STEPS: tuple[type[Deed], ...] = (
+_OF_ALL: tuple[type[Deed], ...] = (
     LoadModule,
     SetPersistence,
     BindDriver,
     SetVfs,
-    SetMigMode,
-    ResetGpu,
-    SetGpuInstance,
-    SetComputeInstance,
     SetMdev,
-    SetVgpuType,
     SetVgpuParams,
-    SetVgpuSharing,
-    SetVgpuScheduler,
-    WriteRecord,
+    Remember,
+    EndClaim,
     ResetDevice,
     AttachDevice,
     DetachDevice,
@@ -46,9 +39,12 @@ STEPS: tuple[type[Deed], ...] = (
     EnableUnit,
     Refresh,
     SetAttribute,
-    SetComputePartition,
-    SetMemoryPartition,
-    ReloadModule,
 )
-
+STEPS: tuple[type[Deed], ...] = tuple(
+    dict.fromkeys((*_OF_ALL, *(kind for method in METHODS for kind in method.STEPS)))
+)
 AnyStep: Any = Union[STEPS]  # noqa: UP007 - of a tuple
+
+_MARKS: tuple[type[Mark], ...] = (*MARKS, *(mark for method in METHODS for mark in method.MARKS))
+AnyMark: Any = Union[_MARKS]  # noqa: UP007 - of a tuple
+vars(step)["AnyMark"] = AnyMark  # msgspec asks when it reads the first step

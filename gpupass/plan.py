@@ -1,11 +1,10 @@
-"""A Plan is a tuple of Steps, with what speaks against it and whom it disturbs."""
+"""A Draft is what is wanted, a Plan that in its order; with what speaks against it and whom it disturbs."""
 
 from collections.abc import Iterable, Iterator
 
 from msgspec import Struct
 
 from gpupass.model.address import Address
-from gpupass.model.host import Host
 from gpupass.model.user import User, UserKind
 from gpupass.step import Deed
 
@@ -24,6 +23,57 @@ class Disruption(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     victim: str
     loses: str
     at_work: bool = True  # then only with --allow-disruption
+
+
+class Draft(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a way to share a GPU, or a lender, wants done: in no order, ends and makings apart.
+
+    What `makes` give is the goal: what is taken away of the same kind was there before.
+    """
+
+    takes: tuple[Deed, ...] = ()  # what ends things that are
+    makes: tuple[Deed, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    losses: tuple[Disruption, ...] = ()
+    waits: tuple[str, ...] = ()  # what is wanted and cannot be yet
+    foreign: tuple[str, ...] = ()  # what others made and is left alone
+    devices: tuple[Address, ...] = ()  # what it touches or needs to keep still, beside those of its steps
+
+    def __add__(self, other: "Draft") -> "Draft":
+        return Draft(
+            takes=(*self.takes, *other.takes),
+            makes=(*self.makes, *other.makes),
+            findings=(*self.findings, *other.findings),
+            losses=(*self.losses, *other.losses),
+            waits=(*self.waits, *other.waits),
+            foreign=(*self.foreign, *other.foreign),
+            devices=(*self.devices, *other.devices),
+        )
+
+    @property
+    def steps(self) -> tuple[Deed, ...]:
+        return (*self.takes, *self.makes)
+
+    @property
+    def refused(self) -> bool:
+        return any(finding.fatal for finding in self.findings)
+
+
+NOTHING = Draft()
+
+
+def in_use_by_processes(name: str, users: Iterable[User]) -> Iterator[Finding]:
+    for user in users:
+        if user.kind is UserKind.PROCESS:
+            yield Finding(
+                message=f"{name} is in use by {user.name} ({user.detail})",
+                remedy=f"stop it: kill {user.pid}",
+            )
+
+
+def adopt_or_take_over(address: Address, rule: str = "") -> str:
+    """What to do about what gpupass did not make; `rule` is the name of that in the profile."""
+    return f"gpupass adopt {address}, or take-over: true {f'for {rule}' if rule else 'in the rule'}"
 
 
 class Plan(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -71,24 +121,3 @@ class HostPlan(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     @property
     def foreign(self) -> tuple[str, ...]:
         return tuple(text for plan in self.plans for text in plan.foreign)
-
-
-def imagine(host: Host, steps: Iterable[Deed]) -> Host:
-    """The host as it will be after them, so that one plan can stand on another."""
-    for step in steps:
-        host = step.after(host)
-    return host
-
-
-def in_use_by_processes(name: str, users: Iterable[User]) -> Iterator[Finding]:
-    for user in users:
-        if user.kind is UserKind.PROCESS:
-            yield Finding(
-                message=f"{name} is in use by {user.name} ({user.detail})",
-                remedy=f"stop it: kill {user.pid}",
-            )
-
-
-def adopt_or_take_over(address: Address, rule: str = "") -> str:
-    """What to do about what gpupass did not make; `rule` is the name of that in the profile."""
-    return f"gpupass adopt {address}, or take-over: true {f'for {rule}' if rule else 'in the rule'}"

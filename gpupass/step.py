@@ -1,4 +1,4 @@
-"""What a step is: one write as data, with its own words, its place in an order and the host after it.
+"""What a step is: one write as data, with its own words, its place in an order, its marks and the next host.
 
 `do` and `undo` are idempotent: after a crash they may run twice. A step holds no policy.
 """
@@ -7,21 +7,36 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gpupass.model.address import Address
 from gpupass.model.host import Host
+from gpupass.model.mark import Mark, MarkKey
 
 if TYPE_CHECKING:
+    from gpupass.model.mark import Mark as AnyMark
     from gpupass.system import System
 
 
 class Kind(StrEnum):
-    """Facts that steps of several rooms give, need or end; a way to share a GPU has an enum of its own."""
+    """Facts that steps of several rooms give, end or need; a way to share a GPU has an enum of its own."""
 
+    MODULE = "module"  # a kernel module is loaded
     DRIVER = "driver"  # a function has the driver that it is to have
+    PERSISTENCE = "persistence"  # NVIDIA's persistence mode keeps it open
     VFS = "vfs"  # a physical function has its virtual functions
-    MODULE = "module"  # a kernel module is loaded as it is to be
-    LENT = "lent"  # somebody has it, or its last one has not let go cleanly
+    MIG_MODE = "MIG mode"  # a GPU is in it
+    INSTANCE = "GPU instance"  # a GPU has it
+    MIXED = "mixed"  # vGPUs of several sizes may share a card
+    TURNS = "turns"  # … and take them otherwise than by themselves
+    CUT = "cut"  # a part that somebody can have has been made of it
+    PART = "part"  # this part is there: a mediated device, a vGPU
+    SHARES = "shares"  # virtual functions to come have their shares
+    OWNED = "owned"  # a domain owns the hidden functions of a group
+    LENT = "lent"  # a domain has it
+    ASKED = "asked"  # its domain has been asked to let go
+    CLOSED = "closed"  # nobody has its files open
+    FREE = "free"  # … and nobody is remembered as having it
     CLEAN = "clean"  # nothing of its last user is left in it
     FILE = "file"  # a file of the host is as it is to be
 
@@ -36,17 +51,31 @@ def facts(*found: Fact) -> Facts:
 
 
 class Step(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=True, tag_field="step"):
-    """The base of all steps: what most of them do not say. What every step must say is in `Deed`."""
+    """The base of all steps: what most of them do not say. What every step must say is in `Deed`.
+
+    `marks` are remembered before it is done, and `forgets` are forgotten when it is done.
+    """
 
     why: str = ""
+    of: Address | None = None  # the physical function, when it is about a virtual one
+    marks: "tuple[AnyMark, ...]" = ()  # kinds.py, which knows all of them, says at last what this is
+    forgets: tuple[MarkKey, ...] = ()
 
     hidden: ClassVar[bool] = False  # bookkeeping: people are not shown it beside deeds
     means: ClassVar[bool] = False  # done on the way only: what differs is said by other steps
+    settles: ClassVar[bool] = False  # has others read what was written: last, on the way back, too
+    beside: ClassVar[str] = ""  # what cannot be beside what it must be without, for people
+
+    @property
+    def carriers(self) -> tuple[Address, ...]:
+        """What it is about; () for a kernel module or a file."""
+        return ()
 
     @property
     def needs(self) -> Facts:
-        """What must be so while it is done."""
-        return NOTHING
+        """What must be so while it is done: its devices have their drivers, a virtual function is there."""
+        there = ((Kind.VFS, self.of),) if self.of is not None else ()
+        return facts(*((Kind.DRIVER, carrier) for carrier in self.carriers), *there)
 
     @property
     def gives(self) -> Facts:
@@ -81,17 +110,12 @@ class Step(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=Tr
         """GPUs whose reset somebody must have allowed (--allow-reset)."""
         return ()
 
-    @property
-    def only_back(self) -> bool:
-        """It does something only when it is undone."""
-        return False
-
     def seconds(self) -> float:
         """As a host with a real GPU takes, roughly."""
         return 0.5
 
     def after(self, host: Host) -> Host:
-        """The host as it will be."""
+        """The host as it will be, without its marks."""
         return host
 
     def committed(self, system: "System") -> bool:
@@ -105,13 +129,19 @@ class Deed(Protocol):
     Before: ClassVar[Any]  # the type of what `current` tells, to read it back
     hidden: ClassVar[bool]
     means: ClassVar[bool]
+    settles: ClassVar[bool]
+    beside: ClassVar[str]
 
     @property
     def why(self) -> str: ...
     @property
-    def carriers(self) -> tuple[Address, ...]:
-        """What it is about; () for a kernel module or a file."""
-        ...
+    def of(self) -> Address | None: ...
+    @property
+    def marks(self) -> tuple[Mark, ...]: ...
+    @property
+    def forgets(self) -> tuple[MarkKey, ...]: ...
+    @property
+    def carriers(self) -> tuple[Address, ...]: ...
 
     @property
     def needs(self) -> Facts: ...
@@ -129,8 +159,6 @@ class Deed(Protocol):
     def rebinds(self) -> tuple[Address, ...]: ...
     @property
     def needs_leave(self) -> tuple[Address, ...]: ...
-    @property
-    def only_back(self) -> bool: ...
     def words(self) -> str:
         """What it does, for people: "bind 0000:01:00.0 to vfio-pci"."""
         ...
@@ -150,3 +178,22 @@ class Deed(Protocol):
         ...
 
     def committed(self, system: "System") -> bool: ...
+
+
+def remarked(step: Deed, marks: tuple[Mark, ...]) -> Deed:
+    """The same deed, remembered otherwise."""
+    found: Deed = _replaced(step, marks=marks)
+    return found
+
+
+def known_as(step: Deed, of: Address | None, forgets: tuple[MarkKey, ...] = ()) -> Deed:
+    """With the physical function of the virtual one that it is about; and what it forgets besides."""
+    more = tuple(key for key in forgets if key not in step.forgets)
+    if step.of == of and not more:
+        return step
+    found: Deed = _replaced(step, of=of, forgets=(*step.forgets, *more))
+    return found
+
+
+def _replaced(step: Any, **fields: Any) -> Any:
+    return replace(step, **fields)

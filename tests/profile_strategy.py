@@ -2,31 +2,16 @@
 
 from hypothesis import strategies as st
 
+from gpupass.methods.host.rule import HostRule
+from gpupass.methods.mdev.rule import MdevRule
+from gpupass.methods.mig.rule import MigRule
+from gpupass.methods.partition.rule import COMPUTES, MEMORIES, PartitionRule
+from gpupass.methods.passthrough.rule import PassthroughRule
+from gpupass.methods.sriov.rule import Share, SriovRule, Turn, Vf, VfDriver, VfShare
+from gpupass.methods.vgpu.rule import VgpuParam, VgpuRule
 from gpupass.model.mig import LayoutEntry
-from gpupass.model.profile import (
-    COMPUTES,
-    DRIVER,
-    MEMORIES,
-    NAME,
-    Attachment,
-    HostRule,
-    MdevRule,
-    MigRule,
-    PartitionRule,
-    PassthroughRule,
-    Profile,
-    Rule,
-    Select,
-    Share,
-    SriovRule,
-    Turn,
-    TypeCount,
-    Vf,
-    VfDriver,
-    VfShare,
-    VgpuParam,
-    VgpuRule,
-)
+from gpupass.model.profile import DRIVER, NAME, Attachment, Profile, Rule, Select
+from gpupass.model.types import TypeCount
 
 
 def pattern(regex: str) -> st.SearchStrategy[str]:

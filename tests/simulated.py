@@ -421,11 +421,13 @@ class Machine(System):
         return found
 
     def records(self) -> dict[str, dict[str, object]]:
+        """What gpupass remembers: by tag and carrier, +part; without times and boots."""
         found = {}
         for mark in read_marks(store_of(self)):
-            if mark.kind in _TOLD:
-                name = f"{mark.kind} {mark.address}{f'+{mark.mdev}' if mark.mdev else ''}"
-                found[name] = {key: msgspec.to_builtins(getattr(mark, key)) for key in _TOLD[mark.kind]}
+            tag, carrier, part = mark.key
+            told = msgspec.structs.asdict(mark)
+            name = f"{tag} {carrier}{f'+{part}' if part else ''}"
+            found[name] = {key: told[key] for key in told.keys() - {"carrier", "part", "boot_id", "since"}}
         return found
 
     def open_journals(self) -> list[str]:

@@ -8,6 +8,14 @@ from gpupass.app.intents import QEMU, Alone
 from gpupass.app.report import Report
 from gpupass.app.session import Session
 from gpupass.app.verbs import single
+from gpupass.cdi.specification import (
+    PATH,
+    cdi_plan,
+    cdi_text,
+    leaves_nvidia_out,
+    unmade_capabilities,
+    without_nvidia_ctk,
+)
 from gpupass.errors import GpupassError
 from gpupass.model.address import BOOT, Address
 from gpupass.model.boot import HostFile
@@ -16,14 +24,6 @@ from gpupass.model.profile import CDI, NVIDIA_CTK
 from gpupass.observe import observe
 from gpupass.observe.nodes import read_nodes
 from gpupass.plan import Finding, HostPlan
-from gpupass.planner.cdi import (
-    PATH,
-    cdi_plan,
-    cdi_text,
-    leaves_nvidia_out,
-    unmade_capabilities,
-    without_nvidia_ctk,
-)
 from gpupass.store import store_of
 from gpupass.system import System
 from gpupass.system.executable import installed

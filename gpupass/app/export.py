@@ -1,13 +1,13 @@
 """A profile of this host as it is, or as a file of another tool means it."""
 
 from gpupass.app.intents import QEMU
+from gpupass.importing.mig import choose_config, import_config
+from gpupass.importing.mig_parted import read_mig_configs
 from gpupass.model.host import Host
 from gpupass.model.profile import Profile
 from gpupass.observe import observe
 from gpupass.planner.export import export as export_profile
 from gpupass.planner.export import made_elsewhere, worth_telling
-from gpupass.planner.mig_import import choose_config, import_config
-from gpupass.profiles.mig_parted import read_mig_configs
 from gpupass.system import System
 
 

@@ -1,25 +1,25 @@
 """What is wanted of a device or slot, as data: what it may touch, what is seen for it, and its plan."""
 
-from collections.abc import Callable
 from typing import Any, ClassVar, Protocol, Self
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from gpupass.app.look import look_around, require_libvirt
+from gpupass.devices.binding import VFIO, bind
 from gpupass.errors import GpupassError, Usage
 from gpupass.lending import handover
-from gpupass.methods.passthrough import VFIO, plan_bind
+from gpupass.methods import slots_of
 from gpupass.model.address import Address
 from gpupass.model.apply import Apply
 from gpupass.model.domain import Domain, DomainState
 from gpupass.model.host import Device, Host
-from gpupass.model.record import RecordKind
+from gpupass.model.mark import Claim
 from gpupass.model.slot import Slot
 from gpupass.plan import HostPlan, Plan
+from gpupass.planner.draft import lost, plan_of
 from gpupass.planner.find import find_slot
 from gpupass.planner.ownership import adopt_plan
-from gpupass.planner.slots import slots_of
 from gpupass.system import System
 
 QEMU = "qemu:///system"
@@ -107,14 +107,18 @@ class Bind(OfDevice, frozen=True, kw_only=True):
                     f"cannot bind {address} along: it is not in the IOMMU group of {device.address}",
                     f"gpupass bind {address}",
                 )
-        return _alone(plan_bind(sight, device, self.driver, self.along, self.allow_boot_display))
+        draft = bind(sight, device, self.driver, self.along, self.allow_boot_display)
+        title = f"bind {device.address} to {self.driver}"
+        return _alone(plan_of(title, draft + lost(sight, draft), sight))
 
 
 class Unbind(OfDevice, frozen=True, kw_only=True):
     """Its IOMMU group with the drivers that it had."""
 
     def plan(self, sight: Host) -> HostPlan:
-        return _alone(handover.unbind(sight, self.device(sight)))
+        device = self.device(sight)
+        title = f"give {device.address} back to its host driver"
+        return _alone(plan_of(title, handover.unbind(sight, device), sight))
 
 
 class Adopt(OfDevice, frozen=True, kw_only=True):
@@ -153,23 +157,30 @@ class _Receives(OfSlot, frozen=True, kw_only=True):
     def look(self, system: System) -> Host:
         return look_around(system, self.group, self.connect, windows=(self.domain,))
 
-    def _by(self, make: Callable[[Host, Domain, Slot, str], Plan], sight: Host) -> HostPlan:
-        slot = self.its_slot(sight)
-        return _alone(make(sight, domain_called(sight, self.domain), slot, self.connect))
+    def attached(self, sight: Host) -> HostPlan:
+        slot, domain = self.its_slot(sight), domain_called(sight, self.domain)
+        draft = handover.attach(sight, domain, slot, self.connect)
+        title = f"attach {slot.what} to {domain.name}"
+        return _alone(plan_of(title, draft + lost(sight, draft), sight))
 
 
 class Attach(_Receives, frozen=True, kw_only=True):
     """The running domain has the slot."""
 
     def plan(self, sight: Host) -> HostPlan:
-        return self._by(handover.attach, sight)
+        return self.attached(sight)
 
 
 class Move(_Receives, frozen=True, kw_only=True):
     """The domain has the slot, whoever has it now."""
 
     def plan(self, sight: Host) -> HostPlan:
-        return self._by(handover.move, sight)
+        slot, domain = self.its_slot(sight), domain_called(sight, self.domain)
+        owner = handover.holder(sight, slot)
+        if owner is None or owner.uuid == domain.uuid:
+            return self.attached(sight)
+        title = f"move {slot.what} from {owner.name} to {domain.name}"
+        return _alone(plan_of(title, handover.move(sight, domain, slot, self.connect), sight))
 
 
 class Detach(OfSlot, frozen=True, kw_only=True):
@@ -183,7 +194,9 @@ class Detach(OfSlot, frozen=True, kw_only=True):
 
     def plan(self, sight: Host) -> HostPlan:
         slot = self.its_slot(sight)
-        return _alone(handover.detach(sight, self._owner(sight, slot), slot, self.connect))
+        owner = self._owner(sight, slot)
+        title = f"detach {slot.what} from {owner.name}"
+        return _alone(plan_of(title, handover.detach(sight, owner, slot, self.connect), sight))
 
     def _owner(self, sight: Host, slot: Slot) -> Domain:
         return sight.domain(self.domain) or self._vanished(sight, slot) or domain_called(sight, self.domain)
@@ -193,10 +206,10 @@ class Detach(OfSlot, frozen=True, kw_only=True):
         require_libvirt(sight)
         if self.known is not None:
             return replace(self.known, state=DomainState.SHUT_OFF, live=(), config=())
-        claim = sight.record(RecordKind.CLAIM, slot.device, slot.mdev)
+        claim = sight.mark(Claim, slot.device, slot.mdev or "")
         if claim is None or self.domain not in (claim.domain, claim.uuid):
             return None
-        return Domain(name=str(claim.domain), uuid=str(claim.uuid), state=DomainState.SHUT_OFF)
+        return Domain(name=claim.domain, uuid=claim.uuid, state=DomainState.SHUT_OFF)
 
 
 class Clean(OfDevice, frozen=True, kw_only=True):
@@ -208,7 +221,9 @@ class Clean(OfDevice, frozen=True, kw_only=True):
         require_libvirt(sight)
         slots = slots_of(sight, self.device(sight))
         slot = next((slot for slot in slots if slot.mdev == self.mdev), None)
-        return HostPlan() if slot is None else _alone(handover.clean(sight, slot))
+        if slot is None:
+            return HostPlan()
+        return _alone(plan_of(f"clean {slot.what}", handover.clean(sight, slot), sight))
 
 
 def domain_called(sight: Host, name: str) -> Domain:

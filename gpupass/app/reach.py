@@ -7,18 +7,16 @@ from msgspec import Struct
 
 from gpupass.app.intents import QEMU
 from gpupass.app.look import require_libvirt
-from gpupass.methods.amd_ownership import hive_of
+from gpupass.methods import alike, slot_of
 from gpupass.model.address import Address
 from gpupass.model.apply import Apply
 from gpupass.model.host import Device, Host, vf_address
 from gpupass.model.profile import NVIDIA_CTK, Profile
 from gpupass.observe import observe
 from gpupass.plan import HostPlan, Plan
-from gpupass.planner.cuts import changed_with, company
 from gpupass.planner.export import export
-from gpupass.planner.profile import plan_profile
+from gpupass.planner.profile import changed_with, plan_profile
 from gpupass.planner.selection import Chosen, attachments, candidates, choose
-from gpupass.planner.slots import slot_of
 from gpupass.profiles import write_profile
 from gpupass.store import store_of
 from gpupass.store.applies import new_id
@@ -121,7 +119,7 @@ class Reach(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def _worth_a_look(self, bare: Host) -> set[Address]:
         """The candidates, their groups and VFs with theirs, and the ports above."""
         chosen = bare.devices_at(candidates(self.profile, bare))
-        chosen = (*chosen, *(other for device in chosen for other in company(bare, device)))
+        chosen = (*chosen, *(other for device in chosen for other in alike(bare, device)))
         pfs = {device.address for device in chosen}
         vfs = tuple(device for device in bare.devices if device.physfn in pfs)
         found = {member.address for device in (*chosen, *vfs) for member in bare.group_of(device)}
@@ -148,11 +146,10 @@ def _vfs(host: Host, device: Device) -> Iterator[Address]:
 
 
 def _along(meant: Iterable[Chosen], host: Host) -> Iterator[tuple[Device, str]]:
-    """The rest of a hive, whose GPUs lose their compute mode with the memory mode: by names of their own."""
+    """What may change with them though nobody speaks of it, by names of their own."""
     for one in meant:
-        if one.device.facts.amd is not None:
-            for other in hive_of(host, one.device):
-                yield other, "hive-" + other.address.replace(":", "-")
+        for other in alike(host, one.device):
+            yield other, "along-" + other.address.replace(":", "-")
 
 
 def _principals(chosen: tuple[Device, ...]) -> Iterable[Device]:

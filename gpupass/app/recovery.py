@@ -24,13 +24,13 @@ from gpupass.errors import Busy, Damaged, GpupassError, Refused
 from gpupass.model.address import BOOT, Address, parse_address
 from gpupass.model.apply import ApplyEnd
 from gpupass.model.host import Device
-from gpupass.model.record import Record, RecordKind
+from gpupass.model.mark import Claim, Quarantine
 from gpupass.observe import observe
 from gpupass.plan import HostPlan, Plan
 from gpupass.planner.unknown import quarantines
 from gpupass.store import store_of
 from gpupass.store.applies import read_applies, write_apply
-from gpupass.store.marks import forget, read_mark, read_marks
+from gpupass.store.marks import forget, read_mark, read_marks, read_marks_of
 from gpupass.system import System
 from gpupass.system.locks import hold
 
@@ -50,7 +50,7 @@ def recover(system: System, *, connect: str = QEMU, wait: bool = False) -> tuple
     return (*reports, *_clean_leftovers(session, connect, deadline))
 
 
-def start_anew(system: System, connect: str = QEMU) -> tuple[Path, tuple[Record, ...]]:
+def start_anew(system: System, connect: str = QEMU) -> tuple[Path, tuple[Quarantine, ...]]:
     """Set a store aside that cannot be believed; what is not provably idle is quarantined in a new one."""
     from gpupass.store import anew
 
@@ -64,7 +64,7 @@ def start_anew(system: System, connect: str = QEMU) -> tuple[Path, tuple[Record,
             read_applies(store),
         )  # a row can be whole and mean nothing
     except Damaged as error:
-        host = observe(system, connect=connect, records=False)
+        host = observe(system, connect=connect, marks=False)
         at_work = {Address(name) for devices in store.last_known().values() for name in devices}
         lost = f"gpupass has lost its memory ({error.why})"
         known = quarantines(host, at_work - {BOOT}, lost, system.now())
@@ -76,20 +76,20 @@ def quarantine_clear(system: System, device: str) -> Report:
     """A person says the device may be used again."""
     require_ready(Session(system))
     typed = parse_address(device)
-    known = {record.address for record in quarantined(system)}  # it may have fallen off the bus since
+    known = {mark.carrier for mark in quarantined(system)}  # it may have fallen off the bus since
     address = typed if typed is not None and typed in known else group_addresses(system, device)[0]
-    record = read_mark(store_of(system), RecordKind.QUARANTINE, address)
+    mark = read_mark(store_of(system), Quarantine, address)
     plan = Plan(title=f"clear the quarantine of {address}")
-    if record is None:
+    if mark is None:
         return Report(title=plan.title, ending=Ending.NOTHING, plan=plan)
     with hold(system.state, (address,)):
-        forget(store_of(system), (RecordKind.QUARANTINE, address, ""))
-    return Report(title=plan.title, ending=Ending.DONE, plan=plan, note=f"it was: {record.why}")
+        forget(store_of(system), mark.key)
+    return Report(title=plan.title, ending=Ending.DONE, plan=plan, note=f"it was: {mark.why}")
 
 
-def quarantined(system: System) -> tuple[Record, ...]:
+def quarantined(system: System) -> tuple[Quarantine, ...]:
     """Every device nobody gets at present."""
-    return tuple(record for record in read_marks(store_of(system)) if record.kind is RecordKind.QUARANTINE)
+    return read_marks_of(store_of(system), Quarantine)
 
 
 def _close_applies(system: System) -> None:
@@ -175,10 +175,10 @@ def _what_for(session: Session, operation: Operation) -> Trip:
 def _clean_leftovers(session: Session, connect: str, deadline: float) -> Iterator[Report]:
     """Devices claimed by a domain that no longer has them: stopped, crashed, or detached by somebody else."""
     system = session.system
-    claims = [record for record in read_marks(store_of(system)) if record.kind is RecordKind.CLAIM]
+    claims = read_marks_of(store_of(system), Claim)
     if not claims:
         return
-    addresses = {record.address for record in claims if record.mdev is not None}
+    addresses = {claim.carrier for claim in claims if claim.part}
     host = observe(
         system,
         detail=lambda host: addresses & {device.address for device in host.devices},
@@ -188,41 +188,42 @@ def _clean_leftovers(session: Session, connect: str, deadline: float) -> Iterato
         essentials=False,
     )
     seen: set[str] = set()
-    for record in claims:
-        device = host.device(record.address)
-        if device is None or _mdev_is_gone(device, record):
-            yield _forget_vanished(system, record)
+    for claim in claims:
+        device = host.device(claim.carrier)
+        if device is None or _mdev_is_gone(device, claim):
+            yield _forget_vanished(system, claim)
             continue
         group = tuple(member.address for member in host.group_of(device))
-        if (record.mdev or record.address) in seen:
+        if (claim.part or claim.carrier) in seen:
             continue
-        seen.update((record.mdev,) if record.mdev is not None else group)
+        seen.update((claim.part,) if claim.part else group)
         if _is_open(system, group):  # that operation's report says more
             continue
         report = Report(
-            title=f"clean {record.mdev or record.address} (was {record.domain}'s)",
+            title=f"clean {claim.part or claim.carrier} (was {claim.domain}'s)",
             ending=Ending.DONE,
-            plan=Plan(title=f"clean {record.mdev or record.address}", devices=group),
+            plan=Plan(title=f"clean {claim.part or claim.carrier}", devices=group),
         )
         try:
-            yield from _clean_leftover(session, report, record.mdev, connect, deadline)
+            yield from _clean_leftover(session, report, claim.part or None, connect, deadline)
         except Busy as busy:
             yield replace(report, ending=Ending.BUSY, note=busy.message)
         except GpupassError as error:
             yield failed(report, error)
 
 
-def _mdev_is_gone(parent: Device, record: Record) -> bool:
-    return record.mdev is not None and all(mdev.uuid != record.mdev for mdev in parent.facts.mdevs)
+def _mdev_is_gone(parent: Device, claim: Claim) -> bool:
+    return bool(claim.part) and all(mdev.uuid != claim.part for mdev in parent.facts.mdevs)
 
 
-def _forget_vanished(system: System, record: Record) -> Report:
+def _forget_vanished(system: System, claim: Claim) -> Report:
     """Pulled out or dead: when the slot has a device again, it is another one."""
-    title = f"forget {record.mdev or record.address} (was {record.domain}'s)"
-    kinds = (RecordKind.CLAIM, RecordKind.ORIGIN if record.mdev is None else RecordKind.MDEV)
-    with hold(system.state, (record.address,)):
-        forget(store_of(system), *((kind, record.address, record.mdev or "") for kind in kinds))
-    plan = Plan(title=title, devices=(record.address,))
+    title = f"forget {claim.part or claim.carrier} (was {claim.domain}'s)"
+    with hold(system.state, (claim.carrier,)):
+        known = read_marks(store_of(system))
+        gone = (mark for mark in known if (mark.carrier, mark.part) == (claim.carrier, claim.part))
+        forget(store_of(system), *(mark.key for mark in gone if not isinstance(mark, Quarantine)))
+    plan = Plan(title=title, devices=(claim.carrier,))
     return Report(title=title, ending=Ending.DONE, plan=plan, note="it is gone from the host")
 
 

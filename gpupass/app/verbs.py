@@ -10,8 +10,8 @@ from gpupass.app.report import Ending, Report, planned
 from gpupass.app.rounds import Trip
 from gpupass.app.session import Session
 from gpupass.app.trip import carry_out
+from gpupass.devices.binding import VFIO, lends
 from gpupass.errors import Pending, Refused, Usage
-from gpupass.methods.passthrough import VFIO, lends
 from gpupass.model.address import Address
 from gpupass.system import System
 

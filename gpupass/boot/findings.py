@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from gpupass.methods.verdict import NO_IOMMU_REMEDY, device_verdict
+from gpupass.devices.verdict import NO_IOMMU_REMEDY, device_verdict
 from gpupass.model.address import Address, same_slot
 from gpupass.model.host import Device, Host
 from gpupass.model.verdict import StayKind

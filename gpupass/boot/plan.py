@@ -126,12 +126,11 @@ def _remove(boot: BootState, path: str, prune: bool = False) -> WriteFile | None
 
 
 def _read_again(readers: tuple[FileReader, ...], changes: tuple[Deed, ...]) -> tuple[Deed, ...]:
-    """The readers look when everything is written; after a rollback, when everything is back."""
+    """The readers look when everything is written."""
     if not changes:
         return ()
     why = "so that it knows the files as they are now"
     return (
-        *(Refresh(what=reader, back=True, why="if it has to be undone") for reader in reversed(readers)),
         *changes,
         *(Refresh(what=reader, why=why) for reader in readers),
     )

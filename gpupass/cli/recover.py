@@ -34,16 +34,16 @@ def recover(wait: bool, dry_run: bool, forget: bool, connect: str, as_json: bool
 
 
 def _start_anew(connect: str, as_json: bool) -> int:
-    aside, records = app.start_anew(System(), connect)
+    aside, marks = app.start_anew(System(), connect)
     if as_json:
         from gpupass.cli.documents.changes import Forgotten
 
-        print_json(Forgotten(quarantine=records, aside=str(aside)))
+        print_json(Forgotten(quarantine=marks, aside=str(aside)))
         return 0
     click.echo(f"set aside: {aside}")
-    for record in records:
-        click.echo(f"quarantined: {record.address}  {record.why}")
-    if records:
+    for mark in marks:
+        click.echo(f"quarantined: {mark.carrier}  {mark.why}")
+    if marks:
         click.echo("look at each device, then: gpupass quarantine clear DEVICE")
     return 0
 
@@ -75,16 +75,16 @@ def quarantine() -> None:
 @json_option
 def list_(as_json: bool) -> int:
     """Which devices are quarantined, and why."""
-    records = app.quarantined(System())
+    marks = app.quarantined(System())
     if as_json:
         from gpupass.cli.documents.changes import Quarantined
 
-        print_json(Quarantined(quarantine=records))
-    elif not records:
+        print_json(Quarantined(quarantine=marks))
+    elif not marks:
         click.echo("no device is quarantined")
     else:
-        for record in records:
-            click.echo(f"{record.address}  {record.why}  (since {record.since})")
+        for mark in marks:
+            click.echo(f"{mark.carrier}  {mark.why}  (since {mark.since})")
     return 0
 
 

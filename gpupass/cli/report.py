@@ -43,7 +43,7 @@ def _show(report: Report) -> None:
 
 
 def show_plan(plan: Plan) -> None:
-    """One numbered line per step; --json has bookkeeping beside deeds, and what only a rollback does."""
-    shown = [step for step in plan.steps if not step.hidden and not step.only_back]
+    """One numbered line per step; --json has bookkeeping beside deeds."""
+    shown = [step for step in plan.steps if not step.hidden]
     for number, step in enumerate(shown or plan.steps, 1):
         click.echo(f"  {number}. {step.words()}" + (f" - {step.why}" if step.why else ""))

@@ -24,9 +24,9 @@ from gpupass.cli.wording import (
     verdict_line,
     vgpu_text,
 )
+from gpupass.devices.verdict import NO_IOMMU, NO_IOMMU_REMEDY
 from gpupass.inspect import Groups, Listing, Shown, Slots
-from gpupass.methods.amd_ownership import hive_of
-from gpupass.methods.verdict import NO_IOMMU, NO_IOMMU_REMEDY
+from gpupass.methods.partition.ownership import hive_of
 from gpupass.model.address import is_pci
 from gpupass.model.host import Device, Host
 from gpupass.model.pci_class import class_words
@@ -171,8 +171,8 @@ def _pci_facts(device: Device, host: Host) -> Iterable[tuple[str, str]]:
         nvidia = facts.nvidia
         yield "GPU UUID", nvidia.uuid
         yield "GPU serial", nvidia.serial or ""
-        yield "MIG", nvidia.mig or nvidia.cut_unseen
-        yield from mig_rows(nvidia.cut)
+        yield "MIG", nvidia.mig_mode or nvidia.mig_unseen
+        yield from mig_rows(nvidia.mig)
         if nvidia.memory_total is not None:
             yield "GPU memory", f"{nvidia.memory_used or 0} of {nvidia.memory_total} MiB used"
         if nvidia.persistence is not None:

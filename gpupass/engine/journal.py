@@ -13,11 +13,10 @@ from msgspec.structs import replace
 from gpupass.errors import Damaged
 from gpupass.kinds import AnyStep
 from gpupass.model.address import BOOT, Address
-from gpupass.model.record import Record
+from gpupass.model.mark import Mark, MarkKey
 from gpupass.plan import Plan
 from gpupass.step import Deed
 from gpupass.store import Store, marks, operations
-from gpupass.store.marks import MarkKey, key_of
 from gpupass.store.operations import Event
 
 _UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError)
@@ -69,14 +68,14 @@ def intent(
     operation: Operation,
     number: int,
     before: Any,
-    sets: Iterable[Record] = (),
+    sets: Iterable[Mark] = (),
     forgets: Iterable[MarkKey] = (),
 ) -> Operation:
     """The marks `sets` are set with it; they and what `forgets` names are noted as they were before."""
     sets = tuple(sets)
     event = {"intent": number, "before": before}
     with store.writing() as commit:
-        had = marks.bodies(commit, (*map(key_of, sets), *forgets))
+        had = marks.bodies(commit, (*(mark.key for mark in sets), *forgets))
         operations.append(commit, operation.id, event | ({"marks": had} if had else {}))
         marks.put(commit, *sets)
     return _apply(operation, event)

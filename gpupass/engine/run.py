@@ -10,7 +10,7 @@ from gpupass.engine import journal
 from gpupass.engine.journal import Operation
 from gpupass.errors import GpupassError, NeedsPerson, NotClean, Pending
 from gpupass.model.address import Address
-from gpupass.model.record import Record, RecordKind
+from gpupass.model.mark import Quarantine
 from gpupass.plan import Plan
 from gpupass.step import Deed
 from gpupass.store import Store, marks, store_of
@@ -120,10 +120,10 @@ def proceed(
                 continue
             if number not in operation.before:
                 now = step.current(system)
-                operation = journal.intent(store, operation, number, now, _marks(step), _forgets(step))
+                operation = journal.intent(store, operation, number, now, step.marks, step.forgets)
             on_step(step)
             step.do(system, deadline)
-            operation = journal.done(store, operation, number, _forgets(step))
+            operation = journal.done(store, operation, number, step.forgets)
     except Pending as error:
         with suppress(GpupassError):  # the journal's disk is full: the intent alone says as much
             operation = journal.pending(store, operation, number, error.message)
@@ -155,7 +155,7 @@ def roll_back(operation: Operation, system: System, cause: GpupassError | None) 
             return Outcome(operation=operation, result=Result.NEEDS_PERSON, error=stuck)
     failures: list[GpupassError] = []
     kept: set[str] = set()
-    for number in sorted(operation.before.keys() - operation.undone, reverse=True):
+    for number in _backwards(operation):
         step = operation.steps[number]
         if kept.intersection(step.carriers):
             continue
@@ -177,6 +177,14 @@ def roll_back(operation: Operation, system: System, cause: GpupassError | None) 
     with suppress(GpupassError):
         operation = _end_undone(store, operation, why)
     return Outcome(operation=operation, result=Result.ROLLED_BACK, error=cause)
+
+
+def _backwards(operation: Operation) -> list[int]:
+    """Whoever reads what was written does so when all of it is back."""
+    left = operation.before.keys() - operation.undone
+    return sorted(
+        left, key=lambda number: (True, number) if operation.steps[number].settles else (False, -number)
+    )
 
 
 def _end_undone(store: Store, operation: Operation, why: str) -> Operation:
@@ -204,26 +212,10 @@ def _give_up(
 def quarantine(system: System, error: NotClean) -> None:
     """Nobody gets the devices until a person says so."""
     for address in error.addresses:
-        record = Record(
-            kind=RecordKind.QUARANTINE,
-            address=Address(address),
-            why=error.why,
-            boot_id=system.boot_id(),
-            since=system.now(),
+        mark = Quarantine(
+            carrier=Address(address), why=error.why, boot_id=system.boot_id(), since=system.now()
         )
-        marks.set_mark(store_of(system), record)
-
-
-def _marks(step: Deed) -> tuple[Record, ...]:
-    """What it makes is remembered from its intent on."""
-    found: tuple[Record, ...] = getattr(step, "marks", ())
-    return found
-
-
-def _forgets(step: Deed) -> tuple[marks.MarkKey, ...]:
-    """What it ends is remembered until it is done."""
-    found: tuple[marks.MarkKey, ...] = getattr(step, "forgets", ())
-    return found
+        marks.set_mark(store_of(system), mark)
 
 
 def _reached_a_guest(operation: Operation, system: System) -> bool:

@@ -6,10 +6,29 @@ from gpupass.lending.hostdev_xml import alias_of
 from gpupass.lending.lender import Loan, Loans
 from gpupass.model.domain import Domain
 from gpupass.model.host import Host
-from gpupass.model.record import Record, RecordKind
-from gpupass.plan import Plan
-from gpupass.step import Deed
-from gpupass.steps.record import WriteRecord
+from gpupass.model.mark import Claim, MarkKey, tag_of
+from gpupass.plan import Draft
+from gpupass.step import Deed, Facts, Kind, facts, remarked
+from gpupass.steps.remember import Remember
+
+
+class EndClaim(Remember, frozen=True, kw_only=True):
+    """It is back and clean: nobody's any more."""
+
+    mdev: str | None = None
+
+    @property
+    def needs(self) -> Facts:
+        clean = facts((Kind.CLEAN, self.address)) if self.mdev is None else facts((Kind.PART, self.mdev))
+        return clean | facts((Kind.CLOSED, self.address))
+
+    @property
+    def gives(self) -> Facts:
+        return facts((Kind.FREE, self.mdev or self.address))
+
+
+def key_of(loan: Loan) -> MarkKey:
+    return tag_of(Claim), loan.address, loan.mdev or ""
 
 
 def claimed(host: Host, loans: Loans) -> bool:
@@ -17,52 +36,46 @@ def claimed(host: Host, loans: Loans) -> bool:
     return any(_claim(host, loan) is not None for loan in loans)
 
 
-def claim(host: Host, domain: Domain, loan: Loan) -> WriteRecord:
-    alias = alias_of(loan.address, loan.mdev)
-    return _remember(host, domain, loan, alias, "until it is back and verified clean")
+def claim(host: Host, domain: Domain, loan: Loan) -> Claim:
+    return _of(host, domain, loan, alias_of(loan.address, loan.mdev))
 
 
-def end_of_claim(host: Host, loan: Loan) -> tuple[WriteRecord, ...]:
+def end_of_claim(host: Host, loan: Loan) -> tuple[EndClaim, ...]:
     if _claim(host, loan) is None:
         return ()
-    return (_write(loan, None, "clean again"),)
+    return (EndClaim(address=loan.address, mdev=loan.mdev, forgets=(key_of(loan),), why="clean again"),)
 
 
-def adopted(host: Host, domain: Domain, loan: Loan) -> tuple[WriteRecord, ...]:
+def adopted(host: Host, domain: Domain, loan: Loan) -> tuple[Claim, ...]:
     """What somebody else has attached; under the alias that it has."""
     if _claim(host, loan) is not None:
         return ()
     alias = next((hostdev.alias for hostdev in domain.live if hostdev.is_of(loan.address, loan.mdev)), None)
-    return (_remember(host, domain, loan, alias, "adopted"),)
+    return (_of(host, domain, loan, alias),)
 
 
-def declared(plan: Plan) -> Plan:
+def declared(draft: Draft) -> Draft:
     """Its claims may be ended by the profile again once that no longer says so."""
 
-    def mark(step: Deed) -> Deed:
-        if isinstance(step, WriteRecord) and step.record is not None and step.kind is RecordKind.CLAIM:
-            return replace(step, record=replace(step.record, declared=True))
-        return step
+    def with_it(step: Deed) -> Deed:
+        marks = tuple(
+            replace(mark, declared=True) if isinstance(mark, Claim) else mark for mark in step.marks
+        )
+        return step if marks == step.marks else remarked(step, marks)
 
-    return replace(plan, steps=tuple(mark(step) for step in plan.steps))
-
-
-def _claim(host: Host, loan: Loan) -> Record | None:
-    return host.record(RecordKind.CLAIM, loan.address, loan.mdev)
+    return replace(draft, makes=tuple(map(with_it, draft.makes)))
 
 
-def _remember(host: Host, domain: Domain, loan: Loan, alias: str | None, why: str) -> WriteRecord:
-    record = Record(
-        kind=RecordKind.CLAIM,
-        address=loan.address,
-        mdev=loan.mdev,
+def _claim(host: Host, loan: Loan) -> Claim | None:
+    return host.mark(Claim, loan.address, loan.mdev or "")
+
+
+def _of(host: Host, domain: Domain, loan: Loan, alias: str | None) -> Claim:
+    return Claim(
+        carrier=loan.address,
+        part=loan.mdev or "",
         domain=domain.name,
         uuid=domain.uuid,
         alias=alias,
         boot_id=host.boot_id,
     )
-    return _write(loan, record, why)
-
-
-def _write(loan: Loan, record: Record | None, why: str) -> WriteRecord:
-    return WriteRecord(kind=RecordKind.CLAIM, address=loan.address, mdev=loan.mdev, record=record, why=why)

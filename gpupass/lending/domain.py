@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from gpupass.lending.claims import claim
 from gpupass.lending.hostdev_xml import alias_of
 from gpupass.lending.lender import Loan, Loans
 from gpupass.lending.plug import AttachDevice, DetachDevice
@@ -19,15 +20,13 @@ def held(domain: Domain, loans: Loans) -> Loans:
     return tuple(dict.fromkeys(loan for loan, _ in _plugged(domain, loans)))
 
 
-def give(domain: Domain, loans: Loans, connect: str) -> tuple[AttachDevice, ...]:
-    """What the guest sees comes last, when libvirt owns all of its group."""
-    return tuple(_attach(domain, loan, connect) for loan in sorted(loans, key=lambda loan: not loan.hidden))
+def give(host: Host, domain: Domain, loans: Loans, connect: str) -> tuple[AttachDevice, ...]:
+    """Each is remembered as handed out until it is back and verified clean."""
+    return tuple(_attach(host, domain, loan, connect) for loan in loans)
 
 
 def take(domain: Domain, loans: Loans, connect: str) -> tuple[DetachDevice, ...]:
-    """What the guest sees goes first."""
-    in_order = sorted(_plugged(domain, loans), key=lambda pair: (pair[1].unassigned, pair[0].address))
-    return tuple(_detach(domain, loan, hostdev, connect) for loan, hostdev in in_order)
+    return tuple(_detach(domain, loan, hostdev, connect) for loan, hostdev in _plugged(domain, loans))
 
 
 def keeps(domain: Domain, loans: Loans) -> tuple[Finding, ...]:
@@ -41,7 +40,7 @@ def _plugged(domain: Domain, loans: Loans) -> Iterator[tuple[Loan, Hostdev]]:
     )
 
 
-def _attach(domain: Domain, loan: Loan, connect: str) -> AttachDevice:
+def _attach(host: Host, domain: Domain, loan: Loan, connect: str) -> AttachDevice:
     return AttachDevice(
         address=loan.address,
         mdev=loan.mdev,
@@ -50,6 +49,7 @@ def _attach(domain: Domain, loan: Loan, connect: str) -> AttachDevice:
         alias=alias_of(loan.address, loan.mdev),
         exposed=not loan.hidden,
         connect=connect,
+        marks=(claim(host, domain, loan),),
         why="same group, not shown to the guest" if loan.hidden else "asked for",
     )
 

@@ -1,21 +1,20 @@
 """A PCI function to a domain and back, its whole IOMMU group on VFIO and reset between two guests; pure."""
 
+from gpupass.devices.binding import VFIO, bind, endpoints, held_findings
 from gpupass.lending.cleaning import cleaning, until_closed
 from gpupass.lending.domain import give as give
 from gpupass.lending.domain import held as held
 from gpupass.lending.domain import holder as holder
 from gpupass.lending.domain import keeps as keeps
 from gpupass.lending.domain import take as take
-from gpupass.lending.lender import Loan, Loans, device_of
+from gpupass.lending.lender import Loan, Loans, device_of, whole
 from gpupass.lending.preflight import attach_findings
-from gpupass.lending.renewal import renew
-from gpupass.methods import passthrough, vgpu_check
+from gpupass.methods import METHODS, lost_by, renew
 from gpupass.model.address import Address
 from gpupass.model.domain import Domain
 from gpupass.model.host import Device, Host
 from gpupass.model.slot import Slot
-from gpupass.plan import Finding, Plan
-from gpupass.step import Deed
+from gpupass.plan import Draft, Finding
 
 
 def devices(host: Host, slot: Slot) -> tuple[Address, ...]:
@@ -23,45 +22,44 @@ def devices(host: Host, slot: Slot) -> tuple[Address, ...]:
 
 
 def loans(host: Host, slot: Slot) -> Loans:
-    members = passthrough.endpoints(host, device_of(host, slot))
+    members = endpoints(host, device_of(host, slot))
     return tuple(Loan(address=one.address, hidden=one.address != slot.device) for one in members)
 
 
-def ready(host: Host, slot: Slot, missing: Loans, claimed: bool) -> Plan:
+def ready(host: Host, slot: Slot, missing: Loans, claimed: bool) -> Draft:
     """The group is bound to VFIO; also what no guest has had is reset before its first one."""
     device = device_of(host, slot)
-    members = passthrough.endpoints(host, device)
-    driver = str(device.driver) if device.on_vfio else passthrough.VFIO
-    bind = passthrough.plan_bind(host, device, driver)
+    members = endpoints(host, device)
+    draft = bind(host, device, str(device.driver) if device.on_vfio else VFIO)
     untouched = not claimed and len(missing) == len(members)
-    return Plan(
-        title=bind.title,
-        steps=(*bind.steps, *(() if claimed else cleaning(host, _devices(host, missing))[0])),
-        findings=(
-            *bind.findings,
-            *(passthrough.held_findings(members) if untouched else ()),
-            *vgpu_check.lend_findings(host, device),
-        ),
+    lost = () if draft.refused else tuple(lost_by(host, draft.steps))
+    unlent = (finding for method in METHODS for finding in method.lend_findings(host, slot))
+    return draft + Draft(
+        makes=() if claimed else cleaning(host, _devices(host, missing))[0],
+        findings=(*lost, *(held_findings(members) if untouched else ()), *unlent),
     )
 
 
 def obstacles(host: Host, slot: Slot, domain: Domain, leaving: Domain | None) -> tuple[Finding, ...]:
     device = device_of(host, slot)
-    members = passthrough.endpoints(host, device)
+    members = endpoints(host, device)
     theirs = {loan.address for loan in held(domain, loans(host, slot))}
     unresettable = cleaning(host, tuple(one for one in members if one.address not in theirs))[1]
     return (*attach_findings(host, device, members, domain, leaving), *unresettable)
 
 
-def clean(host: Host, slot: Slot, loans: Loans) -> tuple[Deed, ...]:
+def clean(host: Host, slot: Slot, loans: Loans) -> Draft:
     """No reset under a host driver: after a reboot the host may have the device at work, and clean."""
     members = _devices(host, loans)
     addresses = tuple(member.address for member in members)
     on_vfio = {member.address for member in members if member.on_vfio}
-    resets = (reset for reset in cleaning(host, members)[0] if on_vfio.issuperset(reset.addresses))
-    renewals = (step for one in members for step in renew(host, passthrough.slot(one)))
+    resets = tuple(reset for reset in cleaning(host, members)[0] if on_vfio.issuperset(reset.addresses))
     closed = until_closed(addresses, device_of(host, slot).group, "the VFIO files are")
-    return (*closed, *resets, *renewals)
+    draft = Draft(takes=(*closed, *resets))
+    for one in members:
+        if one.own_vfio:
+            draft += renew(host, whole(one))
+    return draft
 
 
 def _devices(host: Host, loans: Loans) -> tuple[Device, ...]:

@@ -6,16 +6,16 @@ in LENDERS.
 
 from collections.abc import Iterator
 
+from msgspec.structs import replace
+
+from gpupass.devices.binding import give_back, quarantine_findings
 from gpupass.lending import function, mdev
-from gpupass.lending.claims import claim, claimed, end_of_claim
-from gpupass.lending.lender import Lender, Loans
-from gpupass.methods.passthrough import plan_unbind, quarantine_findings
-from gpupass.methods.passthrough import slot as whole
+from gpupass.lending.claims import claimed, end_of_claim
+from gpupass.lending.lender import Lender, Loans, whole
 from gpupass.model.domain import Domain
 from gpupass.model.host import Device, Host
 from gpupass.model.slot import Slot, SlotKind
-from gpupass.plan import Finding, Plan, imagine
-from gpupass.step import Deed
+from gpupass.plan import NOTHING, Draft, Finding
 
 LENDERS: dict[type[Domain], dict[SlotKind, Lender]] = {
     Domain: {
@@ -33,84 +33,74 @@ def holder(host: Host, slot: Slot) -> Domain | None:
     return next((owner for owner in owners if owner is not None), None)
 
 
-def attach(host: Host, domain: Domain, slot: Slot, connect: str) -> Plan:
+def attach(host: Host, domain: Domain, slot: Slot, connect: str) -> Draft:
     """Make it ready, claim it, hand it over. Empty when the domain has it already."""
     lender = _lender(slot, type(domain))
     if lender is None:
-        return _refusal(f"attach {slot.name} to {domain.name}", slot)
-    title, devices = f"attach {slot.what} to {domain.name}", lender.devices(host, slot)
+        return _refusal(slot)
+    here = Draft(devices=lender.devices(host, slot))
     loans = lender.loans(host, slot)
     held = lender.held(domain, loans)
     if any(not loan.hidden for loan in held):
-        return Plan(title=title, devices=devices)
+        return here
     missing = tuple(loan for loan in loans if loan not in held)
     dirty = claimed(host, loans)
     ready = lender.ready(host, slot, missing, dirty)
-    clean = _clean(lender, imagine(host, ready.steps), slot, missing) if dirty else ()
-    return Plan(
-        title=title,
-        steps=(*ready.steps, *clean, *_hand_over(lender, host, domain, loans, connect)),
-        findings=(*ready.findings, *lender.obstacles(host, slot, domain, None)),
-        devices=devices,
-    )
+    clean = _made_clean(_clean(lender, host.after(ready.steps), slot, missing)) if dirty else NOTHING
+    obstacles = Draft(findings=lender.obstacles(host, slot, domain, None))
+    return here + ready + clean + Draft(makes=lender.give(host, domain, loans, connect)) + obstacles
 
 
-def detach(host: Host, domain: Domain, slot: Slot, connect: str) -> Plan:
+def detach(host: Host, domain: Domain, slot: Slot, connect: str) -> Draft:
     """Ask the guest for all of it, see it closed, clean it. Empty when nothing is left to do."""
     lender = _lender(slot, type(domain))
     if lender is None:
-        return _refusal(f"detach {slot.name} from {domain.name}", slot)
-    title, devices = f"detach {slot.what} from {domain.name}", lender.devices(host, slot)
+        return _refusal(slot)
+    here = Draft(devices=lender.devices(host, slot))
     loans = lender.loans(host, slot)
     owner = lender.holder(host, loans)
     if owner is not None and owner.uuid != domain.uuid:
-        return Plan(title=title, findings=(_elsewhere(slot.what, domain, owner),), devices=devices)
-    steps = _take_back(lender, host, domain, slot, connect)
-    untouchable = _quarantined(host, loans) if steps and owner is None else ()
-    findings = (*lender.keeps(domain, loans), *untouchable)
-    return Plan(title=title, steps=steps, findings=findings, devices=devices)
+        return here + Draft(findings=(_elsewhere(slot.what, domain, owner),))
+    back = _take_back(lender, host, domain, slot, connect)
+    untouchable = _quarantined(host, loans) if back.steps and owner is None else ()
+    return here + back + Draft(findings=(*lender.keeps(domain, loans), *untouchable))
 
 
-def move(host: Host, target: Domain, slot: Slot, connect: str) -> Plan:
-    """From whoever has it: one plan, so that a failure goes back to the first owner."""
+def move(host: Host, target: Domain, slot: Slot, connect: str) -> Draft:
+    """From whoever has it: one change, so that a failure goes back to the first owner."""
     lender = _lender(slot, type(target))
     if lender is None:
-        return _refusal(f"move {slot.name} to {target.name}", slot)
+        return _refusal(slot)
     loans = lender.loans(host, slot)
     owner = lender.holder(host, loans)
     if owner is None or owner.uuid == target.uuid:
         return attach(host, target, slot, connect)
-    return Plan(
-        title=f"move {slot.what} from {owner.name} to {target.name}",
-        steps=(
-            *_take_back(lender, host, owner, slot, connect),
-            *_hand_over(lender, host, target, loans, connect),
-        ),
-        findings=(*lender.keeps(owner, loans), *lender.obstacles(host, slot, target, owner)),
-        devices=lender.devices(host, slot),
+    return (
+        Draft(devices=lender.devices(host, slot))
+        + _take_back(lender, host, owner, slot, connect)
+        + Draft(
+            makes=lender.give(host, target, loans, connect),
+            findings=(*lender.keeps(owner, loans), *lender.obstacles(host, slot, target, owner)),
+        )
     )
 
 
-def clean(host: Host, slot: Slot) -> Plan:
+def clean(host: Host, slot: Slot) -> Draft:
     """After a guest has gone without us; what is quarantined is not touched until a person says so."""
     lender = next(_lenders(slot), None)
     if lender is None:
-        return Plan(title=f"clean {slot.name}")
+        return NOTHING
     loans = lender.loans(host, slot)
     left = claimed(host, loans) and lender.holder(host, loans) is None
     dirty = left and not _quarantined(host, loans)
-    return Plan(
-        title=f"clean {slot.what}",
-        steps=_clean(lender, host, slot, loans) if dirty else (),
-        devices=lender.devices(host, slot),
-    )
+    here = Draft(devices=lender.devices(host, slot))
+    return here + (_clean(lender, host, slot, loans) if dirty else NOTHING)
 
 
-def unbind(host: Host, device: Device) -> Plan:
+def unbind(host: Host, device: Device) -> Draft:
     """Back to the host's drivers; what a guest has used is reset first."""
-    back = plan_unbind(host, device)
-    steps = (*clean(host, whole(device)).steps, *back.steps) if back.steps else ()
-    return Plan(title=back.title, steps=steps, findings=back.findings, devices=back.devices)
+    back = give_back(host, device)
+    return (clean(host, whole(device)) if back.steps else NOTHING) + back
 
 
 def _lender(slot: Slot, recipient: type[Domain]) -> Lender | None:
@@ -124,19 +114,24 @@ def _lenders(slot: Slot) -> Iterator[Lender]:
     return (lender for lender in found if lender is not None)
 
 
-def _hand_over(lender: Lender, host: Host, domain: Domain, loans: Loans, connect: str) -> tuple[Deed, ...]:
-    return (*(claim(host, domain, loan) for loan in loans), *lender.give(domain, loans, connect))
-
-
-def _take_back(lender: Lender, host: Host, domain: Domain, slot: Slot, connect: str) -> tuple[Deed, ...]:
+def _take_back(lender: Lender, host: Host, domain: Domain, slot: Slot, connect: str) -> Draft:
     loans = lender.loans(host, slot)
     taken = lender.take(domain, loans, connect)
-    return (*taken, *_clean(lender, host, slot, loans)) if taken or claimed(host, loans) else ()
+    if not taken and not claimed(host, loans):
+        return NOTHING
+    return Draft(takes=taken) + _clean(lender, host, slot, loans)
 
 
-def _clean(lender: Lender, host: Host, slot: Slot, loans: Loans) -> tuple[Deed, ...]:
-    ends = (end for loan in loans for end in end_of_claim(host, loan))
-    return (*lender.clean(host, slot, loans), *ends)
+def _clean(lender: Lender, host: Host, slot: Slot, loans: Loans) -> Draft:
+    """What is handed on is not forgotten before: its next claim takes the place of the last one."""
+    draft = lender.clean(host, slot, loans)
+    ends = tuple(end for loan in loans for end in end_of_claim(host, loan))
+    return draft + (Draft(makes=ends) if draft.makes else Draft(takes=ends))
+
+
+def _made_clean(draft: Draft) -> Draft:
+    """Before its first guest, not after its last one: under the driver that it is to have."""
+    return replace(draft, takes=(), makes=draft.steps)
 
 
 def _quarantined(host: Host, loans: Loans) -> tuple[Finding, ...]:
@@ -152,11 +147,11 @@ def _elsewhere(what: str, domain: Domain, owner: Domain) -> Finding:
     )
 
 
-def _refusal(title: str, slot: Slot) -> Plan:
+def _refusal(slot: Slot) -> Draft:
     finding = Finding(
         message=f"{slot.name} has no PCI function of its own, so no domain can have it",
         remedy="for domains cut the GPU with use: vgpu and MIG-backed types; containers: gpupass cdi"
         if slot.kind is SlotKind.MIG
         else "for domains use virtual functions; containers: gpupass cdi",
     )
-    return Plan(title=title, findings=(finding,), devices=(slot.device,))
+    return Draft(findings=(finding,), devices=(slot.device,))

@@ -7,8 +7,8 @@ from msgspec import Struct
 from gpupass.model.address import Address
 from gpupass.model.domain import Domain
 from gpupass.model.host import Device, Host, Mdev
-from gpupass.model.slot import Slot
-from gpupass.plan import Finding, Plan
+from gpupass.model.slot import Slot, SlotKind
+from gpupass.plan import Draft, Finding
 from gpupass.step import Deed
 
 
@@ -34,7 +34,7 @@ class Lender(Protocol):
         """Everything that changes hands with the slot; all of it but the slot itself is hidden."""
         ...
 
-    def ready(self, host: Host, slot: Slot, missing: Loans, claimed: bool) -> Plan:
+    def ready(self, host: Host, slot: Slot, missing: Loans, claimed: bool) -> Draft:
         """What must be so before anybody is handed `missing`; a claimed one is cleaned after it."""
         ...
 
@@ -44,7 +44,7 @@ class Lender(Protocol):
         """What speaks against handing it over; `leaving` is who has it until then."""
         ...
 
-    def clean(self, host: Host, slot: Slot, loans: Loans) -> tuple[Deed, ...]:
+    def clean(self, host: Host, slot: Slot, loans: Loans) -> Draft:
         """See them closed by whom they were with, and leave nothing of that one in them."""
         ...
 
@@ -53,7 +53,7 @@ class Lender(Protocol):
         ...
 
     def held(self, domain: Domain, loans: Loans) -> Loans: ...
-    def give(self, domain: Domain, loans: Loans, connect: str) -> tuple[Deed, ...]: ...
+    def give(self, host: Host, domain: Domain, loans: Loans, connect: str) -> tuple[Deed, ...]: ...
     def take(self, domain: Domain, loans: Loans, connect: str) -> tuple[Deed, ...]: ...
     def keeps(self, domain: Domain, loans: Loans) -> tuple[Finding, ...]:
         """What speaks against taking them from it."""
@@ -66,6 +66,11 @@ def device_of(host: Host, slot: Slot) -> Device:
     if found is None:
         raise LookupError(f"{slot.device} is not on this host")
     return found
+
+
+def whole(device: Device) -> Slot:
+    """The function itself."""
+    return Slot(kind=SlotKind.FUNCTION, device=device.address, of=device.address)
 
 
 def mdev_of(host: Host, slot: Slot) -> Mdev:

@@ -4,6 +4,7 @@ What one guest left in it must not reach the next, and nothing but its end is su
 guests a mediated device is removed and made anew under the same UUID, where gpupass made it.
 """
 
+from gpupass.devices.binding import quarantine_findings
 from gpupass.lending.cleaning import until_closed
 from gpupass.lending.domain import give as give
 from gpupass.lending.domain import held as held
@@ -12,15 +13,13 @@ from gpupass.lending.domain import keeps as keeps
 from gpupass.lending.domain import take as take
 from gpupass.lending.lender import Loan, Loans, device_of, mdev_of
 from gpupass.lending.preflight import mdev_attach_findings
-from gpupass.lending.renewal import renew
-from gpupass.methods.passthrough import quarantine_findings
+from gpupass.methods import renew
 from gpupass.model.address import Address
 from gpupass.model.domain import Domain
 from gpupass.model.host import Host, Mdev
 from gpupass.model.slot import Slot
 from gpupass.model.user import UserKind
-from gpupass.plan import Finding, Plan, in_use_by_processes
-from gpupass.step import Deed
+from gpupass.plan import Draft, Finding, in_use_by_processes
 
 
 def devices(host: Host, slot: Slot) -> tuple[Address, ...]:
@@ -31,8 +30,8 @@ def loans(host: Host, slot: Slot) -> Loans:
     return (Loan(address=slot.device, mdev=slot.mdev),)
 
 
-def ready(host: Host, slot: Slot, missing: Loans, claimed: bool) -> Plan:
-    return Plan(title=f"lend {slot.mdev}", findings=_in_use(mdev_of(host, slot)))
+def ready(host: Host, slot: Slot, missing: Loans, claimed: bool) -> Draft:
+    return Draft(findings=_in_use(mdev_of(host, slot)))
 
 
 def obstacles(host: Host, slot: Slot, domain: Domain, leaving: Domain | None) -> tuple[Finding, ...]:
@@ -42,9 +41,9 @@ def obstacles(host: Host, slot: Slot, domain: Domain, leaving: Domain | None) ->
     )
 
 
-def clean(host: Host, slot: Slot, loans: Loans) -> tuple[Deed, ...]:
+def clean(host: Host, slot: Slot, loans: Loans) -> Draft:
     closed = until_closed((slot.device,), mdev_of(host, slot).group, f"{slot.mdev}'s VFIO file is")
-    return (*closed, *renew(host, slot))
+    return Draft(takes=closed) + renew(host, slot)
 
 
 def _in_use(mdev: Mdev) -> tuple[Finding, ...]:

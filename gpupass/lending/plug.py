@@ -12,7 +12,7 @@ from gpupass.model.address import Address
 from gpupass.model.domain import Domain, Hostdev
 from gpupass.model.host import Device, Host
 from gpupass.model.user import User, UserKind
-from gpupass.step import Step
+from gpupass.step import NOTHING, Facts, Kind, Step, facts
 from gpupass.system import System
 from gpupass.system.libvirt import DEVICE_MISSING, NO_DOMAIN, OPERATION_INVALID, LibvirtFailure
 
@@ -48,6 +48,21 @@ class _Plug(Step, frozen=True, kw_only=True):
         return (self.address,)
 
     @property
+    def _lent(self) -> Facts:
+        of = ((Kind.LENT, self.of),) if self.of is not None else ()
+        return facts((Kind.LENT, self.mdev or self.address), *of)
+
+    @property
+    def _owned(self) -> Facts:
+        """What the guest sees comes last, and goes first: libvirt then owns all of its group."""
+        return facts((Kind.OWNED, self.uuid))
+
+    @property
+    def needs(self) -> Facts:
+        part = facts((Kind.PART, self.mdev or self.address))
+        return super().needs | part | (self._owned if self.exposed else NOTHING)
+
+    @property
     def what(self) -> str:
         return f"the mediated device {self.mdev}" if self.mdev else self.address
 
@@ -68,6 +83,16 @@ class _Plug(Step, frozen=True, kw_only=True):
 
 class AttachDevice(_Plug, frozen=True, kw_only=True):
     """Give it to the domain, live only; `exposed` False: owned but not seen by the guest."""
+
+    @property
+    def needs(self) -> Facts:
+        clean = ((Kind.CLEAN, self.address),) if self.mdev is None else ()
+        free = (Kind.FREE, self.mdev or self.address)
+        return super().needs | facts((Kind.CLOSED, self.address), free, *clean)
+
+    @property
+    def gives(self) -> Facts:
+        return self._lent | (NOTHING if self.exposed else self._owned)
 
     def words(self) -> str:
         return f"attach {self.mdev or self.address} to {self.domain}"
@@ -109,6 +134,14 @@ class AttachDevice(_Plug, frozen=True, kw_only=True):
 
 class DetachDevice(_Plug, frozen=True, kw_only=True):
     """Ask the domain to let go of it, and wait until it has."""
+
+    @property
+    def gives(self) -> Facts:
+        return facts((Kind.ASKED, self.address))
+
+    @property
+    def ends(self) -> Facts:
+        return self._lent | (NOTHING if self.exposed else self._owned)
 
     def words(self) -> str:
         return f"ask {self.domain} to let go of {self.mdev or self.address}"

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from gpupass.model.domain import Domain, DomainState, Hostdev, Port
 from gpupass.model.host import Bar, Device, Host, Mdev
-from gpupass.model.record import RecordKind
+from gpupass.model.mark import Quarantine
 from gpupass.model.user import User, UserKind
 from gpupass.plan import Finding
 
@@ -90,7 +90,7 @@ def _claims(members: tuple[Device, ...], domain: Domain, leaving: Domain | None)
 
 def _cleanliness(host: Host, members: tuple[Device, ...]) -> Iterator[Finding]:
     for member in members:
-        quarantine = host.record(RecordKind.QUARANTINE, member.address)
+        quarantine = host.mark(Quarantine, member.address)
         if quarantine is not None and member.on_vfio:  # otherwise binding it is refused already
             yield Finding(
                 message=f"{member.address} is quarantined: {quarantine.why}",

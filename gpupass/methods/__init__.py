@@ -1,1 +1,68 @@
-"""One module per way to share a GPU; pure."""
+"""The ways to share a GPU, one folder each; they do not know each other, but for what they may ask.
+
+A new one is a folder with what gpupass/method.py says, and one entry here. Those that others ask come first,
+those that want a device whole come last.
+"""
+
+from collections.abc import Iterable, Iterator
+
+from msgspec.structs import replace
+
+from gpupass.method import Method
+from gpupass.methods import host, mdev, mig, partition, passthrough, sriov, vgpu
+from gpupass.model.address import Address
+from gpupass.model.host import Device, Host
+from gpupass.model.profile import Rule
+from gpupass.model.slot import Slot
+from gpupass.plan import NOTHING, Draft, Finding
+from gpupass.step import Deed, Kind
+
+METHODS: tuple[Method, ...] = (sriov, mig, mdev, vgpu, partition, passthrough, host)
+RULES: dict[str, type[Rule]] = {method.TAG: method.RULE for method in METHODS}
+
+
+def slots_of(of: Host, device: Device) -> tuple[Slot, ...]:
+    """The device itself first, then its parts: each of the way that is furthest from the card."""
+    found: dict[tuple[str, str | None], Slot] = {}
+    for method in METHODS:
+        for slot in method.slots(of, device):
+            found.pop((slot.device, None), None)
+            own = slot.device != slot.of
+            found[slot.device if own else f"{slot.of}/{slot.part}", slot.mdev] = replace(
+                slot, method=method.TAG
+            )
+    return tuple(sorted(found.values(), key=lambda slot: bool(slot.part)))
+
+
+def alike(of: Host, device: Device) -> tuple[Device, ...]:
+    """What may be one thing with it, as far as a bare look tells."""
+    return tuple(dict.fromkeys(other for method in METHODS for other in method.alike(of, device)))
+
+
+def slot_of(of: Host, device: Device, part: str) -> Slot | None:
+    """The one of this name; None: there is no such part yet."""
+    return next((slot for slot in slots_of(of, device) if slot.part == part), None)
+
+
+def method_of(slot: Slot) -> Method:
+    return next(method for method in METHODS if slot.method == method.TAG)
+
+
+def renew(of: Host, slot: Slot) -> Draft:
+    """Made anew between two users by the way that it is of; nothing where a reset is enough."""
+    drafts = (method.renew(of, slot) for method in METHODS)
+    return next((draft for draft in drafts if draft.steps), NOTHING)
+
+
+def lost_by(of: Host, steps: Iterable[Deed]) -> Iterator[Finding]:
+    """Parts without a function of their own do not outlive the driver that has made them."""
+    for step in steps:
+        for kind, about in sorted(step.ends):
+            device = of.device(Address(about)) if kind is Kind.DRIVER else None
+            slots = slots_of(of, device) if device is not None and device.detail is not None else ()
+            names = ", ".join(slot.part for slot in slots if slot.part and slot.device == about)
+            if names:
+                yield Finding(
+                    message=f"{about} has parts that would be lost with its driver: {names}",
+                    remedy="use: passthrough in a profile; take-over: true for what gpupass did not make",
+                )

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from enum import StrEnum
 from functools import cached_property
+from typing import Protocol
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -11,10 +12,20 @@ from gpupass.model.address import Address
 from gpupass.model.amd import Amd, Gim
 from gpupass.model.domain import Domain
 from gpupass.model.intel import Intel
+from gpupass.model.mark import M, Mark, MarkKey, tag_of
 from gpupass.model.mig import MigState
 from gpupass.model.nodes import Nodes
-from gpupass.model.record import Record
 from gpupass.model.user import User
+
+
+class Change(Protocol):
+    """What changes a host: a step."""
+
+    @property
+    def marks(self) -> tuple[Mark, ...]: ...
+    @property
+    def forgets(self) -> tuple[MarkKey, ...]: ...
+    def after(self, host: "Host") -> "Host": ...
 
 
 class Bar(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -94,6 +105,7 @@ class Vgpu(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     creatable: tuple[VgpuType, ...] = ()
     params: str = ""
     instance: int | None = None  # id of the GPU instance that its vGPU is on
+    told: bool = True  # False: what it offers is to be seen when some steps are done
 
 
 class VgpuCard(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -117,13 +129,15 @@ class Nvidia(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     uuid: str
     serial: str | None = None
-    mig: str | None = None  # "enabled", "disabled", "enabled (pending: disabled)", None: not capable
+    mig_mode: str | None = field(
+        default=None, name="mig"
+    )  # "enabled", "disabled", "enabled (pending: disabled)", None: not capable
     memory_total: int | None = None
     memory_used: int | None = None
     persistence: bool | None = None
     minor: int | None = None
-    cut: MigState | None = None  # None: not capable of MIG, or …
-    cut_unseen: str = ""  # … why that is not known
+    mig: MigState | None = field(default=None, name="cut")  # None: not capable of MIG, or …
+    mig_unseen: str = field(default="", name="cut_unseen")  # … why that is not known
     vgpu_card: VgpuCard | None = None
 
 
@@ -224,7 +238,7 @@ class Host(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=T
     sriov_manage: bool = False  # SRIOV_MANAGE is installed
     nvidia_ctk: bool | None = None  # its program for containers is; None: nobody asked, or a record is silent
     available_memory: int | None = None  # bytes (MemAvailable)
-    records: tuple[Record, ...] = ()  # gpupass's own: claims, quarantine, origins
+    marks: tuple[Mark, ...] = ()  # what gpupass remembers: claims, quarantine, origins, what it made
     nodes: Nodes | None = None  # device files, where somebody asked for them
     unseen: tuple[str, ...] = ()  # "libvirt: not running", …
 
@@ -248,10 +262,6 @@ class Host(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=T
                 functions.setdefault(device.physfn, []).append(device)
         return {pf: tuple(vfs) for pf, vfs in functions.items()}
 
-    @cached_property
-    def _by_key(self) -> dict[tuple[str, Address, str | None], Record]:
-        return {(r.kind, r.address, r.mdev): r for r in reversed(self.records)}
-
     def device(self, address: Address) -> Device | None:
         return self._by_address.get(address)
 
@@ -267,26 +277,64 @@ class Host(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=T
         """All members of the device's IOMMU group, itself included; itself alone without an IOMMU."""
         return (device,) if device.group is None else self._groups[device.group]
 
-    def functions_of(self, pf: Address) -> tuple[Device, ...]:
-        """The virtual functions of a physical one that are there, by address."""
-        return self._functions.get(pf, ())
-
     def altered(self, address: Address, change: Callable[[Device], Device]) -> "Host":
         """With another device of this address, where there is one."""
         devices = tuple(change(one) if one.address == address else one for one in self.devices)
         return replace(self, devices=devices)
 
+    def with_device(self, device: Device) -> "Host":
+        """Seen otherwise, at the same address."""
+        return self.altered(device.address, lambda _: device)
+
     def altered_domain(self, uuid: str, change: Callable[[Domain], Domain]) -> "Host":
         return replace(self, domains=tuple(change(one) if one.uuid == uuid else one for one in self.domains))
+
+    def functions_of(self, pf: Address) -> tuple[Device, ...]:
+        """The virtual functions of a physical one that are there, by address."""
+        return self._functions.get(pf, ())
 
     def domain(self, name_or_uuid: str) -> Domain | None:
         return next((d for d in self.domains if name_or_uuid in (d.name, d.uuid)), None)
 
-    def record(self, kind: str, address: Address, mdev: str | None = None) -> Record | None:
-        """About the device itself, or about one mediated device of it."""
-        return self._by_key.get((kind, address, mdev))
+    @cached_property
+    def _marks(self) -> dict[MarkKey, Mark]:
+        return {mark.key: mark for mark in self.marks}
 
-    def record_of_this_boot(self, kind: str, address: Address, mdev: str | None = None) -> Record | None:
+    @cached_property
+    def _marks_of(self) -> dict[Address, tuple[Mark, ...]]:
+        found: dict[Address, list[Mark]] = {}
+        for mark in self.marks:
+            found.setdefault(mark.carrier, []).append(mark)
+        return {carrier: tuple(marks) for carrier, marks in found.items()}
+
+    def mark(self, kind: type[M], carrier: Address, part: str = "") -> M | None:
+        """About the carrier itself, or about one part of it."""
+        found = self._marks.get((tag_of(kind), carrier, part))
+        return found if isinstance(found, kind) else None
+
+    def mark_of_this_boot(self, kind: type[M], carrier: Address, part: str = "") -> M | None:
         """What is remembered of drivers, VFs and mdevs tells nothing once the host has booted anew."""
-        found = self.record(kind, address, mdev)
+        found = self.mark(kind, carrier, part)
         return found if found is not None and found.boot_id == self.boot_id else None
+
+    def marks_of(self, kind: type[M], carrier: Address) -> tuple[M, ...]:
+        """About every part of it."""
+        return tuple(mark for mark in self._marks_of.get(carrier, ()) if isinstance(mark, kind))
+
+    def known(self, keys: Iterable[MarkKey]) -> tuple[MarkKey, ...]:
+        """Those of the keys that there is a mark of."""
+        return tuple(key for key in keys if key in self._marks)
+
+    def after(self, steps: "Iterable[Change]") -> "Host":
+        """The host as it will be after some steps, so that one plan can stand on another."""
+        host = self
+        for step in steps:
+            host = step.after(host).marked(step.marks, step.forgets)
+        return host
+
+    def marked(self, marks: Iterable[Mark], forgets: Iterable[MarkKey]) -> "Host":
+        gone, new = {*forgets}, {mark.key: mark for mark in marks}
+        if not gone and not new:
+            return self
+        known = {key: mark for key, mark in self._marks.items() if key not in gone}
+        return replace(self, marks=tuple((known | new).values()))

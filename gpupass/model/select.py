@@ -5,7 +5,7 @@ from collections.abc import Callable
 from gpupass.errors import Usage
 from gpupass.model.address import Address, parse_address
 from gpupass.model.host import Device, Host
-from gpupass.model.record import RecordKind
+from gpupass.model.mark import Origin
 
 
 def resolve(host: Host, text: str) -> Device:
@@ -50,7 +50,7 @@ def uuid_of(device: Device, host: Host) -> str | None:
     """NVML knows a GPU only while the nvidia driver has it; gpupass noted the name when it took it away."""
     if device.detail is not None and device.detail.nvidia is not None:
         return device.detail.nvidia.uuid
-    origin = host.record_of_this_boot(RecordKind.ORIGIN, device.address)
+    origin = host.mark_of_this_boot(Origin, device.address)
     return origin.gpu_uuid if origin is not None else None
 
 
@@ -60,7 +60,7 @@ def _by_serial(host: Host, text: str) -> tuple[Device, ...]:
 
 
 def serials_of(device: Device, host: Host) -> tuple[str, ...]:
-    detail, origin = device.detail, host.record_of_this_boot(RecordKind.ORIGIN, device.address)
+    detail, origin = device.detail, host.mark_of_this_boot(Origin, device.address)
     nvidia = detail.nvidia if detail is not None else None
     found = (
         detail.serial if detail is not None else None,
@@ -72,7 +72,7 @@ def serials_of(device: Device, host: Host) -> tuple[str, ...]:
 
 def drivers_of(device: Device, host: Host) -> tuple[str | None, ...]:
     """The driver it has, and the one it had before gpupass bound it."""
-    origin = host.record_of_this_boot(RecordKind.ORIGIN, device.address)
+    origin = host.mark_of_this_boot(Origin, device.address)
     return (device.driver,) if origin is None else (device.driver, origin.driver)
 
 

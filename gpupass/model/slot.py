@@ -36,6 +36,7 @@ class Slot(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     part: str = ""
     mdev: str | None = None  # UUID
     size: str = ""  # "A100-4C", "3g.20gb"
+    method: str = ""  # the way that it is of
 
     @property
     def name(self) -> str:

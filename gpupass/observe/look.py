@@ -44,7 +44,7 @@ def observe(
     described: bool = True,
     processes: bool = True,
     essentials: bool = True,
-    records: bool = True,
+    marks: bool = True,
     names: bool = True,
     cuts: bool = True,
     nodes: bool = False,
@@ -140,7 +140,7 @@ def observe(
         nodes=_nodes(system) if nodes else None,
         unseen=tuple(dict.fromkeys(unseen)),
     )
-    return _with_records(system, host) if records else host
+    return _with_marks(system, host) if marks else host
 
 
 def _completed(
@@ -248,13 +248,13 @@ def _boot_displays(details: Mapping[Address, Detail]) -> Users:
     return {address: (user,) for address, detail in details.items() if detail.boot_display}
 
 
-def _with_records(system: System, host: Host) -> Host:
+def _with_marks(system: System, host: Host) -> Host:
     if not system.state.exists():
         return host
     from gpupass.observe.remembered import read_remembered
 
-    records, unseen = read_remembered(system, host)
-    return replace(host, records=records, unseen=(*host.unseen, *unseen))
+    marks, unseen = read_remembered(system, host)
+    return replace(host, marks=marks, unseen=(*host.unseen, *unseen))
 
 
 def _nodes(system: System) -> Nodes:

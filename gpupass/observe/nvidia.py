@@ -48,7 +48,7 @@ def read_nvidia(
             found[address] = _from_nvml(answer, names)
         elif "GPU UUID" in fields and "?" not in fields["GPU UUID"]:
             number = int(minor) if minor.isdecimal() else None
-            found[address] = Nvidia(uuid=fields["GPU UUID"], minor=number, cut_unseen=silent)
+            found[address] = Nvidia(uuid=fields["GPU UUID"], minor=number, mig_unseen=silent)
     return found, unseen
 
 
@@ -100,14 +100,14 @@ def _from_nvml(answer: GpuAnswer, domains: Mapping[str, str]) -> Nvidia:
     return Nvidia(
         uuid=answer.uuid,
         serial=answer.serial,
-        mig=_mig(answer),
+        mig_mode=_mig(answer),
         memory_total=answer.memory_total,
         memory_used=answer.memory_used,
         persistence=answer.persistence,
         minor=answer.minor,
         vgpu_card=answer.vgpu_card,
-        cut=_cut(answer, domains),
-        cut_unseen=answer.mig_unseen if answer.mig is None else "",
+        mig=_cut(answer, domains),
+        mig_unseen=answer.mig_unseen if answer.mig is None else "",
     )
 
 

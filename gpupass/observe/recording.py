@@ -8,14 +8,13 @@ import re
 from pathlib import Path
 
 from msgspec import Struct
-from msgspec.structs import asdict
 
 from gpupass import __version__
 from gpupass.errors import Usage
 from gpupass.model.address import Address, sysfs
 from gpupass.model.amd import GIM_OPTIONS
 from gpupass.model.host import Host
-from gpupass.model.wire import SCHEMA, to_json
+from gpupass.model.wire import SCHEMA
 from gpupass.observe import intel, recorded
 from gpupass.observe.amd import AMD_FILES, GIM_FILES, TOPOLOGY
 from gpupass.observe.drivers import DRIVERS, MODPROBE, pci_aliases, read_blacklist
@@ -28,6 +27,7 @@ from gpupass.observe.processes import read_holders, spell_holders
 from gpupass.observe.programs import read_nvidia_ctk, spell_programs
 from gpupass.observe.remembered import read_remembered
 from gpupass.observe.secrets import without_secrets
+from gpupass.store.recorded import FILE, spell
 from gpupass.system import System
 from gpupass.system.door import STATE
 from gpupass.system.store import Store
@@ -225,10 +225,8 @@ def _answers(store: Store, system: System) -> tuple[str, ...]:
         unseen = (*unseen, *missed)
     marks, missed = read_remembered(system, Host(devices=()))
     unseen = (*unseen, *missed)
-    for record in marks:
-        text = to_json({"schema": SCHEMA, **asdict(record)}, indent=1).decode()
-        part = f"+{record.mdev}" if record.mdev else ""
-        store.text(f"{STATE}/{record.kind.value}/{record.address}{part}.json", text + "\n")
+    if marks:
+        store.text(f"{STATE}/{FILE}", spell(marks))
     return unseen
 
 

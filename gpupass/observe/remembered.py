@@ -3,14 +3,14 @@
 from gpupass.errors import Damaged, GpupassError
 from gpupass.model.address import Address
 from gpupass.model.host import Host
-from gpupass.model.record import Record
+from gpupass.model.mark import Mark
 from gpupass.planner.unknown import quarantines
 from gpupass.store import store_of
 from gpupass.store.marks import read_marks
 from gpupass.system import System
 
 
-def read_remembered(system: System, host: Host) -> tuple[tuple[Record, ...], tuple[str, ...]]:
+def read_remembered(system: System, host: Host) -> tuple[tuple[Mark, ...], tuple[str, ...]]:
     """The marks, and why they are not to be seen; lost ones quarantine whatever is not provably idle."""
     store = store_of(system)
     try:

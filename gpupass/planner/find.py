@@ -2,15 +2,15 @@
 
 from collections.abc import Callable, Iterator
 
+from gpupass.devices.binding import no_endpoint
 from gpupass.errors import GpupassError, Refused, Usage
-from gpupass.methods.passthrough import no_endpoint
+from gpupass.methods import slot_of, slots_of
 from gpupass.model.address import Address
 from gpupass.model.apply import Apply, ApplyEnd
 from gpupass.model.host import Device, Host
 from gpupass.model.select import resolve
 from gpupass.model.slot import Slot
 from gpupass.planner.selection import choose, names_of
-from gpupass.planner.slots import slot_of, slots_of
 from gpupass.profiles import load_profile
 
 Applies = Callable[[], tuple[Apply, ...]]  # asked only where nothing on the host has such a name
@@ -57,7 +57,7 @@ def find_slot(host: Host, text: str, applies: Applies = tuple) -> Slot:
 
 def _mediated(host: Host) -> Iterator[Slot]:
     for device in host.devices:
-        if device.detail is not None and device.detail.mdevs:
+        if device.detail is not None and device.physfn is None:
             yield from slots_of(host, device)
 
 

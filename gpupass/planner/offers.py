@@ -6,15 +6,11 @@ from enum import StrEnum
 from msgspec import Struct
 
 from gpupass.lending.handover import holder
-from gpupass.methods import amd_ownership, mig_ownership, mig_plan, sriov, vgpu_check
-from gpupass.methods.vgpu_made import made
+from gpupass.methods import METHODS, method_of, slots_of
 from gpupass.model.host import Device, Host
-from gpupass.model.record import RecordKind
+from gpupass.model.mark import Claim, Quarantine
 from gpupass.model.slot import Slot, SlotKind
 from gpupass.model.user import User, UserKind
-from gpupass.planner.slots import slots_of
-
-GPUPASS = "gpupass"
 
 
 class SlotState(StrEnum):
@@ -49,23 +45,16 @@ def offers_of(host: Host, device: Device) -> Iterator[Offer]:
 
 def _offer(host: Host, slot: Slot, cut: bool) -> Offer:
     device = host.devices_at((slot.device,))[0]
-    users = _users(device, slot)
+    method = method_of(slot)
+    users = method.users(host, slot)
     return Offer(
         slot=slot,
         size=slot.size or _size(device),
-        owner=_owner(host, device, slot),
+        owner=method.owner(host, slot),
         state=SlotState.CUT if cut else _state(host, device, slot, users),
         users=users,
         domains=not slot.kind.only_for_containers,
     )
-
-
-def _users(device: Device, slot: Slot) -> tuple[User, ...]:
-    if slot.kind is SlotKind.MIG:
-        return next((one.all_users for one in mig_plan.instances(device) if one.name == slot.part), ())
-    if slot.mdev is None:
-        return device.users
-    return next((mdev.users for mdev in device.facts.mdevs if mdev.uuid == slot.mdev), ())
 
 
 def _size(device: Device) -> str:
@@ -74,41 +63,18 @@ def _size(device: Device) -> str:
     return f"{nvidia.memory_total} MiB" if nvidia is not None and nvidia.memory_total else ""
 
 
-def _owner(host: Host, device: Device, slot: Slot) -> str:
-    if slot.mdev is not None:
-        ours = host.record_of_this_boot(RecordKind.MDEV, device.address, slot.mdev)
-        if ours is None and any(one.uuid == slot.mdev and one.defined for one in device.facts.mdevs):
-            return "mdevctl"  # or libvirt, which defines them through it
-    elif slot.kind is SlotKind.MIG:
-        return GPUPASS if mig_ownership.ours(host, device, (slot.part,)) else ""
-    elif slot.kind is SlotKind.VGPU:
-        ours = host.record_of_this_boot(RecordKind.VGPU, device.address)
-    elif slot.kind is SlotKind.PARTITION:
-        ours = amd_ownership.made_by_us(host, device)
-    elif slot.kind is SlotKind.VF and device.physfn is not None:
-        pf = host.device(device.physfn)
-        ours = sriov.made_by_us(host, pf) if pf is not None else None
-    else:
-        ours = None
-    return GPUPASS if ours is not None else ""
-
-
 def _state(host: Host, device: Device, slot: Slot, users: tuple[User, ...]) -> SlotState:
-    if host.record(RecordKind.QUARANTINE, device.address) is not None:
+    if host.mark(Quarantine, device.address) is not None:
         return SlotState.QUARANTINED
     if holder(host, slot) is not None:
         return SlotState.ATTACHED
-    if host.record(RecordKind.CLAIM, device.address, slot.mdev) is not None:
+    if host.mark(Claim, device.address, slot.mdev or "") is not None:
         return SlotState.CLAIMED
     if any(user.kind is not UserKind.DOMAIN_CONFIG for user in users):
         return SlotState.IN_USE
-    if slot.kind is SlotKind.MIG and _carries_a_vgpu(host, device, slot.part):
+    if slot.part and any(method.carries(host, device, slot) for method in METHODS):
         return SlotState.CUT
-    empty = slot.kind is SlotKind.VF and any(vgpu_check.lend_findings(host, device))
-    return SlotState.EMPTY if empty else SlotState.FREE
-
-
-def _carries_a_vgpu(host: Host, card: Device, instance: str) -> bool:
-    """Also one without a guest; a mediated one does not tell where it is."""
-    ids = {one.id for one in mig_plan.instances(card) if one.name == instance}
-    return any(one.instance in ids for one in made(host, card))
+    unlent = slot.kind is SlotKind.VF and any(
+        finding for method in METHODS for finding in method.lend_findings(host, slot)
+    )
+    return SlotState.EMPTY if unlent else SlotState.FREE

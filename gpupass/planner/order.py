@@ -1,8 +1,9 @@
 """The one right order of steps, from the facts that they need, give, end and must be without; pure.
 
 A fact of the goal: what is taken needs it still → it ends → it must be absent → it is given → what is made
-needs it. Any other fact: it is given → needed → it ends → it must be absent. What no fact decides goes by
-rank, then by what a step is and is about: the same steps always come in the same order.
+needs it. Any other fact: it is given → what is taken needs it → it ends → it must be absent → the rest needs
+it. What no fact decides goes by rank, then by what a step is and is about: the same steps always come in the
+same order.
 """
 
 from collections.abc import Iterable, Sequence
@@ -43,7 +44,7 @@ def _edges(steps: Sequence[Deed], takes: int) -> dict[int, set[int]]:
         stages = (
             [needs & old, ends, without, gives, needs - old]
             if fact in goal
-            else [gives, needs, ends, without]
+            else [gives, needs & old, ends, without, needs - old]
         )
         for before, after in pairwise(stage for stage in stages if stage):
             for number in after:
@@ -78,4 +79,5 @@ def _sorted(steps: Sequence[Deed], sorter: "TopologicalSorter[int]") -> Iterable
 
 
 def _key(step: Deed) -> tuple[str, ...]:
-    return (*step.carriers, step.words())
+    """Of no device first, then each device's."""
+    return (*(step.carriers or ("",)), step.words())

@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterable, Iterator
 
 from msgspec.structs import replace
 
+from gpupass.methods import alike
 from gpupass.model.address import Address
 from gpupass.model.domain import Domain
 from gpupass.model.host import Device, Host
-from gpupass.planner.cuts import company
 
 Part = Callable[[Iterable[Device], tuple[Domain, ...]], Host]
 
@@ -18,15 +18,15 @@ def parts_of(host: Host) -> Part:
     for device in host.devices:
         if device.parent is not None:
             below.setdefault(device.parent, []).append(device)
-    records: dict[Address, list[int]] = {}
-    for number, record in enumerate(host.records):
-        records.setdefault(record.address, []).append(number)
+    marks: dict[Address, list[int]] = {}
+    for number, mark in enumerate(host.marks):
+        marks.setdefault(mark.carrier, []).append(number)
 
     def around(device: Device) -> Iterator[Device]:
         yield from host.group_of(device)
         for vf in host.functions_of(device.address):
             yield from host.group_of(vf)
-        for other in company(host, device):
+        for other in alike(host, device):
             yield from host.group_of(other)
             for vf in host.functions_of(other.address):
                 yield from host.group_of(vf)
@@ -42,12 +42,12 @@ def parts_of(host: Host) -> Part:
                     if near.address not in found:
                         found[near.address] = near
                         todo += [near] if near is above else []
-        kept = sorted(number for address in found for number in records.get(address, ()))
+        kept = sorted(number for address in found for number in marks.get(address, ()))
         return replace(
             host,
             devices=tuple(sorted(found.values(), key=lambda device: device.address)),
             domains=domains,
-            records=tuple(host.records[number] for number in kept),
+            marks=tuple(host.marks[number] for number in kept),
         )
 
     return part

@@ -1,30 +1,36 @@
-"""(Host, Profile) → HostPlan; pure. For each device: detach, unbind, virtual functions, bind, attach."""
+"""(Host, Profile) → HostPlan; pure. What domains have that others shall have, drivers, parts, attachments."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator
 
 from msgspec.structs import replace
 
+from gpupass.cdi.specification import refresh_plan
+from gpupass.devices.binding import origin_of
 from gpupass.lending import handover
 from gpupass.lending.claims import declared
-from gpupass.methods.amd_ownership import hive_name
-from gpupass.methods.gim import free_to_change
-from gpupass.methods.passthrough import lends, plan_bind
-from gpupass.methods.passthrough import slot as whole
-from gpupass.methods.sriov import plan_vf_drivers, vf_part, wanted_driver
+from gpupass.lending.handover import holder
+from gpupass.methods import METHODS, slots_of
 from gpupass.model.address import Address
 from gpupass.model.host import Device, Host
-from gpupass.model.profile import HostRule, PartitionRule, PassthroughRule, Profile, Rule, SriovRule, use_of
-from gpupass.model.record import RecordKind
+from gpupass.model.mark import Claim
+from gpupass.model.profile import Profile, Rule
 from gpupass.model.slot import Slot
-from gpupass.plan import Disruption, Finding, HostPlan, Plan, adopt_or_take_over, imagine
-from gpupass.planner.cdi import refresh_plan
-from gpupass.planner.cuts import changed_with, cut_plan, uncut_plans, unsplit_plan
-from gpupass.planner.detours import without_detours
+from gpupass.plan import NOTHING, Disruption, Draft, Finding, HostPlan, Plan
+from gpupass.planner.draft import (
+    Its,
+    cleaned_before,
+    imagine,
+    lost,
+    merged,
+    placed,
+    plan_of,
+    with_what_stands_on_it,
+)
+from gpupass.planner.order import in_order
 from gpupass.planner.parts import parts_of
 from gpupass.planner.selection import Chosen, Wanted, attachments, choose
-from gpupass.planner.slots import slots_of
-from gpupass.step import Deed
+
+_PASSES = 6  # functions, modes and instances may each ask for the others to be made anew, once
 
 
 def plan_profile(profile: Profile, host: Host, connect: str, devices_only: bool = False) -> HostPlan:
@@ -36,17 +42,22 @@ def plan_profile(profile: Profile, host: Host, connect: str, devices_only: bool 
     domains = host.domains
     for together in _together(chosen, host):
         names = {one.name for one in together}
-        draft = _Draft(
+        work = _Work(
             host=part((one.device for one in together), domains),
             connect=connect,
             chosen=together,
             wanted=tuple(want for want in wanted if want.chosen.name in names),
             devices_only=devices_only,
         )
-        plans.append(draft.plan())
-        domains = draft.host.domains
+        plans.append(work.plan())
+        domains = work.now.domains
     refresh = refresh_plan(profile.containers, host)
     return HostPlan(plans=(*plans, *([refresh] if refresh is not None else [])))
+
+
+def changed_with(host: Host, device: Device, rule: Rule) -> tuple[Device, ...]:
+    """Other devices that change with it under this rule."""
+    return tuple(other for method in METHODS for other in method.company(host, device, (rule,)))
 
 
 def _together(chosen: tuple[Chosen, ...], host: Host) -> Iterator[tuple[Chosen, ...]]:
@@ -69,227 +80,198 @@ def _together(chosen: tuple[Chosen, ...], host: Host) -> Iterator[tuple[Chosen, 
     return map(tuple, found.values())
 
 
-@dataclass
-class _Draft:
-    """A plan in the making: every phase stands on the host as the phases before will leave it."""
+class _Work:
+    """A plan in the making: every piece stands on the host as those before will leave it."""
 
-    host: Host
-    connect: str
-    chosen: tuple[Chosen, ...]
-    wanted: tuple[Wanted, ...]
-    devices_only: bool
-    steps: list[Deed] = field(default_factory=list)
-    findings: list[Finding] = field(default_factory=list)
-    disruptions: list[Disruption] = field(default_factory=list)
-    waits: list[str] = field(default_factory=list)
-    foreign: list[str] = field(default_factory=list)
-    devices: dict[Address, None] = field(default_factory=dict)
-    refused: set[str] = field(default_factory=set)
-    unmade: set[str] = field(default_factory=set)  # some of their slots can be told only by a fresh look
+    def __init__(
+        self,
+        *,
+        host: Host,
+        connect: str,
+        chosen: tuple[Chosen, ...],
+        wanted: tuple[Wanted, ...],
+        devices_only: bool,
+    ) -> None:
+        self.host = self.now = host
+        self.connect, self.chosen, self.wanted, self.devices_only = connect, chosen, wanted, devices_only
+        self.draft = self.lent = NOTHING  # `lent`: what is to be back, and as it is then
+        self.refused: set[str] = set()
 
     def plan(self) -> Plan:
-        for phase in (self._detach, self._unbind, self._unsplit, self._cut, self._bind, self._attach):
-            for one in sorted(self.chosen, key=_changes_no_memory):
-                if one.name not in self.refused:
-                    self._try(phase, one)
-        if self.steps:
-            self.findings += _quarrels(self.chosen)
-        title = ", ".join(f"{one.name}: {use_of(one.rule)} {one.device.address}" for one in self.chosen)
-        return Plan(
-            title=title,
-            steps=without_detours(self.steps),
-            findings=tuple(dict.fromkeys(self.findings)),
-            devices=tuple(self.devices),
-            disruptions=tuple(dict.fromkeys(self.disruptions)),
-            waits=tuple(self.waits),
-            foreign=tuple(self.foreign),
-            continues=bool(self.steps and self.unmade),
-        )
+        title = ", ".join(f"{one.name}: {one.rule.use} {one.device.address}" for one in self.chosen)
+        quarrels = tuple(_quarrels(self.chosen))
+        if quarrels:  # what speaks against lending the group is still told
+            self.refused |= {one.name for one in self.chosen if not one.rule.lends_whole}
+        waits: tuple[str, ...] = ()
+        for _ in range(_PASSES):
+            before = self.draft.steps
+            self.draft = replace(self.draft, waits=())
+            for phase in (self._detach, self._home):
+                self._each(phase)
+            unmade = self._cut()
+            for want in self.wanted:
+                if want.chosen.name not in self.refused:
+                    self._add(self._attached(want.chosen, want, unmade))
+            waits = self.draft.waits
+            if self.draft.steps == before or self.refused:
+                break
+        plan = plan_of(title, self.draft + Draft(findings=quarrels) + lost(self.host, self.draft))
+        return replace(plan, waits=tuple(dict.fromkeys(waits)), continues=bool(plan.steps and unmade))
 
-    def _try(self, phase: Callable[[Chosen], None], one: Chosen) -> None:
+    def _each(self, phase: Callable[[Chosen], Draft]) -> None:
         """Where one phase says no, the later ones would only say it again in other words."""
-        found = len(self.findings)
-        phase(one)
-        if any(finding.fatal for finding in self.findings[found:]):
-            self.refused.add(one.name)
+        for one in self.chosen:
+            if one.name not in self.refused:
+                piece = phase(one)
+                self.lent += placed(self.now, piece)
+                self._add(piece)
+                if piece.refused:
+                    self.refused.add(one.name)
 
-    def _add(self, plan: Plan) -> None:
-        self.steps += plan.steps
-        self.findings += plan.findings
-        self.disruptions += plan.disruptions
-        self.waits += plan.waits
-        self.foreign += plan.foreign
-        self.devices |= dict.fromkeys(plan.devices)
-        self.host = imagine(self.host, plan.steps)
+    def _add(self, piece: Draft) -> None:
+        before = self.draft.steps
+        self.draft = merged(self.draft, placed(self.now, piece))
+        if self.draft.steps != before:
+            self.now = imagine(self.host, in_order(self.draft.takes, self.draft.makes))
 
     def _now(self, one: Chosen) -> Device:
-        return self.host.device(one.device.address) or one.device
-
-    def _slots(self, one: Chosen) -> tuple[Slot, ...]:
-        return slots_of(self.host, self._now(one))
+        return self.now.device(one.device.address) or one.device
 
     def _domain_for(self, one: Chosen, part: str) -> str | None:
         return next(
             (w.attachment.domain for w in self.wanted if w.chosen.name == one.name and w.part == part), None
         )
 
-    def _detach(self, one: Chosen) -> None:
-        self.devices |= dict.fromkeys(member.address for member in self.host.group_of(self._now(one)))
-        for slot in self._slots(one):
-            owner = handover.holder(self.host, slot)
-            if owner is None:
-                continue
-            target = self._domain_for(one, slot.part)
-            claim = self.host.record(RecordKind.CLAIM, slot.device, slot.mdev)
-            ours = claim is not None and claim.uuid == owner.uuid
-            if target is not None and not _must_be_free(one.rule, slot.part):
-                receiver = self.host.domain(target)
-                if receiver is None or receiver.uuid == owner.uuid or not receiver.active:
-                    continue
-            unsaid = ours and claim is not None and claim.declared and not self.devices_only
-            if target is None and not unsaid and not _must_be_free(one.rule, slot.part):
-                self.foreign.append(f"{slot.what} is with {owner.name}, which the profile does not speak of")
-                continue
-            if not ours and not one.rule.take_over:
-                self.findings.append(
-                    Finding(
-                        message=f"{slot.what} is with {owner.name}, and gpupass did not give it to it",
-                        remedy=adopt_or_take_over(slot.device, one.rule.name),
-                    )
-                )
-                continue
-            self.disruptions.append(Disruption(victim=f"domain {owner.name}", loses=slot.what))
-            self._add(handover.detach(self.host, owner, slot, self.connect))
-
-    def _unbind(self, one: Chosen) -> None:
+    def _detach(self, one: Chosen) -> Draft:
         device = self._now(one)
-        driver = one.rule.driver if isinstance(one.rule, HostRule) else None
-        if isinstance(one.rule, PassthroughRule) or (driver is not None and device.driver == driver):
-            return
-        origin = self.host.record_of_this_boot(RecordKind.ORIGIN, device.address)
-        if device.on_vfio and origin is None and not one.rule.take_over:
-            self.findings.append(
-                Finding(
-                    message=f"{device.address} is on {device.driver}, and gpupass did not bind it",
-                    remedy=adopt_or_take_over(device.address, one.rule.name),
-                )
+        draft = Draft(devices=tuple(member.address for member in self.now.group_of(device)))
+        for slot in slots_of(self.now, device):
+            owner = holder(self.now, slot)
+            if owner is not None:
+                draft += self._taken(one, slot, owner.name, owner.uuid)
+        return draft
+
+    def _taken(self, one: Chosen, slot: Slot, owner: str, uuid: str) -> Draft:
+        target = self._domain_for(one, slot.part)
+        claim = self.now.mark(Claim, slot.device, slot.mdev or "")
+        ours = claim is not None and claim.uuid == uuid
+        must = not slot.part and not one.rule.lends_whole  # the host works with it itself, or has cut it
+        if target is not None and not must:
+            receiver = self.now.domain(target)
+            if receiver is None or receiver.uuid == uuid or not receiver.active:
+                return NOTHING
+        unsaid = ours and claim is not None and claim.declared and not self.devices_only
+        if target is None and not unsaid and not must:
+            return Draft(foreign=(f"{slot.what} is with {owner}, which the profile does not speak of",))
+        if not ours and not one.rule.take_over:
+            finding = Finding(
+                message=f"{slot.what} is with {owner}, and gpupass did not give it to it",
+                remedy=f"gpupass adopt {slot.device}, or take-over: true for {one.rule.name}",
             )
-        elif device.on_vfio or (origin is not None and device.driver != origin.driver):
-            self._add(handover.unbind(self.host, device))
+            return Draft(findings=(finding,))
+        domain = self.now.domain(uuid)
+        taken = handover.detach(self.now, domain, slot, self.connect) if domain is not None else NOTHING
+        return Draft(losses=(Disruption(victim=f"domain {owner}", loses=slot.what),)) + taken
 
-    def _rules(self) -> dict[Address, Rule]:
-        return {one.device.address: one.rule for one in self.chosen}
+    def _home(self, one: Chosen) -> Draft:
+        """What the host is to work with, or to cut, goes back to its driver."""
+        device, rule = self._now(one), one.rule
+        named = rule.driver_for_host
+        if rule.lends_whole or (named is not None and device.driver == named):
+            return NOTHING
+        origin = origin_of(self.now, device)
+        if device.on_vfio and origin is None and not rule.take_over:
+            finding = Finding(
+                message=f"{device.address} is on {device.driver}, and gpupass did not bind it",
+                remedy=f"gpupass adopt {device.address}, or take-over: true for {rule.name}",
+            )
+            return Draft(findings=(finding,))
+        if named is None and (device.on_vfio or (origin is not None and device.driver != origin.driver)):
+            return handover.unbind(self.now, device)
+        return NOTHING
 
-    def _unsplit(self, one: Chosen) -> None:
-        """Before any cut: the memory mode is that of a whole hive."""
-        rules = self._rules()
-        plan = unsplit_plan(self.host, self._now(one), one.rule, rules)
-        leaving = {str(a) for a, rule in rules.items() if not isinstance(rule, PartitionRule)}
-        told = tuple(loss for loss in plan.disruptions if loss.victim not in leaving - {one.device.address})
-        self._add(replace(plan, disruptions=told))
-        if plan.waits:
-            self.unmade.add(one.name)
+    def _cut(self) -> frozenset[str]:
+        """All ways, each on what those before it leave; names of what only a fresh look can tell."""
+        waiting: set[str] = set()
+        open_names = {one.name for one in self.chosen} - self.refused
+        for method in METHODS:
+            its = self._rules(open_names)
+            piece = method.cut(self.now, its)
+            if piece.steps:
+                piece = with_what_stands_on_it(self._before_makings(), placed(self.now, piece), its)
+                piece = cleaned_before(self.now, piece)
+            self._add(replace(piece, losses=tuple(self._untold(piece))))
+            if piece.waits:
+                waiting |= {
+                    one.name for one in self.chosen if any(one.device.address in w for w in piece.waits)
+                }
+            if piece.refused:
+                self.refused |= open_names
+        return frozenset(waiting)
 
-    def _cut(self, one: Chosen) -> None:
-        """What other methods left goes first. Who loses something and has a rule of its own knows of it."""
-        for plan in uncut_plans(self.host, self._now(one), one.rule):
-            self._add(plan)
-            if plan.refusals:
-                return
-        plan = cut_plan(self.host, self._now(one), one.rule, self._rules())
-        others = (other for other in self.chosen if other != one and type(other.rule) is type(one.rule))
-        named = {str(other.device.address) for other in others}
-        told = tuple(loss for loss in plan.disruptions if loss.victim not in named)
-        self._add(replace(plan, disruptions=told))
-        if plan.waits:
-            self.unmade.add(one.name)
+    def _before_makings(self) -> Host:
+        """All is back, and as it is between two guests; and what the cuts so far have taken has gone."""
+        back = imagine(self.host, in_order(self.lent.takes, self.lent.makes))
+        cut = tuple(step for step in self.draft.takes if step not in self.lent.takes)
+        return imagine(back, in_order(cut, ()))
 
-    def _bind(self, one: Chosen) -> None:
-        device = self._now(one)
-        match one.rule:
-            case PassthroughRule() as rule:
-                if device.on_vfio and (device.driver == rule.driver or not lends(rule.driver)):
-                    return
-                self._add(plan_bind(self.host, device, rule.driver, rule.with_, rule.allow_boot_display))
-            case HostRule(driver=str() as driver) if device.driver != driver:
-                self._add(plan_bind(self.host, device, driver))
-            case SriovRule() as rule if rule.vfs:
-                sriov = device.facts.sriov
-                for number, vf in enumerate(self.host.devices_at(sriov.vfs if sriov is not None else ())):
-                    if wanted_driver(rule.vf, number) != vf.driver:
-                        self._add(handover.clean(self.host, whole(vf)))
-                take_over = rule.take_over or free_to_change(self.host, device)
-                self._add(plan_vf_drivers(self.host, device, rule.vf, take_over))
+    def _untold(self, piece: Draft) -> Iterator[Disruption]:
+        """Whoever wrote the profile knows that its devices change."""
+        named = {one.device.address for one in self.chosen}
+        return (loss for loss in piece.losses if not loss.at_work or loss.victim not in named)
 
-    def _attach(self, one: Chosen) -> None:
-        slots = {slot.part: slot for slot in self._slots(one)}
-        for want in self.wanted:
-            if want.chosen.name != one.name:
-                continue
-            name = want.attachment.domain
-            slot = slots.get(want.part)
-            domain = self.host.domain(name)
-            if slot is None and self._will_be(one, want.part):
-                self.waits.append(f"{want.attachment.device} is not made yet: {name} gets it then")
-            elif slot is None:
-                known = ", ".join(part for part in slots if part)
-                self.findings.append(
-                    Finding(
-                        message=f"{want.attachment.device} is not there, and {name} is to have it",
-                        remedy=f"{one.name} has {known}" if known else f"gpupass show {one.device.address}",
-                    )
-                )
-            elif domain is None:
-                known = ", ".join(d.name for d in self.host.domains) or "none"
-                self.findings.append(
-                    Finding(
-                        message=f"libvirt knows no domain {name}: it knows {known}", remedy="virsh list --all"
-                    )
-                )
-            elif not domain.active:
-                self.waits.append(f"{name} is not running: {want.attachment.device} is attached when it does")
-            else:
-                self._add(declared(handover.attach(self.host, domain, slot, self.connect)))
+    def _rules(self, names: Collection[str]) -> Its:
+        found: dict[Address, tuple[Rule, ...]] = {}
+        for one in self.chosen:
+            if one.name in names:
+                device = self._now(one)
+                asked = (rule for method in METHODS for rule in method.asks(self.now, device, (one.rule,)))
+                found[one.device.address] = (one.rule, *asked)
+        return found
 
-    def _will_be(self, one: Chosen, part: str) -> bool:
+    def _attached(self, one: Chosen, want: Wanted, unmade: frozenset[str]) -> Draft:
+        slots = {slot.part: slot for slot in slots_of(self.now, self._now(one))}
+        name, slot = want.attachment.domain, slots.get(want.part)
+        domain = self.now.domain(name)
+        if slot is None and self._will_be(one, want.part, unmade):
+            return Draft(waits=(f"{want.attachment.device} is not made yet: {name} gets it then",))
+        if slot is None:
+            known = ", ".join(part for part in slots if part)
+            finding = Finding(
+                message=f"{want.attachment.device} is not there, and {name} is to have it",
+                remedy=f"{one.name} has {known}" if known else f"gpupass show {one.device.address}",
+            )
+            return Draft(findings=(finding,))
+        if domain is None:
+            known = ", ".join(d.name for d in self.now.domains) or "none"
+            finding = Finding(
+                message=f"libvirt knows no domain {name}: it knows {known}", remedy="virsh list --all"
+            )
+            return Draft(findings=(finding,))
+        if not domain.active:
+            return Draft(waits=(f"{name} is not running: {want.attachment.device} is attached when it does",))
+        return declared(handover.attach(self.now, domain, slot, self.connect))
+
+    def _will_be(self, one: Chosen, part: str, unmade: frozenset[str]) -> bool:
         """What is made tells its names first; and a PF without VFs need not know where they will be."""
         sriov = self._now(one).facts.sriov
-        vfs = map(vf_part, range(sriov.enabled if sriov is not None else 0))
-        return one.name in self.unmade or part in vfs
-
-
-def _changes_no_memory(one: Chosen) -> bool:
-    """False comes first: with the memory mode of a hive the compute modes of its GPUs change."""
-    return not (isinstance(one.rule, PartitionRule) and one.rule.memory is not None)
-
-
-def _must_be_free(rule: Rule, part: str) -> bool:
-    """The host works with it itself, or has cut it: no domain can have the function."""
-    return not part and not isinstance(rule, PassthroughRule)
+        vfs = (f"vf{number}" for number in range(sriov.enabled if sriov is not None else 0))
+        return one.name in unmade or part in vfs
 
 
 def _quarrels(chosen: tuple[Chosen, ...]) -> Iterator[Finding]:
-    """A group is on VFIO as a whole or not at all; a hive has one memory mode."""
+    """A group is on VFIO as a whole or not at all."""
     for one in chosen:
         for other in chosen[: chosen.index(one)]:
             yield from _quarrel(other, one)
 
 
 def _quarrel(one: Chosen, other: Chosen) -> Iterator[Finding]:
-    a, b = one.rule, other.rule
-    if isinstance(a, PartitionRule) and isinstance(b, PartitionRule):
-        same = hive_name(one.device) is not None and hive_name(one.device) == hive_name(other.device)
-        if same and None not in (a.memory, b.memory) and a.memory != b.memory:
-            yield Finding(
-                message=f"{one.name} and {other.name} are of one hive, which cannot have {a.memory} and "
-                f"{b.memory} at once",
-                remedy="the same memory in both rules, or in one only",
-            )
-    lent, kept = (one, other) if isinstance(a, PassthroughRule) else (other, one)
+    lent, kept = (one, other) if one.rule.lends_whole else (other, one)
     together = one.device.group is not None and one.device.group == other.device.group
-    if together and isinstance(lent.rule, PassthroughRule) and not isinstance(kept.rule, PassthroughRule):
+    if together and lent.rule.lends_whole and not kept.rule.lends_whole:
         yield Finding(
             message=f"{lent.name} and {kept.name} ({kept.device.address}) are in one IOMMU group, "
-            f"which cannot be {use_of(lent.rule)} and {use_of(kept.rule)} at once",
+            f"which cannot be {lent.rule.use} and {kept.rule.use} at once",
             remedy="gpupass groups; then use: passthrough for both, or for none",
         )

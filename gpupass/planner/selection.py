@@ -6,10 +6,11 @@ from fnmatch import fnmatchcase
 from msgspec import Struct
 
 from gpupass.errors import Usage
-from gpupass.methods.sriov import vf_part
+from gpupass.methods.passthrough.rule import PassthroughRule
+from gpupass.methods.sriov.plan import vf_part
 from gpupass.model.address import Address, is_pci
 from gpupass.model.host import Device, Host
-from gpupass.model.profile import Attachment, PassthroughRule, Place, Profile, Rule, Select, use_of
+from gpupass.model.profile import Attachment, Place, Profile, Rule, Select
 from gpupass.model.select import card_in_slot, drivers_of, serials_of, uuid_of
 from gpupass.model.vendor import Vendor
 
@@ -100,7 +101,7 @@ def _lent(rule: Rule) -> bool:
 def _kept(want: Wanted) -> tuple[str, str]:
     """Only to be seen here where the attachment names an address."""
     rule, attachment = want.chosen.rule, want.attachment
-    use = f"{rule.name} says use: {use_of(rule)}"
+    use = f"{rule.name} says use: {rule.use}"
     return f"{_at(attachment.place)}{attachment.device} cannot be attached: {use}", "use: passthrough"
 
 

@@ -4,20 +4,19 @@ from collections.abc import Collection
 
 from gpupass.model.address import Address
 from gpupass.model.host import Device, Host
-from gpupass.model.record import Record, RecordKind
+from gpupass.model.mark import Quarantine
 from gpupass.model.user import UserKind
 
 _GUESTS = (UserKind.DOMAIN, UserKind.VM)
 
 
-def quarantines(host: Host, at_work: Collection[Address], why: str, since: str) -> tuple[Record, ...]:
+def quarantines(host: Host, at_work: Collection[Address], why: str, since: str) -> tuple[Quarantine, ...]:
     """Of every device that is not provably idle on its host driver, and of those `at_work` that are gone."""
     found = {device.address: because for device in host.devices if (because := not_idle(device, at_work))}
     found |= {address: "it was being changed" for address in at_work}
     return tuple(
-        Record(
-            kind=RecordKind.QUARANTINE,
-            address=address,
+        Quarantine(
+            carrier=address,
             why=f"{why}, and {because}",
             boot_id=host.boot_id,
             since=since,

@@ -3,16 +3,7 @@
 import re
 
 from gpupass.model.address import parse_address
-from gpupass.model.profile import (
-    RULES,
-    HostRule,
-    MdevRule,
-    PartitionRule,
-    PassthroughRule,
-    Place,
-    SriovRule,
-    VgpuRule,
-)
+from gpupass.model.profile import Place, Rule
 from gpupass.profiles.findings import Findings, nearest, quoted
 from gpupass.profiles.written import Part
 
@@ -35,17 +26,8 @@ def check_rules(rules: tuple[Part, ...], findings: Findings) -> None:
             first[name] = rule.where("name")
             if _LIBVIRT.fullmatch(name):
                 findings.add(rule.where("name"), f"name: '{name}' looks like a PCI address")
-        if rule.kind is SriovRule:
-            _check_vfs(rule, findings)
-
-
-def _check_vfs(rule: Part, findings: Findings) -> None:
-    vfs, vf = rule.get("vfs"), rule.get("vf")
-    for key in ("drivers", "shares"):
-        for entry in vf.parts(key) if vf is not None else ():
-            index = entry.get("index")
-            if vfs is not None and index is not None and index >= vfs:
-                findings.add(entry.place, f"{key}: there is no VF {index}: {_vfs_of(rule)}")
+        for part, message in _kind(rule).mistakes(rule):
+            findings.add(part.place, message)
 
 
 def check_attachments(attachments: tuple[Part, ...], rules: tuple[Part, ...], findings: Findings) -> None:
@@ -82,56 +64,14 @@ def _can_be_attached(attachment: Part, named: dict[str, Part], findings: Finding
 
 
 def _why_not(rule: Part, nth: str | None, part: str) -> str:
-    name, count = rule.get("name"), rule.get("count")
-    if rule.kind is HostRule:
-        return f"'{name}' says use: host"
-    if nth is not None and count is not None and int(nth) >= count:
-        return f"'{name}' takes {count}, counted from 0"
-    if rule.kind is PassthroughRule:
-        return f"'{name}' says use: passthrough, and is attached as a whole" if part else ""
-    if rule.kind is SriovRule:
-        return _why_no_vf(rule, part)
-    if rule.kind in (MdevRule, VgpuRule):
-        return _why_no_type(rule, part)
-    way = "sriov" if rule.kind is PartitionRule else "vgpu"
-    return (
-        f"'{name}' says use: {_use(rule)}, whose slots have no PCI function; domains take those of use: {way}"
-    )
+    kind, count = _kind(rule), rule.get("count")
+    if nth is not None and count is not None and int(nth) >= count and not kind.for_host:
+        return f"'{rule.get('name')}' takes {count}, counted from 0"
+    return kind.why_not_lent(rule, part)
 
 
-def _use(rule: Part) -> str:
-    return next((use.value for use, kind in RULES.items() if rule.kind is kind), "")
-
-
-def _why_no_vf(rule: Part, part: str) -> str:
-    name, vfs = rule.get("name"), rule.get("vfs")
-    if not part:
-        return f"'{name}' says use: sriov, only its virtual functions can: {name}/vf0"
-    number = part.removeprefix("vf")
-    if number == part or not number.isdecimal():
-        return f"'{name}' says use: sriov, and has vf0, vf1, …"
-    return _vfs_of(rule) if vfs is not None and int(number) >= vfs else ""
-
-
-def _why_no_type(rule: Part, part: str) -> str:
-    """Its slots are called by their type and a number."""
-    name = rule.get("name")
-    counts = {entry.get("type"): entry.get("count") or 0 for entry in rule.parts("types")}
-    made = [f"{name}/{kind}-0" for kind, count in counts.items() if count and kind]
-    kind, _, number = part.rpartition("-")
-    if number.isdecimal() and int(number) < counts.get(kind, 0):
-        return ""
-    if not made:
-        return f"'{name}' makes none"
-    if not part:
-        return f"'{name}' says use: {_use(rule)}, only its slots can: {made[0]}"
-    most = f", {name}/{kind}-{counts[kind] - 1} is the last one" if counts.get(kind) else ""
-    return f"'{name}' makes no such{most or ', but ' + ', '.join(made)}"
-
-
-def _vfs_of(rule: Part) -> str:
-    vfs = rule.get("vfs")
-    return f"vfs: {vfs} makes vf0 to vf{vfs - 1}" if vfs else "vfs: 0 makes none"
+def _kind(rule: Part) -> type[Rule]:
+    return rule.kind if issubclass(rule.kind, Rule) else Rule
 
 
 def _identity(device: str, named: dict[str, Part]) -> Identity:

@@ -3,7 +3,8 @@
 import re
 from typing import Any
 
-from gpupass.model.profile import RULES, Rule, Use
+from gpupass.methods import RULES
+from gpupass.model.profile import Rule
 from gpupass.profiles.document import Document
 from gpupass.profiles.spelling import USE, USES, Key, entry_of, is_object, keys_of
 
@@ -29,8 +30,7 @@ def _object(kind: type, definitions: Schema) -> Schema:
     properties = {key.spelled: _key(key, definitions) for key in keys}
     required = [key.spelled for key in keys if key.required]
     if issubclass(kind, Rule):
-        use = next(use for use, rule in RULES.items() if rule is kind)
-        properties[USE] = {"const": use.value}
+        properties[USE] = {"const": kind.use}
     return {
         "description": " ".join((kind.__doc__ or "").split()),
         "type": "object",
@@ -44,12 +44,12 @@ def _rule(definitions: Schema) -> Schema:
     """`use` decides which keys there are."""
     branches = [
         {
-            "if": {"properties": {USE: {"const": use.value}}, "required": [USE]},
+            "if": {"properties": {USE: {"const": use}}, "required": [USE]},
             "then": _reference(kind, definitions),
         }
         for use, kind in RULES.items()
     ]
-    use = {"description": Use.__doc__, "enum": list(USES)}
+    use = {"description": "How a device is used.", "enum": list(USES)}
     return {"type": "object", "properties": {USE: use}, "required": [USE], "allOf": branches}
 
 

@@ -3,7 +3,8 @@
 import re
 from typing import Any
 
-from gpupass.model.profile import RULES, Rule, Use
+from gpupass.methods import RULES
+from gpupass.model.profile import Rule
 from gpupass.profiles.findings import Findings, nearest, quoted
 from gpupass.profiles.nodes import List, Map, Node, Scalar, Tag
 from gpupass.profiles.scalars import expected, read_measure, read_number, read_text, read_truth
@@ -47,7 +48,7 @@ def read_part(kind: type, node: Node, findings: Findings, what: str) -> Part | N
     return Part(kind=kind, place=node.place, fields=read)
 
 
-def _use(node: Map, findings: Findings) -> Use | None:
+def _use(node: Map, findings: Findings) -> str | None:
     value = next((value for name, value in node.entries if name.text == USE), None)
     known = ", ".join(USES)
     if value is None:
@@ -55,14 +56,14 @@ def _use(node: Map, findings: Findings) -> Use | None:
     elif not isinstance(value, Scalar) or value.tag is Tag.NOTHING:
         expected(f"one of {known}", USE, value, findings)
     elif value.text in USES:
-        return Use(value.text)
+        return value.text
     elif value.tag is not Tag.BROKEN:
         near = nearest(value.text, {use: use for use in USES}) or f": it is one of {known}"
         findings.add(value.place, f"unknown use {quoted(value.text)}{near}")
     return None
 
 
-def _unknown_in_rule(name: Scalar, keys: dict[str, Key], use: Use | None, findings: Findings) -> None:
+def _unknown_in_rule(name: Scalar, keys: dict[str, Key], use: str | None, findings: Findings) -> None:
     others = " or ".join(uses_with(name.text)) if use is not None else ""
     if others:
         message = f"'{name.text}' belongs to use: {others}, this rule says use: {use}"

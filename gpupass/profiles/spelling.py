@@ -8,11 +8,12 @@ from typing import Annotated, Any, TypeGuard, Union, get_args, get_origin, get_t
 from msgspec import NODEFAULT, Struct
 from msgspec.structs import FieldInfo, asdict, fields
 
+from gpupass.methods import RULES
 from gpupass.model import key
-from gpupass.model.profile import RULES, Rule, Use
+from gpupass.model.profile import Rule
 
 USE = "use"
-USES = tuple(use.value for use in Use)
+USES = tuple(RULES)
 
 
 class Key(key.Key, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -56,7 +57,7 @@ def keys_of_any_use() -> dict[str, Key]:
     return merged
 
 
-def uses_with(spelled: str) -> tuple[Use, ...]:
+def uses_with(spelled: str) -> tuple[str, ...]:
     return tuple(use for use, kind in RULES.items() if spelled in keys_of(kind))
 
 

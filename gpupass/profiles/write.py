@@ -6,7 +6,7 @@ from typing import Any
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from gpupass.model.profile import VERSION, Profile, Rule, use_of
+from gpupass.model.profile import VERSION, Profile, Rule
 from gpupass.profiles.document import Document
 from gpupass.profiles.spelling import USE, Key, entry_of, is_object, keys_of
 from gpupass.profiles.tree import implicit_tag
@@ -39,7 +39,7 @@ def _object(value: Any, inline: bool) -> MappingNode:
         if key.required or field != key.default:
             entries.append((_plain(key.spelled), _value(key, field, inline or key.spelled in _INLINE)))
         if key.spelled == _BEFORE_USE and isinstance(value, Rule):
-            entries.append((_plain(USE), _plain(use_of(value).value)))
+            entries.append((_plain(USE), _plain(value.use)))
     return _mapping(entries, inline)
 
 

@@ -11,7 +11,7 @@ from gpupass.model.address import Address, sysfs
 from gpupass.model.amd import AMDGPU, Amd
 from gpupass.model.host import NVIDIA, Device, Host
 from gpupass.model.intel import INTEL, Intel
-from gpupass.step import Step
+from gpupass.step import NOTHING, Facts, Kind, Step, facts
 from gpupass.system import System
 from gpupass.system.nvml_library import LIBRARY
 
@@ -38,6 +38,24 @@ class BindDriver(Step, frozen=True, kw_only=True):
     @property
     def carriers(self) -> tuple[Address, ...]:
         return (self.address,)
+
+    @property
+    def needs(self) -> Facts:
+        module = ((Kind.MODULE, self.driver),) if self.driver is not None else ()
+        there = ((Kind.VFS, self.of),) if self.of is not None else ()
+        return facts(*module, *there)
+
+    @property
+    def gives(self) -> Facts:
+        return facts((Kind.DRIVER, self.address)) if self.driver is not None else NOTHING
+
+    @property
+    def ends(self) -> Facts:
+        return facts((Kind.DRIVER, self.address))
+
+    @property
+    def without(self) -> Facts:
+        return facts((Kind.PERSISTENCE, self.address), (Kind.LENT, self.address))
 
     @property
     def rebinds(self) -> tuple[Address, ...]:

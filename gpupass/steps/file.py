@@ -5,9 +5,8 @@ from typing import Any, ClassVar
 from msgspec import Struct
 
 from gpupass.errors import NeedsPerson
-from gpupass.model.address import Address
 from gpupass.model.boot import HostFile
-from gpupass.step import Step
+from gpupass.step import Facts, Kind, Step, facts
 from gpupass.system import System
 
 
@@ -36,8 +35,8 @@ class WriteFile(Step, frozen=True, kw_only=True):
     Before: ClassVar[Any] = Before
 
     @property
-    def carriers(self) -> tuple[Address, ...]:
-        return ()
+    def gives(self) -> Facts:
+        return facts((Kind.FILE, self.path))
 
     def words(self) -> str:
         return f"{'remove' if self.text is None else 'write'} {self.path}"

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from gpupass.errors import GpupassError, KernelRefused
 from gpupass.model.address import Address
 from gpupass.model.host import Device, Host, Mdev
-from gpupass.step import Step
+from gpupass.step import NOTHING, Facts, Kind, Step, facts
 from gpupass.system import System
 
 _CREATE_SECONDS = 60.0  # a vendor's driver may talk to its firmware
@@ -27,12 +27,35 @@ class SetMdev(Step, frozen=True, kw_only=True):
     uuid: str
     type: str  # its id in mdev_supported_types
     present: bool
+    turn: int = 0  # of several the higher is made first and goes last
 
     Before: ClassVar[Any] = bool
 
     @property
     def carriers(self) -> tuple[Address, ...]:
         return (self.address,)
+
+    @property
+    def _there(self) -> Facts:
+        return facts((Kind.PART, self.uuid), (Kind.CUT, self.of or self.address))
+
+    @property
+    def needs(self) -> Facts:
+        """One that is on a GPU instance does not say so: its type is of its driver's naming."""
+        closed = NOTHING if self.present else facts((Kind.CLOSED, self.address))
+        return super().needs | closed | facts((Kind.INSTANCE, self.of or self.address))
+
+    @property
+    def gives(self) -> Facts:
+        return self._there if self.present else NOTHING
+
+    @property
+    def ends(self) -> Facts:
+        return NOTHING if self.present else self._there
+
+    @property
+    def rank(self) -> int:
+        return self.turn if self.present else -self.turn
 
     def words(self) -> str:
         verb = "make" if self.present else "remove"

@@ -1,27 +1,9 @@
-"""Load a kernel module, where nothing is lost by it; or load it anew with other options."""
+"""Load a kernel module, where nothing is lost by it."""
 
 from typing import Any, ClassVar
 
-from msgspec import Struct
-
-from gpupass.errors import GpupassError, NeedsPerson
-from gpupass.model.address import Address
-from gpupass.model.amd import vf_counts
-from gpupass.model.host import Host
-from gpupass.step import Step
-from gpupass.steps import vfs
-from gpupass.steps.bind import Binding
+from gpupass.step import Facts, Kind, Step, facts
 from gpupass.system import System
-
-_SECONDS = 300.0  # GIM resets every GPU it has
-
-
-class Loaded(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`options` as the module tells them: "vf_num=1,1"; `vfs`: the virtual functions of its devices."""
-
-    loaded: bool
-    options: str
-    vfs: dict[Address, Binding]
 
 
 class LoadModule(Step, frozen=True, kw_only=True):
@@ -33,8 +15,8 @@ class LoadModule(Step, frozen=True, kw_only=True):
     means: ClassVar[bool] = True
 
     @property
-    def carriers(self) -> tuple[Address, ...]:
-        return ()
+    def gives(self) -> Facts:
+        return facts((Kind.MODULE, self.module))
 
     def words(self) -> str:
         return f"load the kernel module {self.module}"
@@ -43,100 +25,12 @@ class LoadModule(Step, frozen=True, kw_only=True):
         return None
 
     def do(self, system: System, deadline: float) -> None:
-        if not system.exists(_directory(self.module)):
+        if not system.exists(module_directory(self.module)):
             system.run("modprobe", "--", self.module)
 
     def undo(self, before: Any, system: System) -> None:
         """It stays: others may use it by now."""
 
 
-class ReloadModule(Step, frozen=True, kw_only=True):
-    """Take a kernel module out and load it with `options` ("vf_num=8,1"); all its devices go meanwhile.
-
-    `back`: the options of a rollback, where the module does not tell those it was loaded with.
-    """
-
-    module: str
-    options: str
-    back: str = ""
-    addresses: tuple[Address, ...] = ()  # of its devices
-
-    Before: ClassVar[Any] = Loaded
-
-    @property
-    def carriers(self) -> tuple[Address, ...]:
-        return self.addresses
-
-    @property
-    def rebinds(self) -> tuple[Address, ...]:
-        return self.addresses
-
-    def words(self) -> str:
-        return f"load the kernel module {self.module} anew with {self.options}"
-
-    def seconds(self) -> float:
-        return 10.0 + 10.0 * len(self.addresses)
-
-    def after(self, host: Host) -> Host:
-        for address, count in zip(self.addresses, vf_counts(self.options), strict=False):
-            host = vfs.with_vfs(vfs.with_vfs(host, address, 0), address, count)
-        return host
-
-    def current(self, system: System) -> Loaded:
-        """Of the options that the step names; a module that is given none of them tells none."""
-        parameters = f"{_directory(self.module)}/parameters"
-        names = [option.partition("=")[0] for option in self.options.split()]
-        values = {name: system.read(f"{parameters}/{name}") for name in names}
-        told = " ".join(f"{name}={value}" for name, value in values.items() if value)
-        return Loaded(
-            loaded=system.exists(_directory(self.module)),
-            options=told,
-            vfs={vf: had for pf in self.addresses for vf, had in vfs.bindings(system, pf).items()},
-        )
-
-    def do(self, system: System, deadline: float) -> None:
-        """GpupassError when it cannot be taken out, or does not say what it was loaded with.
-
-        Where a device has as many virtual functions as before, they get the drivers back that they had.
-        """
-        had = {pf: vfs.bindings(system, pf) for pf in self.addresses}
-        _reach(self, True, self.options, system)
-        for pf, bindings in had.items():
-            if bindings.keys() == vfs.bindings(system, pf).keys():
-                vfs.bind_again(system, bindings)
-
-    def undo(self, before: Any, system: System) -> None:
-        now = self.current(system)
-        if now == before:
-            return
-        if now.loaded and now.options not in (before.options, self.options, self.back):
-            raise NeedsPerson(
-                f"cannot load {self.module} with {before.options or 'no options'} again: "
-                f"somebody else has loaded it with {now.options or 'none'} meanwhile",
-                f"cat {_directory(self.module)}/parameters/*",
-            )
-        _reach(self, before.loaded, before.options or self.back, system)
-        vfs.bind_again(system, before.vfs)
-
-
-def _reach(step: ReloadModule, loaded: bool, options: str, system: System) -> None:
-    now = step.current(system)
-    if (now.loaded, now.options) == (loaded, options):
-        return
-    if now.loaded:
-        for pf in step.addresses:
-            vfs.require_closed(system, pf)
-        system.run("modprobe", "-r", "--", step.module, timeout=_SECONDS)
-    if not loaded:
-        return
-    system.run("modprobe", "--", step.module, *options.split(), timeout=_SECONDS)
-    found = step.current(system)
-    if not found.loaded or found.options != options:
-        raise GpupassError(
-            f"cannot load {step.module} with {options}: it says {found.options or 'nothing'}",
-            f"modinfo {step.module}; dmesg | tail",
-        )
-
-
-def _directory(module: str) -> str:
+def module_directory(module: str) -> str:
     return f"/sys/module/{module.replace('-', '_')}"

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from gpupass.model.address import Address
 from gpupass.model.host import Device, Host
-from gpupass.step import Step
+from gpupass.step import NOTHING, Facts, Kind, Step, facts
 from gpupass.system import System
 
 
@@ -23,6 +23,14 @@ class SetPersistence(Step, frozen=True, kw_only=True):
     @property
     def carriers(self) -> tuple[Address, ...]:
         return (self.address,)
+
+    @property
+    def gives(self) -> Facts:
+        return facts((Kind.PERSISTENCE, self.address)) if self.on else NOTHING
+
+    @property
+    def ends(self) -> Facts:
+        return NOTHING if self.on else facts((Kind.PERSISTENCE, self.address))
 
     def words(self) -> str:
         return f"switch persistence mode {'on' if self.on else 'off'} on {self.address}"

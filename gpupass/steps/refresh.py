@@ -3,7 +3,6 @@
 from enum import StrEnum
 from typing import Any, ClassVar
 
-from gpupass.model.address import Address
 from gpupass.step import Step
 from gpupass.system import System
 
@@ -29,23 +28,12 @@ _COMMANDS = {
 
 
 class Refresh(Step, frozen=True, kw_only=True):
-    """Have `what` read its files again. `back`: only on the way back.
-
-    Steps are undone last first, so the refresh that a rollback needs must stand before the files.
-    """
+    """Have `what` read its files again, forward and back."""
 
     what: FileReader
-    back: bool = False
 
     Before: ClassVar[Any] = type(None)
-
-    @property
-    def carriers(self) -> tuple[Address, ...]:
-        return ()
-
-    @property
-    def only_back(self) -> bool:
-        return self.back
+    settles: ClassVar[bool] = True
 
     def words(self) -> str:
         return f"have {self.what} read its files again"
@@ -57,9 +45,7 @@ class Refresh(Step, frozen=True, kw_only=True):
         return None
 
     def do(self, system: System, deadline: float) -> None:
-        if not self.back:
-            system.run(*_COMMANDS[self.what], timeout=_SECONDS)
+        system.run(*_COMMANDS[self.what], timeout=_SECONDS)
 
     def undo(self, before: Any, system: System) -> None:
-        if self.back:
-            system.run(*_COMMANDS[self.what], timeout=_SECONDS)
+        self.do(system, 0.0)

@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 from gpupass.errors import Pending
 from gpupass.model.address import Address
-from gpupass.step import Step
+from gpupass.step import Facts, Kind, Step, facts
 from gpupass.system import System
 from gpupass.system.holders import vfio_holders
 
@@ -24,6 +24,14 @@ class AwaitRelease(Step, frozen=True, kw_only=True):
     @property
     def carriers(self) -> tuple[Address, ...]:
         return self.addresses
+
+    @property
+    def needs(self) -> Facts:
+        return super().needs | facts(*((Kind.ASKED, address) for address in self.addresses))
+
+    @property
+    def gives(self) -> Facts:
+        return facts(*((Kind.CLOSED, address) for address in self.addresses))
 
     def words(self) -> str:
         return f"wait until nobody has {', '.join(self.addresses)} open"

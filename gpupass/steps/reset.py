@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 from gpupass.errors import KernelRefused, NotClean
 from gpupass.model.address import Address, sysfs
-from gpupass.step import Step
+from gpupass.step import Facts, Kind, Step, facts
 from gpupass.system import System
 
 _RESET_SECONDS = 30.0
@@ -22,6 +22,14 @@ class ResetDevice(Step, frozen=True, kw_only=True):
     @property
     def carriers(self) -> tuple[Address, ...]:
         return self.addresses
+
+    @property
+    def needs(self) -> Facts:
+        return super().needs | facts(*((Kind.CLOSED, address) for address in self.addresses))
+
+    @property
+    def gives(self) -> Facts:
+        return facts(*((Kind.CLEAN, address) for address in self.addresses))
 
     @property
     def resets(self) -> tuple[Address, ...]:

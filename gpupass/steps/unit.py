@@ -3,7 +3,6 @@
 from typing import Any, ClassVar
 
 from gpupass.errors import GpupassError
-from gpupass.model.address import Address
 from gpupass.step import Step
 from gpupass.system import System
 from gpupass.system.units import is_enabled
@@ -16,10 +15,6 @@ class EnableUnit(Step, frozen=True, kw_only=True):
     on: bool
 
     Before: ClassVar[Any] = bool
-
-    @property
-    def carriers(self) -> tuple[Address, ...]:
-        return ()
 
     def words(self) -> str:
         return f"{'enable' if self.on else 'disable'} {self.unit}"

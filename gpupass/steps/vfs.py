@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from gpupass.errors import GpupassError, NeedsPerson
 from gpupass.model.address import Address, sysfs
 from gpupass.model.host import SRIOV_MANAGE, Detail, Device, Host, vf_address
-from gpupass.step import Step
+from gpupass.step import NOTHING, Facts, Kind, Step, facts
 from gpupass.steps import attribute
 from gpupass.steps.bind import Binding, bind, binding
 from gpupass.system import System
@@ -48,6 +48,7 @@ class SetVfs(Step, frozen=True, kw_only=True):
     keep: tuple[str, ...] = ()
 
     Before: ClassVar[Any] = Functions
+    beside: ClassVar[str] = "its virtual functions cannot go"
 
     def __post_init__(self) -> None:
         for path in self.keep:
@@ -56,6 +57,26 @@ class SetVfs(Step, frozen=True, kw_only=True):
     @property
     def carriers(self) -> tuple[Address, ...]:
         return (self.address,)
+
+    @property
+    def needs(self) -> Facts:
+        shares = ((Kind.SHARES, self.address),) if self.count else ()
+        return facts((Kind.DRIVER, self.address), *shares)
+
+    @property
+    def gives(self) -> Facts:
+        return facts((Kind.VFS, self.address)) if self.count else NOTHING
+
+    @property
+    def ends(self) -> Facts:
+        """A function that goes takes its share with it."""
+        return NOTHING if self.count else facts((Kind.VFS, self.address), (Kind.SHARES, self.address))
+
+    @property
+    def without(self) -> Facts:
+        """NVIDIA's script binds the card anew, which loses its GPU instances and how vGPUs share it."""
+        lost = (Kind.INSTANCE, Kind.MIXED, Kind.TURNS) if self.script else ()
+        return facts(*((kind, self.address) for kind in (Kind.CUT, Kind.LENT, *lost)))
 
     def words(self) -> str:
         if not self.count:
@@ -138,10 +159,10 @@ def _bound_anew(device: Device) -> Device:
     nvidia = device.facts.nvidia
     if nvidia is None:
         return device
-    gpu = nvidia.cut.gpu if nvidia.cut is not None else None
-    cut = replace(nvidia.cut, gpu=replace(gpu, instances=())) if nvidia.cut and gpu else nvidia.cut
+    gpu = nvidia.mig.gpu if nvidia.mig is not None else None
+    cut = replace(nvidia.mig, gpu=replace(gpu, instances=())) if nvidia.mig and gpu else nvidia.mig
     card = replace(nvidia.vgpu_card, mixed=False) if nvidia.vgpu_card is not None else None
-    return replace(device, detail=replace(device.facts, nvidia=replace(nvidia, cut=cut, vgpu_card=card)))
+    return replace(device, detail=replace(device.facts, nvidia=replace(nvidia, mig=cut, vgpu_card=card)))
 
 
 def bindings(system: System, pf: Address) -> dict[Address, Binding]:

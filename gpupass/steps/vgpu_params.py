@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from gpupass.errors import GpupassError
 from gpupass.model.address import Address, sysfs
 from gpupass.model.host import Device, Host
-from gpupass.step import Step
+from gpupass.step import Facts, Kind, Step, facts
 from gpupass.system import System
 
 
@@ -27,6 +27,14 @@ class SetVgpuParams(Step, frozen=True, kw_only=True):
     @property
     def carriers(self) -> tuple[Address, ...]:
         return (self.address,)
+
+    @property
+    def needs(self) -> Facts:
+        return super().needs | facts((Kind.PART, self.mdev or self.address), (Kind.CLOSED, self.address))
+
+    @property
+    def without(self) -> Facts:
+        return facts((Kind.LENT, self.mdev or self.address))
 
     def words(self) -> str:
         return f"tell the vGPU of {self.mdev or self.address}: {self.params}"

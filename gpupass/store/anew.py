@@ -7,7 +7,7 @@ from itertools import count
 from pathlib import Path
 
 from gpupass.errors import Refused
-from gpupass.model.record import Record
+from gpupass.model.mark import Mark
 from gpupass.store import database, first_version, head, marks
 from gpupass.store.head import Head, List, Slot
 from gpupass.store.place import DATABASE, FILES, HEAD, open_directory
@@ -16,7 +16,7 @@ from gpupass.system.locks import whole
 from gpupass.system.state import ensure_directory, sync_directory
 
 
-def start_anew(store: Store, known: Iterable[Record]) -> Path:
+def start_anew(store: Store, known: Iterable[Mark]) -> Path:
     """Where the damaged one is now. Killed at any point it is damaged still, or the new one is believed.
 
     The WAL goes before the database that it is of (SQLite would replay it on the next one), the head last.

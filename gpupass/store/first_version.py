@@ -6,17 +6,19 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from msgspec import convert
+
 from gpupass.errors import Damaged
-from gpupass.model.record import RecordKind
 from gpupass.model.wire import from_json, to_json
-from gpupass.store import applies, marks, operations
+from gpupass.store import applies, first_marks, marks, operations
+from gpupass.store.first_marks import Json, Old
 from gpupass.system.state import sync_directory
 
 if TYPE_CHECKING:
     from gpupass.store.database import Commit
 
 JOURNAL, HISTORY, APPLIES = "journal", "history", "applies"
-DIRECTORIES = (JOURNAL, HISTORY, APPLIES, *(kind.value for kind in RecordKind))
+DIRECTORIES = (JOURNAL, HISTORY, APPLIES, *first_marks.KINDS)
 PUT_AWAY = "first-version"
 _SCHEMA = 1
 _UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError, OSError)
@@ -28,9 +30,10 @@ def is_there(state: Path) -> bool:
 
 def take_over(commit: "Commit", state: Path) -> None:
     """All of it. Damaged where something that is not merely history cannot be read."""
+    known = list(_records(state))
     for path in _files(state / HISTORY, "jsonl"):
         try:
-            operations.put_whole(commit, path.stem, _ended(_events(path)))
+            operations.put_whole(commit, path.stem, _ended(_journal(path, known).today()))
         except _UNREADABLE:
             _leave(path)
     for path in _files(state / APPLIES, "json"):
@@ -40,16 +43,23 @@ def take_over(commit: "Commit", state: Path) -> None:
             _leave(path)
     for path in _files(state / JOURNAL, "jsonl"):
         try:
-            operations.put_whole(commit, path.stem, _events(path))
+            old = _journal(path, known)
+            operations.put_whole(commit, path.stem, old.today())
+            known += old.begun()
         except _UNREADABLE:
             raise Damaged(path, "it is no journal") from None
-    for kind in RecordKind:
-        for path in _files(state / kind.value, "json"):
-            address, _, mdev = path.stem.partition("+")
+    from gpupass.kinds import AnyMark
+
+    marks.put(commit, *(convert(mark, AnyMark) for mark in known))
+
+
+def _records(state: Path) -> Iterator[Json]:
+    for kind in first_marks.KINDS:
+        for path in _files(state / kind, "json"):
             try:
-                marks.put(commit, marks.read_body((kind.value, address, mdev), _unwrapped(path)))
+                yield from _marks(path, kind)
             except _UNREADABLE:
-                raise Damaged(path, f"it is no {kind.value} record") from None
+                raise Damaged(path, f"it is no {kind} record") from None
 
 
 def put_away(state: Path) -> None:
@@ -88,6 +98,22 @@ def _ended(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
     if "end" not in events[-1]:
         raise ValueError("it has no end")
     return events
+
+
+def _journal(path: Path, known: list[Json]) -> Old:
+    return Old(_events(path), known)
+
+
+def _marks(path: Path, kind: str) -> list[Json]:
+    record = from_json(_unwrapped(path), Any)
+    address, _, mdev = path.stem.partition("+")
+    if (record["kind"], record["address"], record.get("mdev") or "") != (kind, address, mdev):
+        raise ValueError("of something else")
+    from gpupass.kinds import AnyMark
+
+    found = list(first_marks.marks_of(record))
+    convert(found, list[AnyMark])
+    return found
 
 
 def _unwrapped(path: Path) -> str:

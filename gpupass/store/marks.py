@@ -4,40 +4,37 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from gpupass.errors import Damaged
-from gpupass.model.record import Record, RecordKind
+from gpupass.model.mark import M, Mark, MarkKey, tag_of
 from gpupass.model.wire import from_json, to_json
 
 if TYPE_CHECKING:
     from gpupass.store.database import Commit
     from gpupass.store.store import Reader, Store
 
-MarkKey = tuple[str, str, str]  # tag, carrier, part ("" where it is of the carrier itself)
-_ORDER = [kind.value for kind in RecordKind]
 
-
-def key_of(mark: Record) -> MarkKey:
-    return (mark.kind.value, mark.address, mark.mdev or "")
-
-
-def read_marks(store: "Store") -> tuple[Record, ...]:
+def read_marks(store: "Store") -> tuple[Mark, ...]:
     """All of them, by tag, carrier and part."""
+    over = store.over()
     with store.reading() as rows:
-        found = [_mark(store, row) for row in rows.rows("marks", "ORDER BY carrier, part")]
-    return tuple(sorted(found, key=lambda mark: _ORDER.index(mark.kind)))
+        return tuple(_mark(store, row) for row in _as_they_are(rows, over))
 
 
-def read_mark(store: "Store", tag: str, carrier: str, part: str | None = None) -> Record | None:
-    with store.reading() as rows:
-        found = rows.rows("marks", "WHERE (tag, carrier, part) = (?, ?, ?)", (tag, carrier, part or ""))
-    return _mark(store, found[0]) if found else None
+def read_marks_of(store: "Store", kind: type[M]) -> tuple[M, ...]:
+    """Those of one kind, by carrier and part."""
+    return tuple(mark for mark in read_marks(store) if isinstance(mark, kind))
 
 
-def set_mark(store: "Store", mark: Record) -> None:
+def read_mark(store: "Store", kind: type[M], carrier: str, part: str = "") -> M | None:
+    key = (tag_of(kind), carrier, part)
+    return next((mark for mark in read_marks_of(store, kind) if mark.key == key), None)
+
+
+def set_mark(store: "Store", mark: Mark) -> None:
     """In a commit of its own: what no step does."""
     set_marks(store, (mark,))
 
 
-def set_marks(store: "Store", marks: Iterable[Record]) -> None:
+def set_marks(store: "Store", marks: Iterable[Mark]) -> None:
     with store.writing() as commit:
         put(commit, *marks)
 
@@ -48,9 +45,9 @@ def forget(store: "Store", *keys: MarkKey) -> None:
             drop(commit, key)
 
 
-def put(commit: "Commit", *marks: Record) -> None:
+def put(commit: "Commit", *marks: Mark) -> None:
     for mark in marks:
-        commit.put("marks", *key_of(mark), to_json(mark).decode())
+        commit.put("marks", *mark.key, to_json(mark).decode())
 
 
 def drop(commit: "Commit", key: MarkKey) -> None:
@@ -70,20 +67,35 @@ def bodies(rows: "Reader", keys: Iterable[MarkKey]) -> list[list[str | None]]:
 def put_back(commit: "Commit", before: list[list[str | None]]) -> None:
     for tag, carrier, part, body in before:
         if body is None:
-            drop(commit, (str(tag), str(carrier), str(part)))
+            commit.drop("marks", tag=tag, carrier=carrier, part=part)
         else:
             commit.put("marks", tag, carrier, part, body)
 
 
-def read_body(key: MarkKey, body: str) -> Record:
+def read_body(key: tuple[str, str, str], body: str) -> Mark:
     """ValueError when it is no mark, or one of something else."""
-    mark: Record = from_json(body, Record)
-    if key_of(mark) != key:
+    from gpupass.kinds import AnyMark  # and with it every way: where there are no marks a look is without
+
+    mark: Mark = from_json(body, AnyMark)
+    if mark.key != key:
         raise ValueError("of something else")
     return mark
 
 
-def _mark(store: "Store", row: tuple[str, ...]) -> Record:
+def _as_they_are(rows: "Reader", over: tuple[str, ...]) -> list[tuple[str, ...]]:
+    """What was taken back while the disk was too full to say so is taken back."""
+    found = rows.rows("marks", "ORDER BY tag, carrier, part")
+    if not over:
+        return found
+    from gpupass.store.operations import marks_before
+
+    there: dict[tuple[str, ...], str | None] = {tuple(row[:-1]): row[-1] for row in found}
+    for name in over:
+        there |= {(str(tag), str(at), str(part)): body for tag, at, part, body in marks_before(rows, name)}
+    return [(*key, body) for key, body in sorted(there.items()) if body is not None]
+
+
+def _mark(store: "Store", row: tuple[str, ...]) -> Mark:
     *key, body = row
     try:
         return read_body((key[0], key[1], key[2]), body)

@@ -111,13 +111,17 @@ def end_those_over(commit: "Commit") -> None:
     """There is room again for what only the head could say; perhaps there was none for the marks either."""
     known = {name for name, *_ in commit.rows("operations", "WHERE ended IS NULL")}
     for name in known.intersection(commit.over):  # a store that is forgotten takes its operations along
-        told = events(commit, name)
-        undone = {event["undone"] for event in told if "undone" in event}
-        for event in reversed(told):
-            if "intent" in event and event["intent"] not in undone:
-                marks.put_back(commit, event.get("marks", []))
+        marks.put_back(commit, marks_before(commit, name))
         _append(commit, name, {"end": ROLLED_BACK, "why": "the disk was full"}, over=True)
     commit.over = ()
+
+
+def marks_before(rows: "Reader", name: str) -> list[list[str | None]]:
+    """As they were before the steps that it began and has not said to be undone; the last one counts."""
+    told = events(rows, name)
+    undone = {event["undone"] for event in told if "undone" in event}
+    begun = (event for event in reversed(told) if "intent" in event and event["intent"] not in undone)
+    return [mark for event in begun for mark in event.get("marks", [])]
 
 
 def _prune(commit: "Commit") -> None:

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from gpupass.errors import Damaged, GpupassError
 from gpupass.model.wire import from_json
-from gpupass.store import first_version, head
+from gpupass.store import first_version, head, recorded
 from gpupass.store.head import Head, HeadDamaged, List, Slot
 from gpupass.store.place import DATABASE, HEAD, open_directory
 from gpupass.system import System
@@ -214,13 +214,14 @@ class Store:
         """What the first version, or a recorded host, keeps in files; or nothing."""
         if directory is not None and self._head(directory) is not None:
             raise Damaged(self.path, f"it is gone, and {HEAD} is still there")
-        if not first_version.is_there(self.state):
+        files = recorded if self._recorded and recorded.is_there(self.state) else first_version
+        if not files.is_there(self.state):
             return Nothing()
         from gpupass.store import database
 
         found = database.Commit(database.in_memory(), self.path)
         try:
-            first_version.take_over(found, self.state)
+            files.take_over(found, self.state)
         except Damaged as error:
             if not self._recorded:
                 raise

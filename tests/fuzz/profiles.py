@@ -6,7 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from gpupass.errors import GpupassError
-from gpupass.model.profile import HostRule, PassthroughRule, Select, SriovRule, Vf
+from gpupass.methods.host.rule import HostRule
+from gpupass.methods.passthrough.rule import PassthroughRule
+from gpupass.methods.sriov.rule import SriovRule, Vf
+from gpupass.model.profile import Select
 from gpupass.profiles import load_profile, write_profile
 from gpupass.profiles.document import Document, Override
 from gpupass.profiles.spelling import keys_of

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gpupass.engine import journal
+from gpupass.methods.mig.ownership import Made
 from gpupass.store import Store
-from gpupass.store.marks import read_marks
+from gpupass.store.marks import read_marks_of
 from tests.nvml.double import Double, library_directory
 
 PROGRAM = Path(__file__).parent / "host_process.py"
@@ -124,10 +125,20 @@ class Host:
         places = {(w[1], w[2]): f"{w[1]} {w[3]}@{w[4]}" for w in lines if w[0] == "gi"}
         return {places[w[1], w[2]]: w[7] for w in lines if w[0] == "ci"}
 
+    def instance_at(self, start: int) -> int:
+        """The number of the GPU instance of the first GPU that begins at this memory slice."""
+        lines = (line.split() for line in self.double.lines())
+        return next(int(words[2]) for words in lines if words[:2] == ["gi", "0"] and words[4] == str(start))
+
     def records(self) -> dict[str, object]:
+        """By GPU: the GPU instances that gpupass has made, and whether it has switched its MIG mode on."""
         with closing(Store(self.state)) as store:
-            marks = read_marks(store)
-        return {mark.address: (mark.instances, mark.mode) for mark in marks if mark.kind == "mig"}
+            marks = read_marks_of(store, Made)
+        found: dict[str, object] = {}
+        for gpu in {mark.carrier for mark in marks}:
+            parts = [mark.part for mark in marks if mark.carrier == gpu]
+            found[gpu] = (tuple(part for part in parts if part), "" in parts)
+        return found
 
     def snapshot(self) -> object:
         persistence = tuple(line.split()[6] for line in self.double.lines() if line.startswith("gpu "))

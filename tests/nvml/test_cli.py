@@ -37,7 +37,7 @@ def test_there_and_back_on_ampere_takes_a_reset(machine):
     host = machine("A100-40 persistent")
     before, file = host.snapshot(), host.profile(rules("mig, layout: balanced"))
     planned = host.run("plan", file)
-    assert planned.status == 3 and "reset the GPU 0000:07:00.0" in planned.text
+    assert planned.status == 3 and "switch MIG mode of 0000:07:00.0 on, and reset it" in planned.text
     assert "needs:       --allow-reset, for 0000:07:00.0" in planned.text
     assert "needs" not in host.run("plan", "--allow-reset", file).text
     refused = host.run("apply", file, "--yes")
@@ -128,8 +128,8 @@ def shared(machine, *guests):
     """An H100 with 4g.40gb@0 and 3g.40gb@4: the guests run on them, in this order."""
     host = machine("H100-80 on")
     cut(host, "mig, layout: [4g.40gb, 3g.40gb]")
-    for gi, vm in enumerate(guests, 1):
-        host.double.boots(0, vm, gi=gi, vgpu=gi)
+    for number, vm in enumerate(guests):
+        host.double.boots(0, vm, gi=host.instance_at(4 * number), vgpu=number + 1)
     return host
 
 
@@ -414,7 +414,6 @@ def test_json_for_programs(machine):
     file = host.profile(rules("mig, layout: [7g.80gb]"))
     planned = json.loads(host.run("plan", file, "--json").text)
     assert [step["step"] for step in planned["plans"][0]["steps"]] == [
-        "WriteRecord",
         "SetMigMode",
         "SetGpuInstance",
         "SetComputeInstance",
@@ -438,7 +437,7 @@ def test_a_saved_plan(machine):
 def test_slots(machine):
     host = machine("H100-80")
     cut(host, "mig, layout: [4g.40gb, 3g.40gb]")
-    host.double.starts(0, pid=4711, gi=1, ci=0)
+    host.double.starts(0, pid=4711, gi=host.instance_at(0), ci=0)
     slots = json.loads(host.run("slots", "07:00.0", "--json").text)["slots"]
     told = {slot["part"]: (slot["owner"], slot["state"], slot["domains"]) for slot in slots}
     assert told["4g.40gb@0"] == ("gpupass", "in use", False)
@@ -471,7 +470,7 @@ def test_a_gpu_that_is_cut_is_not_lent_by_the_way(machine):
     cut(host, "mig, layout: [7g.80gb]")
     refused = host.run("bind", "07:00.0", "--dry-run")
     assert refused.status == 4, refused.text
-    assert "cut into MIG instances, which would be lost: 7g.80gb@0" in refused.text
+    assert "has parts that would be lost with its driver: 7g.80gb@0" in refused.text
     planned = host.run("plan", host.profile(rules("passthrough")))
     assert planned.status == 3, planned.text
     steps = (

@@ -52,7 +52,7 @@ def restore(host, lines, records):
     """As before the change, without a change: NVML's state and what gpupass remembers."""
     host.double.state.write_text(lines)
     with closing(Store(host.state)) as store:
-        marks.forget(store, *map(marks.key_of, marks.read_marks(store)))
+        marks.forget(store, *(mark.key for mark in marks.read_marks(store)))
         marks.set_marks(store, records)
 
 
@@ -61,8 +61,7 @@ def test_as_before_or_as_wanted(name, tmp_path, running):
     gpu, before, wish = CASES[name]
     host = prepared(tmp_path, running, gpu, before)
     if "guest" in name:
-        gi = next(line.split()[2] for line in host.double.lines() if line.startswith("gi 0 2 9 "))
-        host.double.boots(0, VM1, gi=int(gi))
+        host.double.boots(0, VM1, gi=host.instance_at(4))
     lines = host.double.state.read_text()
     records = remembered(host)
     old, file, trace = host.snapshot(), host.profile(rules(wish)), tmp_path / "trace"

@@ -2,8 +2,8 @@
 
 import pytest
 
-from gpupass.methods.mig import plan_recut
-from gpupass.methods.mig_layouts import named_layout
+from gpupass.methods.mig.layouts import named_layout
+from gpupass.methods.mig.recut import plan_recut
 from gpupass.model.mig import ComputeInstance, GpuInstance, MigGpu, MigProfile, Placement
 from tests.mig_boards import BOARDS
 from tests.nvml.double import Double, Session

@@ -30,7 +30,7 @@ class Past(Before):
 
     def foreign(self, device):
         """What gpupass remembers of it is lost."""
-        for kind in ("origin", "claim", "vfs"):
+        for kind in ("origin", "claim", "sriov.made"):
             self.machine.forgets(kind, device)
 
 

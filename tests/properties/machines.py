@@ -8,17 +8,10 @@ from hypothesis import strategies as st
 
 from gpupass import app
 from gpupass.errors import GpupassError
-from gpupass.model.profile import (
-    Attachment,
-    HostRule,
-    PassthroughRule,
-    Profile,
-    Rule,
-    Select,
-    SriovRule,
-    Vf,
-    VfDriver,
-)
+from gpupass.methods.host.rule import HostRule
+from gpupass.methods.passthrough.rule import PassthroughRule
+from gpupass.methods.sriov.rule import SriovRule, Vf, VfDriver
+from gpupass.model.profile import Attachment, Profile, Rule, Select
 from tests.profile_trips import apply
 from tests.simulated import (
     ACCEL,

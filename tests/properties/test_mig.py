@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from gpupass.methods.mig import plan_recut
-from gpupass.methods.mig_compute import compute_starts
+from gpupass.methods.mig.compute import compute_starts
+from gpupass.methods.mig.recut import plan_recut
 from gpupass.model.mig import ComputeInstance, GpuInstance, LayoutEntry, MigGpu, MigProfile, Placement
 from tests.mig_boards import BOARDS, board, python
 

@@ -9,7 +9,7 @@ from collections import Counter
 from hypothesis import HealthCheck, given, settings
 
 from gpupass.errors import GpupassError
-from gpupass.model.profile import VgpuRule
+from gpupass.methods.vgpu.rule import VgpuRule
 from gpupass.profiles import write_profile
 from tests.profile_files import load
 from tests.profile_trips import apply, endings, exported, kinds, plan, rollback, told
@@ -28,7 +28,7 @@ EXAMPLES = settings(
 
 def spared(machine, rule):
     """VFs with a vGPU that is in use, or that gpupass did not make and may not take over."""
-    known = {name.split()[1][:12] for name in machine.records() if name.startswith(("vgpu", "mdev"))}
+    known = {name.split()[1][:12] for name in machine.records() if name.startswith(("vgpu.", "mdev."))}
     vgpu = machine.vgpu
     return {
         vf: one
@@ -40,8 +40,8 @@ def spared(machine, rule):
 def spared_instances(machine, rule):
     """GPU instances that gpupass did not make and may not take over."""
     names = {name for name, _ in machine.vgpu.instances()}
-    ours = machine.records().get(f"mig {CARD}", {}).get("instances", ())
-    return set() if rule.take_over else names - set(ours)
+    of_mig = (name.removeprefix(f"mig.made {CARD}+") for name in machine.records())
+    return set() if rule.take_over else names - set(of_mig)
 
 
 def facts(machine):

@@ -8,8 +8,11 @@ from hypothesis import strategies as st
 
 from gpupass import app
 from gpupass.errors import GpupassError
+from gpupass.methods.host.rule import HostRule
+from gpupass.methods.vgpu.rule import VgpuParam, VgpuRule
 from gpupass.model.mig import LayoutEntry
-from gpupass.model.profile import HostRule, Profile, Rule, Select, TypeCount, VgpuParam, VgpuRule
+from gpupass.model.profile import Profile, Rule, Select
+from gpupass.model.types import TypeCount
 from tests.machines_in_parts import vgpu_machine
 from tests.profile_trips import apply
 from tests.simulated import DOMAINS

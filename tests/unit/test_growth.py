@@ -5,10 +5,11 @@ from collections.abc import Callable
 import pytest
 
 from gpupass.cli.documents.devices import device_document
-from gpupass.methods.verdict import group_verdict
+from gpupass.devices.verdict import group_verdict
+from gpupass.methods.passthrough.rule import PassthroughRule
 from gpupass.model.host import Detail, Device, Host, Iommu
-from gpupass.model.profile import PassthroughRule, Profile, Select
-from gpupass.model.record import Record, RecordKind
+from gpupass.model.mark import Quarantine
+from gpupass.model.profile import Profile, Select
 from gpupass.planner.profile import plan_profile
 from tests.operations import growth
 from tests.synthetic_host import address
@@ -31,10 +32,8 @@ def host(cards: int) -> Host:
         )
         for number in range(cards * FUNCTIONS)
     )
-    records = tuple(
-        Record(kind=RecordKind.QUARANTINE, address=device.address, why="test") for device in devices
-    )
-    return Host(devices=devices, records=records, iommu=Iommu(enabled=True))
+    marks = tuple(Quarantine(carrier=device.address, why="test") for device in devices)
+    return Host(devices=devices, marks=marks, iommu=Iommu(enabled=True))
 
 
 def verdicts(cards: int) -> Callable[[], object]:

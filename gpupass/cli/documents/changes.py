@@ -7,7 +7,7 @@ from gpupass.app.consent import WORKERS
 from gpupass.cli.documents.document import Document
 from gpupass.kinds import AnyStep
 from gpupass.model.address import Address
-from gpupass.model.record import Record
+from gpupass.model.mark import Quarantine
 from gpupass.plan import Disruption, Finding, HostPlan
 from gpupass.planner.estimate import driver_changes, gpu_resets, plan_seconds, resets
 
@@ -84,7 +84,7 @@ class Unfinished(Document, frozen=True, kw_only=True, forbid_unknown_fields=True
 class Quarantined(Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Devices that nobody gets."""
 
-    quarantine: tuple[Record, ...]
+    quarantine: tuple[Quarantine, ...]
 
 
 class Forgotten(Quarantined, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -4,12 +4,12 @@ import pytest
 
 from gpupass.app import verbs
 from gpupass.errors import GpupassError, Refused
+from gpupass.methods import slots_of
+from gpupass.methods.partition.ownership import Made
 from gpupass.model.address import Address
-from gpupass.model.record import RecordKind
 from gpupass.model.slot import SlotKind
 from gpupass.observe import observe
 from gpupass.planner.offers import offers_of
-from gpupass.planner.slots import slots_of
 from gpupass.store import store_of
 from gpupass.store.marks import read_mark
 from tests.machines_in_parts import gim_machine, hive_machine
@@ -96,7 +96,7 @@ def test_the_rest_of_the_hive_is_brought_back_with_its_compute_modes(machine):
 def test_a_rule_for_all_of_the_hive_disrupts_nobody_else(machine):
     made = plan(machine, all_of_them("QPX", "NPS4"))
     assert len(made.plans) == 1 and not made.victims
-    deeds = [kind for kind in kinds(made) if not kind.startswith("WriteRecord")]
+    deeds = [kind for kind in kinds(made) if not kind.startswith("Remember")]
     assert deeds == ["SetMemoryPartition", *(f"SetComputePartition {gpu}" for gpu in HIVE)]
     assert endings(apply(machine, all_of_them("QPX", "NPS4"))) == ["done"]
     assert modes(machine) == [("NPS4", "QPX")] * 3
@@ -236,7 +236,7 @@ def rules(**uses):
 
 
 def remembered(machine):
-    found = (read_mark(store_of(machine), RecordKind.PARTITION, gpu) for gpu in HIVE)
+    found = (read_mark(store_of(machine), Made, gpu) for gpu in HIVE)
     return [(record.compute, record.memory) if record is not None else None for record in found]
 
 
@@ -378,16 +378,16 @@ def test_partitions_of_somebody_else_are_told_and_left_alone(machine):
 def test_a_split_gpu_is_not_given_away(verb, whose, machine):
     apply(machine, split("QPX")) if whose == "gpupass" else foreign(machine, "QPX")
     before = machine.snapshot()
-    lost = f"{FIRST} is split into partitions, which would be lost: qpx0, qpx1, qpx2, qpx3"
+    lost = f"{FIRST} has parts that would be lost with its driver: qpx0, qpx1, qpx2, qpx3"
     with pytest.raises(Refused, match=lost) as refused:
         verbs.attach(machine, "vm1", FIRST) if verb == "attach" else verbs.bind(machine, FIRST)
-    assert refused.value.hint.startswith("use: passthrough in a profile, with take-over: true")
+    assert refused.value.hint.startswith("use: passthrough in a profile; take-over: true")
     assert machine.snapshot() == before
 
 
 def test_partitions_of_somebody_else_are_not_lost_to_a_guest(machine):
     foreign(machine)
-    with pytest.raises(Refused, match="is split into partitions, which would be lost"):
+    with pytest.raises(Refused, match="has parts that would be lost with its driver"):
         apply(machine, rules(h0="passthrough"))
 
 
@@ -446,7 +446,7 @@ def test_a_hive_is_split_once_all_of_it_is_back_from_guests(machine):
     assert modes(machine) == [("NPS1", "SPX"), ("NPS1", "DPX"), ("NPS1", "SPX")]
     wanted = rules(h1="partition, compute: QPX, memory: NPS4", h0="partition, compute: CPX")
     made = plan(machine, wanted)
-    assert made.waits == (f"{FIRST} tells how it is split once amdgpu has it",) * 2
+    assert made.waits == (f"{FIRST} tells how it is split once amdgpu has it",)
     assert endings(apply(machine, wanted, allow_disruption=True)) == ["done"]
     assert modes(machine) == [("NPS4", "CPX"), ("NPS4", "QPX"), ("NPS4", "CPX")]
     assert remembered(machine) == [("SPX", None), ("SPX", "NPS1"), ("SPX", None)]

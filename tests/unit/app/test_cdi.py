@@ -7,11 +7,11 @@ import yaml
 from click.testing import CliRunner
 
 from gpupass.app.cdi import cdi
+from gpupass.cdi.specification import PATH
 from gpupass.cli.main import cli
 from gpupass.errors import GpupassError, Refused, Usage
 from gpupass.observe import observe
 from gpupass.observe.recording import record_host
-from gpupass.planner.cdi import PATH
 from gpupass.system import System
 from gpupass.system.nvml import GpuAnswer
 from tests.memory_tree import Link

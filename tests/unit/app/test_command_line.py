@@ -97,7 +97,7 @@ def test_quarantine(gpupass, machine):
     assert code == 5 and "gpupass quarantine clear" in err
     code, out, _ = gpupass("quarantine list")
     assert code == 0 and out.startswith(LONE)
-    assert json.loads(gpupass("quarantine list --json")[1])["quarantine"][0]["address"] == LONE
+    assert json.loads(gpupass("quarantine list --json")[1])["quarantine"][0]["carrier"] == LONE
     assert gpupass(f"quarantine clear {LONE}")[0] == 0
 
 

@@ -10,6 +10,7 @@ from gpupass import app
 from gpupass.app import history
 from gpupass.engine import journal
 from gpupass.errors import Damaged, GpupassError, Pending, Refused
+from gpupass.model.mark import Quarantine
 from gpupass.observe import observe
 from gpupass.plan import Plan
 from gpupass.store import Store, anew, database, store_of
@@ -36,7 +37,7 @@ def damaged(machine):
 
 
 def quarantined(host):
-    return {record.address for record in host.records if record.kind == "quarantine"}
+    return {mark.carrier for mark in host.marks if isinstance(mark, Quarantine)}
 
 
 @pytest.mark.parametrize(
@@ -76,10 +77,10 @@ def test_who_looks_sees_the_host_and_why_nobody_gets_what(damaged):
 
 def test_forgotten_it_is_quarantined_until_a_person_says_so(damaged):
     before = {path.name: path.read_bytes() for path in damaged.state.iterdir() if path.is_file()}
-    aside, records = app.start_anew(damaged)
+    aside, marks = app.start_anew(damaged)
     assert before.items() <= {path.name: path.read_bytes() for path in aside.iterdir()}.items()
-    assert {record.address for record in records} == {record.address for record in app.quarantined(damaged)}
-    assert {GPU, GPU_AUDIO, LONE} <= {record.address for record in records}
+    assert {mark.carrier for mark in marks} == {mark.carrier for mark in app.quarantined(damaged)}
+    assert {GPU, GPU_AUDIO, LONE} <= {mark.carrier for mark in marks}
     assert app.unfinished(damaged) == () and app.recover(damaged) == ()
     assert app.bind(damaged, NVIDIA).ending == "done"
     with pytest.raises(Refused, check=lambda error: "quarantine" in told(error)):
@@ -107,7 +108,7 @@ def test_a_half_made_change_is_known_though_the_head_is_lost(machine):
     journal.begin(store, plan, boot_id="b", time=machine.now(), user="root")
     (machine.state / "head").write_bytes(b"")
     store.close()
-    assert NVIDIA in {record.address for record in app.start_anew(machine)[1]}
+    assert NVIDIA in {mark.carrier for mark in app.start_anew(machine)[1]}
 
 
 def test_what_is_whole_is_not_forgotten(machine):
@@ -146,14 +147,14 @@ def test_killed_while_forgetting(damaged, new_state, monkeypatch):
         for call in ("rename", "fsync", "unlink", "link", "mkdir"):
             patch.setattr(os, call, before_each(getattr(os, call)))
         patch.setattr(database, "_crash_at", before_each(lambda point: None))
-        _, records = app.start_anew(damaged)
+        _, marks = app.start_anew(damaged)
     assert len(moments) > 10
     for moment in moments:
         try:
-            assert len(app.quarantined(moment)) == len(records)
+            assert len(app.quarantined(moment)) == len(marks)
         except Damaged:
             app.start_anew(moment)
-            assert {GPU, GPU_AUDIO, LONE} <= {record.address for record in app.quarantined(moment)}
+            assert {GPU, GPU_AUDIO, LONE} <= {mark.carrier for mark in app.quarantined(moment)}
 
 
 @pytest.mark.parametrize("as_json", [False, True])
@@ -167,7 +168,7 @@ def test_as_an_operator_types_it(as_json, damaged, monkeypatch, capsys):
     if as_json:
         found = json.loads(out)
         assert found["aside"].endswith("damaged-1") and LONE in {
-            one["address"] for one in found["quarantine"]
+            one["carrier"] for one in found["quarantine"]
         }
     else:
         assert "set aside: " in out and f"quarantined: {LONE}" in out and "quarantine clear DEVICE" in out

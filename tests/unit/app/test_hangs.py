@@ -52,7 +52,7 @@ def test_what_hangs_is_left_alone(name, hidden, new_state):
 
     machine._fault = hangs
     assert endings(apply(machine, wish, **ALLOWED)) == ["needs a person"]
-    told = {record.address: record.why for record in app.quarantined(machine)}
+    told = {mark.carrier: mark.why for mark in app.quarantined(machine)}
     assert told.keys() == {vf if address == VF else address for address in quarantined}
     assert all(f"does not return from {file} (process 4242" in why for why in told.values())
     assert machine.log[-1][0].rpartition("/")[2] == file, "nobody rolls back onto it"

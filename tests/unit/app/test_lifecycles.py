@@ -225,7 +225,7 @@ def test_a_stuck_device_is_not_touched_again_until_a_person_says_so(machine):
             verb()
     app.recover(machine)
     assert machine.log == []
-    assert [record.address for record in app.quarantined(machine)] == [LONE]
+    assert [mark.carrier for mark in app.quarantined(machine)] == [LONE]
     assert app.quarantine_clear(machine, LONE).ending == "done"
     assert app.bind(machine, LONE).ending == "done"
 

@@ -115,7 +115,7 @@ def test_no_vfs_gives_autoprobe_and_ownership_up(applied):
     )
     apply(applied, none, allow_disruption=True)
     assert applied.snapshot()["vfs"][NIC] == (0, True)
-    assert f"vfs {NIC}" not in applied.records()
+    assert f"sriov.made {NIC}" not in applied.records()
 
 
 @pytest.mark.parametrize(

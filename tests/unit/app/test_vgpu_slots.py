@@ -36,7 +36,7 @@ def machine(request, nvml, new_state):
 def holder(machine, part):
     """Which function has the vGPU of this name, and what libvirt calls it."""
     records = machine.records()
-    (key,) = (key for key, record in records.items() if record.get("part") == part)
+    (key,) = (key for key, record in records.items() if record.get("name") == part)
     vf, _, mdev = key.split()[1].partition("+")
     return vf, mdev or vf
 

@@ -9,13 +9,13 @@ from gpupass.app.export import export
 from gpupass.app.export import foreign as made_elsewhere
 from gpupass.app.reach import Reach
 from gpupass.errors import GpupassError, Refused
-from gpupass.methods import mig_plan
+from gpupass.methods.mig import plan as mig_plan
+from gpupass.methods.mig.steps import SetGpuInstance
+from gpupass.methods.vgpu.steps import SetVgpuType
 from gpupass.model.mig import MigGpu
 from gpupass.observe import nvidia as observed_nvidia
 from gpupass.plan import Finding, HostPlan
 from gpupass.profiles import load_profile, write_profile
-from gpupass.steps.mig import SetGpuInstance
-from gpupass.steps.vgpu import SetVgpuType
 from gpupass.store import store_of
 from gpupass.store.applies import write_apply
 from tests.machines_in_parts import vgpu_machine
@@ -100,7 +100,7 @@ REFUSED = {
     "functions beside foreign GPU instances": (
         [cut("1g.5gb", 0)],
         rule("vgpu, types: {A100-1-5C: 1}"),
-        "has 1g.5gb@0, which making its virtual functions loses",
+        "has 1g.5gb@0, which gpupass did not make",
     ),
     "more time slices than functions, in the place of GPU instances": (
         [applied(BACKED)],
@@ -264,7 +264,7 @@ def test_what_is_adopted_is_called_as_in_a_profile(framework, nvml, new_state):
         deed(machine)
     app.adopt(machine, CARD)
     assert kinds(plan(machine, exported(machine))) == []
-    parts = sorted(found["part"] for found in machine.records().values() if found.get("part"))
+    parts = sorted(found["name"] for found in machine.records().values() if found.get("name"))
     assert parts == ["A100-5C-0", "A100-5C-1"]
 
 
@@ -441,7 +441,7 @@ def test_functions_that_a_profile_drives_otherwise_are_left_alone_while_others_a
 def test_foreign_functions_without_a_driver_get_none_unasked(nvml, new_state):
     machine = vgpu_machine(new_state(), "vendor")
     apply(machine, rule(f"sriov, vfs: {VFS}"))
-    machine.forgets("vfs", CARD)
+    machine.forgets("sriov.made", CARD)
     with pytest.raises(Refused, match="has virtual functions that gpupass did not make"):
         apply(machine, SLICED)
     assert endings(apply(machine, rule("vgpu, types: {A100-5C: 2}, take-over: true"))) == ["done"]
@@ -487,7 +487,7 @@ def told_late(nvml, monkeypatch):
 def test_a_layout_that_fails_leaves_no_mig_mode(layout, use, told_late, new_state):
     machine = vgpu_machine(new_state(), "vendor")
     wish, old = rule(f"{use}, layout: {layout}"), machine.snapshot()
-    assert len(plan(machine, wish).waits) == 1
+    assert plan(machine, wish).waits
 
     def fail(title, step):
         if isinstance(step, SetGpuInstance):

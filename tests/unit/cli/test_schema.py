@@ -135,7 +135,7 @@ def test_what_is_printed_when_a_damaged_store_is_forgotten(typed, machine) -> No
     (machine.state / "head").write_bytes(b"")
     printed = typed("recover --forget --json")
     Draft202012Validator(schema_of("recover")).validate(json.loads(printed))
-    assert LONE in {record.address for record in from_json(printed, Forgotten).quarantine}
+    assert LONE in {mark.carrier for mark in from_json(printed, Forgotten).quarantine}
 
 
 @pytest.mark.parametrize("line", ["list --all", "groups --all", "slots", "export"])

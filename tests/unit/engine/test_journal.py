@@ -2,6 +2,7 @@
 
 import errno
 import string
+from functools import cache
 from types import NoneType, UnionType
 from typing import Union, get_args, get_origin
 
@@ -9,15 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import Struct, convert
-from msgspec.structs import fields
+from msgspec.structs import fields, replace
 
 from gpupass.engine import journal
 from gpupass.engine.run import Result, execute
 from gpupass.errors import GpupassError
 from gpupass.kinds import STEPS as STEP_KINDS
-from gpupass.kinds import AnyStep
+from gpupass.kinds import AnyMark, AnyStep
 from gpupass.model.address import BOOT, Address
-from gpupass.model.record import Record, RecordKind
+from gpupass.model.mark import Claim, Origin
 from gpupass.model.wire import from_json, to_json
 from gpupass.plan import Plan
 from gpupass.steps.attribute import SetAttribute
@@ -26,7 +27,6 @@ from gpupass.steps.file import WriteFile
 from gpupass.steps.module import LoadModule
 from gpupass.steps.vfs import SetVfs
 from gpupass.store import marks, operations, store_of
-from gpupass.store.marks import key_of
 from tests.simulated import GPU, LONE
 
 TEXT = st.text(string.printable + "äß\u2028\0", max_size=8)
@@ -37,18 +37,23 @@ RESTRICTED = {
 }
 
 
+@cache
 def values(kind):
-    """Any value of a type that a step or a record has."""
+    """Any value of a type that a step or a mark has."""
     if kind is Address:
         return st.sampled_from([GPU, LONE, BOOT])
     kind = getattr(kind, "__supertype__", kind)
     if get_origin(kind) in (Union, UnionType):
         return st.one_of(values(arm) for arm in get_args(kind))
     if get_origin(kind) is tuple:
-        return st.lists(values(get_args(kind)[0]), max_size=3).map(tuple)
+        first, *rest = get_args(kind)
+        if rest != [Ellipsis]:
+            return st.tuples(*map(values, (first, *rest)))
+        return st.lists(values(first), max_size=3).map(tuple)
     if isinstance(kind, type) and issubclass(kind, Struct):
         found = {field.name: values(field.type) for field in fields(kind)}
-        return st.builds(kind, **found | RESTRICTED.get(kind, {}))
+        fitting = (RESTRICTED[one] for one in kind.__mro__ if one in RESTRICTED)
+        return st.builds(kind, **found | next(fitting, {}))
     if kind is NoneType:
         return st.none()
     basics = {str: TEXT, int: st.integers(), bool: st.booleans()}
@@ -63,10 +68,12 @@ def test_every_kind_of_step_survives_json(kind, data):
     assert from_json(to_json(step), AnyStep) == step
 
 
-@given(values(Record))
+@pytest.mark.parametrize("kind", get_args(AnyMark), ids=lambda kind: kind.__struct_config__.tag)
+@given(data=st.data())
 @settings(max_examples=25, deadline=None)
-def test_records_survive_json(record):
-    assert from_json(to_json(record), Record) == record
+def test_marks_survive_json(kind, data):
+    mark = data.draw(values(kind))
+    assert from_json(to_json(mark), AnyMark) == mark
 
 
 @pytest.mark.parametrize("kind", STEP_KINDS, ids=lambda kind: kind.__name__)
@@ -129,19 +136,19 @@ def test_oldest_first_and_the_oldest_of_the_history_go(store, monkeypatch):
         assert {name for name, *_ in rows.rows("events")} == {first.id, operation.id}
 
 
-MARK = Record(kind=RecordKind.ORIGIN, address=GPU, driver="nouveau")
-OTHER = Record(kind=RecordKind.ORIGIN, address=GPU, driver="nvidia")
-CLAIM = Record(kind=RecordKind.CLAIM, address=LONE, domain="vm1")
+MARK = Origin(carrier=GPU, driver="nouveau")
+OTHER = Origin(carrier=GPU, driver="nvidia")
+CLAIM = Claim(carrier=LONE, domain="vm1", uuid="1")
 
 
 def test_a_mark_comes_with_the_intent_and_goes_with_the_done(store):
     marks.set_marks(store, (OTHER, CLAIM))
-    operation = journal.intent(store, begun(store), 0, NOTHING, (MARK,), (key_of(CLAIM),))
-    assert marks.read_marks(store) == (MARK, CLAIM)
-    operation = journal.done(store, operation, 0, (key_of(CLAIM),))
+    operation = journal.intent(store, begun(store), 0, NOTHING, (MARK,), (CLAIM.key,))
+    assert marks.read_marks(store) == (CLAIM, MARK)
+    operation = journal.done(store, operation, 0, (CLAIM.key,))
     assert marks.read_marks(store) == (MARK,)
     journal.undone(store, operation, 0)
-    assert marks.read_marks(store) == (OTHER, CLAIM)
+    assert marks.read_marks(store) == (CLAIM, OTHER)
 
 
 def test_a_mark_that_was_not_there_before_is_gone_when_its_step_is_undone(store):
@@ -150,12 +157,11 @@ def test_a_mark_that_was_not_there_before_is_gone_when_its_step_is_undone(store)
     assert marks.read_marks(store) == ()
 
 
-def test_steps_that_carry_marks(machine, store, monkeypatch):
+def test_steps_that_carry_marks(machine, store):
     """The engine hands them on: set with the intent, forgotten when it is done, back when it is undone."""
-    monkeypatch.setattr(BindDriver, "marks", (MARK,), raising=False)
-    monkeypatch.setattr(BindDriver, "forgets", (key_of(CLAIM),), raising=False)
+    bind = replace(STEPS[1], marks=(MARK,), forgets=(CLAIM.key,))
     marks.set_mark(store, CLAIM)
-    plan = Plan(title="bind", steps=(LoadModule(module="vfio-pci"), STEPS[1]), devices=(LONE,))
+    plan = Plan(title="bind", steps=(LoadModule(module="vfio-pci"), bind), devices=(LONE,))
     machine.faults["unbind", LONE] = errno.EBUSY
     assert execute(plan, machine, 0).result is Result.ROLLED_BACK
     assert marks.read_marks(store) == (CLAIM,)
@@ -166,8 +172,8 @@ def test_steps_that_carry_marks(machine, store, monkeypatch):
 def test_what_only_the_head_had_room_for_is_said_once_there_is_more(store):
     """With the marks of before, for which there was no room either."""
     marks.set_mark(store, CLAIM)
-    operation = journal.intent(store, begun(store), 0, NOTHING, (MARK,), (key_of(CLAIM),))
-    operation = journal.done(store, operation, 0, (key_of(CLAIM),))
+    operation = journal.intent(store, begun(store), 0, NOTHING, (MARK,), (CLAIM.key,))
+    operation = journal.done(store, operation, 0, (CLAIM.key,))
     assert journal.unbegun(store, operation).end == "rolled-back"
     assert journal.open_operations(store) == ()
     another = begun(store)

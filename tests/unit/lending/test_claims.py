@@ -16,9 +16,9 @@ DOMAIN = Domain(
 
 def test_what_somebody_else_attached_is_claimed_until_the_claim_ends():
     nobody = Host(devices=())
-    (step,) = adopted(nobody, DOMAIN, LOAN)
-    assert (step.record.domain, step.record.alias) == ("vm1", "ua-by-hand")
-    claimed = step.after(nobody)
+    (mark,) = adopted(nobody, DOMAIN, LOAN)
+    assert (mark.domain, mark.alias) == ("vm1", "ua-by-hand")
+    claimed = nobody.marked((mark,), ())
     assert adopted(claimed, DOMAIN, LOAN) == ()
     (end,) = end_of_claim(claimed, LOAN)
-    assert end_of_claim(end.after(claimed), LOAN) == ()
+    assert end_of_claim(claimed.after((end,)), LOAN) == ()

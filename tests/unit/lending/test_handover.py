@@ -4,23 +4,24 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from msgspec.structs import replace
 
 from gpupass import app
 from gpupass.cli.inspect import system_at
+from gpupass.devices.mediated import Made
 from gpupass.lending import handover
-from gpupass.lending.lender import Loan
+from gpupass.lending.claims import claim
+from gpupass.lending.lender import Loan, whole
 from gpupass.lending.plug import AttachDevice
-from gpupass.methods.passthrough import slot
+from gpupass.methods import slots_of
 from gpupass.model.domain import Domain, DomainState, Port
 from gpupass.model.host import Detail, Device, Host, Mdev
-from gpupass.model.record import Record, RecordKind
+from gpupass.model.mark import Claim, Quarantine
 from gpupass.model.slot import Slot, SlotKind
 from gpupass.observe import observe
-from gpupass.plan import Plan
-from gpupass.planner.slots import slots_of
+from gpupass.plan import Draft
+from gpupass.planner.draft import imagine, plan_of
 from gpupass.steps.bind import BindDriver
-from gpupass.steps.record import WriteRecord
+from gpupass.steps.remember import Remember
 from gpupass.steps.reset import ResetDevice
 from tests.simulated import BUS_GPU, FUNCTIONS, GPU, GPU_AUDIO, LONE
 
@@ -35,6 +36,11 @@ SCREEN = Slot(kind=SlotKind.MDEV, device="mbochs", of="mbochs", part="mbochs-sma
 def looked(machine, device):
     host = observe(machine)
     return host, host.device(device), host.domain("vm1"), host.domain("vm2")
+
+
+def plan(host, draft):
+    """In its order."""
+    return plan_of("", draft, host)
 
 
 def kinds(steps):
@@ -56,14 +62,21 @@ def test_every_plan_is_empty_once_it_has_been_carried_out(device, machine):
 
 def test_a_device_is_bound_reset_and_claimed_before_a_guest_sees_it(machine):
     host, device, vm1, _ = looked(machine, GPU)
-    steps = handover.attach(host, vm1, slot(device), "uri").steps
+    steps = plan(host, handover.attach(host, vm1, whole(device), "uri")).steps
     order = [kind for kind in kinds(steps) if kind != "LoadModule"]
     last = {kind: max(i for i, k in enumerate(order) if k == kind) for kind in set(order)}
     first = {kind: order.index(kind) for kind in set(order)}
-    assert last["BindDriver"] < first["ResetDevice"] < first["AttachDevice"]
-    claims = [i for i, s in enumerate(steps) if isinstance(s, WriteRecord) and s.kind == "claim"]
-    assert max(claims) < kinds(steps).index("AttachDevice")
-    assert [step.exposed for step in steps if isinstance(step, AttachDevice)] == [False, True]
+    assert last["BindDriver"] < first["ResetDevice"] <= last["ResetDevice"] < first["AttachDevice"]
+    given = [step for step in steps if isinstance(step, AttachDevice)]
+    assert [(step.address, step.exposed) for step in given] == [(GPU_AUDIO, False), (GPU, True)]
+    assert [[(mark.carrier, mark.domain) for mark in step.marks] for step in given] == [
+        [(GPU_AUDIO, "vm1")],
+        [(GPU, "vm1")],
+    ], "remembered before it is done"
+    assert {mark.carrier for mark in imagine(host, steps).marks if isinstance(mark, Claim)} == {
+        GPU,
+        GPU_AUDIO,
+    }
 
 
 def test_nothing_is_reset_under_a_host_driver(machine):
@@ -71,16 +84,17 @@ def test_nothing_is_reset_under_a_host_driver(machine):
     app.attach(machine, "vm1", GPU)
     machine.reboot()
     host, device, *_ = looked(machine, GPU)
-    steps = handover.clean(host, slot(device)).steps
+    steps = plan(host, handover.clean(host, whole(device))).steps
     assert [s for s in steps if isinstance(s, ResetDevice | BindDriver)] == []
-    assert {s.address for s in steps if isinstance(s, WriteRecord)} == {GPU, GPU_AUDIO}
+    assert {carrier for step in steps for _, carrier, _ in step.forgets} == {GPU, GPU_AUDIO}
+    assert not any(isinstance(mark, Claim) for mark in imagine(host, steps).marks)
 
 
 def test_what_a_guest_had_before_a_reboot_is_bound_first_and_reset_then(machine):
     app.attach(machine, "vm1", GPU)
     machine.reboot()
     host, device, _, vm2 = looked(machine, GPU)
-    order = kinds(handover.attach(host, vm2, slot(device), "uri").steps)
+    order = kinds(plan(host, handover.attach(host, vm2, whole(device), "uri")).steps)
     assert order.index("BindDriver") < order.index("ResetDevice") < order.index("AttachDevice")
 
 
@@ -88,23 +102,19 @@ def test_a_guest_that_is_still_going_is_waited_for_and_a_stranger_is_not(machine
     app.bind(machine, LONE)
     machine.process("qemu-system-x86", f"/dev/vfio/{looked(machine, LONE)[1].group}")
     host, device, vm1, _ = looked(machine, LONE)
-    assert handover.attach(host, vm1, slot(device), "uri").refusals
-    left = Record(kind=RecordKind.CLAIM, address=LONE)
-    plan = handover.attach(replace(host, records=(*host.records, left)), vm1, slot(device), "uri")
-    assert not plan.refusals and kinds(plan.steps)[0] == "AwaitRelease"
+    assert handover.attach(host, vm1, whole(device), "uri").refused
+    left = Claim(carrier=LONE, domain="vm1", uuid="u")
+    host = host.marked((left,), ())
+    made = plan(host, handover.attach(host, vm1, whole(device), "uri"))
+    assert not made.refusals and kinds(made.steps)[0] == "AwaitRelease"
 
 
 def test_what_the_domain_already_has_is_not_reset(machine):
     app.bind(machine, GPU)
     machine.libvirt.plug("vm1", GPU_AUDIO)
     host, device, vm1, _ = looked(machine, GPU)
-    resets = [s for s in handover.attach(host, vm1, slot(device), "uri").steps if isinstance(s, ResetDevice)]
-    assert [reset.addresses for reset in resets] == [(GPU,)]
-    alone = host.altered(GPU, lambda one: replace(one, parent=None))
-    stubborn = alone.altered(
-        GPU_AUDIO, lambda one: replace(one, detail=replace(one.detail, reset_methods=()))
-    )
-    assert not handover.attach(stubborn, vm1, slot(stubborn.device(GPU)), "uri").refusals
+    steps = plan(host, handover.attach(host, vm1, whole(device), "uri")).steps
+    assert [step.addresses for step in steps if isinstance(step, ResetDevice)] == [(GPU,)]
 
 
 def test_a_variant_driver_is_left_alone_by_attach(machine):
@@ -112,7 +122,7 @@ def test_a_variant_driver_is_left_alone_by_attach(machine):
     app.bind(machine, LONE, driver="nvgrace_gpu_vfio_pci")
     host, device, vm1, _ = looked(machine, LONE)
     assert device.on_vfio
-    assert "BindDriver" not in kinds(handover.attach(host, vm1, slot(device), "uri").steps)
+    assert "BindDriver" not in kinds(handover.attach(host, vm1, whole(device), "uri").steps)
 
 
 @pytest.mark.parametrize(
@@ -121,17 +131,18 @@ def test_a_variant_driver_is_left_alone_by_attach(machine):
 def test_no_plan_touches_anything_outside_the_group(function, machine):
     host, device, vm1, vm2 = looked(machine, function.address)
     group = {f.address for f in FUNCTIONS if f.group == function.group}
-    for plan in (
-        handover.attach(host, vm1, slot(device), "uri"),
-        handover.move(host, vm2, slot(device), "uri"),
-        handover.detach(host, vm1, slot(device), "uri"),
+    for draft in (
+        handover.attach(host, vm1, whole(device), "uri"),
+        handover.move(host, vm2, whole(device), "uri"),
+        handover.detach(host, vm1, whole(device), "uri"),
         handover.unbind(host, device),
-        handover.clean(host, slot(device)),
+        handover.clean(host, whole(device)),
     ):
-        assert set(plan.devices) <= group
-        for step in plan.steps:
-            addresses = getattr(step, "addresses", None) or (getattr(step, "address", function.address),)
-            assert set(addresses) <= group
+        ordered = plan(host, draft)
+        assert set(ordered.devices) <= group
+        for step in ordered.steps:
+            assert {*step.carriers, *step.resets, *step.rebinds} <= group
+            assert {mark.carrier for mark in step.marks} | {at for _, at, _ in step.forgets} <= group
 
 
 @pytest.mark.parametrize(
@@ -142,41 +153,50 @@ def test_slices_without_a_function_are_refused_with_the_way_that_works(name, kin
     host = observe(system_at(HOSTS / name))
     slots = [slot for device in host.devices for slot in slots_of(host, device) if slot.kind is kind]
     assert slots
-    for verb, words in (
-        (handover.attach, f"attach {slots[0].name} to vm1"),
-        (handover.detach, f"detach {slots[0].name} from vm1"),
-        (handover.move, f"move {slots[0].name} to vm1"),
-    ):
-        plan = verb(host, DOMAIN, slots[0], "qemu:///system")
-        assert (plan.title, plan.steps) == (words, ())
-        assert "no PCI function" in plan.refusals[0].message and way in plan.refusals[0].remedy
+    for verb in (handover.attach, handover.detach, handover.move):
+        draft = verb(host, DOMAIN, slots[0], "qemu:///system")
+        assert draft.steps == () and draft.refused
+        (finding,) = draft.findings
+        assert finding.message.startswith(f"{slots[0].name} has no PCI function") and way in finding.remedy
 
 
-def screens(*records):
+def screens(*marks, ours=True):
     """A parent with one mediated device that gpupass made, and its last guest has gone."""
     detail = Detail(mdevs=(Mdev(uuid=UUID, type="mbochs-small", group=7),), express=False)
     parent = Device(address="mbochs", vendor=0, device=0, class_code=0, detail=detail)
-    kinds = (RecordKind.MDEV, RecordKind.CLAIM)
-    left = tuple(Record(kind=kind, address="mbochs", mdev=UUID) for kind in kinds)
-    return Host(devices=(parent,), records=(*left, *records))
+    made = Made(carrier="mbochs", part=UUID, name="mbochs-small-0", type="mbochs-small")
+    claimed = Claim(carrier="mbochs", part=UUID, domain="gone", uuid="g")
+    return Host(devices=(parent,), marks=(*([made] if ours else []), claimed, *marks))
 
 
 def test_a_mediated_device_of_a_guest_that_is_gone_is_made_anew():
     host = screens()
-    made_anew = ["AwaitRelease", "SetMdev", "SetMdev", "WriteRecord"]
-    assert kinds(handover.clean(host, SCREEN).steps) == made_anew
-    assert kinds(handover.detach(host, DOMAIN, SCREEN, "uri").steps) == made_anew
-    assert kinds(handover.attach(host, DOMAIN, SCREEN, "uri").steps)[:4] == made_anew
+    made_anew = ["AwaitRelease", "SetMdev", "SetMdev", "EndClaim"]
+    for draft in (handover.clean(host, SCREEN), handover.detach(host, DOMAIN, SCREEN, "uri")):
+        steps = plan(host, draft).steps
+        assert kinds(steps) == made_anew and [step.present for step in steps[1:3]] == [False, True]
+        assert imagine(host, steps).marks == host.marks[:1], "still known as gpupass's, and nobody's"
+    steps = plan(host, handover.attach(host, DOMAIN, SCREEN, "uri")).steps
+    assert kinds(steps)[:4] == made_anew and kinds(steps)[4:] == ["AttachDevice"]
+    (now,) = (mark for mark in imagine(host, steps).marks if isinstance(mark, Claim))
+    assert now.domain == "vm1"
+
+
+def test_a_mediated_device_that_others_made_is_not_made_anew():
+    host = screens(ours=False)
+    assert kinds(plan(host, handover.clean(host, SCREEN)).steps) == ["AwaitRelease", "EndClaim"]
 
 
 def test_nothing_is_made_anew_on_what_is_quarantined():
-    host = screens(Record(kind=RecordKind.QUARANTINE, address="mbochs", why="it hung"))
+    host = screens(Quarantine(carrier="mbochs", why="it hung"))
     assert handover.clean(host, SCREEN).steps == ()
-    for plan in (
+    for draft in (
         handover.detach(host, DOMAIN, SCREEN, "uri"),
         handover.attach(host, DOMAIN, SCREEN, "uri"),
     ):
-        assert [finding.message for finding in plan.refusals] == ["mbochs is in quarantine: it hung"]
+        assert [finding.message for finding in plan(host, draft).refusals] == [
+            "mbochs is in quarantine: it hung"
+        ]
 
 
 class Service(Domain, frozen=True, kw_only=True):
@@ -189,15 +209,21 @@ def to_service():
     return SimpleNamespace(
         devices=lambda host, slot: (slot.device,),
         loans=lambda host, slot: (loan,),
-        ready=lambda host, slot, missing, claimed: Plan(title=""),
+        ready=lambda host, slot, missing, claimed: Draft(),
         obstacles=lambda host, slot, domain, leaving: (),
-        clean=lambda host, slot, loans: ("clean",),
+        clean=lambda host, slot, loans: Draft(takes=(_told("clean"),)),
         holder=lambda host, loans: None,
         held=lambda domain, loans: (),
-        give=lambda domain, loans, connect: (f"give to {domain.name}",),
-        take=lambda domain, loans, connect: (f"take from {domain.name}",),
+        give=lambda host, domain, loans, connect: tuple(
+            _told(f"give to {domain.name}", claim(host, domain, one)) for one in loans
+        ),
+        take=lambda domain, loans, connect: (_told(f"take from {domain.name}"),),
         keeps=lambda domain, loans: (),
     )
+
+
+def _told(why, *marks):
+    return Remember(address="0000:01:00.0", marks=marks, why=why)
 
 
 def test_a_new_kind_of_recipient_is_one_module_and_one_line(monkeypatch):
@@ -207,15 +233,12 @@ def test_a_new_kind_of_recipient_is_one_module_and_one_line(monkeypatch):
     lender = to_service()
     monkeypatch.setitem(handover.LENDERS, Service, {SlotKind.MIG: lender})
     host = Host(devices=())
-    claim, *given = handover.attach(host, web, slice_, "").steps
-    assert (claim.record.domain, given) == ("web", ["give to web"])
+    (given,) = handover.attach(host, web, slice_, "").steps
+    assert (given.why, [mark.domain for mark in given.marks]) == ("give to web", ["web"])
     monkeypatch.setattr(lender, "holder", lambda host, loans: web)
-    taken, clean, claim, *given = handover.move(host, batch, slice_, "").steps
-    assert (taken, clean, claim.record.domain, given) == (
-        "take from web",
-        "clean",
-        "batch",
-        ["give to batch"],
-    )
+    lent = host.after((given,))
+    moved = handover.move(lent, batch, slice_, "")
+    assert [step.why for step in moved.takes] == ["take from web", "clean", "clean again"]
+    assert [(step.why, step.marks[0].domain) for step in moved.makes] == [("give to batch", "batch")]
     assert handover.holder(host, slice_) == web
-    assert handover.attach(host, DOMAIN, slice_, "").refusals
+    assert handover.attach(host, DOMAIN, slice_, "").refused

@@ -8,9 +8,10 @@ from msgspec import Struct, ValidationError, convert, to_builtins
 from msgspec.structs import replace
 
 import gpupass
+from gpupass.methods.host.rule import HostRule
 from gpupass.model.key import Key
 from gpupass.model.mig import ComputeInstance, GpuInstance, Placement
-from gpupass.model.profile import HostRule, Place, Select
+from gpupass.model.profile import Place, Select
 from gpupass.steps.module import LoadModule
 
 

@@ -9,7 +9,7 @@ from msgspec import to_builtins
 from msgspec.structs import replace
 
 from gpupass.errors import GpupassError
-from gpupass.methods.mig_plan import instances
+from gpupass.methods.mig.plan import instances
 from gpupass.model.host import Vgpu
 from gpupass.model.user import User, UserKind
 from gpupass.observe import observe
@@ -109,7 +109,7 @@ def test_mig_in_words(tmp_path: Any, now: bool | None, pending: bool | None, wor
     tree.answers("nvml", {"gpus": [answer], "unseen": []})
     (device,) = observe(System(str(tmp_path)), connect=None).devices
     assert device.facts.nvidia is not None
-    assert device.facts.nvidia.mig == words
+    assert device.facts.nvidia.mig_mode == words
 
 
 def test_a_guest_has_the_name_of_its_domain(tmp_path: Any) -> None:

@@ -12,13 +12,20 @@ from msgspec.structs import replace
 from referencing import Registry
 from referencing.jsonschema import DRAFT7
 
+from gpupass.cdi.specification import (
+    PATH,
+    cdi_plan,
+    cdi_specification,
+    cdi_text,
+    leaves_nvidia_out,
+    refresh_plan,
+)
 from gpupass.cli.inspect import system_at
 from gpupass.model.boot import HostFile
 from gpupass.model.host import Host
+from gpupass.model.mark import Claim, Quarantine
 from gpupass.model.nodes import Nodes
-from gpupass.model.record import Record, RecordKind
 from gpupass.observe import observe
-from gpupass.planner.cdi import PATH, cdi_plan, cdi_specification, cdi_text, leaves_nvidia_out, refresh_plan
 
 HOSTS = Path(__file__).parents[2] / "hosts"
 GOLDEN = Path(__file__).parent / "golden"
@@ -89,7 +96,7 @@ def test_an_instance_without_its_node_is_left_out_and_named():
 def test_several_compute_instances_can_be_had_one_by_one():
     host = host_of("mig-server")
     gpu = host.devices_at((A100,))[0]
-    cut = gpu.facts.nvidia.cut
+    cut = gpu.facts.nvidia.mig
     first = next(one for one in cut.gpu.instances if one.profile == "3g.20gb")
     part = first.compute[0]
     halves = (
@@ -97,7 +104,7 @@ def test_several_compute_instances_can_be_had_one_by_one():
         replace(part, id=1, placement=replace(part.placement, start=1, size=2)),
     )
     instances = (replace(first, profile="3g.20gb+me,gfx", compute=halves),)
-    nvidia = replace(gpu.facts.nvidia, cut=replace(cut, gpu=replace(cut.gpu, instances=instances)))
+    nvidia = replace(gpu.facts.nvidia, mig=replace(cut, gpu=replace(cut.gpu, instances=instances)))
     gpu = replace(gpu, detail=replace(gpu.facts, nvidia=nvidia))
     present = frozenset({*host.nodes.present, *(f"/dev/nvidia-caps/nvidia-cap{n}" for n in range(200))})
     host = replace(host, devices=(gpu,), nodes=replace(host.nodes, present=present))
@@ -122,12 +129,14 @@ def test_nothing_that_a_domain_has():
     assert "0000:11:00.0" not in names(host) and "0000:31:00.0" not in names(host)
 
 
-@pytest.mark.parametrize("kind", [RecordKind.QUARANTINE, RecordKind.CLAIM])
-def test_nothing_that_is_not_clean(kind):
+MARKS = (Quarantine(carrier=ROUTER, why="it hung"), Claim(carrier=ROUTER, domain="vm1", uuid="u"))
+
+
+@pytest.mark.parametrize("mark", MARKS, ids=lambda mark: type(mark).__name__)
+def test_nothing_that_is_not_clean(mark):
     host = host_of("server-sriov")
     assert ROUTER in names(host)
-    record = Record(kind=kind, address=ROUTER, boot_id=host.boot_id)
-    assert ROUTER not in names(replace(host, records=(record,)))
+    assert ROUTER not in names(replace(host, marks=(mark,)))
 
 
 def test_a_group_is_given_whole_or_not_at_all():

@@ -3,17 +3,10 @@
 import pytest
 
 from gpupass.errors import Usage
-from gpupass.model.profile import (
-    Attachment,
-    HostRule,
-    PassthroughRule,
-    Place,
-    Profile,
-    Select,
-    SriovRule,
-    Vf,
-    VfDriver,
-)
+from gpupass.methods.host.rule import HostRule
+from gpupass.methods.passthrough.rule import PassthroughRule
+from gpupass.methods.sriov.rule import SriovRule, Vf, VfDriver
+from gpupass.model.profile import Attachment, Place, Profile, Select
 from gpupass.profiles import ProfileInvalid, load_profile
 from tests.profile_files import findings, load, read_from
 

@@ -2,11 +2,11 @@
 
 import pytest
 
-from gpupass.methods.mig import plan_recut
-from gpupass.methods.mig_layouts import named_layout
-from gpupass.planner.mig_import import layout_of
+from gpupass.importing.mig import layout_of
+from gpupass.importing.mig_parted import read_mig_configs
+from gpupass.methods.mig.layouts import named_layout
+from gpupass.methods.mig.recut import plan_recut
 from gpupass.profiles import ProfileInvalid
-from gpupass.profiles.mig_parted import read_mig_configs
 from tests.mig_boards import board
 
 # written after the format that mig-parted documents (README, "Configuration file")

@@ -3,8 +3,9 @@
 import pytest
 import yaml
 
+from gpupass.methods.mig.rule import MigRule
 from gpupass.model.mig import LayoutEntry
-from gpupass.model.profile import MigRule, Profile, Select
+from gpupass.model.profile import Profile, Select
 from gpupass.profiles import profile_schema, write_profile
 from tests.profile_files import findings, load
 

@@ -2,11 +2,11 @@
 
 import pytest
 
-from gpupass.model.profile import Use
+from gpupass.methods import RULES
 from gpupass.profiles import ProfileInvalid
 from tests.profile_files import findings, load
 
-USES = ", ".join(Use)
+USES = ", ".join(RULES)
 HEAD = "version: 1\ngpus:\n"
 SRIOV = HEAD + "  - name: nic\n    select: {slot: 3}\n    use: sriov\n    vfs: 4\n"
 HOST = HEAD + "  - name: gpu\n    select: {slot: 3}\n    use: host\n"
@@ -46,7 +46,7 @@ RULES = [
     (GIVEN + "    vfs: 4\n", ["6:5: 'vfs' belongs to use: sriov, this rule says use: passthrough"]),
     (
         SRIOV + "    driver: x\n",
-        ["7:5: 'driver' belongs to use: host or passthrough, this rule says use: sriov"],
+        ["7:5: 'driver' belongs to use: passthrough or host, this rule says use: sriov"],
     ),
     (HOST.replace("host", "sriov"), ["3:5: missing key 'vfs': how many virtual functions"]),
     (HOST.replace("host", "hots"), ["5:10: unknown use 'hots', did you mean 'host'?"]),

@@ -3,16 +3,10 @@
 import yaml
 from hypothesis import HealthCheck, given, settings
 
-from gpupass.model.profile import (
-    Attachment,
-    HostRule,
-    PassthroughRule,
-    Profile,
-    Select,
-    SriovRule,
-    Vf,
-    VfDriver,
-)
+from gpupass.methods.host.rule import HostRule
+from gpupass.methods.passthrough.rule import PassthroughRule
+from gpupass.methods.sriov.rule import SriovRule, Vf, VfDriver
+from gpupass.model.profile import Attachment, Profile, Select
 from gpupass.profiles import write_profile
 from tests.profile_files import load
 from tests.profile_strategy import profiles

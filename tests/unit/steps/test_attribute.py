@@ -4,8 +4,8 @@ import pytest
 from msgspec import convert, to_builtins
 
 from gpupass.errors import GpupassError, NeedsPerson, NotClean
+from gpupass.methods.sriov.steps import ReloadModule
 from gpupass.steps.attribute import SetAttribute
-from gpupass.steps.module import ReloadModule
 from tests.machines_in_parts import gim_machine, intel_machine
 from tests.simulated_amd import GIMS
 from tests.simulated_intel import CARD

@@ -15,10 +15,18 @@ from gpupass.errors import Damaged
 from gpupass.store import Store, database
 from gpupass.store.applies import read_applies
 from gpupass.store.marks import read_marks, set_mark
-from tests.simulated import LONE, Machine
+from tests.simulated import GPU, LONE, Machine
 
 RECORDED = Path(__file__).parent / "first_version"
 CASES = sorted(path.name for path in RECORDED.iterdir())
+
+
+def told(name):
+    """What the first version told of it; its records as the marks that they are today.
+
+    `taken_back`: those that there are once the open operation is rolled back.
+    """
+    return json.loads((RECORDED / name / "told.json").read_text())
 
 
 @pytest.fixture
@@ -31,10 +39,6 @@ def old(new_state):
         return state
 
     return make
-
-
-def told(name):
-    return json.loads((RECORDED / name / "told.json").read_text())
 
 
 def found(state):
@@ -72,7 +76,13 @@ def _operation(one):
 
 
 def _shown(mark):
-    return {key: value for key, value in as_json(mark).items() if value not in (None, "", False, [])}
+    return in_order(
+        {key: value for key, value in as_json(mark).items() if value not in (None, "", False, [])}
+    )
+
+
+def in_order(mark):
+    return dict(sorted(mark.items()))
 
 
 def same(state, name):
@@ -83,7 +93,7 @@ def same(state, name):
     for which in ("open", "ended", "applies"):
         known = [{key: one[key] for key in old} for old, one in zip(wanted[which], now[which], strict=True)]
         assert known == wanted[which], which
-    assert sorted(map(str, now["marks"])) == sorted(map(str, wanted["marks"]))
+    assert sorted(map(str, now["marks"])) == sorted(map(str, map(in_order, wanted["marks"])))
 
 
 def write_something(state):
@@ -145,6 +155,65 @@ def test_what_was_open_is_taken_back(old, hidden):
     assert machine.open_journals() == []
 
 
+@pytest.fixture
+def moving(old, hidden):
+    """The host of the pending move."""
+
+    def make(holder):
+        machine = Machine(old("pending"))
+        machine.register_driver("vfio-pci")
+        machine.set_driver(LONE, "vfio-pci")
+        if holder is not None:
+            machine.libvirt.plug(holder, LONE, alias="ua-gpupass-0000-02-00-0")
+        return machine
+
+    return make
+
+
+def append(state, *events):
+    (path,) = (state / "journal").iterdir()
+    with path.open("a") as file:
+        file.writelines(json.dumps(event) + "\n" for event in events)
+
+
+def test_a_pending_move_is_completed(moving):
+    machine = moving("vm1")
+    assert app.recover(machine, wait=True)[0].ending == "done"
+    assert (
+        LONE in machine.libvirt.guests["vm2"].live and machine.records()[f"claim {LONE}"]["domain"] == "vm2"
+    )
+
+
+@pytest.mark.parametrize("written", [False, True], ids=["before the record", "after the record"])
+def test_killed_at_the_record_of_a_claim(written, moving):
+    """0.1 wrote the record after the intent and before the done: what goes to vm2 is claimed for it."""
+    machine = moving(None)
+    claim = machine.state / "claim" / f"{LONE}.json"
+    (begin, *_) = map(json.loads, next((machine.state / "journal").iterdir()).read_text().splitlines())
+    had = json.loads(claim.read_text())
+    del had["schema"]
+    released = [event for n in (1, 2) for event in ({"intent": n, "before": None}, {"done": n})]
+    forgotten = ({"intent": 3, "before": had}, {"done": 3})
+    append(machine.state, {"done": 0}, *released, *forgotten, {"intent": 4, "before": None})
+    claim.unlink()
+    if written:
+        claim.write_text(json.dumps({"schema": 1} | begin["plan"][4]["record"]))
+    assert app.recover(machine)[0].ending == "done"
+    assert LONE in machine.libvirt.guests["vm2"].live
+    assert machine.records()[f"claim {LONE}"]["domain"] == "vm2"
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if told(name)["open"]])
+def test_its_rollback_puts_back_what_was_remembered(name, old):
+    """Each step undone, last first, as the engine does: the records that its journal has from before."""
+    with closing(Store(old(name))) as store:
+        for operation in journal.open_operations(store):
+            for number in sorted(operation.before.keys() - operation.undone, reverse=True):
+                operation = journal.undone(store, operation, number)
+        marks = sorted(str(_shown(mark)) for mark in read_marks(store))
+    assert marks == sorted(map(str, map(in_order, told(name)["taken_back"])))
+
+
 @pytest.mark.parametrize(
     "text", [b"", b"{", b"hello\n", b"[]\n", b'{"schema": 99, "begin": "x"}\n', bytes(range(256)) + b"\n"]
 )
@@ -199,3 +268,62 @@ def test_another_device_in_the_name_of_a_mark_is_damage(old):
     (state / "claim" / f"{LONE}.json").rename(state / "claim" / "0000:01:00.0.json")
     with closing(Store(state)) as store, pytest.raises(Damaged, match="no claim record"):
         read_marks(store)
+
+
+UUID = "GPU-11111111-2222-3333-4444-555555555555"
+RESET = {"step": "ResetGpu", "address": GPU, "uuid": UUID, "why": ""}
+MODE = {"step": "SetMigMode", "address": GPU, "uuid": UUID, "on": True, "reset_follows": True, "why": ""}
+FORGET = {"step": "WriteRecord", "kind": "mig", "address": GPU, "record": None, "mdev": None, "why": ""}
+
+
+def journalled(state, steps, *events):
+    begun = {
+        "schema": 1,
+        "begin": "a",
+        "plan": steps,
+        "devices": [GPU],
+        "boot_id": "b",
+        "time": "2026",
+        "user": "",
+    }
+    (state / "journal").mkdir(mode=0o700, parents=True)
+    lines = (json.dumps(event) + "\n" for event in (begun, *events))
+    (state / "journal" / "one.jsonl").write_text("".join(lines))
+    state.chmod(0o700)
+    with closing(Store(state)) as store:
+        (operation,) = journal.open_operations(store)
+        return operation
+
+
+def test_a_mig_mode_that_waits_for_its_reset_is_reset(new_state):
+    """Ampere: 0.1 had switched the mode and waited, in a step of its own, for who holds the GPU."""
+    operation = journalled(
+        new_state(),
+        [RESET | {"back": True}, MODE, RESET | {"back": False}],
+        {"intent": 0, "before": True},
+        {"done": 0},
+        {"intent": 1, "before": {"on": False, "pending": False}},
+        {"done": 1},
+        {"intent": 2, "before": True},
+        {"pending": 2, "why": "in use by python (pid 4711)"},
+    )
+    assert operation.steps[1].reset and operation.pending is not None
+    assert 1 not in operation.done, "what is left of it is the reset"
+    assert operation.before[1].persistent, "persistence mode is off while it is reset"
+
+
+def test_a_mig_mode_that_was_reset_is_done(new_state):
+    begun = [event for n in range(3) for event in ({"intent": n, "before": False}, {"done": n})]
+    begun[2]["before"] = {"on": False, "pending": False}
+    operation = journalled(new_state(), [RESET | {"back": True}, MODE, RESET | {"back": False}], *begun)
+    assert operation.done == {0, 1, 2} and not operation.before[1].persistent
+
+
+def test_all_gpu_instances_of_a_record_are_forgotten_with_it(old):
+    """A step that had not begun when 0.1 was killed."""
+    state = old("all-marks")
+    carrier = json.loads(next((state / "mig").iterdir()).read_text())["address"]
+    operation = journalled(state, [FORGET | {"address": carrier}])
+    with closing(Store(state)) as store:
+        there = {mark.key for mark in read_marks(store) if mark.key[0] == "mig.made"}
+    assert len(there) == 3 and set(operation.steps[0].forgets) == there

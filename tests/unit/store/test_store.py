@@ -14,14 +14,15 @@ import pytest
 
 from gpupass.engine import journal
 from gpupass.errors import Busy, Damaged, GpupassError, Refused
-from gpupass.model.record import Record, RecordKind
+from gpupass.methods.mig.ownership import Made
+from gpupass.model.mark import Origin
 from gpupass.plan import Plan
 from gpupass.steps.module import LoadModule
 from gpupass.store import Store, database, marks
 from tests.simulated import GPU, LONE
 
 ROOT = Path(__file__).parents[3]
-MARK = Record(kind=RecordKind.ORIGIN, address=GPU, driver="nouveau")
+MARK = Origin(carrier=GPU, driver="nouveau")
 PLAN = Plan(title="a plan", steps=(LoadModule(module="vfio-pci"),), devices=(GPU, LONE))
 
 
@@ -185,7 +186,7 @@ def test_a_head_that_is_behind_is_brought_up(store, state):
     (state / "head").write_bytes(behind)
     assert reads(state) == ((MARK,), 1)
     with closing(Store(state)) as another:
-        marks.forget(another, marks.key_of(MARK))
+        marks.forget(another, MARK.key)
     assert reads(state) == ((), 1)
 
 
@@ -218,7 +219,7 @@ def test_a_store_that_another_has_replaced_is_not_written_to(store, state, writt
     for name in ("store.db", "store.db-wal", "head"):
         shutil.copy(written / name, state / f"{name}.new")
         (state / f"{name}.new").rename(state / name)
-    marks.forget(store, marks.key_of(MARK))
+    marks.forget(store, MARK.key)
     assert reads(state) == ((), 1)
 
 
@@ -226,15 +227,15 @@ def test_threads_and_processes_take_turns(store, state):
     code = (
         "import sys; from pathlib import Path\n"
         "from gpupass.store import Store, marks\n"
-        "from gpupass.model.record import Record, RecordKind\n"
+        "from gpupass.methods.sriov.marks import Made\n"
         "store = Store(Path(sys.argv[1]))\n"
         "for n in range(25):\n"
-        "    marks.set_mark(store, Record(kind=RecordKind.VFS, address=f'0000:{sys.argv[2]}:{n:02x}.0'))\n"
+        "    marks.set_mark(store, Made(carrier=f'0000:{sys.argv[2]}:{n:02x}.0', vfs=n))\n"
     )
     argv = [sys.executable, "-c", code, str(state)]
     others = [subprocess.Popen([*argv, bus], cwd=ROOT) for bus in ("01", "02")]
     with ThreadPoolExecutor(4) as pool:
-        made = (Record(kind=RecordKind.MIG, address=f"0000:03:{n:02x}.0") for n in range(25))
+        made = (Made(carrier=f"0000:03:{n:02x}.0") for n in range(25))
         list(pool.map(lambda mark: marks.set_mark(store, mark), made))
     assert [other.wait(60) for other in others] == [0, 0]
     assert len(marks.read_marks(store)) == 75
@@ -282,19 +283,19 @@ def test_a_full_disk_is_told(state):
         "import resource, signal, sys; from pathlib import Path\n"
         "from gpupass.errors import Damaged, GpupassError\n"
         "from gpupass.store import Store, marks\n"
-        "from gpupass.model.record import Record, RecordKind\n"
+        "from gpupass.methods.sriov.marks import Made\n"
         "store = Store(Path(sys.argv[1]))\n"
-        "mark = Record(kind=RecordKind.VFS, address='0000:01:00.0')\n"
+        "mark = Made(carrier='0000:01:00.0', vfs=4)\n"
         "marks.set_mark(store, mark)\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "size = (store.state / 'store.db-wal').stat().st_size\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))\n"
         "for _ in range(2):\n"
-        "    try: marks.forget(store, marks.key_of(mark))\n"
+        "    try: marks.forget(store, mark.key)\n"
         "    except GpupassError as error: print(error.exit_code, error.message)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))\n"
         "assert marks.read_marks(store) == (mark,)\n"
-        "marks.forget(store, marks.key_of(mark)); store.require_sound(); print(marks.read_marks(store))\n"
+        "marks.forget(store, mark.key); store.require_sound(); print(marks.read_marks(store))\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, str(state)], cwd=ROOT, capture_output=True, text=True, check=True

@@ -1,0 +1,67 @@
+"""What gpupass itself remembers of a carrier, so that what it made is told from what others made.
+
+A way to share a GPU has marks of its own (`<method>.made`); these are those of everybody.
+"""
+
+from typing import ClassVar, TypeVar
+
+from msgspec import Struct
+
+from gpupass.model.address import Address
+
+MarkKey = tuple[str, Address, str]  # tag, carrier, part
+
+
+class Mark(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="mark"):
+    """`part` is the part of the carrier that it is about: the UUID of a mediated device, 3g.20gb@4."""
+
+    carrier: Address
+    part: str = ""
+    boot_id: str = ""
+
+    what: ClassVar[str] = "it"  # for people: "forget the former driver of 0000:01:00.0"
+
+    @property
+    def key(self) -> MarkKey:
+        return tag_of(type(self)), self.carrier, self.part
+
+
+M = TypeVar("M", bound=Mark)
+
+
+def tag_of(kind: type[Mark]) -> str:
+    return str(kind.__struct_config__.tag)
+
+
+class Origin(Mark, frozen=True, kw_only=True, tag="origin"):
+    """The driver and override that it had before the first bind, and the names that only its driver knows."""
+
+    driver: str | None
+    override: str | None = None
+    gpu_uuid: str | None = None
+    gpu_serial: str | None = None
+
+    what: ClassVar[str] = "the former driver"
+
+
+class Claim(Mark, frozen=True, kw_only=True, tag="claim"):
+    """Handed to a domain and not yet seen clean again. `declared`: a profile said so, and may unsay it."""
+
+    domain: str
+    uuid: str
+    alias: str | None = None
+    declared: bool = False
+
+    what: ClassVar[str] = "the domain"
+
+
+class Quarantine(Mark, frozen=True, kw_only=True, tag="quarantine"):
+    """Nobody gets it until a person says so. `since`: ISO 8601, UTC."""
+
+    why: str
+    since: str = ""
+
+    what: ClassVar[str] = "the quarantine"
+
+
+MARKS: tuple[type[Mark], ...] = (Origin, Claim, Quarantine)
