@@ -24,9 +24,9 @@ from gpupass.cli.wording import (
     verdict_line,
     vgpu_text,
 )
+from gpupass.devices.hive import hive_of
 from gpupass.devices.verdict import NO_IOMMU, NO_IOMMU_REMEDY
 from gpupass.inspect import Groups, Listing, Shown, Slots
-from gpupass.methods.partition.ownership import hive_of
 from gpupass.model.address import is_pci
 from gpupass.model.host import Device, Host
 from gpupass.model.pci_class import class_words

@@ -23,6 +23,11 @@ class SlotKind(StrEnum):
         return self in (SlotKind.MIG, SlotKind.PARTITION)
 
 
+def vf_part(number: int) -> str:
+    """What VF `number` is called among the slots of its PF."""
+    return f"vf{number}"
+
+
 class Slot(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`device` is the function itself (of a VF or vGPU: the VF), or the one that the slot is cut from.
 

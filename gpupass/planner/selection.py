@@ -6,12 +6,11 @@ from fnmatch import fnmatchcase
 from msgspec import Struct
 
 from gpupass.errors import Usage
-from gpupass.methods.passthrough.rule import PassthroughRule
-from gpupass.methods.sriov.plan import vf_part
 from gpupass.model.address import Address, is_pci
 from gpupass.model.host import Device, Host
 from gpupass.model.profile import Attachment, Place, Profile, Rule, Select
 from gpupass.model.select import card_in_slot, drivers_of, serials_of, uuid_of
+from gpupass.model.slot import vf_part
 from gpupass.model.vendor import Vendor
 
 _CLASSES = {"display": "03", "accelerator": "12", "network": "02", "storage": "01"}
@@ -89,13 +88,9 @@ def attachments(profile: Profile, chosen: tuple[Chosen, ...], host: Host) -> tup
                     f"known here: {known}",
                 )
             )
-    problems += [_kept(want) for want in found if not want.part and not _lent(want.chosen.rule)]
+    problems += [_kept(want) for want in found if not want.part and not want.chosen.rule.lends_whole]
     require_none("use this profile here", problems)
     return tuple(found)
-
-
-def _lent(rule: Rule) -> bool:
-    return isinstance(rule, PassthroughRule)
 
 
 def _kept(want: Wanted) -> tuple[str, str]:

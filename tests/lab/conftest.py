@@ -104,10 +104,10 @@ class EmulatedHost:
         assert all(r["recover"] == 0 and r["result"] in fine for r in results), out
         return results
 
-    def remembered(self, *kinds: str) -> list[str]:
-        """The devices that gpupass has marks of these kinds of."""
+    def remembered(self, *tags: str) -> list[str]:
+        """The carriers of gpupass's marks with these tags, once for each mark; "open": titles."""
         lines = [line.split(" ", 1) for line in self.sh(REMEMBERED).splitlines()]
-        return [about for kind, about in lines if kind in kinds]
+        return [about for tag, about in lines if tag in tags]
 
     def refused(self, *argv: str, code: int = 4) -> str:
         """All that the error says, in one text."""

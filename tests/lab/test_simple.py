@@ -218,7 +218,7 @@ def test_an_unbind_that_hangs_leaves_the_tool_alive(simple):
         "for i in $(seq 100); do grep -q hidden /run/hidden && break; sleep 0.1; done; cat /run/hidden"
     )
     assert "does not return" in simple.refused("unbind", GPU, code=5)
-    assert [item["address"] for item in simple.gpupass("quarantine", "list")["quarantine"]] == [GPU]
+    assert [item["carrier"] for item in simple.gpupass("quarantine", "list")["quarantine"]] == [GPU]
     assert [gpu["address"] for gpu in simple.gpupass("list")["devices"]] == [GPU, OTHER]
     assert "quarantine" in simple.refused("attach", "vm1", GPU)
     simple.sh("pkill -f [h]ide_device.py; true")
@@ -295,7 +295,7 @@ def test_configuration_space_that_reads_all_ones(simple):
     simple.sh("setpci -s 00:10.0 CAP_EXP+18.w=0400:0400")
     code = simple.lab.run(["gpupass", "detach", "vm1", GPU, "--json"], timeout=120).returncode
     assert code == 5
-    assert [item["address"] for item in simple.gpupass("quarantine", "list")["quarantine"]] == [GPU]
+    assert [item["carrier"] for item in simple.gpupass("quarantine", "list")["quarantine"]] == [GPU]
     assert "quarantine" in simple.refused("attach", "vm2", GPU)
 
 

@@ -105,7 +105,7 @@ def test_the_whole_trip(slices):
     slices.gpupass("rollback", "--yes", "--allow-disruption")
     assert types(slices) == ([], [])
     assert slices.sh(f"cat /sys/bus/pci/devices/{CARD}/sriov_numvfs").strip() == "0"
-    assert not slices.remembered("claim", "mdev", "vgpu", "vfs", "quarantine")
+    assert not slices.remembered("claim", "mdev.made", "vgpu.made", "sriov.made", "quarantine")
 
 
 def test_refusals(cut):
@@ -281,4 +281,4 @@ def test_vgpus_on_gpu_instances(with_nvml):
     assert mig(host) == backed
     host.gpupass("rollback", "--yes", "--allow-reset")
     assert mig(host) == nothing
-    assert not host.remembered("claim", "vgpu", "vfs", "mig", "quarantine")
+    assert not host.remembered("claim", "vgpu.made", "sriov.made", "mig.made", "quarantine")

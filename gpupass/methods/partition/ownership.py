@@ -2,6 +2,7 @@
 
 from typing import ClassVar
 
+from gpupass.devices.hive import hive_of
 from gpupass.method import Rules
 from gpupass.methods.partition.rule import PartitionRule
 from gpupass.model.address import Address
@@ -23,21 +24,9 @@ class Made(Mark, frozen=True, kw_only=True, tag="partition.made"):
     what: ClassVar[str] = "the former partition modes"
 
 
-def hive_of(host: Host, gpu: Device) -> tuple[Device, ...]:
-    """The GPUs that change their memory mode together, itself included."""
-    hive = hive_name(gpu)
-    return (gpu,) if hive is None else tuple(d for d in host.devices if hive_name(d) == hive)
-
-
 def alike_gpus(host: Host, gpu: Device) -> tuple[Device, ...]:
     """Those that may be of one hive with it, itself included: only amdgpu tells which are."""
     return tuple(one for one in host.devices if one.ids == gpu.ids and one.physfn is None)
-
-
-def hive_name(device: Device) -> str | None:
-    """None: a GPU by itself, or none that can be told of."""
-    amd = device.detail.amd if device.detail is not None else None
-    return amd.hive if amd is not None else None
 
 
 def made_by_us(host: Host, gpu: Device) -> Made | None:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from msgspec.structs import replace
 
+from gpupass.devices.hive import hive_name, hive_of
 from gpupass.method import Rules
 from gpupass.methods.partition.ownership import (
     Made,
@@ -11,8 +12,6 @@ from gpupass.methods.partition.ownership import (
     asked_memory,
     asking,
     first_memory,
-    hive_name,
-    hive_of,
     made_by_us,
     mark_of,
     rule_of,

@@ -21,16 +21,11 @@ from gpupass.methods.sriov.rule import SriovRule, Vf
 from gpupass.model.host import Device, Host
 from gpupass.model.mark import Mark
 from gpupass.model.profile import Rule
-from gpupass.model.slot import Slot, SlotKind
+from gpupass.model.slot import Slot, SlotKind, vf_part
 from gpupass.model.user import User, UserKind
 from gpupass.plan import NOTHING, Draft, Finding
 from gpupass.step import Deed, Kind
 from gpupass.steps.bind import BindDriver
-
-
-def vf_part(number: int) -> str:
-    """What VF `number` is called among the slots of its PF."""
-    return f"vf{number}"
 
 
 def slots(host: Host, pf: Device) -> Iterator[Slot]:

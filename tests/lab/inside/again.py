@@ -11,8 +11,9 @@ from pathlib import Path
 sys.path.insert(0, "/opt/gpupass-copy")
 
 from gpupass import app
+from gpupass.model.mark import Claim
 from gpupass.store import Store, operations
-from gpupass.store.marks import read_marks
+from gpupass.store.marks import read_marks_of
 from gpupass.system import System
 
 DOMAIN, DEVICE, ROUNDS = sys.argv[1], sys.argv[2], int(sys.argv[3])
@@ -24,7 +25,7 @@ def left():
     status = Path(f"/proc/{pid}/status").read_text()
     xml = Path(f"/run/libvirt/qemu/{DOMAIN}.xml").read_text()
     with closing(Store(Path("/var/lib/gpupass"))) as store:
-        claims = [mark for mark in read_marks(store) if mark.kind == "claim"]
+        claims = read_marks_of(store, Claim)
         unfinished = operations.open_ones(store)
     return {
         "qemu files": len(os.listdir(f"/proc/{pid}/fd")),

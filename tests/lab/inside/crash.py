@@ -66,9 +66,9 @@ def state():
             parts["mdev" if mdev else alias[16:18]][alias] = path.stem
     with closing(Store(Path("/var/lib/gpupass"))) as store:  # and closed before the next fork
         for mark in read_marks(store):
-            if mark.kind in ("claim", "quarantine", "vfs", "mdev", "vgpu"):
-                about = f"{mark.kind} {mark.address} {mark.mdev or ''}"
-                parts["mdev" if mark.mdev else mark.address[5:7]][about] = True
+            tag, carrier, part = mark.key
+            if tag in ("claim", "quarantine", "sriov.made", "mdev.made", "vgpu.made"):
+                parts["mdev" if part else carrier[5:7]][f"{tag} {carrier} {part}"] = True
         parts["journal"]["open"] = [one.title for one in journal.open_operations(store)]
     return dict(parts)
 

@@ -21,6 +21,7 @@ with closing(Store(Path("/var/lib/gpupass"))) as store:
                     "events", name, 0, to_json({**from_json(body, dict), "boot_id": "another"}).decode()
                 )
     for mark in read_marks(store):
-        print(mark.kind, mark.address)
+        tag, carrier, _ = mark.key
+        print(tag, carrier)
     for _, events in operations.open_ones(store):
         print("open", events[0]["begin"])

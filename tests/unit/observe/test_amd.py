@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from gpupass.methods.partition.ownership import hive_of
+from gpupass.devices.hive import hive_of
 from gpupass.model.address import Address
 from gpupass.model.amd import Gim, Partition
 from gpupass.observe import observe
