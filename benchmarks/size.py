@@ -17,7 +17,7 @@ from gpupass.devices.verdict import group_verdict
 from gpupass.model.profile import Profile
 from gpupass.observe import observe
 from gpupass.profiles import load_profile
-from gpupass.system import System
+from gpupass.system import RecordedHost
 from tests import slow_machine
 from tests.synthetic_host import GPU_EVERY, address, build
 
@@ -59,12 +59,12 @@ def _grows(what: str, work: dict, rounds: int) -> None:
 
 
 def _verdicts(root: Path) -> float:
-    host = observe(System(root=str(root)), cuts=False)
+    host = observe(RecordedHost(root), cuts=False)
     return own_cpu_seconds(lambda: [group_verdict(number, host) for number in host.groups])
 
 
 def _plan(root: Path, functions: int) -> float:
-    system = System(root=str(root))
+    system = RecordedHost(root)
     reach = Reach(profile=_rules(map(address, range(1, functions, GPU_EVERY))))
     return own_cpu_seconds(lambda: reach.plan(reach.look(system)))
 

@@ -69,6 +69,12 @@ class Damaged(NeedsPerson):
         self.why = why
 
 
+class Interrupted(GpupassError):
+    """Somebody has stopped a change between two steps; what had begun was put back."""
+
+    exit_code = 130
+
+
 class Pending(GpupassError):
     """The guest, or whoever holds a GPU to be reset, has not let go yet; the request stands."""
 

@@ -10,9 +10,10 @@ from msgspec import Struct
 from gpupass.model.address import Address, parse_address
 from gpupass.model.host import Device, Host
 from gpupass.observe import observe
-from gpupass.system import System
+from gpupass.system import Reader, System
 
 if TYPE_CHECKING:
+    from gpupass.model.apply import Apply
     from gpupass.model.slot import Slot
     from gpupass.model.verdict import Verdict
     from gpupass.observe.recording import Stored
@@ -54,25 +55,23 @@ class Slots(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return f"{known}/{slot.part}" if slot.part else known
 
 
-def list_devices(system: System, connect: str, all_endpoints: bool) -> Listing:
+def list_devices(system: Reader, connect: str, all_endpoints: bool) -> Listing:
     wanted = _assignable if all_endpoints else _is_gpu
     host = observe(system, detail=_those(wanted), connect=connect, essentials=all_endpoints, cuts=False)
     return Listing(host=host, devices=tuple(device for device in host.devices if wanted(device)))
 
 
-def show_device(system: System, text: str, connect: str) -> Shown:
+def show_device(system: Reader, text: str, connect: str) -> Shown:
     """An address tells what to look at; any other name is looked for among all devices."""
     from gpupass.devices.verdict import device_verdict
     from gpupass.planner.find import find
-    from gpupass.store import store_of
-    from gpupass.store.applies import read_applies
 
     host = observe(system, detail=_around(text), connect=connect)
-    device = find(host, text, partial(read_applies, store_of(system)))
+    device = find(host, text, _applies(system))
     return Shown(host=host, device=device, verdict=device_verdict(device, host))
 
 
-def list_groups(system: System, connect: str, all_groups: bool) -> Groups:
+def list_groups(system: Reader, connect: str, all_groups: bool) -> Groups:
     """Groups that hold a GPU, or all of them."""
     from gpupass.devices.verdict import group_verdict
 
@@ -86,23 +85,21 @@ def list_groups(system: System, connect: str, all_groups: bool) -> Groups:
     return Groups(host=host, verdicts=tuple(group_verdict(number, host) for number in numbers))
 
 
-def list_slots(system: System, text: str | None, connect: str) -> Slots:
+def list_slots(system: Reader, text: str | None, connect: str) -> Slots:
     """Everything that a domain or a container can be given; of one device, or of all that are worth it."""
     from gpupass.planner.export import worth_telling
     from gpupass.planner.find import find, profile_names
     from gpupass.planner.offers import offers_of
-    from gpupass.store import store_of
-    from gpupass.store.applies import read_applies
 
     host = observe(system, connect=connect)
-    applies = partial(read_applies, store_of(system))
+    applies = _applies(system)
     devices = (find(host, text, applies),) if text is not None else worth_telling(host, cuttable=True)
     offers = tuple(offer for device in devices for offer in offers_of(host, device))
     names = {address: name for name, address in profile_names(host, applies).items()}
     return Slots(host=host, offers=offers, names=names)
 
 
-def record_host(system: System, directory: Path, connect: str) -> "Stored":
+def record_host(system: Reader, directory: Path, connect: str) -> "Stored":
     from gpupass.observe.recording import record_host
 
     return record_host(system, directory, connect)
@@ -146,3 +143,11 @@ def _company(host: Host, address: Address) -> Iterable[Address]:
 
     device = host.device(address)
     return (other.address for other in alike(host, device)) if device is not None else ()
+
+
+def _applies(system: Reader) -> Callable[[], tuple["Apply", ...]]:
+    """What the last profile calls its devices is not in a record."""
+    from gpupass.store import store_of
+    from gpupass.store.applies import read_applies
+
+    return partial(read_applies, store_of(system)) if isinstance(system, System) else tuple

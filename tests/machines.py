@@ -21,7 +21,7 @@ def hidden(monkeypatch):
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setattr(os, "fsync", lambda fd: None)
     monkeypatch.setattr("gpupass.system.names.pci_names", lambda ids: {})
-    monkeypatch.setattr("gpupass.observe.nvidia.read_gpus", lambda asked: (answer,))
+    monkeypatch.setattr("gpupass.observe.nvidia.read_gpus", lambda asked, name_of: ((answer,), ""))
     monkeypatch.delenv("GPUPASS_CRASH", raising=False)
 
 

@@ -20,7 +20,7 @@ from gpupass.errors import GpupassError, Refused
 from gpupass.model.boot import HostFile
 from gpupass.store import store_of
 from gpupass.store.marks import forget, read_marks
-from gpupass.system import System
+from gpupass.system import Reader, System
 from gpupass.system.guarded import Hung
 from gpupass.system.kernel_log import KernelLog
 from tests.host_tree import MEM32, MEM64_PREFETCH, MIB, Function
@@ -260,8 +260,8 @@ class Machine(System):
     """
 
     def __init__(self, state: Path, functions: tuple[Function, ...] = FUNCTIONS) -> None:
-        super().__init__("/nonexistent", state=state)
-        self.recorded = False
+        super().__init__(state)
+        self.root = "/nonexistent"
         self.functions = {function.address: function for function in functions}
         self.seen = set(self.functions)  # whatever was there once
         self.tree = deepcopy(_tree(functions))
@@ -447,6 +447,8 @@ class Machine(System):
         node = self.files.get(path)
         return node[:limit] if isinstance(node, bytes) else None
 
+    read_many, answers, looking = Reader.read_many, Reader.answers, Reader.looking
+
     def names(self, path: str) -> tuple[str, ...]:
         node = self.files.get(path)
         return tuple(sorted(node)) if isinstance(node, set) else ()
@@ -501,7 +503,7 @@ class Machine(System):
             raise Refused(f"cannot connect to libvirt at {uri}: no such file", "systemctl start libvirtd")
         return self.libvirt
 
-    def run(self, *argv: str, timeout: float = 60.0) -> str:
+    def _run(self, argv: tuple[str, ...], seconds: float = 60.0) -> str:
         self.log.append((" ".join(argv), ""))
         if argv[0] == "modprobe" and "gim" in argv and self.gim.gpus:
             self._fault("modprobe", "gim")

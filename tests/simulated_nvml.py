@@ -35,23 +35,22 @@ def play(monkeypatch) -> None:
         monkeypatch.setattr(vgpu_card, name, call)
 
 
-def _answers(*cut: object) -> tuple[GpuAnswer, ...]:
+def _answers(*asked: object) -> tuple[tuple[GpuAnswer, ...], str]:
     (machine,) = _looked_at
     if machine.driver(CARD) != "nvidia":
-        return ()
+        return (), ""
     vgpu = machine.vgpu
     gpu = vgpu.gpu if vgpu.mig else MigGpu(profiles=vgpu.gpu.profiles)
-    return (
-        GpuAnswer(
-            bus_id=CARD,
-            uuid=UUID,
-            minor=5,
-            mig=vgpu.mig,
-            mig_pending=vgpu.pending,
-            mig_gpu=gpu,
-            vgpu_card=_card(CARD),
-        ),
+    answer = GpuAnswer(
+        bus_id=CARD,
+        uuid=UUID,
+        minor=5,
+        mig=vgpu.mig,
+        mig_pending=vgpu.pending,
+        mig_gpu=gpu,
+        vgpu_card=_card(CARD),
     )
+    return (answer,), ""
 
 
 def _of(address: str) -> SimulatedVgpu:

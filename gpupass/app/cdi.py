@@ -5,7 +5,7 @@ from contextlib import suppress
 from msgspec.structs import replace
 
 from gpupass.app.intents import QEMU, Alone
-from gpupass.app.report import Report
+from gpupass.app.report import Report, planned
 from gpupass.app.session import Session
 from gpupass.app.verbs import single
 from gpupass.cdi.specification import (
@@ -25,7 +25,7 @@ from gpupass.observe import observe
 from gpupass.observe.nodes import read_nodes
 from gpupass.plan import Finding, HostPlan
 from gpupass.store import store_of
-from gpupass.system import System
+from gpupass.system import Reader, System
 from gpupass.system.executable import installed
 
 _SECONDS = 30.0
@@ -37,34 +37,40 @@ class Told(Alone, frozen=True, kw_only=True):
 
     connect: str | None = QEMU
     nvidia: bool | None = None  # None: NVIDIA GPUs are in it unless the file says that nvidia-ctk has them
-    makes_nodes: bool = True
 
     def look(self, system: System) -> tuple[Host, HostFile | None]:
         before, host = system.read_file(PATH), _look(system, self.connect)
-        return _with_capabilities(system, host) if self._told(before) and self.makes_nodes else host, before
+        return _with_capabilities(system, host) if self._has_nvidia(before) else host, before
 
     def touches(self, sight: object) -> tuple[Address, ...]:
         return (BOOT,)
 
     def plan(self, sight: tuple[Host, HostFile | None]) -> HostPlan:
         host, before = sight
-        return HostPlan(plans=(replace(cdi_plan(host, before, self._told(before)), devices=(BOOT,)),))
+        return HostPlan(plans=(replace(cdi_plan(host, before, self._has_nvidia(before)), devices=(BOOT,)),))
 
-    def _told(self, before: HostFile | None) -> bool:
+    def _has_nvidia(self, before: HostFile | None) -> bool:
         if self.nvidia is not None:
             return self.nvidia
         return before is None or not leaves_nvidia_out(before.text)
 
 
-def cdi(
-    system: System, *, connect: str | None = QEMU, dry_run: bool = False, nvidia: bool | None = None
-) -> Report:
+def cdi(system: System, *, connect: str | None = QEMU, nvidia: bool | None = None) -> Report:
     """Write the file, once."""
-    intent = Told(connect=connect, nvidia=nvidia, makes_nodes=not dry_run)
-    return single(Session(system), intent, (BOOT,), seconds=_SECONDS, dry_run=dry_run)
+    return single(Session(system), Told(connect=connect, nvidia=nvidia), (BOOT,), seconds=_SECONDS)
 
 
-def text_of(system: System, connect: str = QEMU) -> tuple[str, tuple[Finding, ...]]:
+def preview(system: Reader, connect: str | None = QEMU) -> Report:
+    """The same as a dry run, which asks the driver for nothing; also of a recorded host."""
+    if isinstance(system, System):
+        before = system.read_file(PATH)
+    else:
+        data = system.read_bytes(PATH)
+        before = None if data is None else HostFile(path=PATH, text=data.decode(errors="surrogateescape"))
+    return planned(Told().plan((_look(system, connect), before)).plans[0])
+
+
+def text_of(system: Reader, connect: str = QEMU) -> tuple[str, tuple[Finding, ...]]:
     """What would be written, and what is left out of it; also of a recorded host."""
     before = system.read(PATH)
     nvidia = before is None or not leaves_nvidia_out(before)
@@ -114,6 +120,7 @@ def _stale(error: GpupassError) -> Finding:
     return Finding(message=message, remedy=error.hint or "gpupass cdi", fatal=False)
 
 
-def _look(system: System, connect: str | None) -> Host:
-    store_of(system).require_readable()
+def _look(system: Reader, connect: str | None) -> Host:
+    if isinstance(system, System):
+        store_of(system).require_readable()
     return observe(system, connect=connect, nodes=True)

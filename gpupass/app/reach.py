@@ -20,7 +20,7 @@ from gpupass.planner.selection import Chosen, attachments, candidates, choose
 from gpupass.profiles import write_profile
 from gpupass.store import store_of
 from gpupass.store.applies import new_id
-from gpupass.system import System
+from gpupass.system import Reader, System
 
 
 class Reach(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -36,9 +36,10 @@ class Reach(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     rounds: ClassVar[int] = 4  # the driver, MIG mode and functions, GPU instances, the vGPUs on them
 
-    def look(self, system: System) -> Host:
+    def look(self, system: Reader) -> Host:
         """The devices that the profile could mean, all that hangs together with them, and its domains."""
-        store_of(system).require_readable()  # without the marks everything would look like somebody else's
+        if isinstance(system, System):
+            store_of(system).require_readable()  # without the marks all would look like somebody else's
         wanted = () if self.devices_only else self.profile.attachments
         host = observe(
             system,

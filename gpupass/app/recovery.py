@@ -31,7 +31,7 @@ from gpupass.planner.unknown import quarantines
 from gpupass.store import store_of
 from gpupass.store.applies import read_applies, write_apply
 from gpupass.store.marks import forget, read_mark, read_marks, read_marks_of
-from gpupass.system import System
+from gpupass.system import System, interrupts
 from gpupass.system.locks import hold
 
 
@@ -45,7 +45,12 @@ def recover(system: System, *, connect: str = QEMU, wait: bool = False) -> tuple
     session = Session(system)
     require_ready(session)
     deadline = math.inf if wait else system.monotonic()
-    reports = [_recover_one(session, operation, deadline) for operation in unfinished(system)]
+    reports = []
+    for operation in unfinished(system):
+        with interrupts.deferred():
+            reports.append(_recover_one(session, operation, deadline))
+            if interrupts.asked():
+                return tuple(reports)
     _close_applies(system)
     return (*reports, *_clean_leftovers(session, connect, deadline))
 

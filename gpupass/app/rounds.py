@@ -3,7 +3,6 @@
 from collections.abc import Callable, Container
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from threading import Event
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -15,10 +14,11 @@ from gpupass.app.session import Session
 from gpupass.engine import journal
 from gpupass.engine.journal import Operation
 from gpupass.engine.run import Outcome, conclude, execute, extend, roll_back
-from gpupass.errors import GpupassError, NeedsPerson
+from gpupass.errors import GpupassError, Interrupted, NeedsPerson
 from gpupass.model.address import BOOT
 from gpupass.plan import HostPlan, Plan
 from gpupass.step import Deed
+from gpupass.system import interrupts
 from gpupass.system.nvml_library import LIBRARY
 
 OnStep = Callable[[str, Deed], None]  # the title of its plan, and the step that begins
@@ -52,6 +52,10 @@ def in_rounds(
         pending = ()
         if trip.intent.rounds == 1 and ran[0].ending is not Ending.DONE:
             break
+        if trip.intent.rounds > 1 and interrupts.asked():
+            stopped = Interrupted("interrupted: what had begun is rolled back", "gpupass history")
+            take_back(trip, stopped, reports)
+            raise stopped
         try:
             made = _titled(trip.intent, trip.intent.plan(trip.session.look(trip.intent)), plans)
         except GpupassError as error:
@@ -145,48 +149,28 @@ def _told(reports: dict[str, Report], ended: dict[str, Outcome]) -> dict[str, Re
 
 
 def _run(trip: Trip, plans: tuple[Plan, ...], pending: tuple[Operation, ...]) -> tuple[Report, ...]:
-    """Each plan in an operation of its own; steps of one in order, several at a time.
-
-    An interruption takes back what is at work, before its next step.
-    """
-    interrupted = Event()
-    work = partial(_one, trip, _continuing(trip), pending, interrupted)
+    """Each plan in an operation of its own; steps of one in order, several at a time."""
+    work = partial(_one, trip, _continuing(trip), pending)
     with LIBRARY.kept():  # closed by the steps that reset or unbind, and before the next look
         if trip.patience.workers == 1 or len(plans) <= 1:
             return tuple(map(work, plans))
         with ThreadPoolExecutor(max_workers=min(trip.patience.workers, len(plans))) as pool:
-            try:
-                return tuple(pool.map(work, plans))
-            except KeyboardInterrupt:
-                interrupted.set()
-                raise
+            return tuple(pool.map(work, plans))
 
 
-def _one(
-    trip: Trip,
-    continuing: dict[str, Operation],
-    pending: tuple[Operation, ...],
-    interrupted: Event,
-    plan: Plan,
-) -> Report:
+def _one(trip: Trip, continuing: dict[str, Operation], pending: tuple[Operation, ...], plan: Plan) -> Report:
     system, begun = trip.session.system, continuing.get(plan.title)
     whole = plan if begun is None else replace(plan, steps=(*begun.steps, *plan.steps))
     report = Report(title=plan.title, ending=Ending.DONE, plan=whole)
     replaced = tuple(operation for operation in pending if set(operation.devices) & set(plan.devices))
     deadline = system.monotonic() + trip.patience.seconds
-    watching = partial(_watching, interrupted, partial(trip.on_step, plan.title))
+    on_step = partial(trip.on_step, plan.title)
     try:
         if begun is not None:
-            return told(report, extend(begun, plan, system, deadline, watching))
-        return told(report, execute(plan, system, deadline, replaced, trip.apply, watching))
+            return told(report, extend(begun, plan, system, deadline, on_step))
+        return told(report, execute(plan, system, deadline, replaced, trip.apply, on_step))
     except GpupassError as error:
         return failed(report, error)
-
-
-def _watching(interrupted: Event, on_step: Callable[[Deed], None], step: Deed) -> None:
-    if interrupted.is_set():
-        raise GpupassError("interrupted")
-    on_step(step)
 
 
 def _unverified(report: Report, error: GpupassError) -> Report:

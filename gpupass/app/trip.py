@@ -9,16 +9,17 @@ from msgspec.structs import replace
 from gpupass.app.consent import Consent, Patience, allowed, require_same
 from gpupass.app.intents import Intent
 from gpupass.app.report import Came, Ending, Report
-from gpupass.app.rounds import Trip, in_rounds, take_back
+from gpupass.app.rounds import Trip, in_rounds
 from gpupass.app.session import Session
 from gpupass.engine import journal
 from gpupass.engine.journal import Operation
 from gpupass.engine.run import Result, leave_half, resume
-from gpupass.errors import GpupassError, Refused
+from gpupass.errors import GpupassError, Interrupted, Refused
 from gpupass.model.address import Address
 from gpupass.model.apply import Apply, ApplyEnd
 from gpupass.plan import HostPlan
 from gpupass.store.applies import read_applies, write_apply
+from gpupass.system import interrupts
 from gpupass.system.locks import hold
 
 SETTLE_SECONDS = 10.0  # for a guest that a crashed gpupass was waiting for
@@ -32,7 +33,8 @@ def carry_out(trip: Trip, devices: tuple[Address, ...], shown: HostPlan | None =
     session, system = trip.session, trip.session.system
     require_ready(session)
     with hold(system.state, devices, wait=trip.patience.for_others):
-        pending = settle(session, devices, trip.patience)
+        with interrupts.deferred():
+            pending = settle(session, devices, trip.patience)
         sight = session.look(trip.intent)
         if not set(trip.intent.touches(sight)) <= set(devices):
             raise Refused("cannot apply: the devices changed while they were looked at", "try again")
@@ -48,9 +50,9 @@ def carry_out(trip: Trip, devices: tuple[Address, ...], shown: HostPlan | None =
             return Came(reports=(), plan=made, withdrawn=withdrawn)
         trip = replace(trip, intent=intent, apply=_begin(session, entry, trip.consent))
         try:
-            reports, made = in_rounds(trip, made, plans, pending)
-        except KeyboardInterrupt:
-            take_back(trip, GpupassError("interrupted"))
+            with interrupts.deferred():
+                reports, made = in_rounds(trip, made, plans, pending)
+        except Interrupted:
             _end(session, entry, trip.consent, ApplyEnd.INTERRUPTED)
             raise
         with suppress(GpupassError):  # the store's disk is full: recover says that it was interrupted

@@ -9,7 +9,7 @@ import click
 from gpupass import app
 from gpupass.app import Ending, Report
 from gpupass.app.profile_file import load_file
-from gpupass.cli.output import json_option, show_finding
+from gpupass.cli.output import json_option, show_finding, tell_text
 from gpupass.cli.report import show_reports
 from gpupass.errors import Usage
 from gpupass.plan import Plan
@@ -108,7 +108,7 @@ def _show_changes(system: System, plan: Plan) -> None:
             "/dev/null" if change.before is None else change.path,
             "/dev/null" if change.after is None else change.path,
         )
-        click.echo("".join(lines), nl=False)
+        tell_text("".join(lines))
 
 
 def _lines(text: str | None) -> list[str]:

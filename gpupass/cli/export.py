@@ -10,8 +10,8 @@ from gpupass.app.export import export as export_host
 from gpupass.app.export import foreign
 from gpupass.app.profile_file import load_file
 from gpupass.cli.documents.profiles import Compared, Exported
-from gpupass.cli.inspect import system_at
-from gpupass.cli.output import connect_option, host_option, json_option, print_json
+from gpupass.cli.inspect import reader_at
+from gpupass.cli.output import connect_option, host_option, json_option, print_json, tell, tell_text
 from gpupass.cli.plan import DIFFERENT
 from gpupass.model.profile import Profile
 from gpupass.profiles import write_profile
@@ -24,14 +24,14 @@ from gpupass.system import System
 @connect_option
 def export(as_json: bool, host_dir: Path | None, connect: str) -> None:
     """Print a profile of this host as it is; `gpupass export | gpupass plan -` has nothing to do."""
-    profile, host = export_host(system_at(host_dir), connect)
+    profile, host = export_host(reader_at(host_dir), connect)
     text = write_profile(profile)
     if as_json:
         print_json(Exported(profile=text, foreign=foreign(host), unseen=host.unseen))
         return
-    click.echo(text, nl=False)
+    tell_text(text)
     for note in (*foreign(host), *(f"not seen: {unseen}" for unseen in host.unseen)):
-        click.echo(f"# {note}", err=True)
+        tell(f"# {note}", err=True)
 
 
 @click.command()
@@ -46,7 +46,7 @@ def diff(old: str, new: str, as_json: bool) -> int:
     if as_json:
         print_json(Compared(differ=bool(lines), diff="".join(lines)))
     else:
-        click.echo("".join(lines), nl=False)
+        tell_text("".join(lines))
     return DIFFERENT if lines else 0
 
 

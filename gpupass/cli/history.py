@@ -4,7 +4,7 @@ import click
 
 from gpupass.app import history as past
 from gpupass.cli.documents.changes import Entry, History, Part
-from gpupass.cli.output import json_option, print_json
+from gpupass.cli.output import json_option, print_json, tell
 from gpupass.system import System
 
 
@@ -19,11 +19,11 @@ def history(everything: bool, as_json: bool) -> None:
         print_json(History(history=tuple(shown)))
         return
     for entry in shown:
-        click.echo(f"{entry.time}  {entry.user:<10} {entry.what}: {entry.result}")
+        tell(f"{entry.time}  {entry.user:<10} {entry.what}: {entry.result}")
         for part in entry.parts:
-            click.echo(f"{'':<27}{part.what}: {part.result}")
+            tell(f"{'':<27}{part.what}: {part.result}")
     if not shown:
-        click.echo("nothing has been changed yet")
+        tell("nothing has been changed yet")
 
 
 def _entries(system: System) -> list[Entry]:

@@ -5,10 +5,10 @@ from pathlib import Path
 import click
 
 from gpupass import inspect
-from gpupass.cli.output import connect_option, host_option, json_option, print_json
+from gpupass.cli.output import connect_option, host_option, json_option, print_json, tell
 from gpupass.errors import Usage
 from gpupass.model.address import PCI_DEVICES
-from gpupass.system import System
+from gpupass.system import Reader, RecordedHost, System
 
 _DEVICE_HELP = "DEVICE: PCI address, GPU UUID, serial number or physical slot."
 
@@ -22,7 +22,7 @@ _DEVICE_HELP = "DEVICE: PCI address, GPU UUID, serial number or physical slot."
 @connect_option
 def list_(everything: bool, as_json: bool, host_dir: Path | None, connect: str) -> None:
     """List GPUs and accelerators, their drivers and who uses them."""
-    listing = inspect.list_devices(system_at(host_dir), connect, everything)
+    listing = inspect.list_devices(reader_at(host_dir), connect, everything)
     if as_json:
         from gpupass.cli.documents.devices import Listed, device_document
 
@@ -42,7 +42,7 @@ def list_(everything: bool, as_json: bool, host_dir: Path | None, connect: str) 
 @connect_option
 def show(device: str, as_json: bool, host_dir: Path | None, connect: str) -> None:
     """Show everything about one DEVICE and whether its group can be given away."""
-    shown = inspect.show_device(system_at(host_dir), device, connect)
+    shown = inspect.show_device(reader_at(host_dir), device, connect)
     if as_json:
         from gpupass.cli.documents.devices import Shown, device_document
 
@@ -69,7 +69,7 @@ def show(device: str, as_json: bool, host_dir: Path | None, connect: str) -> Non
 @connect_option
 def groups(everything: bool, as_json: bool, host_dir: Path | None, connect: str) -> None:
     """Say of each IOMMU group whether it can be given to a guest, and why not."""
-    found = inspect.list_groups(system_at(host_dir), connect, everything)
+    found = inspect.list_groups(reader_at(host_dir), connect, everything)
     if as_json:
         from gpupass.cli.documents.devices import Grouped, group_document
 
@@ -99,16 +99,17 @@ def record(directory: Path, as_json: bool, connect: str) -> None:
             Recorded(directory=str(directory), files=stored.files, bytes=stored.size, unseen=stored.unseen)
         )
         return
-    click.echo(f"stored {stored.files} files, {stored.size / 1024:.0f} KiB, in {directory}")
+    tell(f"stored {stored.files} files, {stored.size / 1024:.0f} KiB, in {directory}")
     for note in stored.unseen:
-        click.echo(f"not seen: {note}")
-    click.echo(f"look at it: gpupass list --host {directory}")
+        tell(f"not seen: {note}")
+    tell(f"look at it: gpupass list --host {directory}")
 
 
-def system_at(host_dir: Path | None) -> System:
+def reader_at(host_dir: Path | None) -> Reader:
     """This machine, or a recorded one."""
     if host_dir is None:
         return System()
-    if not (host_dir / PCI_DEVICES.lstrip("/")).is_dir():
+    host = RecordedHost(host_dir)
+    if not host.exists(PCI_DEVICES):
         raise Usage(f"cannot read a host from {host_dir}: it is no record", f"gpupass record {host_dir}")
-    return System(root=str(host_dir))
+    return host

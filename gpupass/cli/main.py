@@ -5,7 +5,7 @@ import os
 import sys
 from contextlib import suppress
 from importlib import import_module
-from io import TextIOWrapper
+from io import StringIO, TextIOWrapper
 from typing import TYPE_CHECKING
 
 import click
@@ -119,7 +119,7 @@ def cli() -> None:
       0 done, or nothing to do      1 failed, everything rolled back
       2 usage                       3 differences found
       4 refused, nothing changed    5 a person is needed
-      6 pending: somebody has not let go yet
+      6 pending: somebody has not let go yet   130 interrupted, everything rolled back
     """
 
 
@@ -147,10 +147,10 @@ def run() -> None:
     _print_any_name()
     try:
         status = cli.main(prog_name="gpupass", standalone_mode=False)
-    except click.exceptions.Abort:
+    except (click.exceptions.Abort, KeyboardInterrupt):
         status = 130
     except click.ClickException as error:
-        error.show()
+        _show_usage(error)
         status = error.exit_code
     except GpupassError as error:
         _show(error, as_json="--json" in sys.argv[1:])
@@ -164,6 +164,14 @@ def run() -> None:
         _show(GpupassError(f"cannot write the output: {error.strerror}"), as_json=False)
         status = 1
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _show_usage(error: click.ClickException) -> None:
+    from gpupass.cli.printable import printable_lines
+
+    text = StringIO()
+    error.show(file=text)
+    click.echo(printable_lines(text.getvalue()), nl=False, err=True)
 
 
 def _show(error: GpupassError, as_json: bool) -> None:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from gpupass.cli.documents.document import Document, failed
+from gpupass.cli.printable import printable, printable_lines
 from gpupass.errors import GpupassError
 from gpupass.model.wire import to_json
 
@@ -36,6 +37,21 @@ def connect_option(verb: F) -> F:
     )(verb)
 
 
+def tell(line: str = "", err: bool = False) -> None:
+    """One line for people. Whatever is said, a name in it moves no cursor (printable)."""
+    click.echo(printable(line), err=err)
+
+
+def tell_text(text: str) -> None:
+    """The text of a file as it would be written, its end of line included."""
+    click.echo(printable_lines(text), nl=False)
+
+
+def tell_drawn(drawing: str) -> None:
+    """With colours; whoever has drawn it has made all names in it printable."""
+    click.echo(drawing)
+
+
 def print_json(document: Document) -> None:
     """In ASCII: no sign in a name can then do anything to a terminal."""
     text = to_json(document, 2).decode()
@@ -50,7 +66,9 @@ def _escaped(found: re.Match[str]) -> str:
 
 def show_finding(lead: str, message: str, remedy: str | None, err: bool = True) -> None:
     """ "warning: …" and, below the message, what one can type."""
-    click.echo(f"{lead}{message}" + (f"\n{' ' * len(lead)}{remedy}" if remedy else ""), err=err)
+    tell(f"{lead}{message}", err)
+    if remedy:
+        tell(f"{' ' * len(lead)}{remedy}", err)
 
 
 def show_error(error: GpupassError, as_json: bool) -> None:
@@ -58,9 +76,9 @@ def show_error(error: GpupassError, as_json: bool) -> None:
     if as_json:
         print_json(failed(error))
         return
-    click.echo(error.message, err=True)
+    tell(error.message, err=True)
     for message, remedy in error.reasons:
         show_finding("  - ", message, remedy)
     if error.hint:
-        click.echo(f"hint: {error.hint}", err=True)
+        tell(f"hint: {error.hint}", err=True)
     sys.stderr.flush()

@@ -19,8 +19,8 @@ from gpupass.app.saved_plan import is_plan, plan_text, read_plan
 from gpupass.app.session import Session
 from gpupass.app.trip import require_root
 from gpupass.cli.documents.changes import ApplyDocument, Checked, planned, report_document
-from gpupass.cli.inspect import system_at
-from gpupass.cli.output import connect_option, host_option, json_option, print_json, show_finding
+from gpupass.cli.inspect import reader_at
+from gpupass.cli.output import connect_option, host_option, json_option, print_json, show_finding, tell
 from gpupass.cli.plan_view import NOTHING, show_differences, show_host_plan
 from gpupass.cli.report import show_reports, status_of
 from gpupass.errors import Pending, Refused, Usage
@@ -62,7 +62,7 @@ def plan(
     file: str, out: str | None, allow_reset: bool, as_json: bool, host_dir: Path | None, connect: str
 ) -> int:
     """Show what `apply FILE` would do, and whom it would disturb. Exit status 3: there is something to do."""
-    system = system_at(host_dir)
+    system = reader_at(host_dir)
     reach = Reach(profile=load_file(system, file), source=file, connect=connect)
     made = reach.plan(reach.look(system))
     if out is not None:
@@ -135,7 +135,7 @@ def apply(
 @connect_option
 def check(file: str, as_json: bool, host_dir: Path | None, connect: str) -> int:
     """Is this host as the profile FILE says? Exit status 0: yes; 3: no, and the differences."""
-    system = system_at(host_dir)
+    system = reader_at(host_dir)
     reach = Reach(profile=load_file(system, file), source=file, connect=connect)
     made = reach.plan(reach.look(system))
     same = not made.to_do and not made.refusals and not made.waits
@@ -170,9 +170,9 @@ def rollback(
     source = f"rollback of {entry.source} ({entry.time})"
     reach = Reach(profile=before(entry, gone), source=source, connect=connect, takes_back=entry.id)
     if not as_json:
-        click.echo(f"back to before: {entry.source}, applied by {entry.user} at {entry.time}", err=True)
+        tell(f"back to before: {entry.source}, applied by {entry.user} at {entry.time}", err=True)
         for address in gone:
-            click.echo(f"passed over: {address} has left this host", err=True)
+            tell(f"passed over: {address} has left this host", err=True)
     if dry_run:
         made = reach.plan(reach.look(system))
         print_json(planned(made)) if as_json else show_host_plan(made)
@@ -200,14 +200,9 @@ def _agree_and_apply(
         show_host_plan(made, refusals=False, allow_reset=consent.reset)
     if allowed(made, consent, reach.title(made)) and not yes:
         _agree(line, as_json)
-    shown = (
-        None if yes and saved is None else made
-    )  # what a crash left is settled first: then another is right
-    try:
-        came = apply_profile(session, reach, consent, patience, shown, quiet if as_json else _tell)
-    except KeyboardInterrupt:
-        click.echo("interrupted\nhint: gpupass recover", err=True)
-        raise
+    unasked = yes and saved is None  # what a crash left is settled first, and then another plan is right
+    shown = None if unasked else made
+    came = apply_profile(session, reach, consent, patience, shown, quiet if as_json else _tell)
     return _show_came(came, as_json, shown=made)
 
 
@@ -215,7 +210,7 @@ def _agree(line: str, as_json: bool) -> None:
     if as_json or not sys.stdin.isatty():
         raise Usage("cannot change this host: nobody is there to be asked", f"{line} --yes")
     if not click.confirm("Do this?", err=True):
-        click.echo("nothing has been changed", err=True)
+        tell("nothing has been changed", err=True)
         raise click.Abort
 
 
@@ -223,7 +218,7 @@ def _tell(title: str, step: Deed) -> None:
     """A listener that goes away stops no change half-way."""
     if not step.hidden:
         with suppress(OSError):
-            click.echo(f"{title.partition(':')[0]}: {step.words()} …", err=True)
+            tell(f"{title.partition(':')[0]}: {step.words()} …", err=True)
 
 
 def _show_came(came: Came, as_json: bool, shown: HostPlan | None = None) -> int:
@@ -239,10 +234,10 @@ def _show_came(came: Came, as_json: bool, shown: HostPlan | None = None) -> int:
     else:
         show_reports(*came.reports, as_json=False)
         if shown is None and not came.reports and not waits and not refusals:
-            click.echo(NOTHING)
+            tell(NOTHING)
         for wait in waits:
             if shown is None or wait not in shown.waits:
-                click.echo(f"waits: {wait}")
+                tell(f"waits: {wait}")
         for warning in came.warnings:
             show_finding("warning: ", warning.message, warning.remedy)
         for refusal in refusals:

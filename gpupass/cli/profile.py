@@ -6,8 +6,8 @@ from pathlib import Path
 import click
 
 from gpupass.cli.documents.profiles import Error, FileDocument, Imported, Validated
-from gpupass.cli.inspect import system_at
-from gpupass.cli.output import host_option, json_option, print_json, show_error
+from gpupass.cli.inspect import reader_at
+from gpupass.cli.output import host_option, json_option, print_json, show_error, tell, tell_text
 from gpupass.errors import Usage
 from gpupass.system import System
 
@@ -47,7 +47,7 @@ def validate(files: tuple[str, ...], hostname: str | None, as_json: bool) -> int
         rules, attachments = len(loaded.gpus), len(loaded.attachments)
         documents.append(FileDocument(file=file, valid=True, rules=rules, attachments=attachments, errors=()))
         if not as_json:
-            click.echo(f"{file}: valid, {_count(rules, 'rule')}, {_count(attachments, 'attachment')}")
+            tell(f"{file}: valid, {_count(rules, 'rule')}, {_count(attachments, 'attachment')}")
     if as_json:
         print_json(Validated(files=tuple(documents)))
     return status
@@ -61,14 +61,16 @@ def validate(files: tuple[str, ...], hostname: str | None, as_json: bool) -> int
 def import_mig(file: str, config: str | None, as_json: bool, host_dir: Path | None) -> None:
     """Print the profile that says for this host what mig-parted's FILE (-: standard input) says."""
     from gpupass.app.export import import_mig
-    from gpupass.app.profile_file import read_file
+    from gpupass.app.profile_file import read_file, secrets_kept
     from gpupass.profiles import write_profile
 
-    text = write_profile(import_mig(system_at(host_dir), file, read_file(file), config))
+    with secrets_kept(file):
+        made = import_mig(reader_at(host_dir), file, read_file(file), config)
+    text = write_profile(made)
     if as_json:
         print_json(Imported(profile=text))
     else:
-        click.echo(text, nl=False)
+        tell_text(text)
 
 
 def _errors(error: Usage) -> tuple[Error, ...]:

@@ -3,7 +3,7 @@
 import click
 
 from gpupass import app
-from gpupass.cli.output import connect_option, json_option, print_json
+from gpupass.cli.output import connect_option, json_option, print_json, tell
 from gpupass.cli.report import show_reports
 from gpupass.errors import Usage
 from gpupass.system import System
@@ -29,7 +29,7 @@ def recover(wait: bool, dry_run: bool, forget: bool, connect: str, as_json: bool
         return _list_unfinished(as_json)
     reports = app.recover(System(), connect=connect, wait=wait)
     if not reports and not as_json:
-        click.echo("nothing to do")
+        tell("nothing to do")
     return show_reports(*reports, as_json=as_json)
 
 
@@ -40,11 +40,11 @@ def _start_anew(connect: str, as_json: bool) -> int:
 
         print_json(Forgotten(quarantine=marks, aside=str(aside)))
         return 0
-    click.echo(f"set aside: {aside}")
+    tell(f"set aside: {aside}")
     for mark in marks:
-        click.echo(f"quarantined: {mark.carrier}  {mark.why}")
+        tell(f"quarantined: {mark.carrier}  {mark.why}")
     if marks:
-        click.echo("look at each device, then: gpupass quarantine clear DEVICE")
+        tell("look at each device, then: gpupass quarantine clear DEVICE")
     return 0
 
 
@@ -59,10 +59,10 @@ def _list_unfinished(as_json: bool) -> int:
         )
         print_json(Unfinished(unfinished=tuple(changes)))
     elif not operations:
-        click.echo("nothing is unfinished")
+        tell("nothing is unfinished")
     else:
         for op in operations:
-            click.echo(f"{op.title}, since {op.time}" + (f": {op.pending}" if op.pending else ""))
+            tell(f"{op.title}, since {op.time}" + (f": {op.pending}" if op.pending else ""))
     return 0
 
 
@@ -81,10 +81,10 @@ def list_(as_json: bool) -> int:
 
         print_json(Quarantined(quarantine=marks))
     elif not marks:
-        click.echo("no device is quarantined")
+        tell("no device is quarantined")
     else:
         for mark in marks:
-            click.echo(f"{mark.carrier}  {mark.why}  (since {mark.since})")
+            tell(f"{mark.carrier}  {mark.why}  (since {mark.since})")
     return 0
 
 

@@ -1,9 +1,7 @@
 """A Report or a Plan as lines for people, or as JSON."""
 
-import click
-
 from gpupass.app import Ending, Report
-from gpupass.cli.output import print_json, show_finding
+from gpupass.cli.output import print_json, show_finding, tell
 from gpupass.errors import GpupassError, NeedsPerson, Pending
 from gpupass.plan import Plan
 
@@ -35,7 +33,7 @@ def status_of(reports: tuple[Report, ...]) -> int:
 
 
 def _show(report: Report) -> None:
-    click.echo(f"{report.ending.value}: {report.title}" + (f" ({report.note})" if report.note else ""))
+    tell(f"{report.ending.value}: {report.title}" + (f" ({report.note})" if report.note else ""))
     for finding in report.warnings:
         show_finding("  warning: ", finding.message, finding.remedy)
     if report.ending is Ending.PLANNED:
@@ -46,4 +44,4 @@ def show_plan(plan: Plan) -> None:
     """One numbered line per step; --json has bookkeeping beside deeds."""
     shown = [step for step in plan.steps if not step.hidden]
     for number, step in enumerate(shown or plan.steps, 1):
-        click.echo(f"  {number}. {step.words()}" + (f" - {step.why}" if step.why else ""))
+        tell(f"  {number}. {step.words()}" + (f" - {step.why}" if step.why else ""))

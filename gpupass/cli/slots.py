@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from gpupass import inspect
-from gpupass.cli.inspect import system_at
+from gpupass.cli.inspect import reader_at
 from gpupass.cli.output import connect_option, host_option, json_option, print_json
 
 
@@ -19,7 +19,7 @@ def slots(device: str | None, as_json: bool, host_dir: Path | None, connect: str
 
     The name is what attach, detach, move and profiles take.
     """
-    found = inspect.list_slots(system_at(host_dir), device, connect)
+    found = inspect.list_slots(reader_at(host_dir), device, connect)
     if as_json:
         from gpupass.cli.documents.slots import Slotted, slot_document
 

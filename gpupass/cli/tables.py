@@ -3,12 +3,13 @@
 import sys
 from collections.abc import Callable, Iterable, Sequence
 
-import click
+from rich import markup
 from rich.cells import cell_len
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
+from gpupass.cli.output import tell_drawn
+from gpupass.cli.printable import printable
 from gpupass.cli.wording import (
     bars_text,
     full_name,
@@ -205,18 +206,24 @@ def _print_footer(console: Console, host: Host) -> None:
         console.print(f"[dim]not seen: {escape(note)}[/]", soft_wrap=True)
 
 
+def escape(text: str) -> str:
+    """Neither markup nor anything that a terminal obeys."""
+    return markup.escape(printable(text))
+
+
 def _print(draw: Callable[[Console], None]) -> None:
     """Rich fills lines with blanks; what goes to a file or a pipe should not have them."""
     console = Console(width=None if sys.stdout.isatty() else _WIDTH, highlight=False, emoji=False)
     with console.capture() as capture:
         draw(console)
-    click.echo("\n".join(line.rstrip() for line in capture.get().splitlines()))
+    tell_drawn("\n".join(line.rstrip() for line in capture.get().splitlines()))
 
 
 def _table(
     console: Console, rows: Sequence[tuple[str, ...]], head: tuple[str, ...] = (), *, elastic: dict[int, int]
 ) -> Table:
     """Elastic columns may shrink to a width when the line is too long; the others are never cut."""
+    rows = [tuple(map(printable, row)) for row in rows]
     table = Table(box=None, show_header=bool(head), header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
     lines = [*rows, head] if head else rows
     for index, width in enumerate(_widths(lines, console.width, elastic)):

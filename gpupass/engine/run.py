@@ -8,13 +8,13 @@ from msgspec import Struct
 
 from gpupass.engine import journal
 from gpupass.engine.journal import Operation
-from gpupass.errors import GpupassError, NeedsPerson, NotClean, Pending
+from gpupass.errors import GpupassError, Interrupted, NeedsPerson, NotClean, Pending
 from gpupass.model.address import Address
 from gpupass.model.mark import Quarantine
 from gpupass.plan import Plan
 from gpupass.step import Deed
 from gpupass.store import Store, marks, store_of
-from gpupass.system import System
+from gpupass.system import System, interrupts
 
 _FREE_SPACE = "free space there, then: gpupass recover"
 
@@ -118,6 +118,8 @@ def proceed(
         for number, step in enumerate(operation.steps):
             if number in operation.done:
                 continue
+            if interrupts.asked():
+                raise Interrupted(f"interrupted: {operation.title}: what had begun is rolled back")
             if number not in operation.before:
                 now = step.current(system)
                 operation = journal.intent(store, operation, number, now, step.marks, step.forgets)

@@ -127,14 +127,17 @@ def _numa_nodes(root: Element) -> tuple[int, ...]:
     return tuple(sorted(nodes))
 
 
+_MOST = 1 << 16  # processors, or NUMA nodes
+
+
 def parse_list(text: str) -> frozenset[int]:
     """libvirt's and the kernel's "0-3,^2,8"; what is no number is not counted."""
     numbers: set[int] = set()
     for part in text.replace(" ", "").split(","):
         first, _, last = part.removeprefix("^").partition("-")
-        if not first.isdigit() or not (last or first).isdigit():
+        if not first.isdecimal() or not (last or first).isdecimal():
             continue
-        span = range(int(first), int(last or first) + 1)
+        span = range(int(first[:6]), min(int((last or first)[:6]) + 1, _MOST))
         if part.startswith("^"):
             numbers.difference_update(span)
         else:
@@ -166,6 +169,6 @@ def _number(text: str | None) -> int | None:
 
 
 def _kib(element: Element | None) -> int | None:
-    if element is None or not (element.text or "").strip().isdigit():
+    if element is None or not (element.text or "").strip().isdecimal():
         return None
     return int(int((element.text or "0").strip()) * _KIB.get(element.get("unit", "KiB").lower(), 1))

@@ -13,7 +13,7 @@ from gpupass.model.domain import Domain, Hostdev
 from gpupass.model.host import Device, Host
 from gpupass.model.user import User, UserKind
 from gpupass.step import NOTHING, Facts, Kind, Step, facts
-from gpupass.system import System
+from gpupass.system import System, interrupts
 from gpupass.system.libvirt import DEVICE_MISSING, NO_DOMAIN, OPERATION_INVALID, LibvirtFailure
 
 _ASK_AGAIN = 20.0  # a request sent before the guest's ACPI is up is lost (QEMU pcihp.c): send it again
@@ -173,7 +173,7 @@ class DetachDevice(_Plug, frozen=True, kw_only=True):
                         return
             except LibvirtFailure as failure:  # libvirt is away; the guest may have been asked already
                 trouble = f" ({failure.message})"
-            if now >= deadline:
+            if now >= deadline or interrupts.asked():
                 raise Pending(
                     f"{self.domain} has not let go of {self.what} yet{trouble}",
                     "gpupass recover --wait, or shut the guest down: nothing else can force it",

@@ -8,7 +8,7 @@ from msgspec import Struct
 from gpupass.model.address import Address, parse_address
 from gpupass.model.host import Device
 from gpupass.model.user import User, UserKind
-from gpupass.system import System
+from gpupass.system import Reader
 
 _BLOCK = "/sys/class/block"
 _NOT_BEHIND_PCI = re.compile(r"loop|ram|zram|nbd|rbd|fd\d")
@@ -26,7 +26,7 @@ class Mount(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 def read_disk_users(
-    system: System, devices: Iterable[Device]
+    system: Reader, devices: Iterable[Device]
 ) -> tuple[dict[Address, tuple[User, ...]], tuple[str, ...]]:
     """Users by address, and a note for every mount that can be attributed to no device."""
     users: dict[Address, dict[User, None]] = {}
@@ -52,7 +52,7 @@ def read_disk_users(
     return {address: tuple(found) for address, found in users.items()}, tuple(dict.fromkeys(unseen))
 
 
-def read_mounts(system: System) -> Iterator[Mount]:
+def read_mounts(system: Reader) -> Iterator[Mount]:
     """The mounts of this process and of init, whose name space may differ, and swap."""
     lines: dict[str, None] = {}
     for process in ("self", "1"):
@@ -87,7 +87,7 @@ def _unescape(text: str) -> str:
     return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), text)
 
 
-def _blocks(system: System, mount: Mount) -> list[str] | None:
+def _blocks(system: Reader, mount: Mount) -> list[str] | None:
     """Names of the block devices; [] when none is concerned, None when that cannot be told."""
     if mount.kind == "zfs":
         return None
@@ -109,7 +109,7 @@ def _blocks(system: System, mount: Mount) -> list[str] | None:
     return lowest
 
 
-def _block_name(system: System, source: str) -> str | None:
+def _block_name(system: Reader, source: str) -> str | None:
     """/dev/sda1, and the links of device mapper and LVM, as the kernel's name."""
     real = system.resolve(source) or source
     name = real.removeprefix("/dev/").replace("/", "!")
@@ -123,7 +123,7 @@ def _block_name(system: System, source: str) -> str | None:
     return None
 
 
-def _btrfs_members(system: System, names: list[str]) -> list[str]:
+def _btrfs_members(system: Reader, names: list[str]) -> list[str]:
     for uuid in system.names("/sys/fs/btrfs"):
         members = system.names(f"/sys/fs/btrfs/{uuid}/devices")
         if any(name in members for name in names):
@@ -131,7 +131,7 @@ def _btrfs_members(system: System, names: list[str]) -> list[str]:
     return []
 
 
-def _lowest(system: System, name: str, depth: int = 0) -> list[str]:
+def _lowest(system: Reader, name: str, depth: int = 0) -> list[str]:
     """Through device mapper, md and bcache down to what has no slaves."""
     slaves = system.names(f"{_BLOCK}/{name}/slaves")
     if not slaves and (system.exists(f"{_BLOCK}/{name}/partition")):
@@ -143,7 +143,7 @@ def _lowest(system: System, name: str, depth: int = 0) -> list[str]:
     return [low for slave in slaves for low in _lowest(system, slave, depth + 1)]
 
 
-def _functions(system: System, block: str) -> list[Address]:
+def _functions(system: Reader, block: str) -> list[Address]:
     """The endpoints in the block device's path; an NVMe with several paths lies under its subsystem."""
     path = system.resolve(f"{_BLOCK}/{block}") or ""
     subsystem = re.match(r"/sys/devices/virtual/nvme-subsystem/[^/]+", path)
@@ -162,13 +162,13 @@ def addresses_in(path: str) -> list[Address]:
     return [address for part in path.split("/") if (address := parse_address(part)) is not None]
 
 
-def _is_puzzling(system: System, block: str) -> bool:
+def _is_puzzling(system: Reader, block: str) -> bool:
     """A virtual block device that may lie on real ones in a way sysfs does not tell (drbd, multipath…)."""
     path = system.resolve(f"{_BLOCK}/{block}") or "/sys/devices/virtual/"
     return path.startswith("/sys/devices/virtual/") and not _NOT_BEHIND_PCI.match(block)
 
 
-def _may_hold_disks(system: System, device: Device) -> bool:
+def _may_hold_disks(system: Reader, device: Device) -> bool:
     if device.class_code >> 16 == _MASS_STORAGE:
         return device.driver is not None and not device.on_vfio
     return device.class_code >> 8 in _SERIAL_BUS_NVME_LIKE and device.driver is not None

@@ -11,7 +11,7 @@ from gpupass.model.address import Address
 from gpupass.model.domain import Domain, DomainState
 from gpupass.model.user import User, UserKind
 from gpupass.observe import recorded
-from gpupass.system import System
+from gpupass.system import Reader, System
 
 if TYPE_CHECKING:
     from gpupass.system.libvirt import DomainText
@@ -23,9 +23,9 @@ _SOCKETS = tuple(
 )
 
 
-def read_texts(system: System, connect: str) -> tuple[tuple["DomainText", ...], tuple[str, ...]]:
+def read_texts(system: Reader, connect: str) -> tuple[tuple["DomainText", ...], tuple[str, ...]]:
     """The domains as libvirt spells them, and what could not be seen."""
-    if system.recorded:
+    if not isinstance(system, System):
         return _recorded(system)
     if connect == "qemu:///system" and not any(system.exists(path) for path in _SOCKETS):
         return (), ("libvirt: not running",)
@@ -33,12 +33,12 @@ def read_texts(system: System, connect: str) -> tuple[tuple["DomainText", ...], 
         return system.hypervisor(connect).domains(), ()
     except GpupassError as error:
         hint = f" ({error.hint})" if error.hint else ""
-        return (), (f"libvirt: {error.message}{hint}",)
+        return (), (f"libvirt: {error.message.removeprefix('libvirt ')}{hint}",)
 
 
-def read_version(system: System, connect: str) -> tuple[int, int, int] | None:
+def read_version(system: Reader, connect: str) -> tuple[int, int, int] | None:
     """libvirt's own; None when it cannot be asked."""
-    if system.recorded:
+    if not isinstance(system, System):
         return None
     try:
         return system.hypervisor(connect).version()
@@ -47,7 +47,7 @@ def read_version(system: System, connect: str) -> tuple[int, int, int] | None:
 
 
 def read_domains(
-    system: System, connect: str, windows: Collection[str] = ()
+    system: Reader, connect: str, windows: Collection[str] = ()
 ) -> tuple[tuple[Domain, ...], tuple[str, ...]]:
     """All domains; of those in `windows`, names or UUIDs, QEMU tells what their guests have left free."""
     texts, unseen = read_texts(system, connect)
@@ -73,7 +73,7 @@ def read_domains(
             )
         except ValueError as error:
             unseen = (*unseen, f"domain {text.name}: {error}")
-    if system.recorded or not windows:
+    if not isinstance(system, System) or not windows:
         return tuple(domains), unseen
     try:
         return tuple(
@@ -83,7 +83,7 @@ def read_domains(
             for domain in domains
         ), unseen
     except GpupassError as error:
-        return (), (*unseen, f"libvirt: {error.message}")
+        return (), (*unseen, f"libvirt: {error.message.removeprefix('libvirt ')}")
 
 
 def users_of(domains: Iterable[Domain], parents: Mapping[str, Address]) -> dict[str, tuple[User, ...]]:
@@ -102,28 +102,28 @@ def users_of(domains: Iterable[Domain], parents: Mapping[str, Address]) -> dict[
     return {name: tuple(found) for name, found in users.items()}
 
 
-def _recorded(system: System) -> tuple[tuple["DomainText", ...], tuple[str, ...]]:
+def _recorded(system: Reader) -> tuple[tuple["DomainText", ...], tuple[str, ...]]:
     from gpupass.system.libvirt import DomainText
 
     def shape(data: Any) -> tuple[tuple[DomainText, ...], tuple[str, ...]]:
         return tuple(
             DomainText(
-                name=item["name"],
-                uuid=item["uuid"],
+                name=str(item["name"]),
+                uuid=str(item["uuid"]),
                 state=DomainState(item["state"]),
-                autostart=item["autostart"],
-                live=_xml(system, item["uuid"], "live"),
-                config=_xml(system, item["uuid"], "config"),
-                job=item["job"],
-                resident=item["resident"],
+                autostart=bool(item["autostart"]),
+                live=_xml(system, str(item["uuid"]), "live"),
+                config=_xml(system, str(item["uuid"]), "config"),
+                job=None if item["job"] is None else str(item["job"]),
+                resident=None if item["resident"] is None else int(item["resident"]),
             )
             for item in data["domains"]
-        ), tuple(data["unseen"])
+        ), tuple(map(str, data["unseen"]))
 
     return recorded.load(system, recorded.DOMAINS, shape, {"domains": [], "unseen": []})
 
 
-def _xml(system: System, uuid: str, side: str) -> str | None:
+def _xml(system: Reader, uuid: str, side: str) -> str | None:
     """A record may come from a stranger: its UUIDs name files only when they are UUIDs."""
     if not re.fullmatch(r"[0-9a-f-]{36}", uuid):
         return None

@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 
 from gpupass.model.address import Address
 from gpupass.model.host import Device
-from gpupass.system import System
+from gpupass.system import Reader
 
 DRIVERS = "/sys/bus/pci/drivers"
 MODPROBE = ("/etc/modprobe.d", "/run/modprobe.d", "/usr/lib/modprobe.d", "/lib/modprobe.d")
@@ -14,7 +14,7 @@ _NEVER = ("vfio_pci", "pci_stub", "pciback", "xen_pciback")  # they take a devic
 
 
 def host_drivers(
-    system: System, devices: Iterable[Device], aliases: Mapping[Address, str], kernel: str
+    system: Reader, devices: Iterable[Device], aliases: Mapping[Address, str], kernel: str
 ) -> dict[Address, str]:
     """A host driver that has a device is the answer; the tables are read for the others only.
 
@@ -32,7 +32,7 @@ def host_drivers(
     return found
 
 
-def _by_alias(system: System, aliases: Mapping[Address, str], kernel: str) -> Iterator[tuple[Address, str]]:
+def _by_alias(system: Reader, aliases: Mapping[Address, str], kernel: str) -> Iterator[tuple[Address, str]]:
     table = tuple(pci_aliases(system, aliases.values(), kernel))
     blacklist = read_blacklist(system)
     registered = _registered(system)
@@ -44,7 +44,7 @@ def _by_alias(system: System, aliases: Mapping[Address, str], kernel: str) -> It
             yield address, registered.get(allowed[0], allowed[0])
 
 
-def pci_aliases(system: System, aliases: Iterable[str], kernel: str) -> Iterator[tuple[str, str]]:
+def pci_aliases(system: Reader, aliases: Iterable[str], kernel: str) -> Iterator[tuple[str, str]]:
     """(pattern, module) of modules.alias and of what is built in, where vendor and device could fit.
 
     The tables have tens of thousands of lines: a plain search for the few beginnings that matter is fastest.
@@ -75,7 +75,7 @@ def _found(text: str, what: str, between: str) -> Iterator[str]:
         at = text.find(what, at + 1)
 
 
-def read_blacklist(system: System) -> frozenset[str]:
+def read_blacklist(system: Reader) -> frozenset[str]:
     found = set()
     for directory in MODPROBE:
         for name in system.names(directory):
@@ -88,7 +88,7 @@ def read_blacklist(system: System) -> frozenset[str]:
     return frozenset(name.replace("-", "_") for name in found)
 
 
-def _registered(system: System) -> dict[str, str]:
+def _registered(system: Reader) -> dict[str, str]:
     """Module → PCI driver, for drivers that are loaded: `i2c_nvidia_gpu` registers `nvidia-gpu`."""
     found: dict[str, str] = {}
     for driver in system.names(DRIVERS):

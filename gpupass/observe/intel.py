@@ -11,7 +11,8 @@ from msgspec import Struct
 
 from gpupass.model.address import Address, sysfs
 from gpupass.model.intel import FUNCTION, Intel, Knob
-from gpupass.system import System
+from gpupass.observe.number import number
+from gpupass.system import Reader
 
 DRIVERS = ("xe", "i915")
 _QUANTUM, _TIMEOUT = "exec_quantum_ms", "preempt_timeout_us"
@@ -24,7 +25,7 @@ class Place(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     memory: str
 
 
-def read_intel(system: System, address: Address, total_vfs: int) -> Intel | None:
+def read_intel(system: Reader, address: Address, total_vfs: int) -> Intel | None:
     """None: none of the interfaces is there. Each setting is taken from the first that has it."""
     places = tuple(places_of(system, address))
     if not places:
@@ -43,7 +44,7 @@ def read_intel(system: System, address: Address, total_vfs: int) -> Intel | None
     )
 
 
-def places_of(system: System, address: Address) -> Iterator[Place]:
+def places_of(system: Reader, address: Address) -> Iterator[Place]:
     device = sysfs(address)
     if system.exists(f"{device}/sriov_admin/pf"):
         yield Place(directories=(f"{device}/sriov_admin/{FUNCTION}/profile",), memory="vram_quota")
@@ -57,7 +58,7 @@ def places_of(system: System, address: Address) -> Iterator[Place]:
         yield Place(directories=tuple(f"{iov}/{FUNCTION}/{name}" for name in names), memory="lmem_quota")
 
 
-def files_of(system: System, address: Address, total_vfs: int) -> Iterator[str]:
+def files_of(system: Reader, address: Address, total_vfs: int) -> Iterator[str]:
     """Every file that `read_intel` may read, for a record."""
     for place in places_of(system, address):
         for name in (_QUANTUM, _TIMEOUT, place.memory):
@@ -69,24 +70,24 @@ def files_of(system: System, address: Address, total_vfs: int) -> Iterator[str]:
         yield auto
 
 
-def _iov(system: System, address: Address) -> str | None:
+def _iov(system: Reader, address: Address) -> str | None:
     drm = sysfs(address, "drm")
     cards = (name for name in system.names(drm) if name.startswith("card"))
     found = (f"{drm}/{card}/{name}" for card in cards for name in ("prelim_iov", "iov"))
     return next((path for path in found if system.exists(f"{path}/pf")), None)
 
 
-def _auto_file(system: System, address: Address) -> str | None:
+def _auto_file(system: Reader, address: Address) -> str | None:
     iov = _iov(system, address)
     path = f"{iov}/pf/auto_provisioning"
     return path if iov is not None and system.exists(path) else None
 
 
-def _gts(system: System, directory: str) -> tuple[str, ...]:
+def _gts(system: Reader, directory: str) -> tuple[str, ...]:
     return tuple(name for name in system.names(directory) if re.fullmatch(r"gt\d*", name))
 
 
-def _knob(system: System, place: Place, name: str, total_vfs: int, shared: bool) -> Knob | None:
+def _knob(system: Reader, place: Place, name: str, total_vfs: int, shared: bool) -> Knob | None:
     """Memory is shared among those GTs that have any; the time slice is each GT's own."""
     probe = Knob(paths=tuple(f"{directory}/{name}" for directory in place.directories))
     paths = tuple(
@@ -102,6 +103,7 @@ def _knob(system: System, place: Place, name: str, total_vfs: int, shared: bool)
     def value(vf: int | None) -> int | None:
         texts = {system.read(file) for file in knob.files(vf)}
         text = texts.pop() or ""
-        return int(text) * parts if not texts and text.isdecimal() else None
+        found = number(text) if not texts else None
+        return None if found is None else found * parts
 
     return Knob(paths=paths, pf=value(None), vfs=tuple(value(vf) for vf in range(total_vfs)))

@@ -1,7 +1,8 @@
 """observe(): basics of all functions, then detail and users of those asked about."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import TYPE_CHECKING
+from functools import wraps
+from typing import TYPE_CHECKING, Concatenate, ParamSpec
 
 from msgspec.structs import replace
 
@@ -14,8 +15,10 @@ from gpupass.model.user import User, UserKind
 from gpupass.observe.iommu import read_iommu
 from gpupass.observe.mdev import PARENTS, other_parents, read_mdevs, read_types
 from gpupass.observe.naming import read_names
+from gpupass.observe.number import number
 from gpupass.observe.pci import Vendor, read_around, read_basics, read_detail
-from gpupass.system import System
+from gpupass.system import Reader, System
+from gpupass.system.door import STATE
 
 if TYPE_CHECKING:
     from gpupass.observe.nvidia import Information
@@ -24,6 +27,8 @@ Users = Mapping[str, tuple[User, ...]]  # by address, and by UUID of a mediated 
 Mdevs = Mapping[Address, tuple[Mdev, ...]]
 Renders = Mapping[Address, tuple[str, ...]]
 Wanted = Callable[[Host], Iterable[Address]]
+P = ParamSpec("P")
+Look = Callable[Concatenate[Reader, P], Host]
 
 
 def nothing(host: Host) -> Iterable[Address]:
@@ -34,8 +39,21 @@ def everything(host: Host) -> Iterable[Address]:
     return (device.address for device in host.devices)
 
 
+def _telling_what_is_silent(look: Look[P]) -> Look[P]:
+    """What the kernel does not answer within is told, and hides nothing else."""
+
+    @wraps(look)
+    def looked(system: Reader, /, *args: P.args, **asked: P.kwargs) -> Host:
+        with system.looking() as silent:
+            host = look(system, *args, **asked)
+        return replace(host, unseen=(*silent, *host.unseen)) if silent else host
+
+    return looked
+
+
+@_telling_what_is_silent
 def observe(
-    system: System,
+    system: Reader,
     *,
     around: Collection[Address] | None = None,
     detail: Wanted = everything,
@@ -157,7 +175,7 @@ def _joined(name: str, sources: Iterable[Users]) -> tuple[User, ...]:
 
 
 def _host_drivers(
-    system: System, devices: Collection[Device], aliases: Mapping[Address, str], kernel: str
+    system: Reader, devices: Collection[Device], aliases: Mapping[Address, str], kernel: str
 ) -> dict[Address, str]:
     if not devices:
         return {}
@@ -167,14 +185,14 @@ def _host_drivers(
 
 
 def _mediated(
-    system: System, address: Address, detail: Detail, mdevs: Mdevs, users: Iterable[Users]
+    system: Reader, address: Address, detail: Detail, mdevs: Mdevs, users: Iterable[Users]
 ) -> Detail:
     """With the mediated devices that this parent can have and has."""
     alive = tuple(replace(mdev, users=_joined(mdev.uuid, users)) for mdev in mdevs.get(address, ()))
     return replace(detail, mdev_types=tuple(read_types(system, address)), mdevs=alive)
 
 
-def _information(system: System, devices: Collection[Device]) -> "Information":
+def _information(system: Reader, devices: Collection[Device]) -> "Information":
     if not any(device.driver == NVIDIA for device in devices):
         return {}
     from gpupass.observe.nvidia import read_information
@@ -191,7 +209,7 @@ def _minors(information: "Information") -> Mapping[int, Address]:
 
 
 def _nvidia(
-    system: System, host: Host, devices: tuple[Device, ...], information: "Information", cuts: bool
+    system: Reader, host: Host, devices: tuple[Device, ...], information: "Information", cuts: bool
 ) -> tuple[dict[Address, Nvidia], tuple[str, ...]]:
     driven = {device.address for device in devices if device.driver == NVIDIA}
     if not driven:
@@ -201,7 +219,7 @@ def _nvidia(
     return read_nvidia(system, information, driven if cuts else (), with_vfs(host.devices), host.domains)
 
 
-def _renders(system: System, devices: Iterable[Device]) -> Renders:
+def _renders(system: Reader, devices: Iterable[Device]) -> Renders:
     if not any(device.driver == "amdgpu" for device in devices):
         return {}
     from gpupass.observe.amd import read_nodes
@@ -210,7 +228,7 @@ def _renders(system: System, devices: Iterable[Device]) -> Renders:
 
 
 def _amd(
-    system: System, devices: tuple[Device, ...], renders: Renders
+    system: Reader, devices: tuple[Device, ...], renders: Renders
 ) -> tuple[dict[Address, Amd | None], dict[Address, Gim]]:
     if not any(device.driver in ("amdgpu", "gim") for device in devices):
         return {}, {}
@@ -227,7 +245,7 @@ def _sees_no_extended(detail: Detail) -> bool:
     return detail.acs is Acs.UNKNOWN and detail.responds
 
 
-def _essentials(system: System, host: Host) -> tuple[Users, tuple[str, ...]]:
+def _essentials(system: Reader, host: Host) -> tuple[Users, tuple[str, ...]]:
     from gpupass.observe.disks import read_disk_users
     from gpupass.observe.networks import read_network_users
 
@@ -248,7 +266,14 @@ def _boot_displays(details: Mapping[Address, Detail]) -> Users:
     return {address: (user,) for address, detail in details.items() if detail.boot_display}
 
 
-def _with_marks(system: System, host: Host) -> Host:
+def _with_marks(system: Reader, host: Host) -> Host:
+    if not isinstance(system, System):
+        if not system.exists(STATE):
+            return host
+        from gpupass.observe.recorded_marks import read_marks
+
+        marks, unseen = read_marks(system)
+        return replace(host, marks=marks, unseen=(*host.unseen, *unseen))
     if not system.state.exists():
         return host
     from gpupass.observe.remembered import read_remembered
@@ -257,20 +282,20 @@ def _with_marks(system: System, host: Host) -> Host:
     return replace(host, marks=marks, unseen=(*host.unseen, *unseen))
 
 
-def _nodes(system: System) -> Nodes:
+def _nodes(system: Reader) -> Nodes:
     from gpupass.observe.nodes import read_nodes
 
     return read_nodes(system)
 
 
-def _nvidia_ctk(system: System) -> bool | None:
+def _nvidia_ctk(system: Reader) -> bool | None:
     from gpupass.observe.programs import read_nvidia_ctk
 
     return read_nvidia_ctk(system)
 
 
 def _libvirt_version(
-    system: System, connect: str | None, devices: tuple[Device, ...]
+    system: Reader, connect: str | None, devices: tuple[Device, ...]
 ) -> tuple[int, int, int] | None:
     """Only where a VF is there that an older libvirt would not take."""
     if connect is None or not any(device.own_vfio for device in devices):
@@ -280,8 +305,9 @@ def _libvirt_version(
     return read_version(system, connect)
 
 
-def _available_memory(system: System) -> int | None:
+def _available_memory(system: Reader) -> int | None:
     for line in (system.read("/proc/meminfo") or "").splitlines():
         if line.startswith("MemAvailable:"):
-            return int(line.split()[1]) << 10
+            kib = number((line.split()[1:] or [""])[0])
+            return None if kib is None else kib << 10
     return None

@@ -7,7 +7,8 @@ from collections.abc import Collection, Iterable, Iterator
 
 from gpupass.model.address import Address, is_pci, parent_address
 from gpupass.model.host import Device, Mdev, MdevType
-from gpupass.system import System
+from gpupass.observe.number import number
+from gpupass.system import Reader
 
 PARENTS = "/sys/class/mdev_bus"
 MDEVS = "/sys/bus/mdev/devices"
@@ -22,19 +23,19 @@ def other_parents(names: Iterable[str]) -> Iterator[Device]:
             yield Device(address=address, vendor=0, device=0, class_code=0, name=name)
 
 
-def read_types(system: System, parent: Address) -> Iterator[MdevType]:
+def read_types(system: Reader, parent: Address) -> Iterator[MdevType]:
     path = f"{PARENTS}/{parent}/mdev_supported_types"
     for name in system.names(path):
         available = system.read(f"{path}/{name}/available_instances") or ""
         yield MdevType(
             id=name,
             name=system.read(f"{path}/{name}/name") or name,
-            available=int(available) if available.isdecimal() else 0,
+            available=number(available) or 0,
             device_api=system.read(f"{path}/{name}/device_api") or "",
         )
 
 
-def read_mdevs(system: System, parents: Collection[str]) -> dict[Address, tuple[Mdev, ...]]:
+def read_mdevs(system: Reader, parents: Collection[str]) -> dict[Address, tuple[Mdev, ...]]:
     """What is alive on each of these parents, without users; sorted by UUID."""
     found: dict[Address, list[Mdev]] = {}
     for uuid in system.names(MDEVS):
@@ -46,7 +47,7 @@ def read_mdevs(system: System, parents: Collection[str]) -> dict[Address, tuple[
         mdev = Mdev(
             uuid=uuid,
             type=system.link(f"{MDEVS}/{uuid}/mdev_type") or "",
-            group=int(group) if group.isdecimal() else None,
+            group=number(group),
             defined=system.exists(f"{DEFINITIONS}/{parent}/{uuid}"),
             params=system.read(f"{MDEVS}/{uuid}/nvidia/vgpu_params") or "",
         )

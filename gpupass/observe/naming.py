@@ -4,10 +4,10 @@ from collections.abc import Iterable
 
 from gpupass.model.host import Device
 from gpupass.observe import recorded
-from gpupass.system import System
+from gpupass.system import Reader
 
 
-def read_names(system: System, devices: Iterable[Device]) -> dict[str, str]:
+def read_names(system: Reader, devices: Iterable[Device]) -> dict[str, str]:
     """`vvvv:dddd` → name, for the devices the database knows."""
     if system.recorded:
         return recorded.load(

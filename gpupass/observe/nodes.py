@@ -4,7 +4,8 @@ import re
 
 from gpupass.model.address import parse_address
 from gpupass.model.nodes import DrmNode, MigMinor, Nodes
-from gpupass.system import System
+from gpupass.observe.number import number
+from gpupass.system import Reader
 
 MIG_MINORS = "/proc/driver/nvidia-caps/mig-minors"
 _DIRECTORIES = (
@@ -17,7 +18,7 @@ _DRM = re.compile(r"card[0-9]+|renderD[0-9]+")
 _MINOR = re.compile(r"(gpu[0-9]+/gi[0-9]+(?:/ci[0-9]+)?/access) ([0-9]+)")
 
 
-def read_nodes(system: System) -> Nodes:
+def read_nodes(system: Reader) -> Nodes:
     return Nodes(
         present=frozenset(
             f"{directory}/{name}"
@@ -26,7 +27,7 @@ def read_nodes(system: System) -> Nodes:
             if wanted.fullmatch(name)
         ),
         mig=tuple(
-            MigMinor(name=found[1], minor=int(found[2]))
+            MigMinor(name=found[1], minor=number(found[2]) or 0)
             for line in (system.read(MIG_MINORS) or "").splitlines()
             if (found := _MINOR.fullmatch(line.strip())) is not None
         ),

@@ -14,7 +14,8 @@ from gpupass.model.mig import MigGpu, MigState
 from gpupass.model.user import User, UserKind
 from gpupass.model.wire import to_json
 from gpupass.observe import recorded
-from gpupass.system import System
+from gpupass.observe.number import number
+from gpupass.system import Reader
 from gpupass.system.holders import process_name
 from gpupass.system.nvml import Asked, GpuAnswer, read_gpus
 
@@ -23,7 +24,7 @@ Information = Mapping[Address, Mapping[str, str]]  # what each GPU's file says
 
 
 def read_nvidia(
-    system: System,
+    system: Reader,
     information: Information,
     cut: Collection[Address] = (),
     with_vfs: Collection[Address] = (),
@@ -47,8 +48,7 @@ def read_nvidia(
         if answer is not None:
             found[address] = _from_nvml(answer, names)
         elif "GPU UUID" in fields and "?" not in fields["GPU UUID"]:
-            number = int(minor) if minor.isdecimal() else None
-            found[address] = Nvidia(uuid=fields["GPU UUID"], minor=number, mig_unseen=silent)
+            found[address] = Nvidia(uuid=fields["GPU UUID"], minor=number(minor), mig_unseen=silent)
     return found, unseen
 
 
@@ -57,7 +57,7 @@ def with_vfs(devices: Iterable[Device]) -> frozenset[Address]:
 
 
 def read_answers(
-    system: System, cut: Collection[Address] = (), with_vfs: Collection[Address] = ()
+    system: Reader, cut: Collection[Address] = (), with_vfs: Collection[Address] = ()
 ) -> tuple[tuple[GpuAnswer, ...], tuple[str, ...]]:
     if system.recorded:
         return recorded.load(
@@ -67,10 +67,12 @@ def read_answers(
             {"gpus": [], "unseen": []},
         )
     try:
-        answers = read_gpus(Asked(cut=cut, with_vfs=with_vfs, name_of=lambda pid: process_name(system, pid)))
+        asked = Asked(cut=tuple(cut), with_vfs=tuple(with_vfs))
+        answers, missed = read_gpus(asked, lambda pid: process_name(system, pid))
     except GpupassError as error:
         return (), (f"NVML: {error.message} ({error.hint})",)
-    return answers, tuple(_unseen(answers))
+    unseen = (missed.replace("NVML", "NVML:", 1),) if missed else ()
+    return answers, (*unseen, *_unseen(answers))
 
 
 def _unseen(answers: tuple[GpuAnswer, ...]) -> Iterator[str]:
@@ -89,11 +91,8 @@ def spell_answers(answers: tuple[GpuAnswer, ...], unseen: tuple[str, ...]) -> st
 
 def minors(information: Information) -> dict[int, Address]:
     """The N of /dev/nvidiaN → its GPU."""
-    return {
-        int(fields["Device Minor"]): address
-        for address, fields in information.items()
-        if fields.get("Device Minor", "").isdecimal()
-    }
+    found = {number(fields.get("Device Minor")): address for address, fields in information.items()}
+    return {minor: address for minor, address in found.items() if minor is not None}
 
 
 def _from_nvml(answer: GpuAnswer, domains: Mapping[str, str]) -> Nvidia:
@@ -146,7 +145,7 @@ def _mig(answer: GpuAnswer) -> str | None:
     return f"{now} (pending: {words[answer.mig_pending]})"
 
 
-def read_information(system: System, addresses: Collection[Address]) -> Information:
+def read_information(system: Reader, addresses: Collection[Address]) -> Information:
     """/proc/driver/nvidia/gpus/0000:01:00.0/information, lines of `Key: \t value`; of those asked for."""
     found = {}
     for name in system.names(_GPUS):

@@ -1,5 +1,6 @@
 """PCI functions: the basics of all of them from one `uevent` each, the details of those asked about."""
 
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from msgspec import Struct
@@ -10,9 +11,10 @@ from gpupass.model.host import NVIDIA, Acs, Bar, Detail, Device, Link, Nvidia, S
 from gpupass.model.intel import Intel
 from gpupass.observe.config_space import read_config_space
 from gpupass.observe.intel import DRIVERS, read_intel
+from gpupass.observe.number import number
 from gpupass.observe.uevent import parse_uevent
 from gpupass.observe.vgpu import read_vgpu
-from gpupass.system import System
+from gpupass.system import Reader
 
 _IO = 0x100  # IORESOURCE_* of linux/ioport.h
 _PREFETCH = 0x2000
@@ -27,21 +29,23 @@ class Basics(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     event: Mapping[str, str]
 
 
-def read_basics(system: System) -> Iterator[Basics]:
+def read_basics(system: Reader) -> Iterator[Basics]:
     """Of every function."""
     slots = _slots(system)
-    for name in system.names(PCI_DEVICES):
+    names = [name for name in system.names(PCI_DEVICES) if parse_address(name) is not None]
+    events = system.read_many([f"{PCI_DEVICES}/{name}/uevent" for name in names])
+    for name, event in zip(names, events, strict=True):
         address = parse_address(name)
-        found = _basics(system, address, slots) if address is not None else None
+        found = _basics(system, address, slots, event) if address is not None else None
         if found is not None:
             yield found
 
 
-def read_devices(system: System) -> Iterator[Device]:
+def read_devices(system: Reader) -> Iterator[Device]:
     return (found.device for found in read_basics(system))
 
 
-def read_around(system: System, addresses: Collection[Address]) -> tuple[Basics, ...]:
+def read_around(system: Reader, addresses: Collection[Address]) -> tuple[Basics, ...]:
     """Of these and all that a change of them is about, however many others there are.
 
     That is the rest of their IOMMU groups, their physical and virtual functions, the ports above them, and
@@ -52,7 +56,7 @@ def read_around(system: System, addresses: Collection[Address]) -> tuple[Basics,
     def take(wanted: Iterable[Address | None]) -> tuple[Device, ...]:
         for address in wanted:
             if address is not None and address not in found:
-                basics = _basics(system, address, {})
+                basics = _basics(system, address, {}, system.read_bytes(sysfs(address, "uevent")))
                 found.update({address: basics} if basics is not None else {})
         return tuple(found[address].device for address in wanted if address in found)
 
@@ -68,20 +72,20 @@ def read_around(system: System, addresses: Collection[Address]) -> tuple[Basics,
     return tuple(found[address] for address in sorted(found))
 
 
-def read_group(system: System, address: Address) -> tuple[Address, ...]:
+def read_group(system: Reader, address: Address) -> tuple[Address, ...]:
     """The function first, then the rest of its IOMMU group; () where there is no such function."""
-    number = system.link(sysfs(address, "iommu_group"))
-    if number is None:
+    group = system.link(sysfs(address, "iommu_group"))
+    if group is None:
         return (address,) if system.exists(sysfs(address)) else ()
-    return (address, *(member for member in _members(system, number) if member != address))
+    return (address, *(member for member in _members(system, group) if member != address))
 
 
-def _members(system: System, group: object) -> tuple[Address, ...]:
+def _members(system: Reader, group: object) -> tuple[Address, ...]:
     names = system.names(f"/sys/kernel/iommu_groups/{group}/devices")
     return tuple(address for name in names if (address := parse_address(name)) is not None)
 
 
-def _vfs(system: System, device: Device) -> tuple[Address, ...]:
+def _vfs(system: Reader, device: Device) -> tuple[Address, ...]:
     if device.is_bridge or device.physfn is not None:
         return ()
     path = sysfs(device.address)
@@ -89,21 +93,21 @@ def _vfs(system: System, device: Device) -> tuple[Address, ...]:
     return tuple(address for link in links if (address := parse_address(link or "")) is not None)
 
 
-def _basics(system: System, address: Address, slots: dict[str, str]) -> Basics | None:
+def _basics(system: Reader, address: Address, slots: dict[str, str], uevent: bytes | None) -> Basics | None:
     path = sysfs(address)
-    event = parse_uevent(system.read(f"{path}/uevent") or "")
-    vendor, _, model = event.get("PCI_ID", "").partition(":")
-    if not model:
+    event = _event(system, path, uevent)
+    ids = re.fullmatch(r"([0-9A-Fa-f]{1,8}):([0-9A-Fa-f]{1,8})", event.get("PCI_ID", ""))
+    if ids is None:
         return None
     group = system.link(f"{path}/iommu_group")
     physfn = system.link(f"{path}/physfn")
     device = Device(
         address=address,
-        vendor=int(vendor, 16),
-        device=int(model, 16),
-        class_code=int(event.get("PCI_CLASS", "0"), 16),
+        vendor=int(ids[1], 16),
+        device=int(ids[2], 16),
+        class_code=number(event.get("PCI_CLASS"), 16) or 0,
         driver=event.get("DRIVER"),
-        group=int(group) if group is not None and group.isdecimal() else None,
+        group=number(group),
         parent=_parent(system, path),
         physfn=parse_address(physfn) if physfn else None,
         slot=slots.get(address.rpartition(".")[0]),
@@ -112,19 +116,31 @@ def _basics(system: System, address: Address, slots: dict[str, str]) -> Basics |
     return Basics(device=device, event=event)
 
 
-def _lends_itself(system: System, path: str, driver: str | None, physfn: str | None) -> bool:
+def _event(system: Reader, path: str, uevent: bytes | None) -> dict[str, str]:
+    """Where it does not answer the core still tells what the device is."""
+    event = parse_uevent((uevent or b"").decode(errors="replace"))
+    if "PCI_ID" not in event:
+        ids = [system.read(f"{path}/{name}") or "" for name in ("vendor", "device")]
+        event["PCI_ID"] = ":".join(text.removeprefix("0x") for text in ids)
+        event["PCI_CLASS"] = (system.read(f"{path}/class") or "").removeprefix("0x")
+        driver = system.link(f"{path}/driver")
+        event |= {"DRIVER": driver} if driver is not None else {}
+    return event
+
+
+def _lends_itself(system: Reader, path: str, driver: str | None, physfn: str | None) -> bool:
     """A VF that its own driver registers with VFIO, as libvirt sees it since 9.7 (virpci.c)."""
     vendors = driver is not None and physfn is not None and not driver.replace("-", "_").endswith("vfio_pci")
     return vendors and system.exists(f"{path}/vfio-dev")
 
 
-def _parent(system: System, path: str) -> Address | None:
+def _parent(system: Reader, path: str) -> Address | None:
     """The directory above: a bridge, or the root complex (`pci0000:00`), which is nobody."""
     target = system.target(path)
     return parse_address(target.rsplit("/", 2)[-2]) if target and target.count("/") >= 2 else None
 
 
-def _slots(system: System) -> dict[str, str]:
+def _slots(system: Reader) -> dict[str, str]:
     """`0000:01:00` → the name of the physical slot it sits in."""
     slots = {}
     for name in system.names("/sys/bus/pci/slots"):
@@ -144,7 +160,7 @@ class Vendor(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 def read_detail(
-    system: System, device: Device, vendor: Vendor, vfs: tuple[Address, ...] = (), described: bool = True
+    system: Reader, device: Device, vendor: Vendor, vfs: tuple[Address, ...] = (), described: bool = True
 ) -> Detail:
     """All else about one function; `described`: with what no plan asks for, but people do."""
     path = sysfs(device.address)
@@ -152,7 +168,7 @@ def read_detail(
     sriov = _sriov(system, path, vfs) if device.physfn is None and not device.is_bridge else None
     return Detail(
         subsystem=_subsystem(system, path) if described else None,
-        revision=(_number(system.read(f"{path}/revision")) or 0) if described else 0,
+        revision=(number(system.read(f"{path}/revision"), 0) or 0) if described else 0,
         host_driver=vendor.host_driver,
         driver_override=_override(system.read(f"{path}/driver_override")),
         numa_node=_node(system.read(f"{path}/numa_node")),
@@ -168,7 +184,7 @@ def read_detail(
         serial=config.serial,
         acs=config.acs if config.known_extended else Acs.UNKNOWN,
         multifunction=config.multifunction,
-        responds=config.responds,
+        responds=config.responds and system.answers(path),
         nvidia=vendor.nvidia,
         intel=_intel(system, device, sriov),
         amd=vendor.amd,
@@ -176,13 +192,13 @@ def read_detail(
     )
 
 
-def _intel(system: System, device: Device, sriov: Sriov | None) -> Intel | None:
+def _intel(system: Reader, device: Device, sriov: Sriov | None) -> Intel | None:
     if sriov is None or device.driver not in DRIVERS:
         return None
     return read_intel(system, device.address, sriov.total)
 
 
-def _is_boot_display(system: System, path: str) -> bool:
+def _is_boot_display(system: Reader, path: str) -> bool:
     """vgaarb's choice; kernels from 6.17 also say `boot_display` for displays that are no VGA."""
     return "1" in (system.read(f"{path}/boot_vga"), system.read(f"{path}/boot_display"))
 
@@ -191,46 +207,32 @@ def _override(text: str | None) -> str | None:
     return None if text in (None, "", "(null)") else text
 
 
-def _number(text: str | None) -> int | None:
-    try:
-        return int(text or "", 0)
-    except ValueError:
-        return None
-
-
-def _hex(text: str | None) -> int | None:
-    try:
-        return int(text or "", 16)
-    except ValueError:
-        return None
-
-
 def _node(text: str | None) -> int | None:
-    node = _number(text)
+    node = number(text)
     return node if node is not None and node >= 0 else None
 
 
-def _subsystem(system: System, path: str) -> tuple[int, int] | None:
-    vendor = _number(system.read(f"{path}/subsystem_vendor"))
-    device = _number(system.read(f"{path}/subsystem_device"))
+def _subsystem(system: Reader, path: str) -> tuple[int, int] | None:
+    vendor = number(system.read(f"{path}/subsystem_vendor"), 0)
+    device = number(system.read(f"{path}/subsystem_device"), 0)
     return (vendor, device) if vendor and device is not None else None
 
 
-def _link(system: System, path: str) -> Link | None:
+def _link(system: Reader, path: str) -> Link | None:
     speed = system.read(f"{path}/current_link_speed")
     max_speed = system.read(f"{path}/max_link_speed")
-    width = _number(system.read(f"{path}/current_link_width"))
-    max_width = _number(system.read(f"{path}/max_link_width"))
+    width = number(system.read(f"{path}/current_link_width"), 0)
+    max_width = number(system.read(f"{path}/max_link_width"), 0)
     if not speed or not max_speed or width is None or not max_width or max_width == 255:
         return None
     return Link(speed=speed, width=width, max_speed=max_speed, max_width=max_width)
 
 
-def _bars(system: System, path: str, described: bool) -> tuple[Bar, ...]:
+def _bars(system: Reader, path: str, described: bool) -> tuple[Bar, ...]:
     """The first six lines of `resource`: start, end, flags; the others are the ROM and a bridge's windows."""
     bars = []
     for index, line in enumerate((system.read(f"{path}/resource") or "").splitlines()[:6]):
-        words = [_number(word) or 0 for word in line.split()]
+        words = [number(word, 0) or 0 for word in line.split()]
         if len(words) != 3 or not words[1]:
             continue
         start, end, flags = words
@@ -249,23 +251,20 @@ def _bars(system: System, path: str, described: bool) -> tuple[Bar, ...]:
 
 def _resizable(text: str | None) -> tuple[int, ...]:
     """A bit map in which bit 0 means 1 MiB (Documentation/ABI sysfs-bus-pci, resourceN_resize)."""
-    try:
-        bits = int(text or "0", 16)
-    except ValueError:
-        return ()
+    bits = number(text, 16) or 0
     return tuple(1 << (20 + bit) for bit in range(44) if bits >> bit & 1)
 
 
-def _sriov(system: System, path: str, vfs: tuple[Address, ...]) -> Sriov | None:
-    total = _number(system.read(f"{path}/sriov_totalvfs"))
+def _sriov(system: Reader, path: str, vfs: tuple[Address, ...]) -> Sriov | None:
+    total = number(system.read(f"{path}/sriov_totalvfs"), 0)
     if total is None:
         return None
     return Sriov(
         total=total,
-        enabled=_number(system.read(f"{path}/sriov_numvfs")) or 0,
+        enabled=number(system.read(f"{path}/sriov_numvfs"), 0) or 0,
         autoprobe=system.read(f"{path}/sriov_drivers_autoprobe") != "0",
         vfs=vfs,
-        offset=_number(system.read(f"{path}/sriov_offset")),
-        stride=_number(system.read(f"{path}/sriov_stride")),
-        vf_device=_hex(system.read(f"{path}/sriov_vf_device")),
+        offset=number(system.read(f"{path}/sriov_offset"), 0),
+        stride=number(system.read(f"{path}/sriov_stride"), 0),
+        vf_device=number(system.read(f"{path}/sriov_vf_device"), 16),
     )

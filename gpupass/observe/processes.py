@@ -8,7 +8,7 @@ from gpupass.model.host import Device, Mdev
 from gpupass.model.user import User, UserKind
 from gpupass.model.wire import to_json
 from gpupass.observe import recorded
-from gpupass.system import System
+from gpupass.system import Reader
 
 if TYPE_CHECKING:
     from gpupass.system.holders import Holder
@@ -18,7 +18,7 @@ _NODES = ("/dev/vfio/", "/dev/nvidia", "/dev/dri/", "/dev/accel/")
 
 
 def read_processes(
-    system: System,
+    system: Reader,
     devices: Collection[Device],
     mdevs: Mapping[Address, tuple[Mdev, ...]],
     minors: Mapping[int, Address],
@@ -55,16 +55,20 @@ def read_processes(
     return {address: tuple(sorted(found, key=_order)) for address, found in users.items()}, unseen
 
 
-def read_holders(system: System) -> tuple[tuple["Holder", ...], tuple[str, ...]]:
+def read_holders(system: Reader) -> tuple[tuple["Holder", ...], tuple[str, ...]]:
     if not system.recorded and not _anything_to_hold(system):
         return (), ()
     from gpupass.system.holders import Holder, holders
 
     if system.recorded:
+
+        def _holder(item: Mapping[str, object]) -> Holder:
+            return Holder(pid=int(str(item["pid"])), name=str(item["name"]), node=str(item["node"]))
+
         return recorded.load(
             system,
             recorded.HOLDERS,
-            lambda data: (tuple(Holder(**item) for item in data["holders"]), tuple(data["unseen"])),
+            lambda data: (tuple(_holder(item) for item in data["holders"]), tuple(map(str, data["unseen"]))),
             {"holders": [], "unseen": []},
         )
     unseen = () if system.target("/proc/1/exe") is not None else (NOT_SEEN,)
@@ -75,7 +79,7 @@ def spell_holders(found: tuple["Holder", ...], unseen: tuple[str, ...]) -> str:
     return to_json({"holders": found, "unseen": unseen}, indent=1).decode()
 
 
-def _anything_to_hold(system: System) -> bool:
+def _anything_to_hold(system: Reader) -> bool:
     """Looking through all processes is dear; without a single device node it is in vain."""
     return any(
         name == "dri" or name == "accel" or name.startswith("nvidia") for name in system.names("/dev")
@@ -86,13 +90,13 @@ def _order(user: User) -> tuple[int, str]:
     return (user.pid or 0, user.detail)
 
 
-def _mdev_nodes(system: System, mdev: Mdev) -> Iterator[str]:
+def _mdev_nodes(system: Reader, mdev: Mdev) -> Iterator[str]:
     yield f"/dev/vfio/{mdev.group}"
     for name in system.names(f"/sys/bus/mdev/devices/{mdev.uuid}/vfio-dev"):
         yield f"/dev/vfio/devices/{name}"
 
 
-def _nodes(system: System, devices: Iterable[Device]) -> dict[str, list[str]]:
+def _nodes(system: Reader, devices: Iterable[Device]) -> dict[str, list[str]]:
     """Device node → the functions it stands for; a VFIO group stands for all its members."""
     nodes: dict[str, list[str]] = {}
     for device in devices:

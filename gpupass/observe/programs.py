@@ -3,11 +3,11 @@
 from gpupass.model.profile import NVIDIA_CTK
 from gpupass.model.wire import to_json
 from gpupass.observe import recorded
-from gpupass.system import System
+from gpupass.system import Reader
 from gpupass.system.executable import installed
 
 
-def read_nvidia_ctk(system: System) -> bool | None:
+def read_nvidia_ctk(system: Reader) -> bool | None:
     """Is it installed? None: the record was made before that was asked."""
     if not system.recorded:
         return installed(system, NVIDIA_CTK)

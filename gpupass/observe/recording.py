@@ -28,7 +28,7 @@ from gpupass.observe.programs import read_nvidia_ctk, spell_programs
 from gpupass.observe.remembered import read_remembered
 from gpupass.observe.secrets import without_secrets
 from gpupass.store.recorded import FILE, spell
-from gpupass.system import System
+from gpupass.system import Reader
 from gpupass.system.door import STATE
 from gpupass.system.store import Store
 
@@ -56,7 +56,7 @@ class Stored(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     unseen: tuple[str, ...]
 
 
-def record_host(system: System, directory: Path, connect: str) -> Stored:
+def record_host(system: Reader, directory: Path, connect: str) -> Stored:
     """Usage when the directory holds something already."""
     store = Store(system, directory)
     if not store.is_empty():
@@ -86,7 +86,7 @@ def record_host(system: System, directory: Path, connect: str) -> Stored:
     return Stored(files=store.files, size=store.size, unseen=unseen)
 
 
-def _functions(store: Store, system: System) -> None:
+def _functions(store: Store, system: Reader) -> None:
     for device in read_devices(system):
         path = sysfs(device.address)
         store.link(path)
@@ -111,7 +111,7 @@ def _functions(store: Store, system: System) -> None:
         store.file(f"/sys/bus/pci/slots/{slot}/address")
 
 
-def _mdevs(store: Store, system: System) -> None:
+def _mdevs(store: Store, system: Reader) -> None:
     for parent in system.names(PARENTS):
         store.link(f"{PARENTS}/{parent}")
         types = f"{system.resolve(f'{PARENTS}/{parent}')}/mdev_supported_types"
@@ -127,7 +127,7 @@ def _mdevs(store: Store, system: System) -> None:
         store.file(f"{MDEVS}/{uuid}/nvidia/vgpu_params", limit=4096)
 
 
-def _shares(store: Store, system: System, address: Address) -> None:
+def _shares(store: Store, system: Reader, address: Address) -> None:
     """Of all VFs that the GPU can have: their shares can be set before they are there."""
     total = system.read(sysfs(address, "sriov_totalvfs")) or ""
     if total.isdecimal():
@@ -135,7 +135,7 @@ def _shares(store: Store, system: System, address: Address) -> None:
             store.file(path, limit=4096)
 
 
-def _groups(store: Store, system: System) -> None:
+def _groups(store: Store, system: Reader) -> None:
     for number in system.names("/sys/kernel/iommu_groups"):
         for name in ("type", "name"):
             store.file(f"/sys/kernel/iommu_groups/{number}/{name}")
@@ -145,7 +145,7 @@ def _groups(store: Store, system: System) -> None:
         store.link(f"/sys/class/iommu/{name}")
 
 
-def _blocks(store: Store, system: System) -> None:
+def _blocks(store: Store, system: Reader) -> None:
     for name in system.names("/sys/class/block"):
         if re.match(r"loop|ram", name):
             continue
@@ -168,7 +168,7 @@ def _blocks(store: Store, system: System) -> None:
             store.link(f"/sys/fs/btrfs/{uuid}/devices/{name}")
 
 
-def _networks(store: Store, system: System) -> None:
+def _networks(store: Store, system: Reader) -> None:
     for interface in system.names("/sys/class/net"):
         path = f"/sys/class/net/{interface}"
         store.link(path)
@@ -181,7 +181,7 @@ def _networks(store: Store, system: System) -> None:
             store.link(f"{path}/brport/bridge")
 
 
-def _mounts(store: Store, system: System) -> None:
+def _mounts(store: Store, system: Reader) -> None:
     """Local file systems only: a network mount tells of other machines and people."""
     for process in ("self", "1"):
         lines = (system.read(f"/proc/{process}/mountinfo") or "").splitlines()
@@ -189,7 +189,7 @@ def _mounts(store: Store, system: System) -> None:
         store.text(f"/proc/{process}/mountinfo", "".join(f"{line}\n" for line in kept))
 
 
-def _interrupts(store: Store, system: System) -> None:
+def _interrupts(store: Store, system: Reader) -> None:
     """Only the names of the controllers: the counts are as wide as the machine has processors."""
     text = system.read("/proc/interrupts")
     if text is not None:
@@ -197,7 +197,7 @@ def _interrupts(store: Store, system: System) -> None:
         store.text("/proc/interrupts", "".join(f"{name}\n" for name in names))
 
 
-def _drivers(store: Store, system: System) -> None:
+def _drivers(store: Store, system: Reader) -> None:
     """The lines of the module tables that concern this host, and the PCI drivers that are registered."""
     for driver in system.names(DRIVERS):
         store.text(f"{DRIVERS}/{driver}/bind", "")  # git keeps no empty directory
@@ -211,7 +211,7 @@ def _drivers(store: Store, system: System) -> None:
     store.text(f"{MODPROBE[0]}/recorded.conf", blacklist)
 
 
-def _answers(store: Store, system: System) -> tuple[str, ...]:
+def _answers(store: Store, system: Reader) -> tuple[str, ...]:
     """NVML's, the hardware database's and /proc's."""
     devices = tuple(read_devices(system))
     names = read_names(system, devices)
@@ -230,7 +230,7 @@ def _answers(store: Store, system: System) -> tuple[str, ...]:
     return unseen
 
 
-def _domains(store: Store, system: System, connect: str) -> tuple[str, ...]:
+def _domains(store: Store, system: Reader, connect: str) -> tuple[str, ...]:
     from gpupass.observe.domains import read_texts
 
     texts, unseen = read_texts(system, connect)

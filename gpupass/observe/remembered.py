@@ -7,11 +7,15 @@ from gpupass.model.mark import Mark
 from gpupass.planner.unknown import quarantines
 from gpupass.store import store_of
 from gpupass.store.marks import read_marks
-from gpupass.system import System
+from gpupass.system import Reader, System
 
 
-def read_remembered(system: System, host: Host) -> tuple[tuple[Mark, ...], tuple[str, ...]]:
+def read_remembered(system: Reader, host: Host) -> tuple[tuple[Mark, ...], tuple[str, ...]]:
     """The marks, and why they are not to be seen; lost ones quarantine whatever is not provably idle."""
+    if not isinstance(system, System):
+        from gpupass.observe.recorded_marks import read_marks as read_recorded
+
+        return read_recorded(system)
     store = store_of(system)
     try:
         return read_marks(store), ()

@@ -2,18 +2,19 @@
 
 from gpupass.model.host import Vgpu
 from gpupass.model.vgpu_types import parse_types
-from gpupass.system import System
+from gpupass.observe.number import number
+from gpupass.system import Reader
 
 _NO_INSTANCE = 0xFFFFFFFF
 
 
-def read_vgpu(system: System, path: str) -> Vgpu | None:
+def read_vgpu(system: Reader, path: str) -> Vgpu | None:
     """None: this function is not lent that way."""
     current = system.read(f"{path}/nvidia/current_vgpu_type")
     if current is None:
         return None
     return Vgpu(
-        current=int(current) if current.isdecimal() else 0,
+        current=number(current) or 0,
         creatable=parse_types(system.read(f"{path}/nvidia/creatable_vgpu_types") or ""),
         params=system.read(f"{path}/nvidia/vgpu_params") or "",
         instance=_instance(system.read(f"{path}/nvidia/gpu_instance_id")),
@@ -22,5 +23,5 @@ def read_vgpu(system: System, path: str) -> Vgpu | None:
 
 def _instance(text: str | None) -> int | None:
     """Not to be read without a vGPU; all ones for one that is not MIG-backed."""
-    number = int(text) if text is not None and text.isdecimal() else _NO_INSTANCE
-    return number if number != _NO_INSTANCE else None
+    found = number(text)
+    return found if found != _NO_INSTANCE else None

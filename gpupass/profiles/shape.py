@@ -118,7 +118,7 @@ def _read_entries(key: Key, node: Node, findings: Findings) -> Written | None:
     first, second = entry_of(key.kind)
     entries = []
     for name, value in node.entries:
-        plain = Scalar(place=name.place, text=name.text, tag=_number_orread_text(name))
+        plain = Scalar(place=name.place, text=name.text, tag=_number_or_text(name))
         read = {
             first.field: _read_one(first, plain, findings),
             second.field: _read_value(second, value, findings),
@@ -131,7 +131,7 @@ def _read_entries(key: Key, node: Node, findings: Findings) -> Written | None:
     return Written(place=node.place, value=tuple(entries))
 
 
-def _number_orread_text(name: Scalar) -> Tag:
+def _number_or_text(name: Scalar) -> Tag:
     """JSON has only quoted keys."""
     return Tag.NUMBER if name.text.isdecimal() else name.tag
 

@@ -45,19 +45,20 @@ class SetPersistence(Step, frozen=True, kw_only=True):
         return replace(device, detail=replace(device.facts, nvidia=replace(nvidia, persistence=self.on)))
 
     def current(self, system: System) -> bool:
-        return is_persistent(system, self.uuid)
+        return is_persistent(system, self.address, self.uuid)
 
     def do(self, system: System, deadline: float) -> None:
-        set_persistence(system, self.uuid, self.on)
+        set_persistence(system, self.address, self.uuid, self.on)
 
     def undo(self, before: Any, system: System) -> None:
-        set_persistence(system, self.uuid, bool(before))
+        set_persistence(system, self.address, self.uuid, bool(before))
 
 
-def is_persistent(system: System, uuid: str) -> bool:
+def is_persistent(system: System, address: Address, uuid: str) -> bool:
     question = ("--query-gpu=persistence_mode", "--format=csv,noheader")
-    return system.run("nvidia-smi", "-i", uuid, *question).strip() == "Enabled"
+    answer = system.run("nvidia-smi", "-i", uuid, *question, about=(address,))
+    return answer.strip() == "Enabled"
 
 
-def set_persistence(system: System, uuid: str, on: bool) -> None:
-    system.run("nvidia-smi", "-i", uuid, "-pm", "1" if on else "0")
+def set_persistence(system: System, address: Address, uuid: str, on: bool) -> None:
+    system.run("nvidia-smi", "-i", uuid, "-pm", "1" if on else "0", about=(address,))

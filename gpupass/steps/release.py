@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 from gpupass.errors import Pending
 from gpupass.model.address import Address
 from gpupass.step import Facts, Kind, Step, facts
-from gpupass.system import System
+from gpupass.system import System, interrupts
 from gpupass.system.holders import vfio_holders
 
 _LOOK_AGAIN = 0.1
@@ -46,7 +46,7 @@ class AwaitRelease(Step, frozen=True, kw_only=True):
             found = vfio_holders(system, self.group, self.addresses)
             if closed is None and not found:
                 return
-            if system.monotonic() >= deadline:
+            if system.monotonic() >= deadline or interrupts.asked():
                 who = f"{found[0].name} (process {found[0].pid})" if found else "somebody in the kernel"
                 node = found[0].node if found else f"/dev/vfio/{self.group}"
                 raise Pending(f"{who} still has {node} open", "gpupass recover --wait")

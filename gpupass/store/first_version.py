@@ -105,8 +105,13 @@ def _journal(path: Path, known: list[Json]) -> Old:
 
 
 def _marks(path: Path, kind: str) -> list[Json]:
-    record = from_json(_unwrapped(path), Any)
-    address, _, mdev = path.stem.partition("+")
+    return marks_in(path.stem, kind, _unwrapped(path))
+
+
+def marks_in(stem: str, kind: str, text: str) -> list[Json]:
+    """Of the record of this kind in the file STEM.json; ValueError and the like where it is none."""
+    record = from_json(text, Any)
+    address, _, mdev = stem.partition("+")
     if (record["kind"], record["address"], record.get("mdev") or "") != (kind, address, mdev):
         raise ValueError("of something else")
     from gpupass.kinds import AnyMark

@@ -1,5 +1,7 @@
-"""The only door to the machine: files, processes, libvirt, NVML. Every path hangs from one root."""
+"""The only door to the machine: files, processes, libvirt, NVML; and to a recorded one, without writers."""
 
 from gpupass.system.door import System
+from gpupass.system.reader import Reader
+from gpupass.system.recorded_host import RecordedHost
 
-__all__ = ["System"]
+__all__ = ["Reader", "RecordedHost", "System"]

@@ -1,14 +1,18 @@
-"""System: reads below one root, guarded writes, and the ways to libvirt and NVML."""
+"""System, the live machine: reads, guarded writes, and the ways to libvirt and NVML."""
 
 import os
 import time
-from collections.abc import Callable
-from datetime import UTC, datetime
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gpupass.system.guarded import told, write_guarded
+from gpupass.errors import GpupassError
+from gpupass.system.guarded import Hung, not_clean, told, write_guarded
+from gpupass.system.may_hang import may_hang
+from gpupass.system.reader import MOST, Reader, follows, read_regular
+from gpupass.system.reads import READS
 
 if TYPE_CHECKING:
     from gpupass.model.boot import HostFile
@@ -19,37 +23,37 @@ _NO_LOGIN = (1 << 32) - 1
 STATE = "/var/lib/gpupass"
 
 
-class System:
-    """A machine: the live one (root ""), or a record of one in a directory, which can only be read."""
+class System(Reader):
+    """The live machine; `root` is "" save in tests."""
 
-    def __init__(self, root: str = "", state: Path | None = None) -> None:
-        self.root = root.rstrip("/")
-        self.recorded = bool(self.root)
-        self.state = state if state is not None else Path(self.root + STATE)
+    def __init__(self, state: Path | None = None) -> None:
+        self.state = state if state is not None else Path(STATE)
 
-    def read(self, path: str) -> str | None:
-        """The stripped text of a file; None when it is not there or not for us to read."""
-        data = self.read_bytes(path)
-        return None if data is None else data.decode(errors="replace").strip()
-
-    def read_bytes(self, path: str, limit: int = 1 << 24) -> bytes | None:
+    def read_bytes(self, path: str, limit: int = MOST) -> bytes | None:
+        """Unread when the kernel does not answer; within `looking` that is noted, and None."""
+        if may_hang(path):
+            return self._read_guarded((path,), limit)[0]
         try:
-            fd = os.open(self.root + path, os.O_RDONLY | os.O_CLOEXEC)
+            return read_regular(self.root + path, limit, follow=follows(path))
         except OSError:
             return None
-        try:
-            chunks = []
-            while limit > 0 and (chunk := os.read(fd, min(limit, 1 << 16))):
-                chunks.append(chunk)
-                limit -= len(chunk)
-            return b"".join(chunks)
-        except OSError:
-            return None
-        finally:
-            os.close(fd)
+
+    def read_many(self, paths: Sequence[str]) -> Sequence[bytes | None]:
+        return self._read_guarded(paths, MOST)
+
+    def _read_guarded(self, paths: Sequence[str], limit: int) -> list[bytes | None]:
+        """What is not there is known here: to look a name up asks no driver."""
+        there = [self.root + path for path in paths if self.exists(path)]
+        found = dict(zip(there, READS.read(there, limit), strict=True)) if there else {}
+        return [found.get(self.root + path) for path in paths]
+
+    def answers(self, path: str) -> bool:
+        return READS.answers(self.root + path)
+
+    def looking(self) -> AbstractContextManager[list[str]]:
+        return READS.looking()
 
     def names(self, path: str) -> tuple[str, ...]:
-        """What a directory holds, sorted; () when it cannot be listed."""
         try:
             return tuple(sorted(os.listdir(self.root + path)))  # noqa: PTH208 - hot path, strings wanted
         except OSError:
@@ -58,28 +62,17 @@ class System:
     def exists(self, path: str) -> bool:
         return os.path.exists(self.root + path)  # noqa: PTH110
 
-    def link(self, path: str) -> str | None:
-        """The last part of a symbolic link's target: a driver's name, a group's number."""
-        try:
-            return os.readlink(self.root + path).rpartition("/")[2]  # noqa: PTH115
-        except OSError:
-            return None
-
     def target(self, path: str) -> str | None:
-        """A symbolic link's target as it is written."""
         try:
             return os.readlink(self.root + path)  # noqa: PTH115
         except OSError:
             return None
 
     def resolve(self, path: str) -> str | None:
-        """The real path behind a link, again below the root."""
         try:
-            real = os.path.realpath(self.root + path, strict=True)
+            return os.path.realpath(self.root + path, strict=True)[len(self.root) :]
         except OSError:
             return None
-        root = os.path.realpath(self.root) if self.root else ""
-        return real[len(root) :] if real.startswith(root) else None
 
     def write(
         self, path: str, value: str, about: str, *more: str, what: str = "", seconds: float = 10.0
@@ -118,10 +111,20 @@ class System:
 
         remove_directory(self.root, path)
 
-    def run(self, *argv: str, timeout: float = 60.0) -> str:
+    def run(self, *argv: str, timeout: float = 60.0, about: tuple[str, ...] = ()) -> str:
+        """What the command prints; NotClean when it hangs in the kernel and changes these devices."""
+        try:
+            return self._run(argv, timeout)
+        except Hung as hung:
+            if about:
+                raise not_clean(about, f"{argv[0]} does not end", hung) from None
+            stuck = f"cannot run {argv[0]}: it does not end ({hung})"
+            raise GpupassError(stuck, f"cat /proc/{hung.pid}/stack") from None
+
+    def _run(self, argv: tuple[str, ...], seconds: float) -> str:
         from gpupass.system.process import run
 
-        return run(argv, timeout)
+        return run(argv, seconds)
 
     def hypervisor(self, uri: str) -> "Hypervisor":
         """The libvirt connection of this process; GpupassError when there is none to be had."""
@@ -132,9 +135,6 @@ class System:
         from gpupass.system.watch import watch
 
         return watch(None if uri is None else lambda: self.hypervisor(uri), self.sleep)
-
-    def now(self) -> str:
-        return datetime.now(UTC).isoformat(timespec="seconds")
 
     def user(self) -> str:
         """Who is logged in behind sudo: the kernel keeps the login's user (/proc/self/loginuid)."""
@@ -174,17 +174,6 @@ class System:
         from gpupass.system.kernel_log import KernelLog
 
         return KernelLog()
-
-    def hostname(self) -> str:
-        """Of a record it is not known: ""."""
-        return self.read("/proc/sys/kernel/hostname") or ""
-
-    def machine_id(self) -> str:
-        """machine-id(5), which stays for as long as the installation; of a record it is not known: ""."""
-        return self.read("/etc/machine-id") or ""
-
-    def boot_id(self) -> str:
-        return self.read("/proc/sys/kernel/random/boot_id") or ""
 
 
 @cache

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import gpupass
 from gpupass.errors import Refused
-from gpupass.system.door import System
+from gpupass.system.reader import Reader
+from gpupass.system.trusted import changeable_by_others
 
 _PROGRAMS = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin")
 _HINT = "sudo python3 -m venv /opt/gpupass && sudo /opt/gpupass/bin/pip install gpupass"
 
 
-def installed(system: System, program: str) -> bool:
+def installed(system: Reader, program: str) -> bool:
     return any(system.exists(f"{directory}/{program}") for directory in _PROGRAMS)
 
 
@@ -33,14 +34,3 @@ def own_executable() -> str:
         if loose is not None:
             raise Refused(f"cannot let systemd run {executable} as root: others can change {loose}", _HINT)
     return executable
-
-
-def changeable_by_others(path: str) -> str | None:
-    """The first of the path, of what it links to and of all directories above that is not root's alone."""
-    for end in dict.fromkeys((path, os.path.realpath(path))):
-        for part in (Path(end), *Path(end).parents):
-            about = part.lstat()
-            linked = part.is_symlink()  # a link's own mode says nothing
-            if about.st_uid != 0 or (about.st_mode & 0o022 and not linked):
-                return str(part)
-    return None

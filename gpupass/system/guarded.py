@@ -18,7 +18,8 @@ from gpupass.errors import KernelRefused, NotClean
 if TYPE_CHECKING:
     from gpupass.system.kernel_log import KernelLog
 
-_DESCRIPTORS = 1 << 16  # more than are ever open
+DESCRIPTORS = 1 << 16  # more than are ever open
+HELPERS: set[int] = set()  # processes of ours that answer: what they have open is ours
 _ERRNO = struct.Struct("i")
 
 
@@ -96,7 +97,7 @@ def _child(call: Callable[[], bytes], answer_to: int) -> None:
     error, answer = errno.EIO, b""
     try:
         os.closerange(0, answer_to)  # a reader of our output must not wait for a child that never ends
-        os.closerange(answer_to + 1, _DESCRIPTORS)
+        os.closerange(answer_to + 1, DESCRIPTORS)
         os.setsid()
         answer = call()
         error = 0

@@ -2,14 +2,21 @@
 
 import os
 import threading
+import time
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gpupass.errors import GpupassError, Refused
 from gpupass.model.domain import DomainState
 from gpupass.model.wire import from_json
+from gpupass.system.in_time import NoAnswer, in_time
+from gpupass.system.patience import lost, patience
+
+T = TypeVar("T")
 
 
 class DomainText(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -26,18 +33,23 @@ class DomainText(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class LibvirtFailure(GpupassError):
-    """A libvirt call that failed; `code` is virErrorNumber."""
+    """A libvirt call that failed; `code` is virErrorNumber, NO_ANSWER for one that never ended."""
 
-    def __init__(self, text: str, code: int) -> None:
-        super().__init__(text)
+    def __init__(self, text: str, code: int, hint: str | None = None) -> None:
+        super().__init__(text, hint)
         self.code = code
 
 
+NO_ANSWER = -1
 NO_CONNECTION = 38  # VIR_ERR_SYSTEM_ERROR, as for a socket that nobody serves
 NO_DOMAIN = 42  # VIR_ERR_NO_DOMAIN
 OPERATION_INVALID = 55  # VIR_ERR_OPERATION_INVALID: among others, the domain is not running
 DEVICE_MISSING = 99  # VIR_ERR_DEVICE_MISSING
 
+_SECONDS = 10.0  # it answers from what it knows
+_QEMU_SECONDS = 3.0  # here it asks QEMU, which may be at something else
+_CHANGE_SECONDS = 600.0  # QEMU pins and maps all of the guest's memory for its first device
+_SILENT_SECONDS = 30.0  # one that has not answered is not asked again at once
 _JOBS = {1: "a bounded job", 2: "a running job"}  # virDomainJobType
 
 
@@ -55,32 +67,37 @@ class Hypervisor:
         self._libvirt: Any = libvirt
         self._changed = threading.Condition()
         self._count = 0
+        self._silent_until, self._silent = 0.0, LibvirtFailure("libvirt does not answer", NO_ANSWER)
+        self._connection: Any = None
         libvirt.registerErrorHandler(_ignore, None)
         libvirt.virEventRegisterDefaultImpl()
         threading.Thread(target=self._loop, name="libvirt-events", daemon=True).start()
         self._uri = uri
-        self._connect()
+        with suppress(LibvirtFailure):  # whoever asks it something is told
+            self._connect()
 
     def _connect(self) -> None:
-        opener = self._libvirt.open if os.geteuid() == 0 else self._libvirt.openReadOnly
+        """Refused when there is no libvirt, LibvirtFailure when it does not answer."""
         try:
-            self._connection = opener(self._uri)
-            with suppress(self._libvirt.libvirtError):  # the test driver has none
-                self._connection.setKeepAlive(5, 3)
-            self._register()
+            self._connection = self._in_time(self._opened, _SECONDS)
         except self._libvirt.libvirtError as error:
             raise Refused(
                 f"cannot connect to libvirt at {self._uri}: {_text(error)}", "systemctl start libvirtd"
             ) from None
 
+    def _opened(self) -> Any:
+        opener = self._libvirt.open if os.geteuid() == 0 else self._libvirt.openReadOnly
+        connection = opener(self._uri)
+        with suppress(self._libvirt.libvirtError):  # the test driver has none
+            connection.setKeepAlive(5, 3)
+        for name in ("LIFECYCLE", "DEVICE_ADDED", "DEVICE_REMOVED", "DEVICE_REMOVAL_FAILED", "REBOOT"):
+            event = getattr(self._libvirt, f"VIR_DOMAIN_EVENT_ID_{name}")
+            connection.domainEventRegisterAny(None, event, self._on_event, None)
+        return connection
+
     def _loop(self) -> None:
         while True:
             self._libvirt.virEventRunDefaultImpl()
-
-    def _register(self) -> None:
-        for name in ("LIFECYCLE", "DEVICE_ADDED", "DEVICE_REMOVED", "DEVICE_REMOVAL_FAILED", "REBOOT"):
-            event = getattr(self._libvirt, f"VIR_DOMAIN_EVENT_ID_{name}")
-            self._connection.domainEventRegisterAny(None, event, self._on_event, None)
 
     def _on_event(self, *_: object) -> None:
         with self._changed:
@@ -102,14 +119,28 @@ class Hypervisor:
 
         Any other failure is told: a domain left out because libvirt went away could have the device.
         """
-        found = []
-        for domain in self._call(self._alive().listAllDomains):
-            try:
-                found.append(self._call(self._describe, domain))
-            except LibvirtFailure as failure:
-                if failure.code != NO_DOMAIN:
-                    raise
-        return tuple(sorted(found, key=lambda text: text.name))
+        connection = self._alive()
+        found = self._call(lambda: [self._described(domain) for domain in connection.listAllDomains()])
+        texts = [self._with_memory(domain, text) for domain, text in filter(None, found)]
+        return tuple(sorted(texts, key=lambda text: text.name))
+
+    def _described(self, domain: Any) -> tuple[Any, DomainText] | None:
+        try:
+            return domain, self._describe(domain)
+        except self._libvirt.libvirtError as error:
+            if error.get_error_code() != NO_DOMAIN:
+                raise
+            return None
+
+    def _with_memory(self, domain: Any, text: DomainText) -> DomainText:
+        """A monitor that hangs does not hide the domain, nor ask for patience twice."""
+        if text.live is None or time.monotonic() < self._silent_until:
+            return text
+        try:
+            stats = self._call(domain.memoryStats, seconds=_QEMU_SECONDS)
+        except LibvirtFailure:
+            return text
+        return replace(text, resident=stats.get("rss"))
 
     def _describe(self, domain: Any) -> DomainText:
         active = bool(domain.isActive())
@@ -120,10 +151,6 @@ class Hypervisor:
             if error.get_error_code() != OPERATION_INVALID:
                 raise
             active, live, job = False, None, None  # it has stopped just now
-        resident = None
-        if active:
-            with suppress(self._libvirt.libvirtError):  # a monitor that hangs does not hide the domain
-                resident = domain.memoryStats().get("rss")
         state = {1: DomainState.RUNNING, 3: DomainState.PAUSED, 5: DomainState.SHUT_OFF}.get(
             domain.state()[0], DomainState.OTHER
         )
@@ -135,7 +162,6 @@ class Hypervisor:
             live=None if state is DomainState.SHUT_OFF else live,
             config=domain.XMLDesc(self._libvirt.VIR_DOMAIN_XML_INACTIVE) if domain.isPersistent() else None,
             job=job,
-            resident=resident,
         )
 
     def version(self) -> tuple[int, int, int]:
@@ -145,50 +171,78 @@ class Hypervisor:
 
     def live_xml(self, uuid: str) -> str | None:
         """The running domain's XML; None when it does not run or no longer exists."""
-        try:
-            domain = self._alive().lookupByUUIDString(uuid)
+        connection = self._alive()
+
+        def ask() -> str | None:
+            domain = connection.lookupByUUIDString(uuid)
             xml = str(domain.XMLDesc(0))
             return xml if domain.isActive() else None  # asked last: a stopped one tells its persistent XML
-        except self._libvirt.libvirtError as error:
-            if error.get_error_code() in (NO_DOMAIN, OPERATION_INVALID):  # gone, or stopped just now
+
+        try:
+            return self._call(ask)
+        except LibvirtFailure as failure:
+            if failure.code in (NO_DOMAIN, OPERATION_INVALID):  # gone, or stopped just now
                 return None
-            raise LibvirtFailure(_text(error), error.get_error_code()) from None
+            raise
 
     def attach(self, uuid: str, xml: str) -> None:
         """attachDeviceFlags, live only. An error does not prove that nothing was attached: look again."""
-        domain = self._call(self._alive().lookupByUUIDString, uuid)
-        self._call(domain.attachDeviceFlags, xml, self._libvirt.VIR_DOMAIN_AFFECT_LIVE)
+        connection, live = self._alive(), self._libvirt.VIR_DOMAIN_AFFECT_LIVE
+        self._call(
+            lambda: connection.lookupByUUIDString(uuid).attachDeviceFlags(xml, live), seconds=_CHANGE_SECONDS
+        )
 
     def detach(self, uuid: str, alias: str) -> None:
         """detachDeviceAlias, live only: sends the request and does not wait for the guest."""
-        domain = self._call(self._alive().lookupByUUIDString, uuid)
-        self._call(domain.detachDeviceAlias, alias, self._libvirt.VIR_DOMAIN_AFFECT_LIVE)
+        connection, live = self._alive(), self._libvirt.VIR_DOMAIN_AFFECT_LIVE
+        self._call(
+            lambda: connection.lookupByUUIDString(uuid).detachDeviceAlias(alias, live),
+            seconds=_CHANGE_SECONDS,
+        )
 
     def query_pci(self, uuid: str) -> Any:
         """QEMU's own answer to `query-pci` (bridge windows); None where the monitor cannot be asked."""
         try:
             import libvirt_qemu
-
-            domain = self._connection.lookupByUUIDString(uuid)
-            answer = libvirt_qemu.qemuMonitorCommand(domain, '{"execute": "query-pci"}', 0)
-        except (ImportError, self._libvirt.libvirtError):
+        except ImportError:
             return None
-        return from_json(answer, Any).get("return")
+        connection, question = self._connection, '{"execute": "query-pci"}'
+
+        def ask() -> Any:
+            return libvirt_qemu.qemuMonitorCommand(connection.lookupByUUIDString(uuid), question, 0)
+
+        try:
+            return from_json(self._call(ask, seconds=_QEMU_SECONDS), Any).get("return")
+        except LibvirtFailure:
+            return None
 
     def _alive(self) -> Any:
         """The connection; a new one where libvirtd has been restarted. LibvirtFailure while it is away."""
-        if not self._connection.isAlive():
+        if self._connection is None or not self._connection.isAlive():
             try:
                 self._connect()
             except Refused as refused:
                 raise LibvirtFailure(refused.message, NO_CONNECTION) from None
         return self._connection
 
-    def _call(self, function: Any, *arguments: object) -> Any:
+    def _call(self, function: Callable[[], T], seconds: float = _SECONDS) -> T:
         try:
-            return function(*arguments)
+            return self._in_time(function, seconds)
         except self._libvirt.libvirtError as error:
             raise LibvirtFailure(_text(error), error.get_error_code()) from None
+
+    def _in_time(self, function: Callable[[], T], seconds: float) -> T:
+        if time.monotonic() < self._silent_until:
+            raise self._silent
+        seconds = patience(seconds) if seconds <= _SECONDS else seconds
+        try:
+            return in_time(function, seconds)
+        except NoAnswer:
+            lost(seconds)
+            self._silent_until = time.monotonic() + _SILENT_SECONDS
+            why = f"libvirt does not answer (asked for {seconds:g} s)"
+            self._silent = LibvirtFailure(why, NO_ANSWER, "systemctl status libvirtd virtqemud")
+            raise self._silent from None
 
 
 def _ignore(*_: object) -> None:

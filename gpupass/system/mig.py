@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from ctypes import byref, c_uint
 from typing import Any
 
+from msgspec.structs import replace
+
 from gpupass.model.mig import ComputeInstance, GpuInstance, MigGpu, MigProfile, Placement
 from gpupass.model.user import User, UserKind
 from gpupass.system.nvml_library import (
@@ -33,9 +35,7 @@ class Incomplete(Exception):
     """What the driver told in one way, it did not tell in another."""
 
 
-def read_mig_gpu(
-    nvml: Any, device: Any, uuid: str, on: bool, name_of: ProcessName, *, guests: bool
-) -> MigGpu:
+def read_mig_gpu(nvml: Any, device: Any, uuid: str, on: bool, *, guests: bool) -> MigGpu:
     """Profiles whatever the mode, instances when it is on. NVMLError as the driver gives it; needs root.
 
     `guests`: it can have vGPUs, whose guests are users like processes. Incomplete when there are instances
@@ -44,7 +44,7 @@ def read_mig_gpu(
     profiles = read_profiles(nvml, device, uuid)
     if not on:
         return MigGpu(profiles=profiles)
-    users = _users(nvml, device, name_of, guests)
+    users = _users(nvml, device, guests)
     instances = [
         _instance(nvml, uuid, profile, handle, users)
         for profile in profiles
@@ -187,21 +187,25 @@ def _compute(nvml: Any, instance: int, handle: Any, users: _Users) -> ComputeIns
     )
 
 
-def read_users(nvml: Any, device: Any, name_of: ProcessName) -> tuple[User, ...]:
-    """Every process and guest that works on the GPU or a part of it."""
-    found = (user for users in _users(nvml, device, name_of, True).values() for user in users)
+def named(users: tuple[User, ...], name_of: ProcessName) -> tuple[User, ...]:
+    """The processes among them with their names, which NVML does not know."""
+    return tuple(user if user.pid is None else replace(user, name=name_of(user.pid)) for user in users)
+
+
+def read_users(nvml: Any, device: Any) -> tuple[User, ...]:
+    """Every process, without its name, and every guest that works on the GPU or a part of it."""
+    found = (user for users in _users(nvml, device, True).values() for user in users)
     return tuple(dict.fromkeys(found))
 
 
-def _users(nvml: Any, device: Any, name_of: ProcessName, guests: bool) -> _Users:
+def _users(nvml: Any, device: Any, guests: bool) -> _Users:
     found: _Users = {}
     for instance, guest in _guests(nvml, device) if guests else ():
         found[instance, None] = (*found.get((instance, None), ()), guest)
     for kind in ("Compute", "Graphics", "MPSCompute"):
         for process in _processes(nvml, device, kind):
             where = (process.gpuInstanceId, process.computeInstanceId)
-            name = name_of(process.pid)
-            user = User(kind=UserKind.PROCESS, name=name, detail=f"pid {process.pid}", pid=process.pid)
+            user = User(kind=UserKind.PROCESS, name="?", detail=f"pid {process.pid}", pid=process.pid)
             if user not in found.get(where, ()):
                 found[where] = (*found.get(where, ()), user)
     return found

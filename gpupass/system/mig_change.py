@@ -3,7 +3,7 @@
 A GPU is found by its PCI address, an instance by profile and place: ids are given anew, UUIDs too.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from ctypes import byref
 from typing import Any
@@ -18,24 +18,34 @@ from gpupass.system.mig import (
     compute_instances,
     compute_profiles,
     gpu_instances,
+    named,
     placement_of,
     read_users,
 )
 from gpupass.system.nvml_library import (
+    CHANGE_SECONDS,
     FUNCTION_NOT_FOUND,
     IN_USE,
     INSUFFICIENT_RESOURCES,
+    LIBRARY,
+    READ_SECONDS,
     RESET_REQUIRED,
     code,
     gpu_at,
     why,
 )
+from gpupass.system.reader import Reader
 
 At = tuple[int, int]  # a profile's id, and the first slice of its instance
+Used = tuple[User, ...] | None  # by whom, so that it could not be destroyed
 
 
 def mode(address: Address) -> tuple[bool, bool]:
     """MIG mode now, and after the next reset."""
+    return LIBRARY.ask(address, _mode, address, seconds=READ_SECONDS)
+
+
+def _mode(address: Address) -> tuple[bool, bool]:
     with gpu_at(address, f"read the MIG mode of {address}") as (nvml, device):
         now, pending = nvml.nvmlDeviceGetMigMode(device)
         return bool(now), bool(pending)
@@ -43,6 +53,10 @@ def mode(address: Address) -> tuple[bool, bool]:
 
 def set_mode(address: Address, on: bool) -> str:
     """What the driver waits for, or "": the mode can be pending after a success and after these errors."""
+    return LIBRARY.ask(address, _set_mode, address, on, seconds=CHANGE_SECONDS)
+
+
+def _set_mode(address: Address, on: bool) -> str:
     with gpu_at(address, f"switch MIG mode of {address} {'on' if on else 'off'}") as (nvml, device):
         try:
             status = nvml.nvmlDeviceSetMigMode(device, int(on))
@@ -53,19 +67,32 @@ def set_mode(address: Address, on: bool) -> str:
         return "" if status == nvml.NVML_SUCCESS else why(nvml.NVMLError(status))
 
 
-def users(system: System, address: Address) -> tuple[User, ...]:
+def users(system: Reader, address: Address) -> tuple[User, ...]:
     """Processes and guests that work on the GPU or a part of it."""
+    found = LIBRARY.ask(address, _users, address, seconds=READ_SECONDS)
+    return named(found, lambda pid: process_name(system, pid))
+
+
+def _users(address: Address) -> tuple[User, ...]:
     with gpu_at(address, f"ask who uses {address}") as (nvml, device):
-        return read_users(nvml, device, lambda pid: process_name(system, pid))
+        return read_users(nvml, device)
 
 
 def has_gpu_instance(address: Address, where: At) -> bool:
+    return LIBRARY.ask(address, _has_gpu_instance, address, where, seconds=READ_SECONDS)
+
+
+def _has_gpu_instance(address: Address, where: At) -> bool:
     with gpu_at(address, f"read the GPU instances of {address}") as (nvml, device):
         return _find_gpu_instance(nvml, device, where) is not None
 
 
 def make_gpu_instance(address: Address, profile_id: int, place: Placement, name: str) -> None:
     """Nothing happens when there is one."""
+    LIBRARY.ask(address, _make_gpu_instance, address, profile_id, place, name, seconds=CHANGE_SECONDS)
+
+
+def _make_gpu_instance(address: Address, profile_id: int, place: Placement, name: str) -> None:
     what = f"make {name} on {address}"
     with gpu_at(address, what) as (nvml, device):
         if _find_gpu_instance(nvml, device, (profile_id, place.start)) is not None:
@@ -75,18 +102,25 @@ def make_gpu_instance(address: Address, profile_id: int, place: Placement, name:
             nvml.nvmlDeviceCreateGpuInstanceWithPlacement(device, profile_id, byref(wanted))
 
 
-def destroy_gpu_instance(system: System, address: Address, where: At, name: str) -> None:
+def destroy_gpu_instance(system: Reader, address: Address, where: At, name: str) -> None:
     """Nothing happens when there is none."""
     what = f"destroy {name} of {address}"
+    found = LIBRARY.ask(address, _destroy_gpu_instance, address, where, what, seconds=CHANGE_SECONDS)
+    _require_unused(system, found, what, address)
+
+
+def _destroy_gpu_instance(address: Address, where: At, what: str) -> Used:
     with gpu_at(address, what) as (nvml, device):
         found = _find_gpu_instance(nvml, device, where)
-        if found is not None:
-            with _used(system, nvml, device, what, address):
-                nvml.nvmlGpuInstanceDestroy(found)
+        return None if found is None else _destroyed(nvml, device, nvml.nvmlGpuInstanceDestroy, found)
 
 
 def has_compute_instance(address: Address, uuid: str, where: At, place: Placement) -> bool:
     """False also when there is no such GPU instance."""
+    return LIBRARY.ask(address, _has_compute_instance, address, uuid, where, place, seconds=READ_SECONDS)
+
+
+def _has_compute_instance(address: Address, uuid: str, where: At, place: Placement) -> bool:
     with gpu_at(address, f"read the compute instances of {address}") as (nvml, device):
         instance = _find_gpu_instance(nvml, device, where)
         return (
@@ -96,6 +130,10 @@ def has_compute_instance(address: Address, uuid: str, where: At, place: Placemen
 
 def make_compute_instance(address: Address, uuid: str, where: At, place: Placement, name: str) -> None:
     """Nothing happens when there is one."""
+    LIBRARY.ask(address, _make_compute_instance, address, uuid, where, place, name, seconds=CHANGE_SECONDS)
+
+
+def _make_compute_instance(address: Address, uuid: str, where: At, place: Placement, name: str) -> None:
     what = f"make {name} on {address}"
     with gpu_at(address, what) as (nvml, device):
         instance = _find_gpu_instance(nvml, device, where)
@@ -113,18 +151,23 @@ def make_compute_instance(address: Address, uuid: str, where: At, place: Placeme
 
 
 def destroy_compute_instance(
-    system: System, address: Address, uuid: str, where: At, place: Placement, name: str
+    system: Reader, address: Address, uuid: str, where: At, place: Placement, name: str
 ) -> None:
     """Nothing happens when there is none."""
     what = f"destroy {name} of {address}"
+    found = LIBRARY.ask(
+        address, _destroy_compute_instance, address, uuid, where, place, what, seconds=CHANGE_SECONDS
+    )
+    _require_unused(system, found, what, address)
+
+
+def _destroy_compute_instance(address: Address, uuid: str, where: At, place: Placement, what: str) -> Used:
     with gpu_at(address, what) as (nvml, device):
         instance = _find_gpu_instance(nvml, device, where)
         found = (
             _find_compute_instance(nvml, instance, uuid, where[0], place) if instance is not None else None
         )
-        if found is not None:
-            with _used(system, nvml, device, what, address):
-                nvml.nvmlComputeInstanceDestroy(found)
+        return None if found is None else _destroyed(nvml, device, nvml.nvmlComputeInstanceDestroy, found)
 
 
 def _create_compute(nvml: Any, instance: Any, profile_id: int, place: Placement, whole: bool) -> None:
@@ -138,9 +181,9 @@ def _create_compute(nvml: Any, instance: Any, profile_id: int, place: Placement,
         nvml.nvmlGpuInstanceCreateComputeInstance(instance, profile_id)
 
 
-def reset(system: System, uuid: str) -> None:
+def reset(system: System, address: Address, uuid: str) -> None:
     """NVML has no call for it, and must have let go of every GPU. GpupassError with what nvidia-smi says."""
-    system.run("nvidia-smi", "--gpu-reset", "-i", uuid, timeout=180.0)
+    system.run("nvidia-smi", "--gpu-reset", "-i", uuid, timeout=180.0, about=(address,))
 
 
 def _find_gpu_instance(nvml: Any, device: Any, where: At) -> Any:
@@ -174,16 +217,20 @@ def _taken(nvml: Any, what: str, address: Address) -> Iterator[None]:
         ) from None
 
 
-@contextmanager
-def _used(system: System, nvml: Any, device: Any, what: str, address: Address) -> Iterator[None]:
+def _destroyed(nvml: Any, device: Any, destroy: Callable[[Any], None], instance: Any) -> Used:
     try:
-        yield
+        destroy(instance)
     except nvml.NVMLError as error:
         if code(error) != IN_USE:
             raise
-        found = read_users(nvml, device, lambda pid: process_name(system, pid))
-        names = ", ".join(user.words for user in found)
+        return read_users(nvml, device)
+    return None
+
+
+def _require_unused(system: Reader, used: Used, what: str, address: Address) -> None:
+    if used is not None:
+        names = ", ".join(user.words for user in named(used, lambda pid: process_name(system, pid)))
         raise GpupassError(
             f"cannot {what}: it is in use" + (f"; on this GPU work {names}" if names else ""),
             f"gpupass show {address}",
-        ) from None
+        )

@@ -1,14 +1,16 @@
-"""What NVML says of the GPUs that the nvidia driver runs. The library is loaded only by a call."""
+"""What NVML says of the GPUs that the nvidia driver runs."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gpupass.model.address import Address, parse_address
 from gpupass.model.host import VgpuCard
 from gpupass.model.mig import MigGpu
-from gpupass.system.nvml_library import LIBRARY, NOT_SUPPORTED, code, text, told, why
+from gpupass.system.mig import Incomplete, named, needs_reset, read_mig_gpu
+from gpupass.system.nvml_library import LIBRARY, NOT_SUPPORTED, NoNvmlAnswer, code, text, told, why
 from gpupass.system.vgpu_card import read_card
 
 
@@ -35,24 +37,47 @@ class Asked(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     cut: Collection[Address] = ()  # GPUs: how MIG cuts them, and who uses the parts
     with_vfs: Collection[Address] = ()  # those of them that can have vGPUs, so guests among the users
-    name_of: Callable[[int], str] = lambda pid: "?"  # of a process
 
 
-def read_gpus(asked: Asked) -> tuple[GpuAnswer, ...]:
-    """Every GPU; GpupassError when NVML is not there or does not answer."""
-    with LIBRARY.calls() as nvml, told("ask the NVIDIA driver", nvml):
-        return tuple(_read_all(nvml, asked))
+def read_gpus(asked: Asked, name_of: Callable[[int], str]) -> tuple[tuple[GpuAnswer, ...], str]:
+    """Every GPU that answers, and what is to be said of the others; GpupassError when NVML is not there.
+
+    `name_of`: a process.
+    """
+    answers: list[GpuAnswer] = []
+    try:
+        for answer in LIBRARY.answers(_read_all, asked):
+            answers.append(_named(answer, name_of))
+    except NoNvmlAnswer as silent:
+        return tuple(answers), silent.message
+    return tuple(answers), ""
 
 
-def _read_all(nvml: Any, asked: Asked) -> list[GpuAnswer]:
-    answers = []
-    for index in range(nvml.nvmlDeviceGetCount()):
+def _named(answer: GpuAnswer, name_of: Callable[[int], str]) -> GpuAnswer:
+    """Processes are looked up here: where NVML is called nothing else is."""
+    if answer.mig_gpu is None or not answer.mig_gpu.instances:
+        return answer
+    instances = tuple(
+        replace(
+            one,
+            users=named(one.users, name_of),
+            compute=tuple(replace(part, users=named(part.users, name_of)) for part in one.compute),
+        )
+        for one in answer.mig_gpu.instances
+    )
+    return replace(answer, mig_gpu=replace(answer.mig_gpu, instances=instances))
+
+
+def _read_all(asked: Asked) -> Iterator[GpuAnswer]:
+    nvml = LIBRARY.open_within()
+    with told("ask the NVIDIA driver", nvml):
+        count = nvml.nvmlDeviceGetCount()
+    for index in range(count):
         try:
             handle = nvml.nvmlDeviceGetHandleByIndex(index)
-            answers.append(_read(nvml, handle, asked))
+            yield _read(nvml, handle, asked)
         except nvml.NVMLError:  # one GPU that is lost, or not for this user, must not hide the others
             continue
-    return answers
 
 
 def _read(nvml: Any, handle: Any, asked: Asked) -> GpuAnswer:
@@ -83,17 +108,13 @@ def _read(nvml: Any, handle: Any, asked: Asked) -> GpuAnswer:
 
 def _mig(nvml: Any, handle: Any, uuid: str, address: Address | None, asked: Asked) -> dict[str, Any]:
     """Nothing of a GPU that has no MIG; of any other why something could not be seen."""
-    from gpupass.system.mig import Incomplete, needs_reset, read_mig_gpu
-
     found: dict[str, Any] = {}
     try:
         now, pending = nvml.nvmlDeviceGetMigMode(handle)
         found |= {"mig": bool(now), "mig_pending": bool(pending)}
         if address in asked.cut:
             found["mig_resets"] = needs_reset(nvml, handle)
-            found["mig_gpu"] = read_mig_gpu(
-                nvml, handle, uuid, bool(now), asked.name_of, guests=address in asked.with_vfs
-            )
+            found["mig_gpu"] = read_mig_gpu(nvml, handle, uuid, bool(now), guests=address in asked.with_vfs)
     except nvml.NVMLError as error:
         if found or code(error) != NOT_SUPPORTED:
             found["mig_unseen"] = why(error)

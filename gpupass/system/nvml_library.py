@@ -1,12 +1,20 @@
-"""NVML in this process: loaded by the first call, initialised once for all threads, closed when need be."""
+"""NVML: opened by the first call for all threads, closed when need be; never in this process."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from threading import Condition, local
-from typing import Any
+from threading import Condition, Lock
+from typing import Any, TypeVar, cast
 
 from gpupass.errors import GpupassError
+from gpupass.model.address import Address
 from gpupass.model.mig import MigProfile
+from gpupass.system.guarded import Hung, not_clean
+from gpupass.system.nvml_child import Child
+from gpupass.system.patience import lost, patience
+
+T = TypeVar("T")
+READ_SECONDS = 10.0  # for each GPU
+CHANGE_SECONDS = 60.0
 
 INVALID_ARGUMENT, NOT_SUPPORTED, NOT_FOUND, FUNCTION_NOT_FOUND = 2, 3, 6, 13
 RESET_REQUIRED, IN_USE, INSUFFICIENT_RESOURCES = 16, 19, 23
@@ -31,46 +39,68 @@ _HINTS = {
 
 
 class Library:
-    """Who calls it, who keeps it open, who needs it closed; and what it always answers the same."""
+    """Who asks NVML, who keeps it open, who needs it closed; and what it always answers the same.
+
+    It is open in a process of its own (nvml_child.py); what is named `_within` runs there.
+    """
 
     def __init__(self) -> None:
         self._changed = Condition()
-        self._thread = local()  # how many calls it is within
+        self._opening = Lock()  # there
         self._callers = self._keepers = self._closers = 0
         self._silent = self._open = False
+        self._child: Child | None = None
         self.boards: dict[str, str] = {}  # by GPU UUID: those of one kind tell the same of …
         self.profiles: dict[str, tuple[MigProfile, ...]] = {}  # … these
         self.compute_profiles: dict[tuple[str, int], tuple[tuple[int, int], ...]] = {}
         self.vgpu_types: dict[int, str] = {}  # names by number
 
+    def answers(
+        self, call: Callable[..., Iterable[T]], *arguments: object, seconds: float = READ_SECONDS
+    ) -> Iterator[T]:
+        """What `call` yields in NVML's process; GpupassError when there is no NVML, or no answer in time."""
+        seconds = patience(seconds) if seconds <= READ_SECONDS else seconds
+        with self._calling() as child:
+            try:
+                yield from child.answers(call, arguments, seconds)
+            except Hung as hung:
+                lost(seconds)
+                self._leave(child)
+                raise NoNvmlAnswer(seconds, hung) from None
+
+    def ask(self, about: Address, call: Callable[..., T], *arguments: object, seconds: float) -> T:
+        """What `call` returns there; NotClean when it does not return."""
+        try:
+            (answer,) = self.answers(_one, call, arguments, seconds=seconds)
+            return cast(T, answer)
+        except NoNvmlAnswer as silent:
+            raise not_clean((about,), "the NVIDIA driver does not answer", silent.hung) from None
+
     @contextmanager
-    def calls(self) -> Iterator[Any]:
-        """pynvml, initialised; closed when nobody calls or keeps it. GpupassError when there is none."""
-        try:
-            import pynvml
-        except ImportError:
-            raise GpupassError(
-                "cannot ask the NVIDIA driver: the Python module pynvml is not installed",
-                "pip install nvidia-ml-py",
-            ) from None
-        within = getattr(self._thread, "calls", 0)
+    def _calling(self) -> Iterator[Child]:
+        """Its process; closed when nobody calls or keeps it."""
+        _require_pynvml()
         with self._changed:
-            if not within:  # else whoever wants it closed waits for us
-                self._changed.wait_for(lambda: not self._silent and not self._closers)
-            if not self._open:
-                with told("ask the NVIDIA driver", pynvml):
-                    pynvml.nvmlInit()
-                self._open = True
+            self._changed.wait_for(lambda: not self._silent and not self._closers)
+            self._child = child = self._child or Child(self._close_within, self._known, self._learn)
             self._callers += 1
-        self._thread.calls = within + 1
+            child.calls += 1
         try:
-            yield pynvml
+            yield child
         finally:
-            self._thread.calls = within
             with self._changed:
                 self._callers -= 1
+                child.calls -= 1
+                if child is not self._child and not child.calls:
+                    child.leave()
                 self._close_if_idle()
                 self._changed.notify_all()
+
+    def _leave(self, child: Child) -> None:
+        """One call of it hangs: whoever asks next has another; those that it still answers keep it."""
+        with self._changed:
+            if self._child is child:
+                self._child = None
 
     @contextmanager
     def kept(self) -> Iterator[None]:
@@ -114,20 +144,63 @@ class Library:
         for known in [known for known in self.compute_profiles if known[0] == board]:
             del self.compute_profiles[known]
 
+    def open_within(self) -> Any:
+        """pynvml, initialised once for all threads."""
+        import pynvml
+
+        with self._opening, told("ask the NVIDIA driver", pynvml):
+            if not self._open:
+                pynvml.nvmlInit()
+                self._open = True
+        return pynvml
+
+    def _close_within(self) -> None:
+        if self._open:
+            import pynvml
+
+            with suppress(pynvml.NVMLError):
+                pynvml.nvmlShutdown()
+
+    def _known(self) -> tuple[Any, ...]:
+        return self.boards, self.profiles, self.compute_profiles, self.vgpu_types
+
+    def _learn(self, known: tuple[Any, ...]) -> None:
+        self.boards, self.profiles, self.compute_profiles, self.vgpu_types = known
+
     def _close_if_idle(self) -> None:
         if not self._callers and not self._keepers:
             self._close()
 
     def _close(self) -> None:
-        if self._open:
-            import pynvml
+        if self._child is not None:
+            child, self._child = self._child, None
+            child.end()
 
-            self._open = False
-            with suppress(pynvml.NVMLError):
-                pynvml.nvmlShutdown()
+
+class NoNvmlAnswer(GpupassError):
+    """A call into NVML did not return; its process is left behind."""
+
+    def __init__(self, seconds: float, hung: Hung) -> None:
+        super().__init__(f"NVML does not answer (asked for {seconds:g} s)", "dmesg | grep -i nvrm")
+        self.hung = hung
 
 
 LIBRARY = Library()
+
+
+def _one(call: Callable[..., T], arguments: tuple[object, ...]) -> Iterator[T]:
+    yield call(*arguments)
+
+
+def _require_pynvml() -> None:
+    """Imported here, it is there already in each process that is forked."""
+    try:
+        import pynvml  # noqa: F401
+    except ImportError:
+        raise GpupassError(
+            "cannot ask the NVIDIA driver: the Python module pynvml is not installed",
+            "pip install nvidia-ml-py",
+        ) from None
 
 
 @contextmanager
@@ -141,8 +214,9 @@ def told(what: str, nvml: Any, hint: str = "nvidia-smi -L") -> Iterator[None]:
 
 @contextmanager
 def gpu_at(address: str, what: str) -> Iterator[tuple[Any, Any]]:
-    """pynvml and the GPU's handle; NVML's errors within are told as "cannot WHAT: …"."""
-    with LIBRARY.calls() as nvml, told(what, nvml, f"gpupass show {address}"):
+    """In NVML's process: pynvml and the GPU's handle; errors within are told as "cannot WHAT: …"."""
+    nvml = LIBRARY.open_within()
+    with told(what, nvml, f"gpupass show {address}"):
         yield nvml, nvml.nvmlDeviceGetHandleByPciBusId(address)
 
 

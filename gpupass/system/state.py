@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from gpupass.errors import GpupassError
+from gpupass.system.trusted import require_trusted_directory
 
 
 def ensure_directory(path: Path) -> Path:
@@ -16,6 +17,7 @@ def ensure_directory(path: Path) -> Path:
         raise GpupassError(
             f"cannot keep state in {path}: {error.strerror}", "run it as root: sudo gpupass …"
         ) from None
+    require_trusted_directory(path)
     return path
 
 

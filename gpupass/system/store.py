@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from gpupass.errors import GpupassError
-from gpupass.system.door import System
+from gpupass.system.reader import Reader
 
 _LARGEST = 1 << 20
 
@@ -12,7 +12,7 @@ _LARGEST = 1 << 20
 class Store:
     """A directory that becomes the root of a recorded machine."""
 
-    def __init__(self, source: System, directory: Path) -> None:
+    def __init__(self, source: Reader, directory: Path) -> None:
         self.files = 0
         self.size = 0
         self._source = source

@@ -1,11 +1,11 @@
 """Which units systemd starts at boot: the links that `systemctl enable` makes, so systemd need not run."""
 
-from gpupass.system.door import System
+from gpupass.system.reader import Reader
 
 UNITS = "/etc/systemd/system"
 
 
-def is_enabled(system: System, unit: str) -> bool:
+def is_enabled(system: Reader, unit: str) -> bool:
     return any(
         system.target(f"{UNITS}/{directory}/{unit}") is not None
         for directory in system.names(UNITS)

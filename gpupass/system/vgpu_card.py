@@ -11,7 +11,7 @@ from typing import Any
 from gpupass.model.address import Address
 from gpupass.model.host import VgpuCard, VgpuType
 from gpupass.model.vgpu_types import type_label
-from gpupass.system.nvml_library import LIBRARY, gpu_at, text
+from gpupass.system.nvml_library import CHANGE_SECONDS, LIBRARY, READ_SECONDS, gpu_at, text
 
 _POLICIES = {1: "best-effort", 2: "equal-share", 3: "fixed-share"}  # NVML_VGPU_SCHEDULER_POLICY_*
 
@@ -47,17 +47,29 @@ def _types(nvml: Any, supported: Iterable[Any]) -> Iterator[VgpuType]:
 
 
 def card(address: Address) -> VgpuCard | None:
+    return LIBRARY.ask(address, _card, address, seconds=READ_SECONDS)
+
+
+def _card(address: Address) -> VgpuCard | None:
     with gpu_at(address, f"read the vGPU settings of {address}") as (nvml, device):
         return read_card(nvml, device)
 
 
 def set_mixed(address: Address, mixed: bool) -> None:
+    LIBRARY.ask(address, _set_mixed, address, mixed, seconds=CHANGE_SECONDS)
+
+
+def _set_mixed(address: Address, mixed: bool) -> None:
     what = f"let vGPUs of {'several sizes' if mixed else 'one size'} share {address}"
     with gpu_at(address, what) as (nvml, device):
         nvml.nvmlDeviceSetVgpuHeterogeneousMode(device, int(mixed))
 
 
 def set_scheduler(address: Address, policy: str) -> None:
+    LIBRARY.ask(address, _set_scheduler, address, policy, seconds=CHANGE_SECONDS)
+
+
+def _set_scheduler(address: Address, policy: str) -> None:
     with gpu_at(address, f"have the vGPUs of {address} take turns by {policy}") as (nvml, device):
         state = nvml.c_nvmlVgpuSchedulerSetState_t()
         state.schedulerPolicy = next(number for number, name in _POLICIES.items() if name == policy)

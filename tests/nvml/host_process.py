@@ -12,6 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 import gpupass.system  # noqa: E402
+from gpupass.system import process  # noqa: E402
 from tests.host_tree import Function  # noqa: E402
 from tests.simulated import DISK, FUNCTIONS, NVIDIA, Machine, _tree  # noqa: E402
 
@@ -60,9 +61,6 @@ def functions(state: Path) -> tuple[Function, ...]:
 class HostProcess(Machine):
     """What `System()` is in this process."""
 
-    def __new__(cls, root: str = "", state: Path | None = None):
-        return RealSystem(root, state) if root else object.__new__(cls)
-
     def __init__(self) -> None:
         state = Path(os.environ["FAKE_NVML_STATE"])
         gpus = gpus_of(state)
@@ -94,15 +92,18 @@ class HostProcess(Machine):
         for line in minors:
             self.put(f"/dev/nvidia-caps/nvidia-cap{line.split()[1]}", "")
 
-    def run(self, *argv: str, timeout: float = 60.0) -> str:
+    def _run(self, argv: tuple[str, ...], seconds: float = 60.0) -> str:
         if argv[0] == "nvidia-smi":
-            return RealSystem.run(self, *argv, timeout=timeout)
-        return super().run(*argv, timeout=timeout)
+            process.ENVIRONMENT = {
+                **os.environ,
+                "PATH": f"{Path(__file__).parent / 'bin'}:{os.environ['PATH']}",
+            }
+            return RealSystem._run(self, argv, seconds)
+        return super()._run(argv, seconds)
 
 
 def prepare() -> None:
     """Whatever is imported from here on takes the simulated machine for the real one."""
-    os.environ["PATH"] = f"{Path(__file__).parent / 'bin'}:{os.environ['PATH']}"
     os.geteuid = lambda: 0
     gpupass.system.System = HostProcess
     from gpupass.system import names
@@ -112,6 +113,9 @@ def prepare() -> None:
 
 def run(state: str, *arguments: str) -> None:
     os.environ["HOST_STATE"] = state
+    if "FAKE_NVML_FAULTS" in os.environ:  # NVML is called in processes of its own, one after another
+        os.environ["FAKE_NVML_COUNTS"] = f"{os.environ['FAKE_NVML_STATE']}.calls-{os.getpid()}"
+        os.environ["FAKE_NVML_KILLS"] = str(os.getpid())
     sys.argv[1:] = arguments
     from gpupass.cli.main import main
 

@@ -149,8 +149,26 @@ void release_gpu(int lock)
     close(lock);
 }
 
+/* FAKE_NVML_COUNTS: a file in which the calls of several processes are one count */
+static unsigned counted_in(const char *path, const char *call)
+{
+    char name[128];
+    unsigned calls = 1;
+    FILE *file = fopen(path, "a+e");
+    if (!file || flock(fileno(file), LOCK_EX))
+        abort();
+    rewind(file);
+    while (fscanf(file, "%127s", name) == 1)
+        calls += !strcmp(name, call);
+    fprintf(file, "%s\n", call);
+    fclose(file);
+    return calls;
+}
+
 static unsigned calls_of(const char *call)
 {
+    if (getenv("FAKE_NVML_COUNTS"))
+        return counted_in(getenv("FAKE_NVML_COUNTS"), call);
     static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
     static struct { char name[80]; unsigned calls; } known[128];
     unsigned calls = 0;
@@ -179,7 +197,8 @@ static void trace(const char *call)
     close(file);
 }
 
-/* FAKE_NVML_FAULTS: "CALL:NTH:ERROR,…", counted in each process; NTH * is every call, ERROR kill is SIGKILL */
+/* FAKE_NVML_FAULTS: "CALL:NTH:ERROR,…", counted in each process; NTH * is every call, ERROR kill is SIGKILL, for the
+   process FAKE_NVML_KILLS, too; ERROR hang never returns */
 int fault(const char *call)
 {
     char faults[PATH], *rest = faults;
@@ -192,8 +211,12 @@ int fault(const char *call)
         char *name = strsep(&one, ":"), *nth = strsep(&one, ":");
         if (!nth || !one || strcmp(name, call) || (strcmp(nth, "*") && strtoul(nth, NULL, 10) != calls))
             continue;
+        if (!strcmp(one, "kill") && getenv("FAKE_NVML_KILLS"))
+            kill(atoi(getenv("FAKE_NVML_KILLS")), SIGKILL);
         if (!strcmp(one, "kill"))
             raise(SIGKILL);
+        while (!strcmp(one, "hang"))
+            pause();
         return atoi(one);
     }
     return 0;

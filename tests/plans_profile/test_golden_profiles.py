@@ -12,7 +12,7 @@ from msgspec import to_builtins
 
 from gpupass.app.profile_file import load_file
 from gpupass.errors import GpupassError
-from gpupass.system import System
+from gpupass.system import RecordedHost
 from tests.plans.test_golden_plans import Before, trimmed
 from tests.profile_trips import apply, plan, told
 
@@ -76,7 +76,7 @@ def test_plan(case, machine, regenerate):
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_example_on_its_recorded_host(path, regenerate):
-    system = System(str(ROOT / "tests/hosts" / path.stem))
+    system = RecordedHost(str(ROOT / "tests/hosts" / path.stem))
     try:
         made = as_data(plan(system, load_file(system, str(path), "h")))
     except GpupassError as error:

@@ -92,7 +92,7 @@ class SetMigMode(Step, frozen=True, kw_only=True):
 
     def current(self, system: System) -> Mode:
         on, pending = mig_change.mode(self.address)
-        persistent = self.reset and is_persistent(system, self.uuid)
+        persistent = self.reset and is_persistent(system, self.address, self.uuid)
         return Mode(on=on, pending=pending, persistent=persistent)
 
     def do(self, system: System, deadline: float) -> None:
@@ -111,8 +111,8 @@ class SetMigMode(Step, frozen=True, kw_only=True):
             if _now(self) != (before.on, before.pending):
                 message, hint = _waits(system, self.address, before.on)
                 raise GpupassError(message, hint)
-        if before.persistent and not is_persistent(system, self.uuid):
-            set_persistence(system, self.uuid, True)
+        if before.persistent and not is_persistent(system, self.address, self.uuid):
+            set_persistence(system, self.address, self.uuid, True)
 
 
 def _now(step: SetMigMode) -> tuple[bool, bool]:
@@ -141,7 +141,7 @@ def _reset(step: SetMigMode, system: System) -> None:
             raise Pending(*_waits(system, step.address, pending))
         try:
             with LIBRARY.silent():
-                mig_change.reset(system, step.uuid)
+                mig_change.reset(system, step.address, step.uuid)
         except GpupassError as error:
             if any(words in error.message for words in _BUSY):
                 raise Pending(
@@ -155,14 +155,14 @@ def _reset(step: SetMigMode, system: System) -> None:
 
 @contextmanager
 def _let_go(step: SetMigMode, system: System) -> Iterator[None]:
-    persistent = is_persistent(system, step.uuid)
+    persistent = is_persistent(system, step.address, step.uuid)
     if persistent:
-        set_persistence(system, step.uuid, False)
+        set_persistence(system, step.address, step.uuid, False)
     try:
         yield
     finally:
         if persistent:
-            set_persistence(system, step.uuid, True)
+            set_persistence(system, step.address, step.uuid, True)
 
 
 def _waits(system: System, address: Address, wanted: bool) -> tuple[str, str]:

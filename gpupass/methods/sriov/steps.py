@@ -171,10 +171,11 @@ def _reach(step: ReloadModule, loaded: bool, options: str, system: System) -> No
     if now.loaded:
         for pf in step.addresses:
             vfs.require_closed(system, pf)
-        system.run("modprobe", "-r", "--", step.module, timeout=_SECONDS)
+        system.run("modprobe", "-r", "--", step.module, timeout=_SECONDS, about=step.addresses)
     if not loaded:
         return
-    system.run("modprobe", "--", step.module, *options.split(), timeout=_SECONDS)
+    load = ("modprobe", "--", step.module, *options.split())
+    system.run(*load, timeout=_SECONDS, about=step.addresses)
     found = step.current(system)
     if not found.loaded or found.options != options:
         raise GpupassError(

@@ -6,13 +6,13 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from gpupass.app.cdi import cdi
+from gpupass.app.cdi import cdi, preview
 from gpupass.cdi.specification import PATH
 from gpupass.cli.main import cli
 from gpupass.errors import GpupassError, Refused, Usage
 from gpupass.observe import observe
 from gpupass.observe.recording import record_host
-from gpupass.system import System
+from gpupass.system import RecordedHost
 from gpupass.system.nvml import GpuAnswer
 from tests.memory_tree import Link
 from tests.mig_boards import cut
@@ -42,7 +42,7 @@ def written(machine):
 
 
 def test_written_once(nodes):
-    assert cdi(nodes, dry_run=True).ending == "planned" and written(nodes) == []
+    assert preview(nodes).ending == "planned" and written(nodes) == []
     assert cdi(nodes).ending == "done"
     assert nodes.modes[PATH] == 0o644 and BUS_GPU in told(nodes)
     assert cdi(nodes).ending == "nothing to do"
@@ -132,7 +132,7 @@ def test_a_record_knows_whether_nvidia_ctk_is_installed(there, nodes, tmp_path):
     if there:
         nodes.put("/usr/sbin/nvidia-ctk", "")
     record_host(nodes, tmp_path / "record", "qemu:///system")
-    recorded = System(str(tmp_path / "record"))
+    recorded = RecordedHost(str(tmp_path / "record"))
     assert observe(recorded, programs=True).nvidia_ctk is there
     (tmp_path / "record/gpupass/programs.json").unlink()
     assert observe(recorded, programs=True).nvidia_ctk is None, "recorded before that was asked"
@@ -151,7 +151,7 @@ def test_nvidia_ctk_that_fails(nodes, monkeypatch):
 def test_access_nodes_of_instances_are_made_like_the_drivers_own_programs_do(nodes, monkeypatch):
     found = cut("A100-40", ("3g.20gb", 4))
     answer = GpuAnswer(bus_id=NVIDIA, uuid="GPU-1", minor=0, mig=True, mig_pending=True, mig_gpu=found)
-    monkeypatch.setattr("gpupass.observe.nvidia.read_gpus", lambda asked: (answer,))
+    monkeypatch.setattr("gpupass.observe.nvidia.read_gpus", lambda asked, name_of: ((answer,), ""))
     gi = f"gpu0/gi{found.instances[0].id}"
     nodes.put("/proc/driver/nvidia-caps/mig-minors", f"{gi}/access 12\n{gi}/ci0/access 13\n")
     ran = []
@@ -164,7 +164,7 @@ def test_access_nodes_of_instances_are_made_like_the_drivers_own_programs_do(nod
     monkeypatch.setattr(nodes, "run", run)
     assert "is left out" in cdi(nodes).warnings[0].message and NVIDIA not in told(nodes)
     nodes.put("/usr/bin/nvidia-modprobe", "")
-    assert cdi(nodes, dry_run=True).warnings and ran == []
+    assert preview(nodes).warnings and ran == []
     assert cdi(nodes).warnings == ()
     files = [f"/proc/driver/nvidia/capabilities/{gi.replace('/', '/mig/')}{ci}/access" for ci in ("", "/ci0")]
     assert ran == [("nvidia-modprobe", "-f", file) for file in files]
@@ -172,7 +172,8 @@ def test_access_nodes_of_instances_are_made_like_the_drivers_own_programs_do(nod
 
 
 def test_the_verb(nodes, monkeypatch, tmp_path):
-    monkeypatch.setattr("gpupass.cli.cdi.system_at", lambda directory: nodes)
+    monkeypatch.setattr("gpupass.cli.cdi.reader_at", lambda directory: nodes)
+    monkeypatch.setattr("gpupass.cli.cdi.System", lambda: nodes)
     printed = CliRunner().invoke(cli, ["cdi", "--print"])
     assert printed.exit_code == 0 and printed.stderr == "" and written(nodes) == []
     planned = CliRunner().invoke(cli, ["cdi", "--dry-run", "--json"])

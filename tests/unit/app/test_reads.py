@@ -8,7 +8,7 @@ from gpupass import app
 from gpupass.app.apply import apply_profile, plan_apply
 from gpupass.app.reach import Reach
 from gpupass.app.session import Session
-from gpupass.system import System
+from gpupass.system import RecordedHost
 from tests.counted import LISTS, READS, Asked
 from tests.profile_trips import profile_of
 from tests.simulated import GPU
@@ -64,7 +64,7 @@ def test_an_apply_looks_once_before_its_locks_once_a_round_and_at_the_end(machin
 
 @pytest.mark.parametrize("name", HOSTS)
 def test_a_look_at_a_recorded_host_reads_a_file_once(name, monkeypatch):
-    host = System(str(DIRECTORY / name))
+    host = RecordedHost(DIRECTORY / name)
     asked = Asked(monkeypatch, host)
     asked.look(host, nodes=True, programs=True)
     assert asked.twice(READS) == []

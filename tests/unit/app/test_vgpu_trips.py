@@ -476,8 +476,10 @@ def told_late(nvml, monkeypatch):
     """A driver that tells its MIG profiles in MIG mode only."""
     real = observed_nvidia.read_gpus
 
-    def answers(asked):
-        return tuple(one if one.mig else replace(one, mig_gpu=MigGpu(profiles=())) for one in real(asked))
+    def answers(*asked):
+        found, missed = real(*asked)
+        hidden = MigGpu(profiles=())
+        return tuple(one if one.mig else replace(one, mig_gpu=hidden) for one in found), missed
 
     monkeypatch.setattr(observed_nvidia, "read_gpus", answers)
 

@@ -4,17 +4,17 @@ import io
 import json
 import os
 import shlex
+import signal
 import sys
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+import time
 from pathlib import Path
-from threading import Barrier, Event
+from threading import Barrier
 
 import pytest
 
 from gpupass.cli import bind, export, history, hotplug, inspect, main, plan
 from gpupass.store import store_of
-from gpupass.system import System
+from gpupass.system import interrupts
 from tests.simulated import GPU, LONE, NIC, PF, Machine
 from tests.simulated_libvirt import REFUSES
 
@@ -53,9 +53,7 @@ class Terminal(io.TextIOWrapper):
 def gpupass(machine, monkeypatch, capsys, tmp_path):
     """Run a command line on the simulated machine; `answer`: at a terminal, `given`: from a pipe."""
     for module in (bind, export, history, hotplug, inspect, plan):
-        monkeypatch.setattr(
-            module, "System", lambda root="": System(root) if root else machine, raising=False
-        )
+        monkeypatch.setattr(module, "System", lambda: machine, raising=False)
     monkeypatch.chdir(tmp_path)
     for name, text in FILES.items():
         (tmp_path / name).write_text(text)
@@ -341,30 +339,22 @@ def test_interrupted_while_several_are_at_work(gpupass, machine, tmp_path, monke
     """What has begun goes back before its next step; nothing is left open, and the history says so."""
     text = LEND.replace("[{", f"[{{name: card, select: {{address: '{GPU}'}}, use: passthrough}}, {{")
     (tmp_path / "two.yaml").write_text(text)
-    begun, goes_on = Barrier(3), Event()
+    begun = Barrier(2)
 
-    def slow_modprobe(*argv, timeout=60.0):
+    def slow_modprobe(argv, seconds=60.0):
+        if begun.wait(10) == 0:
+            os.kill(os.getpid(), signal.SIGINT)
+            while not interrupts.asked():
+                time.sleep(0.01)
         begun.wait(10)
-        goes_on.wait(10)
-        return Machine.run(machine, *argv)
-
-    class Interrupted(ThreadPoolExecutor):
-        def map(self, *arguments):
-            list(map(partial(self.submit, arguments[0]), arguments[1]))
-            begun.wait(10)
-            raise KeyboardInterrupt
-
-        def shutdown(self, *arguments, **options):
-            goes_on.set()
-            super().shutdown(*arguments, **options)
+        return Machine._run(machine, argv, seconds)
 
     state = machine.snapshot()
     with monkeypatch.context() as patch:
-        patch.setattr(machine, "run", slow_modprobe)
-        patch.setattr("gpupass.app.rounds.ThreadPoolExecutor", Interrupted)
+        patch.setattr(machine, "_run", slow_modprobe)
         code, _, err = gpupass("apply two.yaml --yes")
     assert (code, machine.snapshot(), machine.open_journals()) == (130, state, [])
-    assert "interrupted\nhint: gpupass recover" in err
+    assert "interrupted: what had begun is rolled back" in err
     assert "apply two.yaml: interrupted" in gpupass("history")[1]
 
 

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from gpupass import app
-from gpupass.cli.inspect import system_at
+from gpupass.cli.inspect import reader_at
 from gpupass.devices.mediated import Made
 from gpupass.lending import handover
 from gpupass.lending.claims import claim
@@ -150,7 +150,7 @@ def test_no_plan_touches_anything_outside_the_group(function, machine):
     [("mig-server", SlotKind.MIG, "use: vgpu"), ("amd-mi300x", SlotKind.PARTITION, "virtual functions")],
 )
 def test_slices_without_a_function_are_refused_with_the_way_that_works(name, kind, way):
-    host = observe(system_at(HOSTS / name))
+    host = observe(reader_at(HOSTS / name))
     slots = [slot for device in host.devices for slot in slots_of(host, device) if slot.kind is kind]
     assert slots
     for verb in (handover.attach, handover.detach, handover.move):

@@ -8,13 +8,13 @@ from gpupass.model.amd import Gim, Partition
 from gpupass.observe import observe
 from gpupass.observe.amd import read_nodes
 from gpupass.observe.recording import record_host
-from gpupass.system import System
+from gpupass.system import RecordedHost
 
 HOSTS = Path(__file__).parents[2] / "hosts"
 
 
 def seen(root, address):
-    host = observe(System(str(root)), connect=None)
+    host = observe(RecordedHost(str(root)), connect=None)
     return host, host.device(Address(address))
 
 
@@ -29,7 +29,7 @@ def test_an_mi300x_in_eight_parts():
 
 
 def test_a_record_has_them(tmp_path):
-    record_host(System(str(HOSTS / "amd-mi300x")), tmp_path / "copy", "qemu:///system")
+    record_host(RecordedHost(str(HOSTS / "amd-mi300x")), tmp_path / "copy", "qemu:///system")
     assert seen(tmp_path / "copy", "0000:26:00.0")[1].facts.amd == (
         seen(HOSTS / "amd-mi300x", "0000:26:00.0")[1].facts.amd
     )
@@ -53,4 +53,6 @@ def test_older_kernels_put_the_partition_into_the_function(tmp_path):
         (node / "properties").write_text(
             f"simd_count 8\nlocation_id {0x2600 | part}\ndomain 0\ndrm_render_minor {140 + part}\n"
         )
-    assert read_nodes(System(str(tmp_path))) == {"0000:26:00.0": ("renderD140", "renderD141", "renderD142")}
+    assert read_nodes(RecordedHost(str(tmp_path))) == {
+        "0000:26:00.0": ("renderD140", "renderD141", "renderD142")
+    }

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from gpupass.observe import observe
-from gpupass.system import System
+from gpupass.system import RecordedHost
 from tests.host_tree import Function, HostTree
 
 GPU = "0000:01:00.0"
@@ -28,7 +28,7 @@ def _tree(root: Path, **function: object) -> HostTree:
 
 
 def _host_driver(tree: HostTree) -> str | None:
-    return observe(System(str(tree.root)), connect=None).devices[0].facts.host_driver
+    return observe(RecordedHost(str(tree.root)), connect=None).devices[0].facts.host_driver
 
 
 def test_the_first_alias_binds(tmp_path: Path) -> None:

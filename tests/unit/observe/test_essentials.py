@@ -6,7 +6,7 @@ import pytest
 
 from gpupass.model.user import UserKind
 from gpupass.observe import observe
-from gpupass.system import System
+from gpupass.system import RecordedHost
 from tests.host_tree import Function, HostTree
 
 NVME = "0000:02:00.0"
@@ -30,7 +30,7 @@ def tree(tmp_path: Path) -> HostTree:
 
 
 def _used(tree: HostTree, kind: UserKind = UserKind.DISK) -> dict[str, list[str]]:
-    host = observe(System(str(tree.root)), connect=None)
+    host = observe(RecordedHost(str(tree.root)), connect=None)
     found = {d.address: [u.name for u in d.users if u.kind is kind] for d in host.devices}
     return {str(address): names for address, names in found.items() if names}
 
@@ -63,7 +63,7 @@ def test_all_members_of_a_btrfs(tree: HostTree) -> None:
 def test_zfs_makes_every_controller_essential(tree: HostTree) -> None:
     tree.mounts((("0:40", "/", "zfs", "rpool/root"),))
     assert _used(tree) == {NVME: ["/"], NVME2: ["/"]}
-    host = observe(System(str(tree.root)), connect=None)
+    host = observe(RecordedHost(str(tree.root)), connect=None)
     assert any("zfs" in note for note in host.unseen)
 
 

@@ -7,7 +7,7 @@ import pytest
 from gpupass.model.address import Address
 from gpupass.observe import observe
 from gpupass.observe.recording import record_host
-from gpupass.system import System
+from gpupass.system import RecordedHost
 
 HOSTS = Path(__file__).parents[2] / "hosts"
 NAMES = ("intel-xe", "intel-xe-debugfs", "intel-i915")
@@ -16,7 +16,7 @@ GIB = 1 << 30
 
 
 def seen(root):
-    host = observe(System(str(root)), connect=None)
+    host = observe(RecordedHost(str(root)), connect=None)
     return host, host.device(PF).facts.intel
 
 
@@ -35,7 +35,7 @@ def test_values(name):
 @pytest.mark.parametrize("name", ["intel-xe", "intel-xe-debugfs"])
 def test_virtfn1_is_vf2(name):
     """PCI counts virtual functions from 0, xe from 1: the larger share is that of virtfn1, in vf2."""
-    system = System(str(HOSTS / name))
+    system = RecordedHost(str(HOSTS / name))
     host, intel = seen(HOSTS / name)
     number = host.device(PF).facts.sriov.vfs.index(Address("0000:03:00.2"))
     assert number == 1 and system.link(f"/sys/bus/pci/devices/{PF}/virtfn1") == "0000:03:00.2"
@@ -57,16 +57,16 @@ def test_places():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_record_has_them(name, tmp_path):
-    record_host(System(str(HOSTS / name)), tmp_path / "copy", "qemu:///system")
+    record_host(RecordedHost(str(HOSTS / name)), tmp_path / "copy", "qemu:///system")
     assert seen(tmp_path / "copy")[1] == seen(HOSTS / name)[1]
 
 
 def test_what_differs_between_gts_is_no_value(tmp_path):
-    record_host(System(str(HOSTS / "intel-xe-debugfs")), tmp_path / "copy", "qemu:///system")
+    record_host(RecordedHost(str(HOSTS / "intel-xe-debugfs")), tmp_path / "copy", "qemu:///system")
     (tmp_path / f"copy/sys/kernel/debug/dri/{PF}/gt1/vf1/exec_quantum_ms").write_text("99\n")
     assert seen(tmp_path / "copy")[1].quantum.vfs[:2] == (None, 32)
 
 
 def test_other_cards_have_none():
-    host = observe(System(str(HOSTS / "server-sriov")), connect=None)
+    host = observe(RecordedHost(str(HOSTS / "server-sriov")), connect=None)
     assert all(device.facts.intel is None for device in host.devices)

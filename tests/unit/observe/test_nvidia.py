@@ -14,7 +14,7 @@ from gpupass.model.host import Vgpu
 from gpupass.model.user import User, UserKind
 from gpupass.observe import observe
 from gpupass.observe.recording import record_host
-from gpupass.system import System
+from gpupass.system import RecordedHost
 from gpupass.system.nvml import Asked, GpuAnswer, read_gpus
 from tests.host_tree import Function, HostTree
 from tests.mig_boards import board, instance
@@ -42,13 +42,11 @@ def _double(**answers: Any) -> SimpleNamespace:
         },
         **answers,
     }
-    calls: list[str] = []
     return SimpleNamespace(
         NVMLError=NVMLError,
-        nvmlInit=lambda: calls.append("init"),
-        nvmlShutdown=lambda: calls.append("shutdown"),
+        nvmlInit=lambda: None,
+        nvmlShutdown=lambda: None,
         nvmlDeviceGetCount=lambda: 2,
-        calls=calls,
         **{f"nvmlDevice{name}": question for name, question in questions.items()},
     )
 
@@ -62,16 +60,15 @@ def test_answers(monkeypatch: pytest.MonkeyPatch) -> None:
         GetPersistenceMode=lambda index: 1,
     )
     monkeypatch.setitem(sys.modules, "pynvml", double)
-    first, _ = read_gpus(Asked())
+    (first, _), _ = read_gpus(Asked(), str)
     assert (first.bus_id, first.uuid, first.serial, first.minor) == ("00000000:01:00.0", "GPU-0", "165012", 0)
     assert (first.mig, first.mig_pending, first.persistence) == (False, True, True)
     assert (first.memory_total, first.memory_used) == (81920, 3)
-    assert double.calls == ["init", "shutdown"]
 
 
 def test_what_a_gpu_does_not_support_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", _double())
-    first, _ = read_gpus(Asked())
+    (first, _), _ = read_gpus(Asked(), str)
     assert (first.serial, first.mig, first.memory_total, first.persistence) == (None, None, None, None)
 
 
@@ -82,13 +79,13 @@ def test_one_lost_gpu_does_not_hide_the_others(monkeypatch: pytest.MonkeyPatch) 
         return index
 
     monkeypatch.setitem(sys.modules, "pynvml", _double(GetHandleByIndex=handle))
-    assert [gpu.uuid for gpu in read_gpus(Asked())] == ["GPU-1"]
+    assert [gpu.uuid for gpu in read_gpus(Asked(), str)[0]] == ["GPU-1"]
 
 
 def test_without_the_module_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", None)
     with pytest.raises(GpupassError, match="pynvml") as refusal:
-        read_gpus(Asked())
+        read_gpus(Asked(), str)
     assert refusal.value.hint == "pip install nvidia-ml-py"
 
 
@@ -107,7 +104,7 @@ def test_mig_in_words(tmp_path: Any, now: bool | None, pending: bool | None, wor
     tree.file("/proc/driver/nvidia/gpus/0000:01:00.0/information", "GPU UUID: \t GPU-0\n")
     answer = {"bus_id": "00000000:01:00.0", "uuid": "GPU-0", "mig": now, "mig_pending": pending}
     tree.answers("nvml", {"gpus": [answer], "unseen": []})
-    (device,) = observe(System(str(tmp_path)), connect=None).devices
+    (device,) = observe(RecordedHost(str(tmp_path)), connect=None).devices
     assert device.facts.nvidia is not None
     assert device.facts.nvidia.mig_mode == words
 
@@ -124,7 +121,7 @@ def test_a_guest_has_the_name_of_its_domain(tmp_path: Any) -> None:
     tree.answers("nvml", {"gpus": [to_builtins(answer)], "unseen": []})
     domain = {"name": "web", "uuid": uuids[0].lower(), "state": "running", "autostart": False}
     tree.answers("domains", {"domains": [{**domain, "job": None, "resident": None}], "unseen": []})
-    (device,) = observe(System(str(tmp_path))).devices
+    (device,) = observe(RecordedHost(str(tmp_path))).devices
     ((first, second),) = (one.users for one in instances(device))
     assert first == User(kind=UserKind.DOMAIN, name="web", detail="vGPU 7")
     assert second == guests[1]
@@ -139,9 +136,9 @@ def test_the_gpu_instance_of_a_vgpu(tmp_path: Any, text: str | None, number: int
     tree.file(f"{path}/nvidia/current_vgpu_type", "694")
     if text is not None:
         tree.file(f"{path}/nvidia/gpu_instance_id", text)
-    record_host(System(str(tmp_path)), tmp_path / "copy", "qemu:///system")
+    record_host(RecordedHost(str(tmp_path)), tmp_path / "copy", "qemu:///system")
     for root in (tmp_path, tmp_path / "copy"):
-        (device,) = observe(System(str(root)), connect=None).devices
+        (device,) = observe(RecordedHost(str(root)), connect=None).devices
         assert device.facts.vgpu == Vgpu(current=694, instance=number)
 
 
@@ -151,7 +148,7 @@ def test_the_driver_tells_the_uuid_where_nvml_is_silent(tmp_path: Any) -> None:
     text = "GPU UUID: \t GPU-7\nDevice Minor: \t 2\n"
     tree.file("/proc/driver/nvidia/gpus/0000:01:00.0/information", text)
     tree.answers("nvml", {"gpus": [], "unseen": ["NVML: cannot ask"]})
-    host = observe(System(str(tmp_path)), connect=None)
+    host = observe(RecordedHost(str(tmp_path)), connect=None)
     nvidia = host.devices[0].facts.nvidia
     assert nvidia is not None
     assert (nvidia.uuid, nvidia.minor) == ("GPU-7", 2)

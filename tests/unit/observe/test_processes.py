@@ -4,7 +4,7 @@ from pathlib import Path
 
 from gpupass.model.user import UserKind
 from gpupass.observe import observe
-from gpupass.system import System
+from gpupass.system import RecordedHost
 from tests.host_tree import Function, HostTree
 
 GPU, AUDIO = "0000:01:00.0", "0000:01:00.1"
@@ -19,7 +19,7 @@ def _tree(root: Path, node: str, driver: str = "vfio-pci") -> HostTree:
 
 
 def _held(tree: HostTree) -> list[str]:
-    host = observe(System(str(tree.root)), connect=None)
+    host = observe(RecordedHost(str(tree.root)), connect=None)
     return [d.address for d in host.devices if any(u.kind is UserKind.PROCESS for u in d.users)]
 
 

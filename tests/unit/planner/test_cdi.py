@@ -20,7 +20,7 @@ from gpupass.cdi.specification import (
     leaves_nvidia_out,
     refresh_plan,
 )
-from gpupass.cli.inspect import system_at
+from gpupass.cli.inspect import reader_at
 from gpupass.model.boot import HostFile
 from gpupass.model.host import Host
 from gpupass.model.mark import Claim, Quarantine
@@ -39,7 +39,7 @@ ROUTER = "0000:41:01.1"  # a VF on vfio-pci that a domain which does not run has
 
 
 def host_of(name):
-    return observe(system_at(HOSTS / name), nodes=True)
+    return observe(reader_at(HOSTS / name), nodes=True)
 
 
 def names(host, **more):

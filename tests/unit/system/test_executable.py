@@ -7,7 +7,8 @@ import pytest
 
 from gpupass.errors import Refused
 from gpupass.system import executable
-from gpupass.system.executable import changeable_by_others, own_executable
+from gpupass.system.executable import own_executable
+from gpupass.system.trusted import changeable_by_others
 
 
 def test_every_part_of_the_way_counts(tmp_path):

@@ -14,7 +14,9 @@ PATH = "/etc/gpupass/profile.yaml"
 @pytest.fixture
 def system(tmp_path):
     (tmp_path / "etc").mkdir(mode=0o755)
-    return System(str(tmp_path))
+    system = System()
+    system.root = str(tmp_path)
+    return system
 
 
 def listed(tmp_path):

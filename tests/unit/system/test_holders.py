@@ -2,7 +2,7 @@
 
 import pytest
 
-from gpupass.system import System
+from gpupass.system import RecordedHost
 from gpupass.system.holders import holders, vfio_holders
 
 
@@ -25,7 +25,7 @@ def proc(tmp_path):
     (tmp_path / "proc" / "15").mkdir()  # it ends while being looked at
     cdev = tmp_path / "sys/bus/pci/devices/0000:01:00.0/vfio-dev/vfio3"
     cdev.mkdir(parents=True)
-    return System(str(tmp_path))
+    return RecordedHost(str(tmp_path))
 
 
 def test_nodes_open_or_mapped(proc):

@@ -1,14 +1,21 @@
-"""One initialisation for all threads, none while a GPU must be let go of, and errors in an operator's words."""
+"""One initialisation for all threads, none while a GPU must be let go of, and none in this process."""
 
+import os
 import sys
+import time
+from pathlib import Path
 from threading import Event, Thread
 from types import SimpleNamespace
 
 import pytest
 
-from gpupass.errors import GpupassError
+from gpupass.errors import GpupassError, NotClean
 from gpupass.model.mig import MigProfile
-from gpupass.system.nvml_library import Library, told
+from gpupass.system import nvml_child
+from gpupass.system.nvml_library import LIBRARY, Library, NoNvmlAnswer, told
+
+GPU = "0000:01:00.0"
+PROFILE = MigProfile(id=0, name="a", slices=1, memory=1, most=1, placements=())
 
 
 class NVMLError(Exception):
@@ -17,76 +24,145 @@ class NVMLError(Exception):
         self.value = value
 
 
+class Calls:
+    """What was called, in whichever process."""
+
+    def __init__(self, path):
+        self.path = path
+        path.touch()
+
+    def add(self, name):
+        with self.path.open("a") as file:
+            file.write(f"{name}\n")
+
+    def __eq__(self, names):
+        return self.path.read_text().split() == names
+
+
 @pytest.fixture
-def calls(monkeypatch):
-    made = []
+def calls(monkeypatch, tmp_path):
+    made = Calls(tmp_path / "calls")
     double = SimpleNamespace(
         NVMLError=NVMLError,
-        nvmlInit=lambda: made.append("init"),
-        nvmlShutdown=lambda: made.append("shutdown"),
+        nvmlInit=lambda: made.add("init"),
+        nvmlShutdown=lambda: made.add("shutdown"),
     )
     monkeypatch.setitem(sys.modules, "pynvml", double)
     return made
 
 
-def test_nothing_stays_open(calls):
-    library = Library()
-    with library.calls(), library.calls():
-        pass
+@pytest.fixture
+def library(monkeypatch):
+    """The one that the functions below mean."""
+    made = Library()
+    monkeypatch.setitem(globals(), "LIBRARY", made)
+    return made
+
+
+def opened():
+    LIBRARY.open_within()
+    return os.getpid()
+
+
+def slow(path):
+    LIBRARY.open_within()
+    while not Path(path).exists():
+        time.sleep(0.01)
+    return os.getpid()
+
+
+def learning():
+    LIBRARY.profiles["GPU-1"] = (PROFILE,)
+
+
+def known():
+    return dict(LIBRARY.profiles)
+
+
+def counted():
+    yield 1
+    yield 2
+    time.sleep(60)
+
+
+def refused():
+    raise GpupassError("cannot do it: no", "try this")
+
+
+def crash():
+    os.abort()
+
+
+def ask(library, call, *arguments, seconds=20):
+    return library.ask(GPU, call, *arguments, seconds=seconds)
+
+
+def test_nothing_stays_open(calls, library):
+    assert ask(library, opened) != os.getpid()
     assert calls == ["init", "shutdown"]
 
 
-def test_kept_open(calls):
-    library = Library()
+def test_kept_open(calls, library):
     with library.kept():
         assert calls == []
-        for _ in range(3):
-            with library.calls():
-                pass
+        assert len({ask(library, opened) for _ in range(3)}) == 1
         assert calls == ["init"]
         with library.silent():
             assert calls == ["init", "shutdown"]
-        with library.calls():
-            pass
+        ask(library, opened)
     assert calls == ["init", "shutdown"] * 2
 
 
-def test_silent_waits_for_callers_and_keeps_new_ones_out(calls):
-    library, asked, order = Library(), Event(), []
-    library.profiles["GPU-1"] = (MigProfile(id=0, name="a", slices=1, memory=1, most=1, placements=()),)
+def test_silent_waits_for_callers_and_keeps_new_ones_out(calls, library, tmp_path):
+    order, silenced = [], Event()
+    library.profiles["GPU-1"] = (PROFILE,)
 
     def silence():
-        asked.set()
         with library.silent():
             order.append("silent")
             assert library.profiles == {}
+            silenced.set()
 
-    def call():
-        with library.calls():
-            order.append("called")
+    def late():
+        ask(library, opened)
+        order.append("called")
 
-    with library.calls():
-        silent = Thread(target=silence)
-        silent.start()
-        assert asked.wait(10)
-        while not library._closers:
-            pass
-        late = Thread(target=call)
-        late.start()
-        order.append("first is done")
-    silent.join(10)
-    late.join(10)
-    assert order == ["first is done", "silent", "called"]
+    first = Thread(target=lambda: order.append(bool(ask(library, slow, tmp_path / "go"))))
+    first.start()
+    while not library._callers:
+        time.sleep(0.001)
+    threads = [Thread(target=silence), Thread(target=late)]
+    threads[0].start()
+    while not library._closers:
+        time.sleep(0.001)
+    threads[1].start()
+    assert not silenced.wait(0.1)
+    (tmp_path / "go").touch()
+    for thread in (first, *threads):
+        thread.join(20)
+    assert sorted(map(str, order)) == ["True", "called", "silent"] and order.index("silent") < order.index(
+        "called"
+    )
     assert calls == ["init", "shutdown"] * 2
 
 
-def test_many_threads(calls):
-    library = Library()
+def test_one_gpu_does_not_wait_for_another(calls, library, tmp_path):
+    with library.kept():
+        waiting = Thread(target=lambda: ask(library, slow, tmp_path / "go"))
+        waiting.start()
+        while not library._callers:
+            time.sleep(0.001)
+        ask(library, opened)
+        assert waiting.is_alive()
+        (tmp_path / "go").touch()
+        waiting.join(20)
+    assert calls == ["init", "shutdown"]
 
+
+def test_many_threads(calls, library):
     def work():
         for _ in range(50):
-            with library.calls():
-                pass
+            ask(library, opened)
 
     with library.kept():
         threads = [Thread(target=work) for _ in range(8)]
@@ -95,6 +171,48 @@ def test_many_threads(calls):
         for thread in threads:
             thread.join(30)
     assert calls == ["init", "shutdown"]
+
+
+def test_what_was_asked_once_the_next_process_knows(calls, library):
+    ask(library, learning)
+    assert ask(library, known) == {"GPU-1": (PROFILE,)}
+    with library.silent():
+        pass
+    assert ask(library, known) == {}
+
+
+def test_what_hangs_is_left_behind_and_the_others_go_on(calls, library, tmp_path, monkeypatch):
+    monkeypatch.setattr(nvml_child.os, "kill", lambda *_: None)
+    done = []
+    with library.kept():
+        other = Thread(target=lambda: done.append(ask(library, slow, tmp_path / "go")))
+        other.start()
+        while not library._callers:
+            time.sleep(0.001)
+        with pytest.raises(NotClean, match="the NVIDIA driver does not answer") as hung:
+            ask(library, slow, tmp_path / "never", seconds=0.2)
+        assert hung.value.addresses == (GPU,)
+        fresh = ask(library, opened)
+        (tmp_path / "go").touch()
+        other.join(20)
+    assert done and done != [fresh]
+    assert calls == ["init", "init", "shutdown"]
+
+
+def test_what_came_before_the_hang_is_not_lost(calls, library):
+    found = []
+    with pytest.raises(NoNvmlAnswer, match="does not answer"):
+        found.extend(library.answers(counted, seconds=0.5))
+    assert found == [1, 2]
+
+
+def test_errors_come_over(calls, library):
+    with pytest.raises(GpupassError, match="cannot do it: no") as error:
+        ask(library, refused)
+    assert error.value.hint == "try this"
+    with pytest.raises(GpupassError, match="its library has ended the process"):
+        ask(library, crash)
+    assert ask(library, opened)
 
 
 @pytest.mark.parametrize(
@@ -113,28 +231,10 @@ def test_errors(code, why, hint, calls):
     assert error.value.message == f"cannot cut X: {why}" and hint in error.value.hint
 
 
-def test_it_cannot_be_initialised(calls, monkeypatch):
+def test_it_cannot_be_initialised(calls, library, monkeypatch):
     def fails():
         raise NVMLError(9)
 
     monkeypatch.setattr(sys.modules["pynvml"], "nvmlInit", fails)
-    with pytest.raises(GpupassError, match="the nvidia driver is not loaded"), Library().calls():
-        pass
-
-
-def test_a_call_within_a_call_does_not_wait_for_whoever_wants_silence(calls):
-    library = Library()
-
-    def silence():
-        with library.silent():
-            pass
-
-    with library.calls():
-        silent = Thread(target=silence)
-        silent.start()
-        while not library._closers:
-            pass
-        with library.calls():
-            pass
-    silent.join(10)
-    assert not silent.is_alive() and calls == ["init", "shutdown"]
+    with pytest.raises(GpupassError, match="the nvidia driver is not loaded"):
+        ask(library, opened)

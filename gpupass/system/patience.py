@@ -1,0 +1,20 @@
+"""How long a look waits for what does not answer: all of it together, for people wait for the look."""
+
+import time
+
+_MOST = 13.0  # seconds; a look is to have told what does not answer within 15
+_LEAST = 1.0
+_REMEMBERED = 60.0
+_lost: list[tuple[float, float]] = []  # when, how long
+
+
+def patience(wanted: float) -> float:
+    """The seconds that may still be waited."""
+    since = time.monotonic() - _REMEMBERED
+    waited = sum(seconds for when, seconds in _lost if when > since)
+    return min(wanted, max(_LEAST, _MOST - waited))
+
+
+def lost(seconds: float) -> None:
+    """They were waited in vain."""
+    _lost.append((time.monotonic(), seconds))
