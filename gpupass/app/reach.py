@@ -115,6 +115,7 @@ class Reach(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             takes_back=self.takes_back,
             connect=self.connect,
             devices_only=self.devices_only,
+            known=tuple(mark.key for mark in sight.marks if mark.carrier in touched),
         )
 
     def _worth_a_look(self, bare: Host) -> set[Address]:

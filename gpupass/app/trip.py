@@ -17,8 +17,11 @@ from gpupass.engine.run import Result, leave_half, resume
 from gpupass.errors import GpupassError, Interrupted, Refused
 from gpupass.model.address import Address
 from gpupass.model.apply import Apply, ApplyEnd
+from gpupass.model.mark import Claim, Quarantine
 from gpupass.plan import HostPlan
+from gpupass.store import Store
 from gpupass.store.applies import read_applies, write_apply
+from gpupass.store.marks import forget, read_marks
 from gpupass.system import interrupts
 from gpupass.system.locks import hold
 
@@ -138,3 +141,14 @@ def _mark_taken_back(session: Session, entry: Apply | None, reports: tuple[Repor
     for old in read_applies(session.store):
         if old.id == entry.takes_back:
             write_apply(session.store, replace(old, end=ApplyEnd.TAKEN_BACK))
+            _leave_to_others(session.store, old, reports)
+
+
+def _leave_to_others(store: Store, old: Apply, reports: tuple[Report, ...]) -> None:
+    """What was not gpupass's before the apply is not when it is back, though gpupass has made it anew."""
+    if old.known is None:
+        return
+    touched = {address for report in reports for address in report.plan.devices}
+    here = (mark for mark in read_marks(store) if mark.carrier in touched)
+    ours = (mark.key for mark in here if not isinstance(mark, Claim | Quarantine))
+    forget(store, *(key for key in ours if key not in old.known))

@@ -5,6 +5,7 @@ from enum import StrEnum
 from msgspec import Struct
 
 from gpupass.model.address import Address
+from gpupass.model.mark import MarkKey
 
 
 class ApplyEnd(StrEnum):
@@ -36,3 +37,4 @@ class Apply(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     devices_only: bool = False
     disruption: bool = False  # what had been agreed to: `recover` goes on with no more than that
     reset: bool = False
+    known: tuple[MarkKey, ...] | None = None  # what gpupass remembered of what it touched; None: not told

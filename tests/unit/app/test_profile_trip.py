@@ -160,6 +160,25 @@ def test_foreign_vfs_are_changed_when_the_rule_takes_over_only(vfs, machine):
     assert hardware(machine) == old
 
 
+def test_what_was_somebody_elses_is_theirs_again_after_a_rollback(machine):
+    """Made anew by gpupass, and yet left alone by the next profile."""
+    before = machine.records()
+    taken = f"gpus: [{{name: nic, select: {{address: '{PF}'}}, use: sriov, vfs: 4, take-over: true}}]"
+    apply(machine, taken, allow_disruption=True)
+    assert machine.records() != before
+    assert endings(rollback(machine)) == ["done"] and machine.records() == before
+    made = plan(machine, f"gpus: [{{name: nic, select: {{address: '{PF}'}}, use: host}}]")
+    assert made.to_do == () and made.foreign == (f"{PF} has 2 virtual functions that gpupass did not make",)
+
+
+def test_what_was_gpupasss_is_its_own_again_after_a_rollback(machine):
+    text = "gpus: [{{name: nic, select: {{address: '{}'}}, use: sriov, vfs: {}}}]"
+    apply(machine, text.format(NIC, 2))
+    before = machine.records()
+    apply(machine, text.format(NIC, 3), allow_disruption=True)
+    assert endings(rollback(machine)) == ["done"] and machine.records() == before
+
+
 def test_adopted_vfs_need_no_take_over(machine):
     text = f"gpus: [{{name: nic, select: {{address: '{PF}'}}, use: sriov, vfs: 3}}]"
     app.adopt(machine, PF)
