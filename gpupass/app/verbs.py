@@ -1,7 +1,6 @@
 """One function per verb that changes a device or slot: from names to an intent, and on its trip."""
 
 import re
-from contextlib import suppress
 
 from gpupass.app.consent import Patience
 from gpupass.app.intents import QEMU, Adopt, Attach, Bind, Detach, Intent, Move, Unbind
@@ -11,7 +10,7 @@ from gpupass.app.rounds import Trip
 from gpupass.app.session import Session
 from gpupass.app.trip import carry_out
 from gpupass.devices.binding import VFIO, lends
-from gpupass.errors import Pending, Refused, Usage
+from gpupass.errors import Pending, Usage
 from gpupass.model.address import Address
 from gpupass.system import System
 
@@ -95,8 +94,7 @@ def single(
 ) -> Report:
     """The trip of one plan, or what it would be; an ending that is none is raised."""
     if dry_run:
-        with suppress(Refused):  # an ordinary user may look without what gpupass remembers
-            session.store.require_readable()
+        session.store.require_readable()
         return planned(intent.plan(session.look(intent)).plans[0])
     trip = Trip(session=session, intent=intent, patience=Patience(seconds=seconds))
     came = carry_out(trip, devices)

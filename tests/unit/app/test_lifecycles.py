@@ -343,3 +343,14 @@ def test_a_gpu_keeps_its_uuid_while_a_guest_can_have_it(machine):
     assert app.bind(machine, "GPU-11111111").ending is app.Ending.NOTHING
     app.unbind(machine, "GPU-11111111")
     assert machine.driver(NVIDIA) == "nvidia"
+
+
+def test_a_dry_run_that_may_not_see_what_is_remembered_is_refused(machine, monkeypatch):
+    """An ordinary user would be told that there is nothing to do."""
+
+    def closed(store):
+        raise Refused("cannot read the store: Permission denied", "run it with sudo")
+
+    monkeypatch.setattr("gpupass.store.Store.require_readable", closed)
+    with pytest.raises(Refused, match="Permission denied"):
+        app.unbind(machine, LONE, dry_run=True)
