@@ -24,7 +24,7 @@ def cleaning(host: Host, members: tuple[Device, ...]) -> tuple[tuple[ResetDevice
     resets: list[ResetDevice] = []
     findings: list[Finding] = []
     for _, slot in groupby(
-        sorted((d for d in members if not d.own_vfio), key=lambda d: d.address),
+        sorted((d for d in members if not d.lends_itself), key=lambda d: d.address),
         key=lambda d: d.address.rpartition(".")[0],
     ):
         functions = tuple(slot)

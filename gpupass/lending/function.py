@@ -57,7 +57,7 @@ def clean(host: Host, slot: Slot, loans: Loans) -> Draft:
     closed = until_closed(addresses, device_of(host, slot).group, "the VFIO files are")
     draft = Draft(takes=(*closed, *resets))
     for one in members:
-        if one.own_vfio:
+        if one.lends_itself:
             draft += renew(host, whole(one))
     return draft
 

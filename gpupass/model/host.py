@@ -182,7 +182,7 @@ class Device(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     parent: Address | None = None  # the bridge above
     physfn: Address | None = None  # the PF, when this is a VF
     slot: str | None = None  # physical slot name
-    own_vfio: bool = False  # its own driver lends it, without vfio-pci: a VF of NVIDIA's vGPU
+    lends_itself: bool = False  # its own driver lends it, without vfio-pci: a VF of NVIDIA's vGPU
     name: str = ""  # hardware database, or vendor:device
     detail: Detail | None = None
     users: tuple[User, ...] = ()
@@ -197,7 +197,7 @@ class Device(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     @property
     def on_vfio(self) -> bool:
         """vfio-pci, one of its variants (nvgrace_gpu_vfio_pci, mlx5_vfio_pci, …), or a driver like them."""
-        return self.own_vfio or (self.driver or "").replace("-", "_").endswith("vfio_pci")
+        return self.lends_itself or (self.driver or "").replace("-", "_").endswith("vfio_pci")
 
     @property
     def is_bridge(self) -> bool:

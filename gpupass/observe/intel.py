@@ -18,7 +18,7 @@ DRIVERS = ("xe", "i915")
 _QUANTUM, _TIMEOUT = "exec_quantum_ms", "preempt_timeout_us"
 
 
-class Place(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Interface(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One interface: directories with `{function}` in them, one for each GT, and its word for memory."""
 
     directories: tuple[str, ...]
@@ -32,7 +32,7 @@ def read_intel(system: Reader, address: Address, total_vfs: int) -> Intel | None
         return None
     auto = _auto_file(system, address)
 
-    def knob(name: Callable[[Place], str], shared: bool = False) -> Knob | None:
+    def knob(name: Callable[[Interface], str], shared: bool = False) -> Knob | None:
         return next((k for p in places if (k := _knob(system, p, name(p), total_vfs, shared))), None)
 
     return Intel(
@@ -44,18 +44,18 @@ def read_intel(system: Reader, address: Address, total_vfs: int) -> Intel | None
     )
 
 
-def places_of(system: Reader, address: Address) -> Iterator[Place]:
+def places_of(system: Reader, address: Address) -> Iterator[Interface]:
     device = sysfs(address)
     if system.exists(f"{device}/sriov_admin/pf"):
-        yield Place(directories=(f"{device}/sriov_admin/{FUNCTION}/profile",), memory="vram_quota")
+        yield Interface(directories=(f"{device}/sriov_admin/{FUNCTION}/profile",), memory="vram_quota")
     debug = f"/sys/kernel/debug/dri/{address}"
     gts = tuple(f"{debug}/{name}" for name in _gts(system, debug) if system.exists(f"{debug}/{name}/pf"))
     if gts:
-        yield Place(directories=tuple(f"{gt}/{FUNCTION}" for gt in gts), memory="lmem_quota")
+        yield Interface(directories=tuple(f"{gt}/{FUNCTION}" for gt in gts), memory="lmem_quota")
     iov = _iov(system, address)
     if iov is not None:
         names = _gts(system, f"{iov}/pf")
-        yield Place(directories=tuple(f"{iov}/{FUNCTION}/{name}" for name in names), memory="lmem_quota")
+        yield Interface(directories=tuple(f"{iov}/{FUNCTION}/{name}" for name in names), memory="lmem_quota")
 
 
 def files_of(system: Reader, address: Address, total_vfs: int) -> Iterator[str]:
@@ -87,7 +87,7 @@ def _gts(system: Reader, directory: str) -> tuple[str, ...]:
     return tuple(name for name in system.names(directory) if re.fullmatch(r"gt\d*", name))
 
 
-def _knob(system: Reader, place: Place, name: str, total_vfs: int, shared: bool) -> Knob | None:
+def _knob(system: Reader, place: Interface, name: str, total_vfs: int, shared: bool) -> Knob | None:
     """Memory is shared among those GTs that have any; the time slice is each GT's own."""
     probe = Knob(paths=tuple(f"{directory}/{name}" for directory in place.directories))
     paths = tuple(

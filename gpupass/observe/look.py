@@ -298,7 +298,7 @@ def _libvirt_version(
     system: Reader, connect: str | None, devices: tuple[Device, ...]
 ) -> tuple[int, int, int] | None:
     """Only where a VF is there that an older libvirt would not take."""
-    if connect is None or not any(device.own_vfio for device in devices):
+    if connect is None or not any(device.lends_itself for device in devices):
         return None
     from gpupass.observe.domains import read_version
 

@@ -111,7 +111,7 @@ def _basics(system: Reader, address: Address, slots: dict[str, str], uevent: byt
         parent=_parent(system, path),
         physfn=parse_address(physfn) if physfn else None,
         slot=slots.get(address.rpartition(".")[0]),
-        own_vfio=_lends_itself(system, path, event.get("DRIVER"), physfn),
+        lends_itself=_lends_itself(system, path, event.get("DRIVER"), physfn),
     )
     return Basics(device=device, event=event)
 

@@ -26,7 +26,7 @@ def _adoptions(host: Host, device: Device) -> Iterator[Mark]:
     for method in METHODS:
         yield from method.adopt(host, device)
     for function in (*endpoints(host, device), *host.functions_of(device.address)):
-        if function.on_vfio and not function.own_vfio and origin_of(host, function) is None:
+        if function.on_vfio and not function.lends_itself and origin_of(host, function) is None:
             driver = function.facts.host_driver
             yield Origin(carrier=function.address, driver=driver, boot_id=host.boot_id)
         yield from _claims(host, whole(function))

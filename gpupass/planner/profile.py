@@ -15,7 +15,7 @@ from gpupass.model.host import Device, Host
 from gpupass.model.mark import Claim
 from gpupass.model.profile import Profile, Rule
 from gpupass.model.slot import Slot
-from gpupass.plan import NOTHING, Disruption, Draft, Finding, HostPlan, Plan
+from gpupass.plan import NOTHING, Disruption, Draft, Finding, HostPlan, Plan, adopt_or_take_over
 from gpupass.planner.draft import (
     Its,
     cleaned_before,
@@ -166,7 +166,7 @@ class _Work:
         if not ours and not one.rule.take_over:
             finding = Finding(
                 message=f"{slot.what} is with {owner}, and gpupass did not give it to it",
-                remedy=f"gpupass adopt {slot.device}, or take-over: true for {one.rule.name}",
+                remedy=adopt_or_take_over(slot.device, one.rule.name),
             )
             return Draft(findings=(finding,))
         domain = self.now.domain(uuid)
@@ -183,7 +183,7 @@ class _Work:
         if device.on_vfio and origin is None and not rule.take_over:
             finding = Finding(
                 message=f"{device.address} is on {device.driver}, and gpupass did not bind it",
-                remedy=f"gpupass adopt {device.address}, or take-over: true for {rule.name}",
+                remedy=adopt_or_take_over(device.address, rule.name),
             )
             return Draft(findings=(finding,))
         if named is None and (device.on_vfio or (origin is not None and device.driver != origin.driver)):

@@ -9,7 +9,7 @@ from typing import ClassVar
 from gpupass.model.host import Device, Host
 from gpupass.model.mark import Mark
 from gpupass.model.mig import GpuInstance
-from gpupass.plan import Finding
+from gpupass.plan import Finding, adopt_or_take_over
 
 
 class Made(Mark, frozen=True, kw_only=True, tag="mig.made"):
@@ -53,5 +53,5 @@ def foreign_findings(
     if lost:
         yield Finding(
             message=f"{device.address} has {', '.join(lost)}, which gpupass did not make and {why}",
-            remedy=f"gpupass adopt {device.address}, or take-over: true in the rule",
+            remedy=adopt_or_take_over(device.address),
         )

@@ -27,7 +27,7 @@ from gpupass.model.profile import Rule
 from gpupass.model.slot import Slot, SlotKind
 from gpupass.model.user import User, UserKind
 from gpupass.model.vendor import Vendor
-from gpupass.plan import NOTHING, Disruption, Draft, Finding
+from gpupass.plan import NOTHING, Disruption, Draft, Finding, adopt_or_take_over
 from gpupass.step import Deed, Kind
 from gpupass.steps.remember import Remember
 
@@ -441,4 +441,4 @@ def _cannot(device: Device, why: str) -> Finding:
 
 
 def _take_over(device: Device) -> str:
-    return f"gpupass adopt {device.address}, or take-over: true in the rule"
+    return adopt_or_take_over(device.address)

@@ -25,9 +25,8 @@ from gpupass.model.host import Device, Host
 from gpupass.model.mark import Mark
 from gpupass.model.profile import Rule
 from gpupass.model.slot import Slot, SlotKind
-from gpupass.model.user import UserKind
 from gpupass.model.vendor import Vendor
-from gpupass.plan import NOTHING, Disruption, Draft, Finding
+from gpupass.plan import NOTHING, Disruption, Draft, Finding, in_use_by_processes
 from gpupass.step import Deed
 from gpupass.steps.remember import Remember
 
@@ -347,12 +346,7 @@ def _compute_findings(gpu: Device, amd: Amd, compute: str, memory: str | None) -
 def _in_use(gpus: tuple[Device, ...]) -> Iterator[Finding]:
     """amdgpu refuses (EBUSY) while a process has a compute context; an unbind may wait for it for ever."""
     for gpu in gpus:
-        for user in gpu.users:
-            if user.kind is UserKind.PROCESS:
-                yield Finding(
-                    message=f"{gpu.address} is in use by {user.name} ({user.detail})",
-                    remedy=f"stop it: kill {user.pid}",
-                )
+        yield from in_use_by_processes(gpu.address, gpu.users)
 
 
 def _parts(amd: Amd) -> str:

@@ -12,7 +12,7 @@ from gpupass.model.mark import Claim, MarkKey, Origin, tag_of
 from gpupass.model.profile import Rule
 from gpupass.model.user import User, UserKind
 from gpupass.model.vendor import Vendor
-from gpupass.plan import Disruption, Draft, Finding
+from gpupass.plan import Disruption, Draft, Finding, adopt_or_take_over
 from gpupass.steps.vfs import SetVfs
 
 
@@ -116,7 +116,7 @@ def forgotten(host: Host, vfs: Iterable[Device]) -> tuple[MarkKey, ...]:
 def foreign_functions(pf: Device, what: str) -> Finding:
     return Finding(
         message=f"{pf.address} has virtual functions that gpupass did not make; the profile wants {what}",
-        remedy=f"gpupass adopt {pf.address}, or take-over: true in the rule",
+        remedy=adopt_or_take_over(pf.address),
     )
 
 

@@ -19,7 +19,7 @@ from gpupass.methods.vgpu.rule import VgpuRule
 from gpupass.model.host import Device, Host
 from gpupass.model.user import UserKind
 from gpupass.model.vgpu_types import sizes
-from gpupass.plan import Disruption, Finding
+from gpupass.plan import Disruption, Finding, adopt_or_take_over
 
 _FIRST_LIBVIRT = (9, 7, 0)  # takes any VF with a vfio-dev directory for one of VFIO (virpci.c)
 
@@ -31,7 +31,7 @@ def lend_findings(host: Host, vf: Device) -> Iterator[Finding]:
             message=f"{vf.address} is lent by its mediated devices, not as a whole",
             remedy="a profile with use: vgpu makes one; what there is: gpupass slots " + vf.physfn,
         )
-    if not vf.own_vfio or vf.facts.vgpu is None:
+    if not vf.lends_itself or vf.facts.vgpu is None:
         return
     if not vf.facts.vgpu.current:
         yield Finding(
@@ -87,7 +87,7 @@ def no_params(rule: VgpuRule, kept: Iterable[There]) -> Iterator[Finding]:
 
 def _way_out(card: Device, staying: tuple[There, ...]) -> str:
     foreign = any(one.mark is None for one in staying)
-    adopt = [f"gpupass adopt {card.address}, or take-over: true in the rule"] if foreign else []
+    adopt = [adopt_or_take_over(card.address)] if foreign else []
     lent = _lent(staying)
     return "; ".join([*adopt, *([_detach(lent)] if lent else [])]) or "stop using them"
 

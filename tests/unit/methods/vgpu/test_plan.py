@@ -74,7 +74,7 @@ def vf(address, current=0, offered=OFFERED, users=(), mdevs=None, params=""):
         class_code=0x030200,
         driver="nvidia",
         physfn=CARD,
-        own_vfio=mdevs is None,
+        lends_itself=mdevs is None,
         users=users,
         detail=detail,
     )
