@@ -54,6 +54,23 @@ def test_root_takes_no_orders_from_others(spoil, profile):
         load_file(System(), str(outer))
 
 
+@pytest.mark.parametrize(
+    ("asker", "mode", "obeyed"),
+    [(NOBODY, 0o644, True), (NOBODY, 0o664, False), (NOBODY + 1, 0o644, False)],
+    ids=["his own", "of a group", "another's"],
+)
+def test_whoever_is_behind_sudo_gives_it_orders_of_his_own(asker, mode, obeyed, profile, monkeypatch):
+    os.chown(profile, NOBODY, NOBODY)
+    profile.chmod(mode)
+    monkeypatch.setenv("SUDO_UID", str(asker))
+    monkeypatch.setattr(trusted, "guarded", lambda *_: b"")  # as if the directories of the test let him in
+    if obeyed:
+        assert load_file(System(), str(profile)).gpus == ()
+    else:
+        with pytest.raises(Refused, match="cannot take orders from"):
+            load_file(System(), str(profile))
+
+
 def test_a_link_in_somebody_elses_directory(profile, tmp_path):
     theirs = tmp_path / "theirs"
     theirs.mkdir()
