@@ -49,7 +49,7 @@ class Method(Protocol):
         """What ends what the step must be without, or what stands on what it ends."""
         ...
 
-    def seen_after(self, host: Host, device: Device, step: Deed) -> Device:
+    def seen_after(self, device: Device, step: Deed) -> Device:
         """What a step of another way leaves of what it sees of the device."""
         ...
 
@@ -117,7 +117,7 @@ class Nothing:
         return NOTHING
 
     @staticmethod
-    def seen_after(host: Host, device: Device, step: Deed) -> Device:
+    def seen_after(device: Device, step: Deed) -> Device:
         return device
 
     @staticmethod

@@ -46,7 +46,7 @@ def imagine(host: Host, steps: Iterable[Deed]) -> Host:
             for at in near:
                 for method in METHODS:
                     device = host.device(at)
-                    seen = method.seen_after(host, device, step) if device is not None else None
+                    seen = method.seen_after(device, step) if device is not None else None
                     if seen is not None and seen is not device:
                         host = host.with_device(seen)
     return host

@@ -83,7 +83,7 @@ def cut(host: Host, rules: Rules) -> Draft:
     return draft + Draft(findings=tuple(_quarrels(host, rules))) if draft.steps else draft
 
 
-def seen_after(host: Host, gpu: Device, step: Deed) -> Device:
+def seen_after(gpu: Device, step: Deed) -> Device:
     return gpu
 
 

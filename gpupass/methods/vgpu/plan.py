@@ -86,12 +86,11 @@ def clear(host: Host, card: Device, rules: tuple[Rule, ...], step: Deed) -> Draf
     return _gone(host, card, going, left, step.beside, ())
 
 
-def seen_after(host: Host, device: Device, step: Deed) -> Device:
+def seen_after(device: Device, step: Deed) -> Device:
     """What a function offers shows when it has its driver, and depends on the GPU instances of its card."""
-    pf = host.device(device.physfn) if device.physfn is not None else None
-    if pf is None or pf.driver != NVIDIA or device.detail is None:
+    if device.physfn is None or device.detail is None:
         return device
-    vgpu, card = device.detail.vgpu, pf.address
+    vgpu, card = device.detail.vgpu, device.physfn
     cut = _CUTS & {kind for kind, at in step.gives | step.ends if at == card}
     if cut and device.detail.mdev_types:  # there may be room for any of them then
         types = tuple(replace(kind, available=max(kind.available, 1)) for kind in device.detail.mdev_types)
