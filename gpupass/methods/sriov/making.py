@@ -11,7 +11,6 @@ from gpupass.model.host import NVIDIA, Device, Host, Sriov
 from gpupass.model.mark import Claim, MarkKey, Origin, tag_of
 from gpupass.model.profile import Rule
 from gpupass.model.user import User, UserKind
-from gpupass.model.vendor import Vendor
 from gpupass.plan import Disruption, Draft, Finding, adopt_or_take_over
 from gpupass.steps.vfs import SetVfs
 
@@ -57,7 +56,7 @@ def vfs_of(host: Host, pf: Device) -> tuple[Device, ...]:
 def by_script(host: Host, pf: Device) -> bool:
     """NVIDIA's driver refuses sriov_numvfs where its own script is installed."""
     mark = made_by_us(host, pf)
-    installed = host.sriov_manage and pf.vendor == Vendor.NVIDIA and pf.driver == NVIDIA
+    installed = host.sriov_manage and pf.driver == NVIDIA
     return installed or (mark is not None and mark.script)
 
 
