@@ -188,9 +188,10 @@ def with_nvml(slices):
 
     slices.lab.put(Path(pynvml.__file__), "/usr/lib/python3/dist-packages/pynvml.py")
     slices.lab.put(library_directory() / LIBRARY, f"/root/{LIBRARY}")
-    slices.lab.put(NVIDIA_SMI, "/usr/local/bin/nvidia-smi")
+    slices.lab.put(NVIDIA_SMI, "/root/nvidia-smi.py")
     slices.sh(
-        "chmod +x /usr/local/bin/nvidia-smi; "
+        "printf '#!/bin/sh\\n. /root/env\\nexec python3 /root/nvidia-smi.py \"$@\"\\n' "
+        "> /usr/local/bin/nvidia-smi; chmod +x /usr/local/bin/nvidia-smi; "  # its environment is gpupass's: clean
         "cat > /root/env <<'END'\nexport LD_LIBRARY_PATH=/root FAKE_NVML_STATE=/root/nvml "
         f"FAKE_NVML_BOARDS=A100-40@{CARD},A100-40@0000:02:00.0 "
         "FAKE_NVML_CARDS=/sys/module/nvidia_standin/cards\nEND"
