@@ -213,8 +213,10 @@ def _layout(
         recut = _without_compute(recut)
     takes = tuple(_ends(host, device, nvidia, gpu, recut))
     makes = tuple(_makings(host, device, nvidia, gpu, recut))
-    gone = outlived(host, device, (one.name for one in gpu.instances)) if takes or makes else ()
-    forget = Remember(address=device.address, forgets=tuple(mark.key for mark in gone), why="it is gone")
+    anew = {mark.key for step in makes for mark in step.marks}
+    marks = outlived(host, device, (one.name for one in gpu.instances)) if takes or makes else ()
+    gone = tuple(mark.key for mark in marks if mark.key not in anew)
+    forget = Remember(address=device.address, forgets=gone, why="it is gone")
     why = "the layout has no place for"
     return Draft(
         takes=(*takes, *((forget,) if gone else ())),
