@@ -5,10 +5,13 @@ A thread in uninterruptible sleep would keep the whole process: for calls into t
 
 import queue
 import threading
+import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
+Answer = tuple[Any, BaseException | None]
+_A_MOMENT = 0.2
 
 
 class NoAnswer(Exception):
@@ -17,7 +20,7 @@ class NoAnswer(Exception):
 
 def in_time(call: Callable[[], T], seconds: float) -> T:
     """What `call` returns or raises; NoAnswer after `seconds`. The caller stays interruptible."""
-    answers: queue.SimpleQueue[tuple[T | None, BaseException | None]] = queue.SimpleQueue()
+    answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
 
     def ask() -> None:
         try:
@@ -26,10 +29,19 @@ def in_time(call: Callable[[], T], seconds: float) -> T:
             answers.put((None, error))
 
     threading.Thread(target=ask, name="may-hang", daemon=True).start()
-    try:
-        answer, error = answers.get(timeout=seconds)
-    except queue.Empty:
-        raise NoAnswer from None
+    answer, error = _first_of(answers, time.monotonic() + seconds)
     if error is not None:
         raise error
-    return answer  # type: ignore[return-value]  # a value or an error
+    found: T = answer
+    return found
+
+
+def _first_of(answers: "queue.SimpleQueue[Answer]", deadline: float) -> Answer:
+    """In short waits: the kernel may hand a signal to another thread, which does not end this one's wait."""
+    while True:
+        left = deadline - time.monotonic()
+        try:
+            return answers.get(timeout=max(0.0, min(left, _A_MOMENT)))
+        except queue.Empty:
+            if left <= 0:
+                raise NoAnswer from None
