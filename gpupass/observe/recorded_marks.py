@@ -1,5 +1,6 @@
 """What gpupass remembered on a recorded host: files of a stranger, never a store."""
 
+from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
@@ -12,9 +13,14 @@ from gpupass.model.wire import to_json
 from gpupass.observe.recorded import load
 from gpupass.store.first_marks import KINDS, Json
 from gpupass.store.first_version import marks_in
-from gpupass.store.recorded import FILE
 from gpupass.system import Reader
 from gpupass.system.door import STATE
+
+FILE = "marks.json"
+
+
+def spell_marks(known: Iterable[Mark]) -> str:
+    return to_json(tuple(known), indent=1).decode() + "\n"
 
 
 def read_marks(system: Reader) -> tuple[tuple[Mark, ...], tuple[str, ...]]:

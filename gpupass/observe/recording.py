@@ -25,9 +25,9 @@ from gpupass.observe.nvidia import read_answers, spell_answers, with_vfs
 from gpupass.observe.pci import read_basics, read_devices
 from gpupass.observe.processes import read_holders, spell_holders
 from gpupass.observe.programs import read_nvidia_ctk, spell_programs
+from gpupass.observe.recorded_marks import FILE, spell_marks
 from gpupass.observe.remembered import read_remembered
 from gpupass.observe.secrets import without_secrets
-from gpupass.store.recorded import FILE, spell
 from gpupass.system import Reader
 from gpupass.system.door import STATE
 from gpupass.system.store import Store
@@ -226,7 +226,7 @@ def _answers(store: Store, system: Reader) -> tuple[str, ...]:
     marks, missed = read_remembered(system, Host(devices=()))
     unseen = (*unseen, *missed)
     if marks:
-        store.text(f"{STATE}/{FILE}", spell(marks))
+        store.text(f"{STATE}/{FILE}", spell_marks(marks))
     return unseen
 
 

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from gpupass.errors import Damaged, GpupassError
 from gpupass.model.wire import from_json
-from gpupass.store import first_version, head, recorded
+from gpupass.store import first_version, head
 from gpupass.store.head import Head, HeadDamaged, List, Slot
 from gpupass.store.place import DATABASE, HEAD, open_directory
 from gpupass.system import System
@@ -32,7 +32,7 @@ def store_of(system: System) -> "Store":
     """The one of this machine."""
     found = _stores.get(system)
     if found is None or found.state != system.state:
-        found = _stores[system] = Store(system.state, system.recorded)
+        found = _stores[system] = Store(system.state)
     return found
 
 
@@ -52,10 +52,9 @@ class Nothing:
 class Store:
     """Threads may share it. A process that forks must not have one open (SQLite)."""
 
-    def __init__(self, state: Path, recorded: bool = False) -> None:
+    def __init__(self, state: Path) -> None:
         self.state = state
         self.path = state / DATABASE
-        self._recorded = recorded  # another machine's, as files: never written, and whoever has it owns it
         self._mine = threading.Lock()
         self._directory: int | None = None
         self._connection: sqlite3.Connection | None = None
@@ -63,7 +62,7 @@ class Store:
         self._writes = False
 
     def __deepcopy__(self, memo: dict[int, object]) -> "Store":
-        return Store(self.state, self._recorded)
+        return Store(self.state)
 
     @contextmanager
     def reading(self) -> Iterator[Reader]:
@@ -177,7 +176,7 @@ class Store:
 
     def _opened_directory(self) -> int | None:
         """Checked when it is opened, and kept."""
-        if self._directory is None and not self._recorded:
+        if self._directory is None:
             self._directory = open_directory(self.state)
         return self._directory
 
@@ -211,21 +210,15 @@ class Store:
             return None
 
     def _without_database(self, directory: int | None) -> Reader:
-        """What the first version, or a recorded host, keeps in files; or nothing."""
+        """What the first version keeps in files; or nothing."""
         if directory is not None and self._head(directory) is not None:
             raise Damaged(self.path, f"it is gone, and {HEAD} is still there")
-        files = recorded if self._recorded and recorded.is_there(self.state) else first_version
-        if not files.is_there(self.state):
+        if not first_version.is_there(self.state):
             return Nothing()
         from gpupass.store import database
 
         found = database.Commit(database.in_memory(), self.path)
-        try:
-            files.take_over(found, self.state)
-        except Damaged as error:
-            if not self._recorded:
-                raise
-            raise GpupassError(error.message, "record it again: gpupass record DIR") from None
+        first_version.take_over(found, self.state)
         return found
 
     def _opened(self, directory: int, write: bool) -> "sqlite3.Connection":
