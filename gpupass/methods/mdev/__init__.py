@@ -3,7 +3,6 @@
 from gpupass.devices.mediated import Made
 from gpupass.method import Nothing
 from gpupass.methods.mdev.plan import adopt as adopt
-from gpupass.methods.mdev.plan import clear as clear
 from gpupass.methods.mdev.plan import cut as cut
 from gpupass.methods.mdev.plan import export as export
 from gpupass.methods.mdev.plan import foreign as foreign
@@ -28,3 +27,4 @@ seen_after = Nothing.seen_after
 lend_findings = Nothing.lend_findings
 unseen = Nothing.unseen
 carries = Nothing.carries
+clear = Nothing.clear

@@ -23,7 +23,6 @@ from gpupass.model.slot import Slot, SlotKind
 from gpupass.model.types import counted
 from gpupass.model.user import User
 from gpupass.plan import NOTHING, Draft, Finding
-from gpupass.step import Deed
 from gpupass.steps.mdev import SetMdev
 from gpupass.steps.remember import Remember
 
@@ -56,11 +55,6 @@ def cut(host: Host, rules: Rules) -> Draft:
         elif not any(rule.mediates for rule in its):
             draft += _uncut(host, parent, its)
     return draft
-
-
-def clear(host: Host, parent: Device, rules: tuple[Rule, ...], step: Deed) -> Draft:
-    """Mediated devices of a function that goes with its virtual functions are of another way."""
-    return NOTHING
 
 
 def renew(host: Host, slot: Slot) -> Draft:

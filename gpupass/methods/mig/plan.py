@@ -262,7 +262,7 @@ def _uncut(host: Host, device: Device, its: tuple[Rule, ...]) -> Draft:
     return Draft(
         takes=(*takes, *((forget,) if left else ())),
         findings=(
-            *([Finding(message=told, remedy=_take_over(device))] if lent else []),
+            *([Finding(message=told, remedy=adopt_or_take_over(device.address))] if lent else []),
             *(_held(device, state, False) if mode else ()),
         ),
         losses=_at(device, _lost(going)),
@@ -440,7 +440,3 @@ def _named(device: Device, finding: Finding) -> Finding:
 def _cannot(device: Device, why: str) -> Finding:
     remedy = "run it with sudo" if "no permission" in why else f"gpupass show {device.address}"
     return Finding(message=why, remedy=remedy)
-
-
-def _take_over(device: Device) -> str:
-    return adopt_or_take_over(device.address)

@@ -7,9 +7,7 @@ from gpupass.methods.partition.plan import alike as alike
 from gpupass.methods.partition.plan import company as company
 from gpupass.methods.partition.plan import cut as cut
 from gpupass.methods.partition.plan import export as export
-from gpupass.methods.partition.plan import foreign as foreign
 from gpupass.methods.partition.plan import owner as owner
-from gpupass.methods.partition.plan import seen_after as seen_after
 from gpupass.methods.partition.plan import slots as slots
 from gpupass.methods.partition.rule import PartitionRule
 from gpupass.methods.partition.steps import SetComputePartition, SetMemoryPartition
@@ -29,3 +27,5 @@ lend_findings = Nothing.lend_findings
 unseen = Nothing.unseen
 users = Nothing.users
 carries = Nothing.carries
+seen_after = Nothing.seen_after
+foreign = Nothing.foreign

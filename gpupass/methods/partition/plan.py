@@ -83,10 +83,6 @@ def cut(host: Host, rules: Rules) -> Draft:
     return draft + Draft(findings=tuple(_quarrels(host, rules))) if draft.steps else draft
 
 
-def seen_after(gpu: Device, step: Deed) -> Device:
-    return gpu
-
-
 def export(host: Host, gpu: Device, as_rule: Rule, others: tuple[Rule, ...]) -> Rule | None:
     parts = gpu.facts.amd
     if parts is None or parts.compute not in COMPUTES:
@@ -105,11 +101,6 @@ def adopt(host: Host, gpu: Device) -> Iterator[Mark]:
     split = whole(host, gpu)
     if split is not None and made_by_us(host, gpu) is None:
         yield split
-
-
-def foreign(host: Host, gpu: Device) -> Iterator[str]:
-    """A profile says what it asks for: what others split it tells then."""
-    return iter(())
 
 
 def owner(host: Host, slot: Slot) -> str:

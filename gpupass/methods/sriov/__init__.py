@@ -10,7 +10,6 @@ from gpupass.methods.sriov.plan import cut as cut
 from gpupass.methods.sriov.plan import export as export
 from gpupass.methods.sriov.plan import foreign as foreign
 from gpupass.methods.sriov.plan import owner as owner
-from gpupass.methods.sriov.plan import renew as renew
 from gpupass.methods.sriov.plan import slots as slots
 from gpupass.methods.sriov.plan import users as users
 from gpupass.methods.sriov.rule import SriovRule
@@ -29,3 +28,4 @@ seen_after = Nothing.seen_after
 lend_findings = Nothing.lend_findings
 unseen = Nothing.unseen
 carries = Nothing.carries
+renew = Nothing.renew

@@ -112,11 +112,6 @@ def users(host: Host, slot: Slot) -> tuple[User, ...]:
     return vf.users if vf is not None else ()
 
 
-def renew(host: Host, slot: Slot) -> Draft:
-    """A function is reset."""
-    return NOTHING
-
-
 # ── from here to there ─────────────────────────────────────────────────────────────────────────────────────
 
 
