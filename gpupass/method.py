@@ -1,16 +1,20 @@
 """What a way to share a GPU says: a folder in methods/ whose package has all this, an entry in METHODS."""
 
 from collections.abc import Iterator, Mapping
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from gpupass.model.address import Address
 from gpupass.model.host import Device, Host
 from gpupass.model.mark import Mark
 from gpupass.model.profile import Rule
+from gpupass.model.seen import Seen
 from gpupass.model.slot import Slot
 from gpupass.model.user import User
 from gpupass.plan import NOTHING, Draft, Finding
 from gpupass.step import Deed
+
+if TYPE_CHECKING:
+    from gpupass.system import Reader
 
 # Of everything that changes together: the rules that speak of a device, its own and those that others of its
 # ways stand on; () where none does, and what gpupass has made of it goes.
@@ -24,6 +28,10 @@ class Method(Protocol):
     RULE: type[Rule]
     STEPS: tuple[type[Deed], ...]
     MARKS: tuple[type[Mark], ...]
+
+    def read(self, system: "Reader", device: Device) -> Seen | None:
+        """What the model has no place for; None: there is nothing of it."""
+        ...
 
     def alike(self, host: Host, device: Device) -> tuple[Device, ...]:
         """What a bare look must look at closer, because it may be one thing with the device."""
@@ -95,6 +103,10 @@ class Nothing:
 
     STEPS: tuple[type[Deed], ...] = ()
     MARKS: tuple[type[Mark], ...] = ()
+
+    @staticmethod
+    def read(system: "Reader", device: Device) -> Seen | None:
+        return None
 
     @staticmethod
     def alike(host: Host, device: Device) -> tuple[Device, ...]:

@@ -16,9 +16,17 @@ from gpupass.model.profile import Rule
 from gpupass.model.slot import Slot
 from gpupass.plan import NOTHING, Draft, Finding
 from gpupass.step import Deed, Kind
+from gpupass.system import Reader
 
 METHODS: tuple[Method, ...] = (sriov, mig, mdev, vgpu, partition, passthrough, host)
 RULES: dict[str, type[Rule]] = {method.TAG: method.RULE for method in METHODS}
+
+
+def with_sights(system: Reader, of: Host) -> Host:
+    """With what only one way sees of the devices that were looked at closely."""
+    looked_at = tuple(device for device in of.devices if device.detail is not None)
+    found = (method.read(system, device) for method in METHODS for device in looked_at)
+    return of.seeing(*(one for one in found if one is not None))
 
 
 def slots_of(of: Host, device: Device) -> tuple[Slot, ...]:

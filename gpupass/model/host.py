@@ -15,6 +15,7 @@ from gpupass.model.intel import Intel
 from gpupass.model.mark import M, Mark, MarkKey, tag_of
 from gpupass.model.mig import MigState
 from gpupass.model.nodes import Nodes
+from gpupass.model.seen import S, Seen
 from gpupass.model.user import User
 
 
@@ -239,6 +240,7 @@ class Host(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=T
     nvidia_ctk: bool | None = None  # its program for containers is; None: nobody asked, or a record is silent
     available_memory: int | None = None  # bytes (MemAvailable)
     marks: tuple[Mark, ...] = ()  # what gpupass remembers: claims, quarantine, origins, what it made
+    seen: tuple[Seen, ...] = ()  # what only ways to share a GPU look at
     nodes: Nodes | None = None  # device files, where somebody asked for them
     unseen: tuple[str, ...] = ()  # "libvirt: not running", …
 
@@ -320,6 +322,20 @@ class Host(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=T
     def marks_of(self, kind: type[M], carrier: Address) -> tuple[M, ...]:
         """About every part of it."""
         return tuple(mark for mark in self._marks_of.get(carrier, ()) if isinstance(mark, kind))
+
+    @cached_property
+    def _seen(self) -> dict[tuple[type[Seen], Address], Seen]:
+        return {(type(one), one.carrier): one for one in self.seen}
+
+    def sight(self, kind: type[S], carrier: Address) -> S | None:
+        """What a way sees of it, as `kind` is of that way."""
+        found = self._seen.get((kind, carrier))
+        return found if isinstance(found, kind) else None
+
+    def seeing(self, *found: Seen) -> "Host":
+        """With this in the place of what was seen of the same carriers."""
+        new = {(type(one), one.carrier): one for one in found}
+        return replace(self, seen=tuple((self._seen | new).values())) if new else self
 
     def known(self, keys: Iterable[MarkKey]) -> tuple[MarkKey, ...]:
         """Those of the keys that there is a mark of."""

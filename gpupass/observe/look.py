@@ -74,7 +74,7 @@ def observe(
     `detail` gets the host with the basics only and says which functions are worth all their facts;
     `connect` None leaves libvirt out; `windows` are domains, by name or UUID, that are to get something, so
     QEMU is asked what fits; `described` False leaves out what only people want to know; `essentials` are
-    the host's own disks and networks, `cuts` what GPUs are cut into by their drivers, `nodes` the device
+    the host's own disks and networks, `cuts` what GPUs are cut into and ways see of them, `nodes` the device
     files that containers can be given, `programs` those of others that a profile can ask for.
     """
     basics = tuple(read_basics(system)) if around is None else read_around(system, around)
@@ -158,6 +158,7 @@ def observe(
         nodes=_nodes(system) if nodes else None,
         unseen=tuple(dict.fromkeys(unseen)),
     )
+    host = _with_sights(system, host) if cuts and wanted else host
     return _with_marks(system, host) if marks else host
 
 
@@ -264,6 +265,12 @@ def _essentials(system: Reader, host: Host) -> tuple[Users, tuple[str, ...]]:
 def _boot_displays(details: Mapping[Address, Detail]) -> Users:
     user = User(kind=UserKind.BOOT_DISPLAY, name="console", detail="boot display")
     return {address: (user,) for address, detail in details.items() if detail.boot_display}
+
+
+def _with_sights(system: Reader, host: Host) -> Host:
+    from gpupass.methods import with_sights
+
+    return with_sights(system, host)
 
 
 def _with_marks(system: Reader, host: Host) -> Host:

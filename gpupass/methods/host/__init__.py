@@ -13,6 +13,7 @@ RULE: type[Rule] = HostRule
 STEPS: tuple[type[Deed], ...] = ()
 MARKS: tuple[type[Mark], ...] = ()
 
+read = Nothing.read
 alike = Nothing.alike
 company = Nothing.company
 asks = Nothing.asks

@@ -20,6 +20,7 @@ RULE: type[Rule] = MdevRule
 STEPS: tuple[type[Deed], ...] = ()
 MARKS: tuple[type[Mark], ...] = (Made,)
 
+read = Nothing.read
 alike = Nothing.alike
 company = Nothing.company
 asks = Nothing.asks

@@ -23,6 +23,7 @@ RULE: type[Rule] = MigRule
 STEPS: tuple[type[Deed], ...] = (SetMigMode, SetComputeInstance, SetGpuInstance)
 MARKS: tuple[type[Mark], ...] = (Made,)
 
+read = Nothing.read
 alike = Nothing.alike
 company = Nothing.company
 asks = Nothing.asks

@@ -20,6 +20,7 @@ RULE: type[Rule] = PartitionRule
 STEPS: tuple[type[Deed], ...] = (SetComputePartition, SetMemoryPartition)
 MARKS: tuple[type[Mark], ...] = (Made,)
 
+read = Nothing.read
 asks = Nothing.asks
 clear = Nothing.clear
 renew = Nothing.renew

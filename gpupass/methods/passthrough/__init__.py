@@ -15,6 +15,7 @@ RULE: type[Rule] = PassthroughRule
 STEPS: tuple[type[Deed], ...] = ()
 MARKS: tuple[type[Mark], ...] = ()
 
+read = Nothing.read
 alike = Nothing.alike
 company = Nothing.company
 asks = Nothing.asks

@@ -23,6 +23,7 @@ RULE: type[Rule] = SriovRule
 STEPS: tuple[type[Deed], ...] = (ReloadModule, SetMemoryMode, SetShare)
 MARKS: tuple[type[Mark], ...] = (Made,)
 
+read = Nothing.read
 asks = Nothing.asks
 seen_after = Nothing.seen_after
 lend_findings = Nothing.lend_findings

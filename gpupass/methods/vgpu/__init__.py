@@ -27,6 +27,7 @@ RULE: type[Rule] = VgpuRule
 STEPS: tuple[type[Deed], ...] = (SetVgpuScheduler, SetVgpuSharing, SetVgpuType)
 MARKS: tuple[type[Mark], ...] = (Made,)
 
+read = Nothing.read
 alike = Nothing.alike
 company = Nothing.company
 

@@ -9,35 +9,29 @@ from gpupass.model.host import Device, Host
 from gpupass.model.key import Key
 from gpupass.model.mark import Mark
 from gpupass.model.profile import Rule
+from gpupass.model.seen import Seen
 from gpupass.model.slot import Slot, SlotKind
-from gpupass.plan import NOTHING, Draft
-from gpupass.step import NOTHING as NO_FACTS
+from gpupass.plan import NOTHING, Draft, Finding, adopt_or_take_over
 from gpupass.step import Deed, Facts, Kind, Step, facts
-from gpupass.system import System
+from gpupass.system import Reader, System
+
+
+class Lanes(Seen, frozen=True, kw_only=True):
+    lanes: int
 
 
 class Made(Mark, frozen=True, kw_only=True, tag="lanes.made"):
-    """Divided by gpupass."""
-
-    lanes: int
-
-    what: ClassVar[str] = "the lanes"
+    pass
 
 
 class LanesRule(Rule, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`use: lanes`."""
-
     use: ClassVar[str] = "lanes"
-
-    lanes: Annotated[int, Key("how many", minimum=1)]
+    lanes: Annotated[int, Key("how many", minimum=2)]
 
 
 class SetLanes(Step, frozen=True, kw_only=True):
-    """Into how many the GPU is divided; 1: not at all."""
-
     address: Address
     lanes: int
-
     Before: ClassVar[Any] = int
 
     @property
@@ -46,20 +40,23 @@ class SetLanes(Step, frozen=True, kw_only=True):
 
     @property
     def gives(self) -> Facts:
-        return facts((Kind.CUT, self.address)) if self.lanes > 1 else NO_FACTS
+        return facts((Kind.CUT, self.address)) if self.lanes > 1 else facts()
 
     @property
     def ends(self) -> Facts:
-        return NO_FACTS if self.lanes > 1 else facts((Kind.CUT, self.address))
+        return facts() if self.lanes > 1 else facts((Kind.CUT, self.address))
 
     def words(self) -> str:
         return f"divide {self.address} into {self.lanes}"
 
-    def current(self, system: System) -> int:
+    def after(self, host: Host) -> Host:
+        return host.seeing(Lanes(carrier=self.address, lanes=self.lanes))
+
+    def current(self, system: Reader) -> int:
         return int(system.read(sysfs(self.address, "lanes")) or 1)
 
     def do(self, system: System, deadline: float) -> None:
-        system.write(sysfs(self.address, "lanes"), str(self.lanes), self.address, what=self.words())
+        self.undo(self.lanes, system)
 
     def undo(self, before: Any, system: System) -> None:
         system.write(sysfs(self.address, "lanes"), str(before), self.address, what=self.words())
@@ -72,39 +69,51 @@ MARKS: tuple[type[Mark], ...] = (Made,)
 
 alike, company, asks, seen_after = Nothing.alike, Nothing.company, Nothing.asks, Nothing.seen_after
 clear, renew, lend_findings, unseen = Nothing.clear, Nothing.renew, Nothing.lend_findings, Nothing.unseen
-adopt, foreign, users, carries = Nothing.adopt, Nothing.foreign, Nothing.users, Nothing.carries
+foreign, users, carries = Nothing.foreign, Nothing.users, Nothing.carries
+
+
+def read(system: Reader, device: Device) -> Seen | None:
+    return Lanes(carrier=device.address, lanes=SetLanes(address=device.address, lanes=1).current(system))
 
 
 def slots(host: Host, device: Device) -> Iterator[Slot]:
-    made = host.mark_of_this_boot(Made, device.address)
-    for lane in range(made.lanes if made is not None else 0):
-        at = device.address
+    at = device.address
+    for lane in range(_lanes(host, at)) if _lanes(host, at) > 1 else ():
         yield Slot(kind=SlotKind.PARTITION, device=at, of=at, part=f"lane{lane}", size="a lane")
 
 
 def cut(host: Host, rules: Rules) -> Draft:
-    draft = NOTHING
-    for address, its in rules.items():
-        rule = next((one for one in its if isinstance(one, LanesRule)), None)
-        made, wanted = host.mark_of_this_boot(Made, address), rule.lanes if rule is not None else 1
-        if wanted == (made.lanes if made is not None else 1):
-            continue
-        mark = Made(carrier=address, lanes=wanted, boot_id=host.boot_id)
-        if rule is None:
-            draft += Draft(
-                takes=(SetLanes(address=address, lanes=1, forgets=(mark.key,), why="not asked for"),)
-            )
-        else:
-            draft += Draft(makes=(SetLanes(address=address, lanes=wanted, marks=(mark,), why="asked for"),))
-    return draft
+    return sum((_cut(host, address, its) for address, its in rules.items()), NOTHING)
+
+
+def _cut(host: Host, at: Address, its: tuple[Rule, ...]) -> Draft:
+    wanted = next((one.lanes for one in its if isinstance(one, LanesRule)), 1)
+    there, mark = _lanes(host, at), Made(carrier=at, boot_id=host.boot_id)
+    foreign = there > 1 and mark not in host.marks and not any(rule.take_over for rule in its)
+    if wanted == there or (foreign and wanted == 1):
+        return NOTHING
+    if foreign:
+        remedy = adopt_or_take_over(at)
+        return Draft(findings=(Finding(message=f"{at} has {there} lanes of others", remedy=remedy),))
+    if wanted == 1:
+        return Draft(takes=(SetLanes(address=at, lanes=1, forgets=host.known((mark.key,))),))
+    return Draft(makes=(SetLanes(address=at, lanes=wanted, marks=(mark,)),))
 
 
 def export(host: Host, device: Device, as_rule: Rule, others: tuple[Rule, ...]) -> Rule | None:
-    made = host.mark_of_this_boot(Made, device.address)
-    if made is None:
-        return None
-    return LanesRule(name=as_rule.name, select=as_rule.select, lanes=made.lanes, take_over=as_rule.take_over)
+    lanes, over = _lanes(host, device.address), as_rule.take_over
+    rule = LanesRule(name=as_rule.name, select=as_rule.select, lanes=lanes, take_over=over)
+    return rule if lanes > 1 else None
+
+
+def adopt(host: Host, device: Device) -> Iterator[Mark]:
+    if _lanes(host, device.address) > 1 and host.mark_of_this_boot(Made, device.address) is None:
+        yield Made(carrier=device.address, boot_id=host.boot_id)
 
 
 def owner(host: Host, slot: Slot) -> str:
-    return "gpupass"
+    return "gpupass" if host.mark_of_this_boot(Made, slot.of) is not None else ""
+
+
+def _lanes(host: Host, at: Address) -> int:
+    return (host.sight(Lanes, at) or Lanes(carrier=at, lanes=1)).lanes
