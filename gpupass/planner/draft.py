@@ -104,8 +104,6 @@ def merged(draft: Draft, piece: Draft) -> Draft:
     """What one piece makes anew and a later one ends just ends: with all that is forgotten then."""
     takes, makes = list(draft.takes), list(draft.makes)
     for step in piece.takes:
-        if step in takes:
-            continue
         ended = _parts(step.ends)
         again = next((one for one in makes if ended and _parts(one.gives) == ended), None)
         idle = [one for one in makes if again is not None and (one is again or _parts(one.needs) & ended)]
@@ -113,7 +111,7 @@ def merged(draft: Draft, piece: Draft) -> Draft:
         forgets = tuple(key for one in (step, *idle) for key in one.forgets)
         if ended and any(_parts(one.ends) == ended for one in takes):
             takes = [known_as(one, one.of, forgets) if _parts(one.ends) == ended else one for one in takes]
-        else:
+        elif step not in takes:
             takes.append(known_as(step, step.of, forgets))
     for step in piece.makes:
         makes = [*makes, step] if step not in makes else makes

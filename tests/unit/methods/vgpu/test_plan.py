@@ -445,6 +445,7 @@ def test_what_is_removed_at_once_is_not_made_anew():
     )
     anew = Draft(takes=(off,), makes=(on,))
     assert merged(anew, Draft(takes=(gone,))).steps == (off,)
+    assert merged(anew, Draft(takes=(off,))).steps == (off,), "nor where both ends are told in the same words"
     assert merged(Draft(takes=(off,)), Draft(makes=(on,))).steps == (off, on)
 
 
