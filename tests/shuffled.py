@@ -4,21 +4,24 @@ from random import Random
 
 import pytest
 
-from gpupass.planner import draft
+from gpupass.planner import draft, profile
 from gpupass.planner.order import in_order
 
 _SHUFFLES = 3
+PLANNING = (draft, profile)
+
+
+def checked(takes, makes):
+    first = in_order(takes, makes)
+    for seed in range(_SHUFFLES):
+        taken, made = list(takes), list(makes)
+        Random(seed).shuffle(taken)
+        Random(seed).shuffle(made)
+        assert in_order(taken, made) == first
+    return first
 
 
 @pytest.fixture(autouse=True)
 def shuffled(monkeypatch):
-    def checked(takes, makes):
-        first = in_order(takes, makes)
-        for seed in range(_SHUFFLES):
-            taken, made = list(takes), list(makes)
-            Random(seed).shuffle(taken)
-            Random(seed).shuffle(made)
-            assert in_order(taken, made) == first
-        return first
-
-    monkeypatch.setattr(draft, "in_order", checked)
+    for room in PLANNING:
+        monkeypatch.setattr(room, "in_order", checked)
