@@ -44,6 +44,7 @@ class Kind(StrEnum):
 Fact = tuple[StrEnum, str]  # (kind, what it is about): (Kind.VFS, "0000:01:00.0")
 Facts = frozenset[Fact]
 NOTHING: Facts = frozenset()
+Rank = tuple[int, ...]
 
 
 def facts(*found: Fact) -> Facts:
@@ -91,9 +92,9 @@ class Step(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=Tr
         return NOTHING
 
     @property
-    def rank(self) -> int:
+    def rank(self) -> Rank:
         """Of steps that give or end the same fact the higher goes first."""
-        return 0
+        return (0,)
 
     @property
     def resets(self) -> tuple[Address, ...]:
@@ -152,7 +153,7 @@ class Deed(Protocol):
     @property
     def without(self) -> Facts: ...
     @property
-    def rank(self) -> int: ...
+    def rank(self) -> Rank: ...
     @property
     def resets(self) -> tuple[Address, ...]: ...
     @property

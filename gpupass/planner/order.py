@@ -11,7 +11,7 @@ from graphlib import CycleError, TopologicalSorter
 from heapq import heappop, heappush
 from itertools import pairwise
 
-from gpupass.step import Deed, Fact
+from gpupass.step import Deed, Fact, Rank
 
 
 class Circle(Exception):
@@ -62,7 +62,7 @@ def _by_rank(steps: Sequence[Deed], series: Iterable[int], graph: dict[int, set[
 
 
 def _ranks(steps: Sequence[Deed], series: Iterable[int]) -> list[set[int]]:
-    found: dict[int, set[int]] = {}
+    found: dict[Rank, set[int]] = {}
     for number in series:
         found.setdefault(steps[number].rank, set()).add(number)
     return [found[rank] for rank in sorted(found, reverse=True)]

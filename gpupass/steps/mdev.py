@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from gpupass.errors import GpupassError, KernelRefused
 from gpupass.model.address import Address
 from gpupass.model.host import Device, Host, Mdev
-from gpupass.step import NOTHING, Facts, Kind, Step, facts
+from gpupass.step import NOTHING, Facts, Kind, Rank, Step, facts
 from gpupass.system import System
 
 _CREATE_SECONDS = 60.0  # a vendor's driver may talk to its firmware
@@ -54,8 +54,8 @@ class SetMdev(Step, frozen=True, kw_only=True):
         return NOTHING if self.present else self._there
 
     @property
-    def rank(self) -> int:
-        return self.turn if self.present else -self.turn
+    def rank(self) -> Rank:
+        return (self.turn if self.present else -self.turn,)
 
     def words(self) -> str:
         verb = "make" if self.present else "remove"

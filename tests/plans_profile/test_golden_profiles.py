@@ -1,7 +1,7 @@
 """A machine, what happened to it, a profile → its plan, as data in <case>/; `--regenerate` writes it anew.
 
-case.json: `before` as in tests/plans, for the simulated machine. The examples in profiles/ are planned on the
-recorded host that each is for: examples/<name>.json.
+case.json: `before` as in tests/plans, for the simulated machine, or the recorded `host` of tests/hosts. The
+examples in profiles/ are planned on the recorded host that each is for: examples/<name>.json.
 """
 
 import json
@@ -19,6 +19,7 @@ from tests.profile_trips import apply, plan, told
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 CASES = sorted(path.parent for path in HERE.glob("*/case.json"))
+HOSTS = ROOT / "tests/hosts"
 EXAMPLES = sorted((ROOT / "profiles").glob("*.yaml"))
 
 
@@ -64,11 +65,13 @@ def compare(made, golden, regenerate):
 
 @pytest.mark.parametrize("case", CASES, ids=lambda path: path.name)
 def test_plan(case, machine, regenerate):
-    for what, *arguments in json.loads((case / "case.json").read_text())["before"]:
+    past = json.loads((case / "case.json").read_text())
+    host = RecordedHost(str(HOSTS / past["host"])) if "host" in past else machine
+    for what, *arguments in past.get("before", ()):
         options = arguments.pop() if arguments and isinstance(arguments[-1], dict) else {}
         getattr(Past(machine), what)(*arguments, **options)
     try:
-        made = as_data(plan(machine, (case / "profile.yaml").read_text()))
+        made = as_data(plan(host, (case / "profile.yaml").read_text()))
     except GpupassError as error:
         made = {"refused": told(error).splitlines()}
     compare(made, case / "plan.json", regenerate)
@@ -76,7 +79,7 @@ def test_plan(case, machine, regenerate):
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_example_on_its_recorded_host(path, regenerate):
-    system = RecordedHost(str(ROOT / "tests/hosts" / path.stem))
+    system = RecordedHost(str(HOSTS / path.stem))
     try:
         made = as_data(plan(system, load_file(system, str(path), "h")))
     except GpupassError as error:

@@ -10,7 +10,7 @@ from gpupass.errors import GpupassError
 from gpupass.model.address import Address
 from gpupass.model.host import Device, Host
 from gpupass.model.mig import ComputeInstance, GpuInstance, MigGpu, MigState, Placement, instance_name
-from gpupass.step import NOTHING, Facts, Kind, Step, facts
+from gpupass.step import NOTHING, Facts, Kind, Rank, Step, facts
 from gpupass.system import System, mig_change
 
 _NO_ID = -1  # the driver chooses one
@@ -113,9 +113,9 @@ class SetGpuInstance(_Instance, frozen=True, kw_only=True):
         return NOTHING if self.present else self._there
 
     @property
-    def rank(self) -> int:
-        """The largest are made first."""
-        return self.placement.size if self.present else int(self.in_use)
+    def rank(self) -> Rank:
+        """The largest are made first, of equal ones that at the lowest slice."""
+        return self.placement.size if self.present else int(self.in_use), -self.placement.start
 
     def _recut(self, gpu: MigGpu) -> MigGpu:
         rest = [one for one in gpu.instances if not _is(one, self.profile, self.placement.start)]
@@ -156,8 +156,10 @@ class SetComputeInstance(_Instance, frozen=True, kw_only=True):
         return NOTHING if self.present else facts((Fact.COMPUTE, self.address))
 
     @property
-    def rank(self) -> int:
-        return self.placement.size if self.present else int(self.in_use)
+    def rank(self) -> Rank:
+        """Likewise."""
+        first = self.placement.size if self.present else int(self.in_use)
+        return first, -self.start, -self.placement.start
 
     @property
     def _at(self) -> mig_change.At:

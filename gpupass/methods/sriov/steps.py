@@ -10,7 +10,7 @@ from gpupass.model.address import Address
 from gpupass.model.amd import GIM_OPTIONS, vf_counts
 from gpupass.model.host import Device, Host
 from gpupass.model.intel import Knob
-from gpupass.step import Facts, Kind, Step, facts
+from gpupass.step import Facts, Kind, Rank, Step, facts
 from gpupass.steps import vfs
 from gpupass.steps.attribute import SetAttribute
 from gpupass.steps.bind import Binding
@@ -29,8 +29,8 @@ class SetShare(SetAttribute, frozen=True, kw_only=True):
     turn: int = 0
 
     @property
-    def rank(self) -> int:
-        return -self.turn
+    def rank(self) -> Rank:
+        return (-self.turn,)
 
     @property
     def gives(self) -> Facts:

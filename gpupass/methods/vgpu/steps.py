@@ -14,7 +14,7 @@ from gpupass.methods.vgpu.card import Fact
 from gpupass.model.address import Address, sysfs
 from gpupass.model.host import Device, Host
 from gpupass.model.vgpu_types import Label, parse_types, read_label
-from gpupass.step import NOTHING, Facts, Kind, Step, facts
+from gpupass.step import NOTHING, Facts, Kind, Rank, Step, facts
 from gpupass.system import System
 
 _SECONDS = 60.0
@@ -67,10 +67,10 @@ class SetVgpuType(Step, frozen=True, kw_only=True):
         return facts((Kind.LENT, self.address))
 
     @property
-    def rank(self) -> int:
+    def rank(self) -> Rank:
         """The largest is made first and goes last: so no gaps are left."""
         size = self._label.memory if self._label is not None else 0
-        return size if self.id else -size
+        return (size if self.id else -size,)
 
     def words(self) -> str:
         return f"make {self.address} a vGPU {self.type}" if self.id else f"remove the vGPU of {self.address}"
