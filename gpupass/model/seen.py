@@ -7,7 +7,7 @@ from msgspec import Struct
 from gpupass.model.address import Address
 
 
-class Seen(Struct, frozen=True, kw_only=True):
+class Seen(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Read in the one look, beside what the model has for all ways; a step of the way says what it leaves."""
 
     carrier: Address
