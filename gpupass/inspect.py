@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from gpupass.model.address import Address, parse_address
-from gpupass.model.host import Device, Host
+from gpupass.model.host import Base, Device, Host
 from gpupass.observe import observe
 from gpupass.system import Reader, System
 
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 
 
 class Listing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The functions to show, and the host they were seen on."""
+    """What is shown, and the host that it was seen on."""
 
     host: Host
-    devices: tuple[Device, ...]
+    devices: tuple[Base, ...]
 
 
 class Shown(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One device with the verdict on its group."""
 
     host: Host
-    device: Device
+    device: Base
     verdict: "Verdict"
 
 
@@ -56,19 +56,26 @@ class Slots(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 def list_devices(system: Reader, connect: str, all_endpoints: bool) -> Listing:
-    wanted = _assignable if all_endpoints else _is_gpu
-    host = observe(system, detail=_those(wanted), connect=connect, essentials=all_endpoints, cuts=False)
-    return Listing(host=host, devices=tuple(device for device in host.devices if wanted(device)))
+    def wanted(host: Host) -> tuple[Base, ...]:
+        if not all_endpoints:
+            return tuple(device for device in host.devices if device.is_gpu)
+        return (*(device for device in host.devices if not device.is_bridge), *host.mdev_buses)
+
+    def names(bare: Host) -> Iterable[Address]:
+        return (one.address for one in wanted(bare))
+
+    host = observe(system, detail=names, connect=connect, essentials=all_endpoints, cuts=False)
+    return Listing(host=host, devices=wanted(host))
 
 
 def show_device(system: Reader, text: str, connect: str) -> Shown:
     """An address tells what to look at; any other name is looked for among all devices."""
-    from gpupass.devices.verdict import device_verdict
+    from gpupass.devices.verdict import verdict_on
     from gpupass.planner.find import find
 
     host = observe(system, detail=_around(text), connect=connect)
     device = find(host, text, _applies(system))
-    return Shown(host=host, device=device, verdict=device_verdict(device, host))
+    return Shown(host=host, device=device, verdict=verdict_on(device, host))
 
 
 def list_groups(system: Reader, connect: str, all_groups: bool) -> Groups:
@@ -113,14 +120,6 @@ def _is_gpu(device: Device) -> bool:
     return device.is_gpu
 
 
-def _assignable(device: Device) -> bool:
-    return not device.is_bridge
-
-
-def _those(wanted: Callable[[Device], bool]) -> Callable[[Host], Iterable[Address]]:
-    return lambda host: (device.address for device in host.devices if wanted(device))
-
-
 def _groups_of(wanted: Callable[[Device], bool]) -> Callable[[Host], Iterable[Address]]:
     return lambda host: (
         member.address for device in host.devices if wanted(device) for member in host.group_of(device)
@@ -130,7 +129,7 @@ def _groups_of(wanted: Callable[[Device], bool]) -> Callable[[Host], Iterable[Ad
 def _around(text: str) -> Callable[[Host], Iterable[Address]]:
     address = parse_address(text)
     if address is None:
-        return lambda host: (device.address for device in host.devices)
+        return lambda host: (carrier.address for carrier in host.carriers)
     return lambda host: (
         *_groups_of(lambda device: device.address == address)(host),
         *_company(host, address),

@@ -1,9 +1,10 @@
 """What a way to share a GPU says: a folder in methods/ whose package has all this, an entry in METHODS."""
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from gpupass.model.address import Address
+from gpupass.model.carrier import Carrier, CarrierKind
 from gpupass.model.host import Device, Host
 from gpupass.model.mark import Mark
 from gpupass.model.profile import Rule
@@ -21,31 +22,35 @@ if TYPE_CHECKING:
 Rules = Mapping[Address, tuple[Rule, ...]]
 
 
-class Method(Protocol):
+C = TypeVar("C", bound=Carrier, contravariant=True)  # functions, and all that it TAKES
+
+
+class Method(Protocol[C]):
     """Satisfied by a package of methods/."""
 
     TAG: str  # `use:` in a profile, the tag of its slots
     RULE: type[Rule]
+    TAKES: frozenset[CarrierKind]  # what a rule of its can be about
     STEPS: tuple[type[Deed], ...]
     MARKS: tuple[type[Mark], ...]
 
-    def read(self, system: "Reader", device: Device) -> Seen | None:
+    def read(self, system: "Reader", carrier: C) -> Seen | None:
         """What the model has no place for; None: there is nothing of it."""
         ...
 
-    def alike(self, host: Host, device: Device) -> tuple[Device, ...]:
+    def alike(self, host: Host, carrier: C) -> tuple[Device, ...]:
         """What a bare look must look at closer, because it may be one thing with the device."""
         ...
 
-    def company(self, host: Host, device: Device, rules: tuple[Rule, ...]) -> tuple[Device, ...]:
+    def company(self, host: Host, carrier: C, rules: tuple[Rule, ...]) -> tuple[Device, ...]:
         """Others that change with it under these rules."""
         ...
 
-    def asks(self, host: Host, device: Device, rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
+    def asks(self, host: Host, carrier: C, rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
         """Rules of other ways that its own among these rules stands on."""
         ...
 
-    def slots(self, host: Host, device: Device) -> Iterator[Slot]:
+    def slots(self, host: Host, carrier: C) -> Iterator[Slot]:
         """What can be given away of it now."""
         ...
 
@@ -53,7 +58,7 @@ class Method(Protocol):
         """What makes the slots that the rules ask for, and ends what gpupass made where none of its does."""
         ...
 
-    def clear(self, host: Host, device: Device, rules: tuple[Rule, ...], step: Deed) -> Draft:
+    def clear(self, host: Host, carrier: C, rules: tuple[Rule, ...], step: Deed) -> Draft:
         """What ends what the step must be without, or what stands on what it ends."""
         ...
 
@@ -69,22 +74,22 @@ class Method(Protocol):
         """What keeps a slot of its from being lent."""
         ...
 
-    def export(self, host: Host, device: Device, as_rule: Rule, others: tuple[Rule, ...]) -> Rule | None:
+    def export(self, host: Host, carrier: C, as_rule: Rule, others: tuple[Rule, ...]) -> Rule | None:
         """The rule that asks for what is; None: nothing of it is on the device.
 
         `others` are those of the methods before it, which it may stand on: the last one asks for all.
         """
         ...
 
-    def unseen(self, host: Host, device: Device) -> bool:
+    def unseen(self, host: Host, carrier: C) -> bool:
         """It has parts, or may have some, that nobody tells of."""
         ...
 
-    def adopt(self, host: Host, device: Device) -> Iterator[Mark]:
+    def adopt(self, host: Host, carrier: C) -> Iterator[Mark]:
         """What makes what others made gpupass's own."""
         ...
 
-    def foreign(self, host: Host, device: Device) -> Iterator[str]:
+    def foreign(self, host: Host, carrier: C) -> Iterator[str]:
         """What others made, for people."""
         ...
 
@@ -93,7 +98,7 @@ class Method(Protocol):
         ...
 
     def users(self, host: Host, slot: Slot) -> tuple[User, ...]: ...
-    def carries(self, host: Host, device: Device, slot: Slot) -> bool:
+    def carries(self, host: Host, carrier: C, slot: Slot) -> bool:
         """Is a slot of its on this slot of another way?"""
         ...
 
@@ -105,27 +110,27 @@ class Nothing:
     MARKS: tuple[type[Mark], ...] = ()
 
     @staticmethod
-    def read(system: "Reader", device: Device) -> Seen | None:
+    def read(system: "Reader", carrier: Carrier) -> Seen | None:
         return None
 
     @staticmethod
-    def alike(host: Host, device: Device) -> tuple[Device, ...]:
+    def alike(host: Host, carrier: Carrier) -> tuple[Device, ...]:
         return ()
 
     @staticmethod
-    def company(host: Host, device: Device, rules: tuple[Rule, ...]) -> tuple[Device, ...]:
+    def company(host: Host, carrier: Carrier, rules: tuple[Rule, ...]) -> tuple[Device, ...]:
         return ()
 
     @staticmethod
-    def asks(host: Host, device: Device, rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
+    def asks(host: Host, carrier: Carrier, rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
         return ()
 
     @staticmethod
-    def slots(host: Host, device: Device) -> Iterator[Slot]:
+    def slots(host: Host, carrier: Carrier) -> Iterator[Slot]:
         return iter(())
 
     @staticmethod
-    def clear(host: Host, device: Device, rules: tuple[Rule, ...], step: Deed) -> Draft:
+    def clear(host: Host, carrier: Carrier, rules: tuple[Rule, ...], step: Deed) -> Draft:
         return NOTHING
 
     @staticmethod
@@ -141,15 +146,15 @@ class Nothing:
         return iter(())
 
     @staticmethod
-    def unseen(host: Host, device: Device) -> bool:
+    def unseen(host: Host, carrier: Carrier) -> bool:
         return False
 
     @staticmethod
-    def adopt(host: Host, device: Device) -> Iterator[Mark]:
+    def adopt(host: Host, carrier: Carrier) -> Iterator[Mark]:
         return iter(())
 
     @staticmethod
-    def foreign(host: Host, device: Device) -> Iterator[str]:
+    def foreign(host: Host, carrier: Carrier) -> Iterator[str]:
         return iter(())
 
     @staticmethod
@@ -161,5 +166,5 @@ class Nothing:
         return ()
 
     @staticmethod
-    def carries(host: Host, device: Device, slot: Slot) -> bool:
+    def carries(host: Host, carrier: Carrier, slot: Slot) -> bool:
         return False

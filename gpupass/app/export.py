@@ -24,4 +24,4 @@ def import_mig(system: Reader, file: str, text: str, config: str | None) -> Prof
 
 
 def foreign(host: Host) -> tuple[str, ...]:
-    return tuple(made_elsewhere(host, host.devices))
+    return tuple(made_elsewhere(host, host.carriers))

@@ -35,7 +35,7 @@ def last_apply(system: System) -> Apply:
 def gone_since(system: System, entry: Apply) -> tuple[Address, ...]:
     """Devices that have left the host."""
     bare = observe(system, detail=nothing, connect=None, processes=False, essentials=False, cuts=False)
-    return tuple(address for address in entry.devices if bare.device(address) is None)
+    return tuple(address for address in entry.devices if bare.carrier(address) is None)
 
 
 def before(entry: Apply, gone: tuple[Address, ...] = ()) -> Profile:

@@ -13,7 +13,7 @@ from gpupass.methods import slots_of
 from gpupass.model.address import Address
 from gpupass.model.apply import Apply
 from gpupass.model.domain import Domain, DomainState
-from gpupass.model.host import Device, Host
+from gpupass.model.host import Base, Host
 from gpupass.model.mark import Claim
 from gpupass.model.slot import Slot
 from gpupass.plan import HostPlan, Plan
@@ -81,11 +81,11 @@ class OfDevice(Alone, frozen=True, kw_only=True):
         return look_around(system, self.group, self.connect)
 
     def touches(self, sight: Host) -> tuple[Address, ...]:
-        device = sight.device(self.group[0])
+        device = sight.carrier(self.group[0])
         return self.group if device is None else tuple(member.address for member in sight.group_of(device))
 
-    def device(self, sight: Host) -> Device:
-        found = sight.device(self.group[0])
+    def device(self, sight: Host) -> Base:
+        found = sight.carrier(self.group[0])
         if found is None:
             gone = f"cannot find {self.group[0]} any more: it has left the host"
             raise GpupassError(gone, "gpupass list --all")
@@ -144,7 +144,7 @@ class OfSlot(OfDevice, frozen=True, kw_only=True):
 
     def its_slot(self, sight: Host) -> Slot:
         slot = self.slot or find_slot(sight, self.called)
-        device = sight.device(slot.device)
+        device = sight.carrier(slot.device)
         mdevs = {mdev.uuid for mdev in device.facts.mdevs} if device is not None else set()
         if device is None or (slot.mdev is not None and slot.mdev not in mdevs):
             raise GpupassError(f"cannot find {slot.name} any more: it is gone", "gpupass slots")

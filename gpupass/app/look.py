@@ -30,7 +30,7 @@ def look_around(
 
 def with_bridges_above(host: Host, addresses: tuple[Address, ...]) -> set[Address]:
     """What a plan for one group asks about: its members, their VFs, and the ports they hang from."""
-    wanted: set[Address] = set()
+    wanted = {bus.address for bus in host.mdev_buses if bus.address in addresses}
     todo = [*addresses, *(device.address for device in host.devices if device.physfn in addresses)]
     while todo:
         device = host.device(todo.pop())
@@ -62,9 +62,9 @@ def find_slot_named(system: System, text: str) -> tuple[tuple[Address, ...], Slo
 
 
 def group_of(host: Host, address: Address) -> tuple[Address, ...]:
-    device = host.devices_at((address,))[0]
-    others = (member.address for member in host.group_of(device) if member.address != address)
-    return (address, *others)
+    carrier = host.carrier(address)
+    group = host.group_of(carrier) if carrier is not None else ()
+    return (address, *(member.address for member in group if member.address != address))
 
 
 def require_libvirt(host: Host) -> None:

@@ -10,7 +10,7 @@ from gpupass.app.look import require_libvirt
 from gpupass.methods import alike, slot_of
 from gpupass.model.address import Address
 from gpupass.model.apply import Apply
-from gpupass.model.host import Device, Host, vf_address
+from gpupass.model.host import Base, Device, Host, vf_address
 from gpupass.model.profile import NVIDIA_CTK, Profile
 from gpupass.observe import observe
 from gpupass.plan import HostPlan, Plan
@@ -68,9 +68,9 @@ class Reach(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         """Everything the profile could touch, VFs to come included."""
         found: dict[Address, None] = {}
         for one in choose(self.profile, sight):
-            found |= dict.fromkeys(member.address for member in sight.group_of(one.device))
-            found |= dict.fromkeys(other.address for other in changed_with(sight, one.device, one.rule))
-            found |= dict.fromkeys(_vfs(sight, one.device))
+            found |= dict.fromkeys(member.address for member in sight.group_of(one.carrier))
+            found |= dict.fromkeys(other.address for other in changed_with(sight, one.carrier, one.rule))
+            found |= dict.fromkeys(_vfs(sight, one.carrier))
         return tuple(found)
 
     def fixed(self, sight: Host) -> "Reach":
@@ -91,7 +91,7 @@ class Reach(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         if self.devices_only:
             return frozenset()
         slots = (
-            slot_of(sight, want.chosen.device, want.part)
+            slot_of(sight, want.chosen.carrier, want.part)
             for want in attachments(self.profile, choose(self.profile, sight), sight)
         )
         return frozenset(slot.device for slot in slots if slot is not None)
@@ -100,8 +100,8 @@ class Reach(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         """How the devices are, before the first of them is touched."""
         touched = {address for plan in plans for address in plan.devices}
         meant = choose(self.profile, sight)
-        names = dict(_along(meant, sight))
-        names |= {one.device: one.name.replace("/", ".") for one in meant}
+        names: dict[Base, str] = dict(_along(meant, sight))
+        names |= {one.carrier: one.name.replace("/", ".") for one in meant}
         chosen = tuple(device for device in names if device.address in touched)
         return Apply(
             id=new_id(store_of(system), system.now()),
@@ -120,11 +120,13 @@ class Reach(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     def _worth_a_look(self, bare: Host) -> set[Address]:
         """The candidates, their groups and VFs with theirs, and the ports above."""
-        chosen = bare.devices_at(candidates(self.profile, bare))
+        meant = candidates(self.profile, bare)
+        chosen = bare.devices_at(meant)
         chosen = (*chosen, *(other for device in chosen for other in alike(bare, device)))
         pfs = {device.address for device in chosen}
         vfs = tuple(device for device in bare.devices if device.physfn in pfs)
         found = {member.address for device in (*chosen, *vfs) for member in bare.group_of(device)}
+        found.update(meant)
         todo = list(found)
         while todo:
             device = bare.device(todo.pop())
@@ -134,9 +136,9 @@ class Reach(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return found
 
 
-def _vfs(host: Host, device: Device) -> Iterator[Address]:
+def _vfs(host: Host, device: Base) -> Iterator[Address]:
     """Those that can be, and the groups of those that are."""
-    sriov = device.facts.sriov
+    sriov = device.facts.sriov if isinstance(device, Device) else None
     if sriov is None:
         return
     for number in range(sriov.total):
@@ -150,10 +152,11 @@ def _vfs(host: Host, device: Device) -> Iterator[Address]:
 def _along(meant: Iterable[Chosen], host: Host) -> Iterator[tuple[Device, str]]:
     """What may change with them though nobody speaks of it, by names of their own."""
     for one in meant:
-        for other in alike(host, one.device):
+        for other in alike(host, one.carrier):
             yield other, "along-" + other.address.replace(":", "-")
 
 
-def _principals(chosen: tuple[Device, ...]) -> Iterable[Device]:
+def _principals(chosen: tuple[Base, ...]) -> Iterable[Base]:
     """GPUs before their companions: a group on VFIO is told by one rule."""
-    return sorted(chosen, key=lambda device: (not device.is_gpu, device.address))
+    gpus = {one.address for one in chosen if isinstance(one, Device) and one.is_gpu}
+    return sorted(chosen, key=lambda one: (one.address not in gpus, one.address))

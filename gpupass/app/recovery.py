@@ -23,7 +23,7 @@ from gpupass.engine.run import Result, leave_half, resume
 from gpupass.errors import Busy, Damaged, GpupassError, Refused
 from gpupass.model.address import BOOT, Address, parse_address
 from gpupass.model.apply import ApplyEnd
-from gpupass.model.host import Device
+from gpupass.model.host import Base
 from gpupass.model.mark import Claim, Quarantine
 from gpupass.observe import observe
 from gpupass.plan import HostPlan, Plan
@@ -186,7 +186,7 @@ def _clean_leftovers(session: Session, connect: str, deadline: float) -> Iterato
     addresses = {claim.carrier for claim in claims if claim.part}
     host = observe(
         system,
-        detail=lambda host: addresses & {device.address for device in host.devices},
+        detail=lambda host: addresses & {carrier.address for carrier in host.carriers},
         connect=None,
         described=False,
         processes=False,
@@ -194,7 +194,7 @@ def _clean_leftovers(session: Session, connect: str, deadline: float) -> Iterato
     )
     seen: set[str] = set()
     for claim in claims:
-        device = host.device(claim.carrier)
+        device = host.carrier(claim.carrier)
         if device is None or _mdev_is_gone(device, claim):
             yield _forget_vanished(system, claim)
             continue
@@ -217,7 +217,7 @@ def _clean_leftovers(session: Session, connect: str, deadline: float) -> Iterato
             yield failed(report, error)
 
 
-def _mdev_is_gone(parent: Device, claim: Claim) -> bool:
+def _mdev_is_gone(parent: Base, claim: Claim) -> bool:
     return bool(claim.part) and all(mdev.uuid != claim.part for mdev in parent.facts.mdevs)
 
 

@@ -28,8 +28,7 @@ from gpupass.cli.wording import (
 from gpupass.devices.hive import hive_of
 from gpupass.devices.verdict import NO_IOMMU, NO_IOMMU_REMEDY
 from gpupass.inspect import Groups, Listing, Shown, Slots
-from gpupass.model.address import is_pci
-from gpupass.model.host import Device, Host
+from gpupass.model.host import Base, Device, Host
 from gpupass.model.pci_class import class_words
 from gpupass.model.verdict import Verdict
 
@@ -77,8 +76,7 @@ def _list(console: Console, listing: Listing) -> None:
         (
             device.address,
             short_name(device),
-            device.driver or "-",
-            "-" if device.group is None else str(device.group),
+            *_driven(device),
             users_text(device.users),
         )
         for device in listing.devices
@@ -103,7 +101,7 @@ def _device(console: Console, shown: Shown) -> None:
             grid.add_row(f"  {label}", escape(text))
     for user in device.users:
         grid.add_row("  used by", escape(users_text((user,), detailed=True)))
-    for label, text in _verdict_rows(verdict) if is_pci(device.address) else ():
+    for label, text in _verdict_rows(verdict) if isinstance(device, Device) else ():
         grid.add_row(f"  {label}", escape(text))
     console.print(grid)
     _print_footer(console, shown.host)
@@ -129,8 +127,15 @@ def _groups(console: Console, groups: Groups) -> None:
     _print_footer(console, groups.host)
 
 
-def _facts(device: Device, host: Host) -> Iterable[tuple[str, str]]:
-    if is_pci(device.address):
+def _driven(device: Base) -> tuple[str, str]:
+    """Its driver and its IOMMU group."""
+    if not isinstance(device, Device):
+        return "-", "-"
+    return device.driver or "-", "-" if device.group is None else str(device.group)
+
+
+def _facts(device: Base, host: Host) -> Iterable[tuple[str, str]]:
+    if isinstance(device, Device):
         yield from _pci_facts(device, host)
     for kind in device.facts.mdev_types:
         yield "mdev type", f"{kind.id} ({kind.name}): {kind.available} free, {kind.device_api}"

@@ -4,8 +4,9 @@ import re
 from collections.abc import Iterator
 
 from gpupass.model.amd import Amd, Gim
-from gpupass.model.host import Bar, Device, Link, Mdev, Sriov, Vgpu
+from gpupass.model.host import Bar, Base, Device, Link, Sriov, Vgpu
 from gpupass.model.intel import Intel
+from gpupass.model.mdev import Mdev
 from gpupass.model.mig import GpuInstance, MigState
 from gpupass.model.pci_class import class_words
 from gpupass.model.user import User, UserKind
@@ -18,17 +19,19 @@ _AMD = re.compile(r"Advanced Micro Devices, Inc\. \[AMD(/ATI)?\] ")
 _SOLD_AS = re.compile(r"(\S+) .*\[(.+)\]$")
 
 
-def full_name(device: Device) -> str:
+def full_name(device: Base) -> str:
     """ "NVIDIA GA102 [GeForce RTX 3090]"; class and numbers where the database knows nothing."""
+    if not isinstance(device, Device):
+        return device.address
     if not device.name:
         return f"{class_words(device.class_code)} {device.ids}"
     return _COMPANY.sub(" ", _AMD.sub("AMD ", device.name), count=1)
 
 
-def short_name(device: Device) -> str:
+def short_name(device: Base) -> str:
     """ "NVIDIA GeForce RTX 3090": a card under the name it was sold by."""
     name = full_name(device)
-    sold_as = _SOLD_AS.match(name) if device.is_gpu else None
+    sold_as = _SOLD_AS.match(name) if isinstance(device, Device) and device.is_gpu else None
     return f"{sold_as[1]} {sold_as[2]}" if sold_as else name
 
 

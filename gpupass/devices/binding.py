@@ -1,11 +1,12 @@
 """A whole IOMMU group moves to vfio-pci, or back to the drivers it had; pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from gpupass.devices.verdict import NO_IOMMU_REMEDY, device_verdict
-from gpupass.model.address import Address, is_pci, same_slot
-from gpupass.model.host import Device, Host
+from gpupass.model.address import Address, same_slot
+from gpupass.model.host import Base, Device, Host
 from gpupass.model.mark import Origin, Quarantine
+from gpupass.model.mdev import MdevBus
 from gpupass.model.user import User, UserKind
 from gpupass.model.verdict import StayKind
 from gpupass.plan import Draft, Finding, in_use_by_processes
@@ -22,21 +23,29 @@ def lends(driver: str) -> bool:
     return driver.replace("-", "_").endswith("vfio_pci")
 
 
-def no_endpoint(device: Device) -> str:
+def no_endpoint(carrier: Base) -> str:
     """Why it can never be lent as a whole; "" when it can."""
-    if device.is_bridge:
-        return "a bridge, which cannot be assigned"
-    return "" if is_pci(device.address) else "no PCI function"
+    if isinstance(carrier, MdevBus):
+        return "no PCI function"
+    return "a bridge, which cannot be assigned" if carrier.is_bridge else ""
 
 
-def endpoints(host: Host, device: Device) -> tuple[Device, ...]:
+def never_bound(carrier: Base) -> Draft:
+    """It has no driver that could be another one."""
+    never = Finding(message=f"{carrier.address} is {no_endpoint(carrier)}", remedy="gpupass list --all")
+    return Draft(findings=(never,))
+
+
+def endpoints(host: Host, carrier: Base) -> tuple[Device, ...]:
     """The members of the device's group that can be assigned: all but bridges."""
-    return tuple(member for member in host.group_of(device) if not member.is_bridge)
+    if isinstance(carrier, MdevBus):
+        return ()
+    return tuple(member for member in host.group_of(carrier) if not member.is_bridge)
 
 
 def bind(
     host: Host,
-    device: Device,
+    device: Base,
     driver: str = VFIO,
     agreed: tuple[Address, ...] = (),
     allow_boot_display: bool = False,
@@ -45,6 +54,8 @@ def bind(
 
     `agreed` are the group's members of other slots whose owner said they may move along.
     """
+    if isinstance(device, MdevBus) or device.is_bridge:
+        return never_bound(device)
     whole_group = lends(driver)
     members = endpoints(host, device) if whole_group else (device,)
     moving = tuple(
@@ -52,9 +63,6 @@ def bind(
         for member in members
         if member.driver != driver and not (member.on_vfio and whole_group and member != device)
     )
-    if what := no_endpoint(device):
-        never = Finding(message=f"{device.address} is {what}", remedy="gpupass list --all")
-        return Draft(findings=(never,))
     if not moving:
         return Draft(devices=_addresses(host, device))
     wanted = {m.address: driver if m == device else VFIO for m in moving}  # a variant drives its device only
@@ -75,7 +83,7 @@ def bind(
     )
 
 
-def give_back(host: Host, device: Device) -> Draft:
+def give_back(host: Host, device: Base) -> Draft:
     """Every endpoint of the group that gpupass or somebody else put on VFIO, back to its host driver."""
     moving = tuple(member for member in endpoints(host, device) if _away_from_home(host, member))
     attached = (
@@ -89,7 +97,11 @@ def give_back(host: Host, device: Device) -> Draft:
     )
     return Draft(
         makes=tuple(_home(host, member) for member in moving),
-        findings=(*attached, *_busy_findings(moving), *quarantine_findings(host, moving)),
+        findings=(
+            *attached,
+            *_busy_findings(moving),
+            *_quarantined(host, moving),
+        ),
         devices=_addresses(host, device),
     )
 
@@ -179,8 +191,8 @@ def held_findings(members: tuple[Device, ...]) -> tuple[Finding, ...]:
     return tuple(found.values())
 
 
-def quarantine_findings(host: Host, members: tuple[Device, ...]) -> tuple[Finding, ...]:
-    marks = (host.mark(Quarantine, member.address) for member in members)
+def quarantine_findings(host: Host, addresses: Iterable[Address]) -> tuple[Finding, ...]:
+    marks = (host.mark(Quarantine, address) for address in addresses)
     return tuple(
         Finding(
             message=f"{mark.carrier} is in quarantine: {mark.why}",
@@ -189,6 +201,10 @@ def quarantine_findings(host: Host, members: tuple[Device, ...]) -> tuple[Findin
         for mark in marks
         if mark is not None
     )
+
+
+def _quarantined(host: Host, members: tuple[Device, ...]) -> tuple[Finding, ...]:
+    return quarantine_findings(host, (member.address for member in members))
 
 
 def _processes(member: Device) -> tuple[User, ...]:
@@ -228,5 +244,5 @@ def _agreement(
             )
 
 
-def _addresses(host: Host, device: Device) -> tuple[Address, ...]:
+def _addresses(host: Host, device: Base) -> tuple[Address, ...]:
     return tuple(member.address for member in host.group_of(device))

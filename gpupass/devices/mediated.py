@@ -5,8 +5,9 @@ from typing import ClassVar
 from uuid import UUID, uuid5
 
 from gpupass.model.address import Address
-from gpupass.model.host import Device, Host, Mdev
+from gpupass.model.host import Base, Host
 from gpupass.model.mark import Claim, Mark, tag_of
+from gpupass.model.mdev import Mdev
 from gpupass.model.user import User, UserKind
 from gpupass.model.vgpu_types import param_words
 from gpupass.plan import Disruption, Draft, Finding
@@ -36,22 +37,22 @@ def mdev_uuid(host: Host, parent: Address, part: str) -> str:
     return str(uuid5(uuid5(_NAMESPACE, host.machine_id), f"{parent}/{part}"))
 
 
-def made_by_us(host: Host, parent: Device, uuid: str) -> Made | None:
+def made_by_us(host: Host, parent: Base, uuid: str) -> Made | None:
     """Made by gpupass, or adopted."""
     return host.mark_of_this_boot(Made, parent.address, uuid)
 
 
-def part_of(host: Host, parent: Device, mdev: Mdev) -> str:
+def part_of(host: Host, parent: Base, mdev: Mdev) -> str:
     """What it is called among the slots of its parent: its name in a profile, or its UUID."""
     mark = made_by_us(host, parent, mdev.uuid)
     return (mark.name if mark is not None else "") or mdev.uuid
 
 
-def remembered(host: Host, parent: Device, uuid: str, name: str, kind: str, params: str = "") -> Made:
+def remembered(host: Host, parent: Base, uuid: str, name: str, kind: str, params: str = "") -> Made:
     return Made(carrier=parent.address, part=uuid, name=name, type=kind, params=params, boot_id=host.boot_id)
 
 
-def gone(host: Host, parent: Device, mdev: Mdev, turn: int = 0) -> tuple[Deed, ...]:
+def gone(host: Host, parent: Base, mdev: Mdev, turn: int = 0) -> tuple[Deed, ...]:
     """Its end, with all that is known of it."""
     end = SetMdev(
         address=parent.address,
@@ -65,7 +66,7 @@ def gone(host: Host, parent: Device, mdev: Mdev, turn: int = 0) -> tuple[Deed, .
     return (*untold(parent.address, mdev.uuid, mdev.params), end)
 
 
-def anew(parent: Device, mdev: Mdev) -> Draft:
+def anew(parent: Base, mdev: Mdev) -> Draft:
     """Its end and its making; it stays known, and is told again what it was told."""
     end, made = (
         SetMdev(
@@ -107,7 +108,7 @@ def in_use(name: str, what: str, users: tuple[User, ...]) -> Iterator[Finding]:
         )
 
 
-def losses(parent: Device, going: Iterable[Mdev]) -> tuple[Disruption, ...]:
+def losses(parent: Base, going: Iterable[Mdev]) -> tuple[Disruption, ...]:
     return tuple(
         Disruption(victim=parent.address, loses=f"{mdev.uuid} ({mdev.type})", at_work=False) for mdev in going
     )

@@ -1,7 +1,7 @@
 """The verdict on an IOMMU group: what VFIO asks of all its members (Documentation/driver-api/vfio.rst)."""
 
 from gpupass.model.address import same_slot, sysfs
-from gpupass.model.host import SRIOV_MANAGE, Acs, Device, Host
+from gpupass.model.host import SRIOV_MANAGE, Acs, Base, Device, Host
 from gpupass.model.mark import Quarantine
 from gpupass.model.user import User, UserKind
 from gpupass.model.verdict import Companion, ResetAbility, Staying, StayKind, Verdict
@@ -18,6 +18,15 @@ _STAYS = {
     UserKind.BOOT_DISPLAY: StayKind.BOOT_DISPLAY,
     UserKind.DOMAIN: StayKind.DOMAIN,
 }
+
+
+def verdict_on(carrier: Base, host: Host) -> Verdict:
+    """Of what is no PCI function: it is in no group."""
+    if isinstance(carrier, Device):
+        return device_verdict(carrier, host)
+    at = carrier.address
+    reason = NO_IOMMU if not host.iommu.enabled else f"{at} is in no IOMMU group"
+    return Verdict(group=None, target=at, members=(at,), viable=False, reasons=(reason,))
 
 
 def device_verdict(device: Device, host: Host) -> Verdict:

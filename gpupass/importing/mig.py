@@ -7,7 +7,6 @@ from gpupass.importing.mig_parted import MigConfig
 from gpupass.methods.host.rule import HostRule
 from gpupass.methods.mig.compute import pack_compute
 from gpupass.methods.mig.rule import MigRule
-from gpupass.model.address import is_pci
 from gpupass.model.host import Device, Host
 from gpupass.model.mig import LayoutEntry, measures_of
 from gpupass.model.profile import Profile, Rule, Select
@@ -41,7 +40,7 @@ def import_config(config: MigConfig, host: Host) -> Profile:
 
 def _rules(config: MigConfig, host: Host) -> Iterator[Rule]:
     gpus = [one for one in host.devices if one.vendor == Vendor.NVIDIA and one.is_gpu and one.physfn is None]
-    for number, device in enumerate(one for one in gpus if is_pci(one.address)):
+    for number, device in enumerate(gpus):
         entry = config.entry_for(number, device.device << 16 | device.vendor)
         if entry is None:
             continue

@@ -13,7 +13,7 @@ from gpupass.lending import function, mdev
 from gpupass.lending.claims import claimed, end_of_claim
 from gpupass.lending.lender import Lender, Loans, whole
 from gpupass.model.domain import Domain
-from gpupass.model.host import Device, Host
+from gpupass.model.host import Base, Device, Host
 from gpupass.model.slot import Slot, SlotKind
 from gpupass.plan import NOTHING, Draft, Finding
 
@@ -97,10 +97,10 @@ def clean(host: Host, slot: Slot) -> Draft:
     return here + (_clean(lender, host, slot, loans) if dirty else NOTHING)
 
 
-def unbind(host: Host, device: Device) -> Draft:
+def unbind(host: Host, device: Base) -> Draft:
     """Back to the host's drivers; what a guest has used is reset first."""
     back = give_back(host, device)
-    return (clean(host, whole(device)) if back.steps else NOTHING) + back
+    return (clean(host, whole(device)) if isinstance(device, Device) and back.steps else NOTHING) + back
 
 
 def _lender(slot: Slot, recipient: type[Domain]) -> Lender | None:
@@ -135,7 +135,7 @@ def _made_clean(draft: Draft) -> Draft:
 
 
 def _quarantined(host: Host, loans: Loans) -> tuple[Finding, ...]:
-    return quarantine_findings(host, host.devices_at(loan.address for loan in loans))
+    return quarantine_findings(host, (loan.address for loan in loans))
 
 
 def _elsewhere(what: str, domain: Domain, owner: Domain) -> Finding:

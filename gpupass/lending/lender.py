@@ -6,7 +6,8 @@ from msgspec import Struct
 
 from gpupass.model.address import Address
 from gpupass.model.domain import Domain
-from gpupass.model.host import Device, Host, Mdev
+from gpupass.model.host import Device, Host
+from gpupass.model.mdev import Mdev
 from gpupass.model.slot import Slot, SlotKind
 from gpupass.plan import Draft, Finding
 from gpupass.step import Deed
@@ -75,7 +76,8 @@ def whole(device: Device) -> Slot:
 
 def mdev_of(host: Host, slot: Slot) -> Mdev:
     """LookupError as for `device_of`."""
-    mdevs = device_of(host, slot).facts.mdevs
+    parent = host.carrier(slot.device)
+    mdevs = parent.facts.mdevs if parent is not None else ()
     found = next((mdev for mdev in mdevs if mdev.uuid == slot.mdev), None)
     if found is None:
         raise LookupError(f"{slot.device} has no mediated device {slot.mdev}")

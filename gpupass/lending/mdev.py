@@ -11,12 +11,13 @@ from gpupass.lending.domain import held as held
 from gpupass.lending.domain import holder as holder
 from gpupass.lending.domain import keeps as keeps
 from gpupass.lending.domain import take as take
-from gpupass.lending.lender import Loan, Loans, device_of, mdev_of
+from gpupass.lending.lender import Loan, Loans, mdev_of
 from gpupass.lending.preflight import mdev_attach_findings
 from gpupass.methods import renew
 from gpupass.model.address import Address
 from gpupass.model.domain import Domain
-from gpupass.model.host import Host, Mdev
+from gpupass.model.host import Host
+from gpupass.model.mdev import Mdev
 from gpupass.model.slot import Slot
 from gpupass.model.user import UserKind
 from gpupass.plan import Draft, Finding, in_use_by_processes
@@ -37,7 +38,7 @@ def ready(host: Host, slot: Slot, missing: Loans, claimed: bool) -> Draft:
 def obstacles(host: Host, slot: Slot, domain: Domain, leaving: Domain | None) -> tuple[Finding, ...]:
     return (
         *mdev_attach_findings(host, mdev_of(host, slot), domain, leaving),
-        *quarantine_findings(host, (device_of(host, slot),)),
+        *quarantine_findings(host, (slot.device,)),
     )
 
 

@@ -1,6 +1,6 @@
 """Give a function to a running domain and ask for it back; the live XML decides, no API return does."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
 from msgspec.structs import replace
@@ -10,7 +10,8 @@ from gpupass.lending.domain_xml import parse_definition
 from gpupass.lending.hostdev_xml import hostdev_xml, mdev_xml
 from gpupass.model.address import Address
 from gpupass.model.domain import Domain, Hostdev
-from gpupass.model.host import Device, Host
+from gpupass.model.host import B, Host
+from gpupass.model.mdev import Mdev
 from gpupass.model.user import User, UserKind
 from gpupass.step import NOTHING, Facts, Kind, Step, facts
 from gpupass.system import System, interrupts
@@ -101,7 +102,7 @@ class AttachDevice(_Plug, frozen=True, kw_only=True):
         return 2.0
 
     def after(self, host: Host) -> Host:
-        host = host.altered(self.address, lambda device: _lent(device, self))
+        host = host.altered_parent(self.address, lambda carrier: _lent(carrier, self))
         return host.altered_domain(self.uuid, lambda domain: _with(domain, self))
 
     def do(self, system: System, deadline: float) -> None:
@@ -151,7 +152,7 @@ class DetachDevice(_Plug, frozen=True, kw_only=True):
         return 3.0
 
     def after(self, host: Host) -> Host:
-        host = host.altered(self.address, lambda device: _returned(device, self))
+        host = host.altered_parent(self.address, lambda carrier: _returned(carrier, self))
         return host.altered_domain(self.uuid, lambda domain: _without(domain, self))
 
     def do(self, system: System, deadline: float) -> None:
@@ -221,7 +222,7 @@ def _ask(step: DetachDevice, system: System) -> tuple[float, str]:
 # ── the host after it ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def _lent(device: Device, step: AttachDevice) -> Device:
+def _lent(device: B, step: AttachDevice) -> B:
     user = User(kind=UserKind.DOMAIN, name=step.domain, detail=step.alias)
     if step.mdev is None:
         return replace(device, users=(*device.users, user))
@@ -231,15 +232,19 @@ def _lent(device: Device, step: AttachDevice) -> Device:
     )
 
 
-def _returned(device: Device, step: DetachDevice) -> Device:
+def _returned(device: B, step: DetachDevice) -> B:
     """With the domain its QEMU lets go, too."""
     if step.mdev is None:
         return replace(device, users=_released(device.users, step.domain))
     through = User(kind=UserKind.DOMAIN, name=step.domain, detail=f"mdev {step.mdev}")
-    had = (user for mdev in device.facts.mdevs if mdev.uuid == step.mdev for user in mdev.users)
-    gone = {through, *(user for user in had if user.kind is UserKind.PROCESS)}
+    gone = {through, *_processes_of(device.facts.mdevs, step.mdev)}
     users = tuple(user for user in device.users if user not in gone)
     return _change_mdev(replace(device, users=users), step.mdev, lambda users: _released(users, step.domain))
+
+
+def _processes_of(mdevs: tuple[Mdev, ...], uuid: str | None) -> Iterator[User]:
+    users = (user for mdev in mdevs if mdev.uuid == uuid for user in mdev.users)
+    return (user for user in users if user.kind is UserKind.PROCESS)
 
 
 def _released(users: tuple[User, ...], domain: str) -> tuple[User, ...]:
@@ -247,7 +252,7 @@ def _released(users: tuple[User, ...], domain: str) -> tuple[User, ...]:
     return tuple(u for u in users if u.kind not in gone or (u.kind is gone[0] and u.name != domain))
 
 
-def _change_mdev(device: Device, uuid: str, change: Callable[[tuple[User, ...]], tuple[User, ...]]) -> Device:
+def _change_mdev(device: B, uuid: str, change: Callable[[tuple[User, ...]], tuple[User, ...]]) -> B:
     mdevs = tuple(
         replace(mdev, users=change(mdev.users)) if mdev.uuid == uuid else mdev for mdev in device.facts.mdevs
     )

@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 
 from gpupass.model.domain import Domain, DomainState, Hostdev, Port
-from gpupass.model.host import Bar, Device, Host, Mdev
+from gpupass.model.host import Bar, Device, Host
 from gpupass.model.mark import Quarantine
+from gpupass.model.mdev import Mdev
 from gpupass.model.user import User, UserKind
 from gpupass.plan import Finding
 

@@ -5,12 +5,14 @@ those that want a device whole come last.
 """
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from msgspec.structs import replace
 
 from gpupass.method import Method
 from gpupass.methods import host, mdev, mig, partition, passthrough, sriov, vgpu
 from gpupass.model.address import Address
+from gpupass.model.carrier import Carrier, kind_of
 from gpupass.model.host import Device, Host
 from gpupass.model.profile import Rule
 from gpupass.model.slot import Slot
@@ -18,22 +20,29 @@ from gpupass.plan import NOTHING, Draft, Finding
 from gpupass.step import Deed, Kind
 from gpupass.system import Reader
 
-METHODS: tuple[Method, ...] = (sriov, mig, mdev, vgpu, partition, passthrough, host)
+METHODS: tuple[Method[Any], ...] = (sriov, mig, mdev, vgpu, partition, passthrough, host)
 RULES: dict[str, type[Rule]] = {method.TAG: method.RULE for method in METHODS}
 
 
+def ways(carrier: Carrier) -> tuple[Method[Any], ...]:
+    """Those that can be asked about it."""
+    if isinstance(carrier, Device):
+        return METHODS
+    return tuple(method for method in METHODS if kind_of(carrier) in method.TAKES)
+
+
 def with_sights(system: Reader, of: Host) -> Host:
-    """With what only one way sees of the devices that were looked at closely."""
-    looked_at = tuple(device for device in of.devices if device.detail is not None)
-    found = (method.read(system, device) for method in METHODS for device in looked_at)
+    """With what only one way sees of what was looked at closely."""
+    looked_at = (carrier for carrier in of.carriers if carrier.detail is not None)
+    found = (method.read(system, carrier) for carrier in looked_at for method in ways(carrier))
     return of.seeing(*(one for one in found if one is not None))
 
 
-def slots_of(of: Host, device: Device) -> tuple[Slot, ...]:
+def slots_of(of: Host, carrier: Carrier) -> tuple[Slot, ...]:
     """The device itself first, then its parts: each of the way that is furthest from the card."""
     found: dict[tuple[str, str | None], Slot] = {}
-    for method in METHODS:
-        for slot in method.slots(of, device):
+    for method in ways(carrier):
+        for slot in method.slots(of, carrier):
             found.pop((slot.device, None), None)
             own = slot.device != slot.of
             found[slot.device if own else f"{slot.of}/{slot.part}", slot.mdev] = replace(
@@ -42,17 +51,17 @@ def slots_of(of: Host, device: Device) -> tuple[Slot, ...]:
     return tuple(sorted(found.values(), key=lambda slot: bool(slot.part)))
 
 
-def alike(of: Host, device: Device) -> tuple[Device, ...]:
+def alike(of: Host, carrier: Carrier) -> tuple[Device, ...]:
     """What may be one thing with it, as far as a bare look tells."""
-    return tuple(dict.fromkeys(other for method in METHODS for other in method.alike(of, device)))
+    return tuple(dict.fromkeys(other for method in ways(carrier) for other in method.alike(of, carrier)))
 
 
-def slot_of(of: Host, device: Device, part: str) -> Slot | None:
+def slot_of(of: Host, carrier: Carrier, part: str) -> Slot | None:
     """The one of this name; None: there is no such part yet."""
-    return next((slot for slot in slots_of(of, device) if slot.part == part), None)
+    return next((slot for slot in slots_of(of, carrier) if slot.part == part), None)
 
 
-def method_of(slot: Slot) -> Method:
+def method_of(slot: Slot) -> Method[Any]:
     return next(method for method in METHODS if slot.method == method.TAG)
 
 

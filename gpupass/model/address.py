@@ -34,10 +34,6 @@ def parent_address(name: str) -> Address | None:
     return parse_address(name) or (Address(name) if _PARENT.fullmatch(name) else None)
 
 
-def is_pci(address: Address) -> bool:
-    return parse_address(address) is not None
-
-
 def same_slot(a: Address, b: Address) -> bool:
     """Functions of one physical device: they differ only behind the dot."""
     return a.rpartition(".")[0] == b.rpartition(".")[0]

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from enum import StrEnum
 from functools import cached_property
-from typing import Protocol
+from typing import Protocol, TypeVar, overload
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -13,6 +13,7 @@ from gpupass.model.amd import Amd, Gim
 from gpupass.model.domain import Domain
 from gpupass.model.intel import Intel
 from gpupass.model.mark import M, Mark, MarkKey, tag_of
+from gpupass.model.mdev import Mdev, MdevBus, MdevType
 from gpupass.model.mig import MigState
 from gpupass.model.nodes import Nodes
 from gpupass.model.seen import S, Seen
@@ -70,26 +71,6 @@ def vf_address(pf: Address, sriov: Sriov, number: int) -> Address | None:
     routing_id = (int(bus, 16) << 8 | int(slot, 16) << 3 | int(function)) + sriov.offset
     routing_id += number * sriov.stride
     return Address(f"{domain}:{routing_id >> 8:02x}:{routing_id >> 3 & 31:02x}.{routing_id & 7}")
-
-
-class MdevType(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One entry of mdev_supported_types."""
-
-    id: str
-    name: str
-    available: int
-    device_api: str
-
-
-class Mdev(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One mediated device; its IOMMU group is its own."""
-
-    uuid: str
-    type: str  # MdevType.id
-    group: int | None = None
-    defined: bool = False  # mdevctl or libvirt keeps its definition
-    params: str = ""  # vgpu_params, of an NVIDIA vGPU
-    users: tuple[User, ...] = ()
 
 
 class VgpuType(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -172,7 +153,7 @@ class Detail(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Device(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One PCI function, or a parent of mediated devices that is none (`vendor` and `device` are 0 then)."""
+    """One PCI function."""
 
     address: Address
     vendor: int
@@ -215,6 +196,16 @@ class Device(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return f"{self.vendor:04x}:{self.device:04x}"
 
 
+Base = Device | MdevBus  # what everything is cut from in the end
+B = TypeVar("B", Device, MdevBus)
+
+
+class OfBoth(Protocol):
+    """What changes about mediated devices, whatever their parent is."""
+
+    def __call__(self, parent: B, /) -> B: ...
+
+
 class Iommu(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`remapping` None: the kernel did not let us see."""
 
@@ -230,6 +221,7 @@ class Host(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=T
     """Everything one observation saw."""
 
     devices: tuple[Device, ...]  # sorted by address
+    mdev_buses: tuple[MdevBus, ...] = ()
     domains: tuple[Domain, ...] = ()
     iommu: Iommu = field(default_factory=lambda: Iommu(enabled=False))
     boot_id: str = ""
@@ -267,6 +259,18 @@ class Host(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=T
     def device(self, address: Address) -> Device | None:
         return self._by_address.get(address)
 
+    @property
+    def carriers(self) -> tuple[Base, ...]:
+        return (*self.devices, *self.mdev_buses)
+
+    @cached_property
+    def _buses(self) -> dict[Address, MdevBus]:
+        return {bus.address: bus for bus in self.mdev_buses}
+
+    def carrier(self, address: Address) -> Base | None:
+        """A function, or a parent of mediated devices that is none."""
+        return self._by_address.get(address) or self._buses.get(address)
+
     def devices_at(self, addresses: Iterable[Address]) -> tuple[Device, ...]:
         """The functions that are there, in the order asked for."""
         return tuple(found for address in addresses if (found := self.device(address)) is not None)
@@ -275,9 +279,14 @@ class Host(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=T
     def groups(self) -> dict[int, tuple[Device, ...]]:
         return self._groups
 
-    def group_of(self, device: Device) -> tuple[Device, ...]:
-        """All members of the device's IOMMU group, itself included; itself alone without an IOMMU."""
-        return (device,) if device.group is None else self._groups[device.group]
+    @overload
+    def group_of(self, device: Device) -> tuple[Device, ...]: ...
+    @overload
+    def group_of(self, device: MdevBus) -> tuple[MdevBus, ...]: ...
+    def group_of(self, device: Base) -> tuple[Base, ...]:
+        """All members of the device's IOMMU group, itself included; itself alone where it is in none."""
+        group = device.group if isinstance(device, Device) else None
+        return (device,) if group is None else self._groups[group]
 
     def altered(self, address: Address, change: Callable[[Device], Device]) -> "Host":
         """With another device of this address, where there is one."""
@@ -287,6 +296,13 @@ class Host(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=T
     def with_device(self, device: Device) -> "Host":
         """Seen otherwise, at the same address."""
         return self.altered(device.address, lambda _: device)
+
+    def altered_parent(self, address: Address, change: OfBoth) -> "Host":
+        """With another device, or another parent of mediated devices, of this address."""
+        if address not in self._buses:
+            return self.altered(address, change)
+        buses = tuple(change(one) if one.address == address else one for one in self.mdev_buses)
+        return replace(self, mdev_buses=buses)
 
     def altered_domain(self, uuid: str, change: Callable[[Domain], Domain]) -> "Host":
         return replace(self, domains=tuple(change(one) if one.uuid == uuid else one for one in self.domains))

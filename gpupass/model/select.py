@@ -3,13 +3,14 @@
 from collections.abc import Callable
 
 from gpupass.errors import Usage
-from gpupass.model.address import Address, parse_address
-from gpupass.model.host import Device, Host
+from gpupass.model.address import parse_address
+from gpupass.model.host import Base, Device, Host
 from gpupass.model.mark import Origin
+from gpupass.model.mdev import MdevBus
 
 
-def resolve(host: Host, text: str) -> Device:
-    """By address, GPU UUID, serial number or physical slot; Usage when that is none or several."""
+def resolve(host: Host, text: str) -> Base:
+    """By address, name, GPU UUID, serial number or physical slot; Usage when that is none or several."""
     for meaning, find in _WAYS:
         found = find(host, text.strip())
         if len(found) == 1:
@@ -31,9 +32,9 @@ def _by_address(host: Host, text: str) -> tuple[Device, ...]:
     return host.devices_at((address,)) if address is not None else ()
 
 
-def _by_parent(host: Host, text: str) -> tuple[Device, ...]:
+def _by_name(host: Host, text: str) -> tuple[MdevBus, ...]:
     """A parent of mediated devices that is no PCI function."""
-    return host.devices_at((Address(text),))
+    return tuple(bus for bus in host.mdev_buses if bus.address == text)
 
 
 def _by_uuid(host: Host, text: str) -> tuple[Device, ...]:
@@ -88,17 +89,21 @@ def card_in_slot(host: Host, name: str) -> tuple[Device, ...]:
     return tuple(gpus or first or card)
 
 
-_WAYS: tuple[tuple[str, Callable[[Host, str], tuple[Device, ...]]], ...] = (
+_WAYS: tuple[tuple[str, Callable[[Host, str], tuple[Base, ...]]], ...] = (
     ("address", _by_address),
-    ("name", _by_parent),
+    ("name", _by_name),
     ("UUID", _by_uuid),
     ("serial number", _by_serial),
     ("physical slot", _by_slot),
 )
 
 
-def _list(devices: tuple[Device, ...]) -> str:
-    return ", ".join(f"{device.address} ({device.name or device.ids})" for device in devices)
+def _list(found: tuple[Base, ...]) -> str:
+    return ", ".join(f"{one.address} ({_model(one)})" for one in found)
+
+
+def _model(carrier: Base) -> str:
+    return carrier.name or carrier.ids if isinstance(carrier, Device) else carrier.address
 
 
 def _known(host: Host) -> str:

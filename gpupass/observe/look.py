@@ -4,16 +4,17 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import wraps
 from typing import TYPE_CHECKING, Concatenate, ParamSpec
 
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
-from gpupass.model.address import Address, is_pci
+from gpupass.model.address import Address
 from gpupass.model.amd import Amd, Gim
 from gpupass.model.domain import Domain
-from gpupass.model.host import NVIDIA, SRIOV_MANAGE, Acs, Detail, Device, Host, Mdev, Nvidia
+from gpupass.model.host import NVIDIA, SRIOV_MANAGE, Acs, Detail, Device, Host, Nvidia
+from gpupass.model.mdev import Mdev, Mediated
 from gpupass.model.nodes import Nodes
 from gpupass.model.user import User, UserKind
 from gpupass.observe.iommu import read_iommu
-from gpupass.observe.mdev import PARENTS, other_parents, read_mdevs, read_types
+from gpupass.observe.mdev import PARENTS, buses, read_mdevs, read_types
 from gpupass.observe.naming import read_names
 from gpupass.observe.number import number
 from gpupass.observe.pci import Vendor, read_around, read_basics, read_detail
@@ -36,7 +37,7 @@ def nothing(host: Host) -> Iterable[Address]:
 
 
 def everything(host: Host) -> Iterable[Address]:
-    return (device.address for device in host.devices)
+    return (carrier.address for carrier in host.carriers)
 
 
 def _telling_what_is_silent(look: Look[P]) -> Look[P]:
@@ -80,13 +81,14 @@ def observe(
     basics = tuple(read_basics(system)) if around is None else read_around(system, around)
     aliases = {found.device.address: found.event.get("MODALIAS", "") for found in basics}
     parents = system.names(PARENTS)
-    others = (one for one in other_parents(parents) if around is None or one.address in around)
-    devices = (*(found.device for found in basics), *others)
-    mdevs = read_mdevs(system, {device.address for device in devices})
+    devices = tuple(found.device for found in basics)
+    others = tuple(bus for bus in buses(parents) if around is None or bus.address in around)
+    bare = Host(devices=devices, mdev_buses=others)
+    mdevs = read_mdevs(system, {carrier.address for carrier in bare.carriers})
     kernel = system.read("/proc/sys/kernel/osrelease") or ""
     unseen: list[str] = []
-    bare = Host(devices=devices)
-    wanted = tuple(bare.devices_at(sorted(set(detail(bare)))))
+    asked_about = set(detail(bare))
+    wanted = bare.devices_at(sorted(asked_about))
     users: list[Users] = []
     found: Users
     domains: tuple[Domain, ...] = ()
@@ -108,7 +110,7 @@ def observe(
         found, missed = _essentials(system, bare)
         unseen += missed
         users.append(found)
-    drivers = _host_drivers(system, [one for one in wanted if one.address in aliases], aliases, kernel)
+    drivers = _host_drivers(system, wanted, aliases, kernel)
     nvidia, missed = _nvidia(system, replace(bare, domains=domains), wanted, information, cuts)
     unseen += missed
     amd, gim = _amd(system, wanted, renders)
@@ -129,22 +131,28 @@ def observe(
             tuple(vfs.get(device.address, ())),
             described,
         )
-        if is_pci(device.address)
-        else Detail(express=False)
         for device in wanted
     }
     users.append(_boot_displays(details))
     details |= {
-        address: _mediated(system, address, details[address], mdevs, users)
-        for address in details
+        address: replace(detail, **asdict(_mediated(system, address, mdevs, users)))
+        for address, detail in details.items()
         if address in parents
     }
     labels = read_names(system, wanted) if names and wanted else {}
-    if any(_sees_no_extended(details[address]) for address in [*filter(is_pci, details)][:1]):
+    if any(_sees_no_extended(details[address]) for address in [*details][:1]):
         unseen.append("ACS and serial numbers of PCI devices: run as root")
     host = Host(
         devices=tuple(
             _completed(device, details, labels, _joined(device.address, users)) for device in devices
+        ),
+        mdev_buses=tuple(
+            replace(
+                bus,
+                detail=_mediated(system, bus.address, mdevs, users) if bus.address in asked_about else None,
+                users=_joined(bus.address, users),
+            )
+            for bus in others
         ),
         domains=domains,
         iommu=read_iommu(system),
@@ -158,7 +166,7 @@ def observe(
         nodes=_nodes(system) if nodes else None,
         unseen=tuple(dict.fromkeys(unseen)),
     )
-    host = _with_sights(system, host) if cuts and wanted else host
+    host = _with_sights(system, host) if cuts and asked_about else host
     return _with_marks(system, host) if marks else host
 
 
@@ -185,12 +193,10 @@ def _host_drivers(
     return host_drivers(system, devices, aliases, kernel)
 
 
-def _mediated(
-    system: Reader, address: Address, detail: Detail, mdevs: Mdevs, users: Iterable[Users]
-) -> Detail:
-    """With the mediated devices that this parent can have and has."""
-    alive = tuple(replace(mdev, users=_joined(mdev.uuid, users)) for mdev in mdevs.get(address, ()))
-    return replace(detail, mdev_types=tuple(read_types(system, address)), mdevs=alive)
+def _mediated(system: Reader, parent: Address, mdevs: Mdevs, users: Iterable[Users]) -> Mediated:
+    """The mediated devices that it can have and has."""
+    alive = tuple(replace(mdev, users=_joined(mdev.uuid, users)) for mdev in mdevs.get(parent, ()))
+    return Mediated(mdev_types=tuple(read_types(system, parent)), mdevs=alive)
 
 
 def _information(system: Reader, devices: Collection[Device]) -> "Information":

@@ -5,8 +5,8 @@ Source: Documentation/driver-api/vfio-mediated-device.rst.
 
 from collections.abc import Collection, Iterable, Iterator
 
-from gpupass.model.address import Address, is_pci, parent_address
-from gpupass.model.host import Device, Mdev, MdevType
+from gpupass.model.address import Address, parent_address, parse_address
+from gpupass.model.mdev import Mdev, MdevBus, MdevType
 from gpupass.observe.number import number
 from gpupass.system import Reader
 
@@ -15,12 +15,12 @@ MDEVS = "/sys/bus/mdev/devices"
 DEFINITIONS = "/etc/mdevctl.d"  # mdevctl's, which libvirt's nodedev-define uses, too
 
 
-def other_parents(names: Iterable[str]) -> Iterator[Device]:
+def buses(names: Iterable[str]) -> Iterator[MdevBus]:
     """Of the entries of PARENTS those that are no PCI function; the others are found with those."""
     for name in names:
         address = parent_address(name)
-        if address is not None and not is_pci(address):
-            yield Device(address=address, vendor=0, device=0, class_code=0, name=name)
+        if address is not None and parse_address(name) is None:
+            yield MdevBus(address=address)
 
 
 def read_types(system: Reader, parent: Address) -> Iterator[MdevType]:

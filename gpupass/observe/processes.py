@@ -4,7 +4,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from gpupass.model.address import Address, parse_address
-from gpupass.model.host import Device, Mdev
+from gpupass.model.host import Device
+from gpupass.model.mdev import Mdev
 from gpupass.model.user import User, UserKind
 from gpupass.model.wire import to_json
 from gpupass.observe import recorded

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from gpupass.lending.handover import clean
 from gpupass.lending.lender import whole
-from gpupass.methods import METHODS, lost_by
+from gpupass.methods import METHODS, lost_by, ways
 from gpupass.model.address import Address
 from gpupass.model.host import Host
 from gpupass.model.profile import Rule
@@ -68,11 +68,12 @@ def with_what_stands_on_it(host: Host, piece: Draft, its: Its) -> Draft:
     todo, whole_piece = list(piece.steps), piece
     while todo:
         step = todo.pop(0)
-        for device in host.devices_at(step.carriers):
-            for method in reversed(METHODS):  # what is furthest from the card goes first
+        for at in step.carriers:
+            carrier = host.carrier(at)
+            for method in reversed(ways(carrier) if carrier is not None else ()):  # from afar
                 if type(step) in method.STEPS:
                     continue
-                more = method.clear(host, device, its.get(device.address, ()), step)
+                more = method.clear(host, carrier, its.get(at, ()), step)
                 if more.steps or more.findings:
                     more = placed(host, more)
                     whole_piece += more

@@ -3,13 +3,14 @@
 from collections.abc import Iterable, Iterator, Mapping
 
 from gpupass.lending.handover import holder
-from gpupass.methods import METHODS, slots_of
-from gpupass.model.address import Address, is_pci
-from gpupass.model.host import Device, Host
+from gpupass.methods import slots_of, ways
+from gpupass.model.address import Address
+from gpupass.model.host import Base, Device, Host
+from gpupass.model.mdev import MdevBus
 from gpupass.model.profile import Attachment, Profile, Rule, Select
 
 
-def worth_telling(host: Host, cuttable: bool = False) -> tuple[Device, ...]:
+def worth_telling(host: Host, cuttable: bool = False) -> tuple[Base, ...]:
     """GPUs and accelerators, and whatever else is lent, cut or remembered as gpupass's.
 
     With `cuttable` parents of mediated devices that have none, too.
@@ -17,7 +18,7 @@ def worth_telling(host: Host, cuttable: bool = False) -> tuple[Device, ...]:
     remembered = {mark.carrier for mark in host.marks}
     lent = {hostdev.address for domain in host.domains for hostdev in domain.live}
     cut = {device.physfn for device in host.devices if device.physfn is not None}
-    return tuple(
+    devices = (
         device
         for device in host.devices
         if not device.is_bridge
@@ -30,10 +31,16 @@ def worth_telling(host: Host, cuttable: bool = False) -> tuple[Device, ...]:
             or (device.on_vfio and not any(member.is_gpu for member in host.group_of(device)))
         )
     )
+    buses = (
+        bus
+        for bus in host.mdev_buses
+        if bus.address in remembered or bus.facts.mdevs or (cuttable and bus.facts.mdev_types)
+    )
+    return (*devices, *buses)
 
 
 def export(
-    host: Host, devices: Iterable[Device], names: Mapping[Device, str] | None = None, take_over: bool = False
+    host: Host, carriers: Iterable[Base], names: Mapping[Base, str] | None = None, take_over: bool = False
 ) -> Profile:
     """One rule per device, called by its name if it has one; none where it cannot be seen how it is cut.
 
@@ -42,45 +49,49 @@ def export(
     rules: list[Rule] = []
     attachments: list[Attachment] = []
     spoken_for: set[Address] = set()
-    for device in devices:
-        if device.address in spoken_for or any(method.unseen(host, device) for method in METHODS):
+    for carrier in carriers:
+        if carrier.address in spoken_for or any(way.unseen(host, carrier) for way in ways(carrier)):
             continue
-        name = (names or {}).get(device) or f"{'gpu' if device.is_gpu else 'device'}{len(rules)}"
-        rule = _rule(host, device, name, take_over)
+        rule = _rule(host, carrier, (names or {}).get(carrier) or f"{_word(carrier)}{len(rules)}", take_over)
         rules.append(rule)
-        if device.on_vfio:
-            spoken_for.update(member.address for member in host.group_of(device))
-        attachments += _attachments(host, device, rule)
+        if isinstance(carrier, Device) and carrier.on_vfio:
+            spoken_for.update(member.address for member in host.group_of(carrier))
+        attachments += _attachments(host, carrier, rule)
     return Profile(gpus=tuple(rules), attachments=tuple(attachments))
 
 
-def _rule(host: Host, device: Device, name: str, take_over: bool) -> Rule:
+def _word(carrier: Base) -> str:
+    return "gpu" if isinstance(carrier, Device) and carrier.is_gpu else "device"
+
+
+def _rule(host: Host, carrier: Base, name: str, take_over: bool) -> Rule:
     """What the last way says, knowing of those before it, asks for all of it."""
-    shell = Rule(name=name, select=_select(device), take_over=take_over)
+    shell = Rule(name=name, select=_select(carrier), take_over=take_over)
     found: tuple[Rule, ...] = ()
-    for method in METHODS:
-        rule = method.export(host, device, shell, found)
+    for method in ways(carrier):
+        rule = method.export(host, carrier, shell, found)
         found = (*found, rule) if rule is not None else found
     return found[-1]
 
 
-def _select(device: Device) -> Select:
+def _select(carrier: Base) -> Select:
     """By what stays when cards change places, where the device has such a name."""
-    nvidia = device.facts.nvidia
-    if nvidia is not None:
-        return Select(uuid=nvidia.uuid)
-    return Select(address=device.address) if is_pci(device.address) else Select(parent=device.address)
+    if isinstance(carrier, MdevBus):
+        return Select(parent=carrier.address)
+    nvidia = carrier.facts.nvidia
+    return Select(uuid=nvidia.uuid) if nvidia is not None else Select(address=carrier.address)
 
 
-def _attachments(host: Host, device: Device, rule: Rule) -> Iterator[Attachment]:
+def _attachments(host: Host, carrier: Base, rule: Rule) -> Iterator[Attachment]:
     """Slots that the rule has no name for, because others made them, are left alone."""
-    for slot in slots_of(host, device):
-        owner = holder(host, slot) if slot.part or device.on_vfio else None
+    lent = isinstance(carrier, Device) and carrier.on_vfio
+    for slot in slots_of(host, carrier):
+        owner = holder(host, slot) if slot.part or lent else None
         if owner is not None and rule.names(slot.part):
             called = f"{rule.name}/{slot.part}" if slot.part else rule.name
             yield Attachment(domain=owner.name, device=called)
 
 
-def made_elsewhere(host: Host, devices: Iterable[Device]) -> Iterator[str]:
+def made_elsewhere(host: Host, carriers: Iterable[Base]) -> Iterator[str]:
     """What others made and a profile therefore leaves alone."""
-    return (told for device in devices for method in METHODS for told in method.foreign(host, device))
+    return (told for carrier in carriers for way in ways(carrier) for told in way.foreign(host, carrier))

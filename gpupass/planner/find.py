@@ -7,7 +7,8 @@ from gpupass.errors import GpupassError, Refused, Usage
 from gpupass.methods import slot_of, slots_of
 from gpupass.model.address import Address
 from gpupass.model.apply import Apply, ApplyEnd
-from gpupass.model.host import Device, Host
+from gpupass.model.carrier import CarrierKind, kind_of
+from gpupass.model.host import Base, Device, Host
 from gpupass.model.select import resolve
 from gpupass.model.slot import Slot
 from gpupass.planner.selection import choose, names_of
@@ -16,13 +17,13 @@ from gpupass.profiles import load_profile
 Applies = Callable[[], tuple[Apply, ...]]  # asked only where nothing on the host has such a name
 
 
-def find(host: Host, text: str, applies: Applies = tuple) -> Device:
+def find(host: Host, text: str, applies: Applies = tuple) -> Base:
     """Usage when nothing, or more than one device, is called so."""
     try:
         return resolve(host, text)
     except Usage:
         names = profile_names(host, applies)
-        device = host.device(names[text]) if text in names else None
+        device = host.carrier(names[text]) if text in names else None
         if device is None:
             raise
         return device
@@ -42,7 +43,7 @@ def find_slot(host: Host, text: str, applies: Applies = tuple) -> Slot:
         known = ", ".join(slot.name for slot in slots_of(host, device))
         if not part:
             what = no_endpoint(device)
-            if device.is_bridge:
+            if isinstance(device, Device) and device.is_bridge:
                 raise Refused(f"cannot hand out {text}: it is {what}", "gpupass slots")
             raise Usage(
                 f"cannot hand {text} out as a whole: it is {what}; it has {known or 'no slots'}",
@@ -56,9 +57,9 @@ def find_slot(host: Host, text: str, applies: Applies = tuple) -> Slot:
 
 
 def _mediated(host: Host) -> Iterator[Slot]:
-    for device in host.devices:
-        if device.detail is not None and device.physfn is None:
-            yield from slots_of(host, device)
+    for carrier in host.carriers:
+        if carrier.detail is not None and kind_of(carrier) is not CarrierKind.VF:
+            yield from slots_of(host, carrier)
 
 
 def profile_names(host: Host, applies: Applies) -> dict[str, Address]:

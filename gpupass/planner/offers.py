@@ -6,8 +6,8 @@ from enum import StrEnum
 from msgspec import Struct
 
 from gpupass.lending.handover import holder
-from gpupass.methods import METHODS, method_of, slots_of
-from gpupass.model.host import Device, Host
+from gpupass.methods import METHODS, method_of, slots_of, ways
+from gpupass.model.host import Base, Device, Host
 from gpupass.model.mark import Claim, Quarantine
 from gpupass.model.slot import Slot, SlotKind
 from gpupass.model.user import User, UserKind
@@ -36,7 +36,7 @@ class Offer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     domains: bool = True  # a domain can have it
 
 
-def offers_of(host: Host, device: Device) -> Iterator[Offer]:
+def offers_of(host: Host, device: Base) -> Iterator[Offer]:
     """The device itself first."""
     slots = slots_of(host, device)
     for slot in slots:
@@ -44,35 +44,35 @@ def offers_of(host: Host, device: Device) -> Iterator[Offer]:
 
 
 def _offer(host: Host, slot: Slot, cut: bool) -> Offer:
-    device = host.devices_at((slot.device,))[0]
     method = method_of(slot)
     users = method.users(host, slot)
     return Offer(
         slot=slot,
-        size=slot.size or _size(device),
+        size=slot.size or _size(host.device(slot.device)),
         owner=method.owner(host, slot),
-        state=SlotState.CUT if cut else _state(host, device, slot, users),
+        state=SlotState.CUT if cut else _state(host, slot, users),
         users=users,
         domains=not slot.kind.only_for_containers,
     )
 
 
-def _size(device: Device) -> str:
+def _size(device: Device | None) -> str:
     """Of a whole function what NVML says of its memory."""
-    nvidia = device.facts.nvidia
+    nvidia = device.facts.nvidia if device is not None else None
     return f"{nvidia.memory_total} MiB" if nvidia is not None and nvidia.memory_total else ""
 
 
-def _state(host: Host, device: Device, slot: Slot, users: tuple[User, ...]) -> SlotState:
-    if host.mark(Quarantine, device.address) is not None:
+def _state(host: Host, slot: Slot, users: tuple[User, ...]) -> SlotState:
+    if host.mark(Quarantine, slot.device) is not None:
         return SlotState.QUARANTINED
     if holder(host, slot) is not None:
         return SlotState.ATTACHED
-    if host.mark(Claim, device.address, slot.mdev or "") is not None:
+    if host.mark(Claim, slot.device, slot.mdev or "") is not None:
         return SlotState.CLAIMED
     if any(user.kind is not UserKind.DOMAIN_CONFIG for user in users):
         return SlotState.IN_USE
-    if slot.part and any(method.carries(host, device, slot) for method in METHODS):
+    device = host.carrier(slot.device)
+    if slot.part and device is not None and any(way.carries(host, device, slot) for way in ways(device)):
         return SlotState.CUT
     unlent = slot.kind is SlotKind.VF and any(
         finding for method in METHODS for finding in method.lend_findings(host, slot)

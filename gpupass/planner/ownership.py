@@ -6,15 +6,15 @@ from gpupass.devices.binding import endpoints, origin_of
 from gpupass.lending.claims import adopted
 from gpupass.lending.handover import holder
 from gpupass.lending.lender import Loan, whole
-from gpupass.methods import METHODS, slots_of
-from gpupass.model.host import Device, Host
+from gpupass.methods import slots_of, ways
+from gpupass.model.host import Base, Host
 from gpupass.model.mark import Mark, Origin
 from gpupass.model.slot import Slot
 from gpupass.plan import Plan
 from gpupass.steps.remember import Remember
 
 
-def adopt_plan(host: Host, device: Device) -> Plan:
+def adopt_plan(host: Host, device: Base) -> Plan:
     """Remember as gpupass's own what somebody else has bound, made or attached."""
     marks = dict.fromkeys(_adoptions(host, device))
     steps = tuple(Remember(address=mark.carrier, marks=(mark,), why="adopted") for mark in marks)
@@ -22,8 +22,8 @@ def adopt_plan(host: Host, device: Device) -> Plan:
     return Plan(title=f"adopt {device.address}", steps=steps, devices=devices)
 
 
-def _adoptions(host: Host, device: Device) -> Iterator[Mark]:
-    for method in METHODS:
+def _adoptions(host: Host, device: Base) -> Iterator[Mark]:
+    for method in ways(device):
         yield from method.adopt(host, device)
     for function in (*endpoints(host, device), *host.functions_of(device.address)):
         if function.on_vfio and not function.lends_itself and origin_of(host, function) is None:

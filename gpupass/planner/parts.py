@@ -7,9 +7,10 @@ from msgspec.structs import replace
 from gpupass.methods import alike
 from gpupass.model.address import Address
 from gpupass.model.domain import Domain
-from gpupass.model.host import Device, Host
+from gpupass.model.host import Base, Device, Host
+from gpupass.model.mdev import MdevBus
 
-Part = Callable[[Iterable[Device], tuple[Domain, ...]], Host]
+Part = Callable[[Iterable[Base], tuple[Domain, ...]], Host]
 
 
 def parts_of(host: Host) -> Part:
@@ -31,8 +32,10 @@ def parts_of(host: Host) -> Part:
             for vf in host.functions_of(other.address):
                 yield from host.group_of(vf)
 
-    def part(devices: Iterable[Device], domains: tuple[Domain, ...]) -> Host:
-        found = {near.address: near for device in devices for near in around(device)}
+    def part(carriers: Iterable[Base], domains: tuple[Domain, ...]) -> Host:
+        both = tuple(carriers)
+        buses = tuple(one for one in both if isinstance(one, MdevBus))
+        found = {near.address: near for one in both if isinstance(one, Device) for near in around(one)}
         todo = list(found.values())
         while todo:
             parent = todo.pop().parent
@@ -42,10 +45,12 @@ def parts_of(host: Host) -> Part:
                     if near.address not in found:
                         found[near.address] = near
                         todo += [near] if near is above else []
-        kept = sorted(number for address in found for number in marks.get(address, ()))
+        names = (*found, *(bus.address for bus in buses))
+        kept = sorted(number for address in names for number in marks.get(address, ()))
         return replace(
             host,
             devices=tuple(sorted(found.values(), key=lambda device: device.address)),
+            mdev_buses=buses,
             domains=domains,
             marks=tuple(host.marks[number] for number in kept),
         )

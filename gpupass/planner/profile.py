@@ -9,10 +9,11 @@ from gpupass.devices.binding import origin_of
 from gpupass.lending import handover
 from gpupass.lending.claims import declared
 from gpupass.lending.handover import holder
-from gpupass.methods import METHODS, slots_of
+from gpupass.methods import METHODS, slots_of, ways
 from gpupass.model.address import Address
-from gpupass.model.host import Device, Host
+from gpupass.model.host import Base, Device, Host
 from gpupass.model.mark import Claim
+from gpupass.model.mdev import MdevBus
 from gpupass.model.profile import Profile, Rule
 from gpupass.model.slot import Slot
 from gpupass.plan import NOTHING, Disruption, Draft, Finding, HostPlan, Plan, adopt_or_take_over
@@ -43,7 +44,7 @@ def plan_profile(profile: Profile, host: Host, connect: str, devices_only: bool 
     for together in _together(chosen, host):
         names = {one.name for one in together}
         work = _Work(
-            host=part((one.device for one in together), domains),
+            host=part((one.carrier for one in together), domains),
             connect=connect,
             chosen=together,
             wanted=tuple(want for want in wanted if want.chosen.name in names),
@@ -55,9 +56,9 @@ def plan_profile(profile: Profile, host: Host, connect: str, devices_only: bool 
     return HostPlan(plans=(*plans, *([refresh] if refresh is not None else [])))
 
 
-def changed_with(host: Host, device: Device, rule: Rule) -> tuple[Device, ...]:
+def changed_with(host: Host, carrier: Base, rule: Rule) -> tuple[Device, ...]:
     """Other devices that change with it under this rule."""
-    return tuple(other for method in METHODS for other in method.company(host, device, (rule,)))
+    return tuple(other for method in ways(carrier) for other in method.company(host, carrier, (rule,)))
 
 
 def _together(chosen: tuple[Chosen, ...], host: Host) -> Iterator[tuple[Chosen, ...]]:
@@ -71,7 +72,7 @@ def _together(chosen: tuple[Chosen, ...], host: Host) -> Iterator[tuple[Chosen, 
         return number
 
     for number, one in enumerate(chosen):
-        for member in (*host.group_of(one.device), *changed_with(host, one.device, one.rule)):
+        for member in (*host.group_of(one.carrier), *changed_with(host, one.carrier, one.rule)):
             mine, other = head(number), head(first.setdefault(member.address, number))
             with_whom[max(mine, other)] = min(mine, other)
     found: dict[int, list[Chosen]] = {}
@@ -98,7 +99,7 @@ class _Work:
         self.refused: set[str] = set()
 
     def plan(self) -> Plan:
-        title = ", ".join(f"{one.name}: {one.rule.use} {one.device.address}" for one in self.chosen)
+        title = ", ".join(f"{one.name}: {one.rule.use} {one.carrier.address}" for one in self.chosen)
         quarrels = tuple(_quarrels(self.chosen))
         if quarrels:  # what speaks against lending the group is still told
             self.refused |= {one.name for one in self.chosen if not one.rule.lends_whole}
@@ -134,8 +135,8 @@ class _Work:
         if self.draft.steps != before:
             self.now = imagine(self.host, in_order(self.draft.takes, self.draft.makes))
 
-    def _now(self, one: Chosen) -> Device:
-        return self.now.device(one.device.address) or one.device
+    def _now(self, one: Chosen) -> Base:
+        return self.now.carrier(one.carrier.address) or one.carrier
 
     def _domain_for(self, one: Chosen, part: str) -> str | None:
         return next(
@@ -177,7 +178,7 @@ class _Work:
         """What the host is to work with, or to cut, goes back to its driver."""
         device, rule = self._now(one), one.rule
         named = rule.driver_for_host
-        if rule.lends_whole or (named is not None and device.driver == named):
+        if isinstance(device, MdevBus) or rule.lends_whole or (named is not None and device.driver == named):
             return NOTHING
         origin = origin_of(self.now, device)
         if device.on_vfio and origin is None and not rule.take_over:
@@ -203,7 +204,7 @@ class _Work:
             self._add(replace(piece, losses=tuple(self._untold(piece))))
             if piece.waits:
                 waiting |= {
-                    one.name for one in self.chosen if any(one.device.address in w for w in piece.waits)
+                    one.name for one in self.chosen if any(one.carrier.address in w for w in piece.waits)
                 }
             if piece.refused:
                 self.refused |= open_names
@@ -217,7 +218,7 @@ class _Work:
 
     def _untold(self, piece: Draft) -> Iterator[Disruption]:
         """Whoever wrote the profile knows that its devices change."""
-        named = {one.device.address for one in self.chosen}
+        named = {one.carrier.address for one in self.chosen}
         return (loss for loss in piece.losses if not loss.at_work or loss.victim not in named)
 
     def _rules(self, names: Collection[str]) -> Its:
@@ -225,8 +226,8 @@ class _Work:
         for one in self.chosen:
             if one.name in names:
                 device = self._now(one)
-                asked = (rule for method in METHODS for rule in method.asks(self.now, device, (one.rule,)))
-                found[one.device.address] = (one.rule, *asked)
+                asked = (rule for way in ways(device) for rule in way.asks(self.now, device, (one.rule,)))
+                found[one.carrier.address] = (one.rule, *asked)
         return found
 
     def _attached(self, one: Chosen, want: Wanted, unmade: frozenset[str]) -> Draft:
@@ -239,7 +240,7 @@ class _Work:
             known = ", ".join(part for part in slots if part)
             finding = Finding(
                 message=f"{want.attachment.device} is not there, and {name} is to have it",
-                remedy=f"{one.name} has {known}" if known else f"gpupass show {one.device.address}",
+                remedy=f"{one.name} has {known}" if known else f"gpupass show {one.carrier.address}",
             )
             return Draft(findings=(finding,))
         if domain is None:
@@ -254,7 +255,8 @@ class _Work:
 
     def _will_be(self, one: Chosen, part: str, unmade: frozenset[str]) -> bool:
         """What is made tells its names first; and a PF without VFs need not know where they will be."""
-        sriov = self._now(one).facts.sriov
+        device = self._now(one)
+        sriov = device.facts.sriov if isinstance(device, Device) else None
         vfs = (f"vf{number}" for number in range(sriov.enabled if sriov is not None else 0))
         return one.name in unmade or part in vfs
 
@@ -268,10 +270,14 @@ def _quarrels(chosen: tuple[Chosen, ...]) -> Iterator[Finding]:
 
 def _quarrel(one: Chosen, other: Chosen) -> Iterator[Finding]:
     lent, kept = (one, other) if one.rule.lends_whole else (other, one)
-    together = one.device.group is not None and one.device.group == other.device.group
+    together = _group(one.carrier) is not None and _group(one.carrier) == _group(other.carrier)
     if together and lent.rule.lends_whole and not kept.rule.lends_whole:
         yield Finding(
-            message=f"{lent.name} and {kept.name} ({kept.device.address}) are in one IOMMU group, "
+            message=f"{lent.name} and {kept.name} ({kept.carrier.address}) are in one IOMMU group, "
             f"which cannot be {lent.rule.use} and {kept.rule.use} at once",
             remedy="gpupass groups; then use: passthrough for both, or for none",
         )
+
+
+def _group(carrier: Base) -> int | None:
+    return carrier.group if isinstance(carrier, Device) else None

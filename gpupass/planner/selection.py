@@ -6,8 +6,11 @@ from fnmatch import fnmatchcase
 from msgspec import Struct
 
 from gpupass.errors import Usage
-from gpupass.model.address import Address, is_pci
-from gpupass.model.host import Device, Host
+from gpupass.methods import METHODS
+from gpupass.model.address import Address
+from gpupass.model.carrier import kind_of
+from gpupass.model.host import Base, Device, Host
+from gpupass.model.mdev import MdevBus
 from gpupass.model.profile import Attachment, Place, Profile, Rule, Select
 from gpupass.model.select import card_in_slot, drivers_of, serials_of, uuid_of
 from gpupass.model.slot import vf_part
@@ -17,11 +20,11 @@ _CLASSES = {"display": "03", "accelerator": "12", "network": "02", "storage": "0
 
 
 class Chosen(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One device that one rule means; `name` is the rule's, with /1 for the second of several."""
+    """What one rule means; `name` is the rule's, with /1 for the second of several."""
 
     name: str
     rule: Rule
-    device: Device
+    carrier: Base
 
 
 class Wanted(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -45,19 +48,20 @@ def choose(profile: Profile, host: Host) -> tuple[Chosen, ...]:
     problems: list[tuple[str, str]] = []
     owner: dict[Address, Rule] = {}
     for rule in profile.gpus:
-        found = tuple(device for device in _near(rule.select, host) if _fits(rule.select, device, host))
+        found = tuple(carrier for carrier in _near(rule.select, host) if _fits(rule.select, carrier, host))
         found = found[: rule.count] if rule.count is not None else found
         if not rule.optional and len(found) < (rule.count or 1):
             problems.append(_too_few(rule, found))
-        for number, device in enumerate(found):
-            other = owner.setdefault(device.address, rule)
+        for number, carrier in enumerate(found):
+            other = owner.setdefault(carrier.address, rule)
             if other is not rule:
                 remedy = f"{_at(other.place)}the other one; select more narrowly in one of them"
                 problems.append(
-                    (f"{_at(rule.place)}{rule.name} and {other.name} both claim {device.address}", remedy)
+                    (f"{_at(rule.place)}{rule.name} and {other.name} both claim {carrier.address}", remedy)
                 )
+            problems += _not_cut(rule, carrier)
             name = rule.name if len(found) == 1 else f"{rule.name}/{number}"
-            chosen.append(Chosen(name=name, rule=rule, device=device))
+            chosen.append(Chosen(name=name, rule=rule, carrier=carrier))
     require_none("use this profile here", problems)
     return tuple(chosen)
 
@@ -69,7 +73,7 @@ def attachments(profile: Profile, chosen: tuple[Chosen, ...], host: Host) -> tup
     names = {one.name: one for one in chosen} | {
         f"{one.rule.name}/0": one for one in chosen if "/" not in one.name
     }
-    by_address = {one.device.address: one for one in chosen}
+    by_address = {one.carrier.address: one for one in chosen}
     optional = {rule.name for rule in profile.gpus if rule.optional}
     for attachment in profile.attachments:
         name, _, last = attachment.device.rpartition("/")
@@ -109,22 +113,21 @@ def require_none(verb: str, problems: list[tuple[str, str]]) -> None:
 
 def _by_address(attachment: Attachment, chosen: dict[Address, Chosen], host: Host) -> Wanted | None:
     """An address in the model's spelling; a VF's belongs to the rule of its PF."""
-    device = host.device(Address(attachment.device))
-    if device is None:
-        return None
-    if device.address in chosen:
-        return Wanted(attachment=attachment, chosen=chosen[device.address])
-    pf = chosen.get(device.physfn) if device.physfn is not None else None
-    sriov = pf.device.facts.sriov if pf is not None else None
-    if pf is None or sriov is None or device.address not in sriov.vfs:
+    address = Address(attachment.device)
+    if address in chosen:
+        return Wanted(attachment=attachment, chosen=chosen[address])
+    device = host.device(address)
+    pf = chosen.get(device.physfn) if device is not None and device.physfn is not None else None
+    sriov = pf.carrier.facts.sriov if pf is not None and isinstance(pf.carrier, Device) else None
+    if device is None or pf is None or sriov is None or device.address not in sriov.vfs:
         return None
     return Wanted(attachment=attachment, chosen=pf, part=vf_part(sriov.vfs.index(device.address)))
 
 
-def _near(select: Select, host: Host) -> Iterable[Device]:
-    """By what every look knows: address, slot, vendor, class."""
+def _near(select: Select, host: Host) -> Iterable[Base]:
+    """By what every look knows: address, slot, vendor, class, name."""
     if select.parent is not None:
-        return host.devices_at((Address(select.parent),))
+        return tuple(bus for bus in host.mdev_buses if bus.address == select.parent)
     if select.address is not None:
         devices: Iterable[Device] = host.devices_at((select.address,))
     elif select.slot is not None:
@@ -135,7 +138,7 @@ def _near(select: Select, host: Host) -> Iterable[Device]:
 
 
 def _could_fit(select: Select, device: Device) -> bool:
-    if device.is_bridge or device.physfn is not None or not is_pci(device.address):
+    if device.is_bridge or device.physfn is not None:
         return False
     named = (select.address, select.slot, select.uuid, select.serial, select.class_)
     if all(part is None for part in named) and not device.is_gpu:
@@ -145,7 +148,9 @@ def _could_fit(select: Select, device: Device) -> bool:
     )
 
 
-def _fits(select: Select, device: Device, host: Host) -> bool:
+def _fits(select: Select, device: Base, host: Host) -> bool:
+    if isinstance(device, MdevBus):
+        return select == Select(parent=device.address)
     return (
         (select.uuid is None or (uuid_of(device, host) or "").lower() == select.uuid.lower())
         and (select.serial is None or select.serial.lower() in serials_of(device, host))
@@ -167,12 +172,21 @@ def _class(text: str) -> str:
     return _CLASSES.get(text.lower(), text.lower().removeprefix("0x"))
 
 
-def _too_few(rule: Rule, found: tuple[Device, ...]) -> tuple[str, str]:
+def _too_few(rule: Rule, found: tuple[Base, ...]) -> tuple[str, str]:
     wish = f"{rule.count} devices" if rule.count is not None else "a device"
     return (
         f"{_at(rule.place)}{rule.name} wants {wish}, this host has {len(found) or 'none'} that match",
         "gpupass list --all; or optional: true",
     )
+
+
+def _not_cut(rule: Rule, carrier: Base) -> Iterator[tuple[str, str]]:
+    kind = kind_of(carrier)
+    takes = next(method.TAKES for method in METHODS if method.RULE is type(rule))
+    if kind not in takes:
+        ways = " or ".join(f"use: {method.TAG}" for method in METHODS if kind in method.TAKES)
+        cannot = f"use: {rule.use} cannot cut {carrier.address}, a {kind}"
+        yield f"{_at(rule.place)}{rule.name}: {cannot}", ways
 
 
 def _at(place: Place) -> str:
@@ -182,7 +196,8 @@ def _at(place: Place) -> str:
 def names_of(chosen: Iterable[Chosen]) -> Iterator[tuple[str, Address]]:
     """Every name that a person may type for a chosen device or one of its VFs."""
     for one in chosen:
-        yield one.name, one.device.address
-        sriov = one.device.detail.sriov if one.device.detail is not None else None
+        yield one.name, one.carrier.address
+        detail = one.carrier.detail if isinstance(one.carrier, Device) else None
+        sriov = detail.sriov if detail is not None else None
         for number, vf in enumerate(sriov.vfs if sriov is not None else ()):
             yield f"{one.name}/{vf_part(number)}", vf

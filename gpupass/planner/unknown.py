@@ -3,8 +3,9 @@
 from collections.abc import Collection
 
 from gpupass.model.address import Address
-from gpupass.model.host import Device, Host
+from gpupass.model.host import Base, Device, Host
 from gpupass.model.mark import Quarantine
+from gpupass.model.mdev import MdevBus
 from gpupass.model.user import UserKind
 
 _GUESTS = (UserKind.DOMAIN, UserKind.VM)
@@ -12,7 +13,7 @@ _GUESTS = (UserKind.DOMAIN, UserKind.VM)
 
 def quarantines(host: Host, at_work: Collection[Address], why: str, since: str) -> tuple[Quarantine, ...]:
     """Of every device that is not provably idle on its host driver, and of those `at_work` that are gone."""
-    found = {device.address: because for device in host.devices if (because := not_idle(device, at_work))}
+    found = {device.address: because for device in host.carriers if (because := not_idle(device, at_work))}
     found |= {address: "it was being changed" for address in at_work}
     return tuple(
         Quarantine(
@@ -25,16 +26,18 @@ def quarantines(host: Host, at_work: Collection[Address], why: str, since: str) 
     )
 
 
-def not_idle(device: Device, at_work: Collection[Address]) -> str:
+def not_idle(device: Base, at_work: Collection[Address]) -> str:
     """Why nobody can say that it is at home and whole; "" where that is so."""
-    detail = device.detail
     guest = next((user for user in device.users if user.kind in _GUESTS), None)
     if device.address in at_work:
         return "it was being changed"
-    if device.is_bridge:
+    if isinstance(device, Device) and device.is_bridge:
         return ""
     if guest is not None:
         return f"{guest.words} has it"
+    if isinstance(device, MdevBus):
+        return "it has mediated devices" if device.detail is not None and device.detail.mdevs else ""
+    detail = device.detail
     if device.on_vfio:
         return f"{device.driver} has it"
     if device.driver is None and (detail is None or detail.host_driver is not None):

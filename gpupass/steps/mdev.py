@@ -11,7 +11,8 @@ from msgspec.structs import replace
 
 from gpupass.errors import GpupassError, KernelRefused
 from gpupass.model.address import Address
-from gpupass.model.host import Device, Host, Mdev
+from gpupass.model.host import B, Host
+from gpupass.model.mdev import Mdev
 from gpupass.step import NOTHING, Facts, Kind, Rank, Step, facts
 from gpupass.system import System
 
@@ -65,13 +66,13 @@ class SetMdev(Step, frozen=True, kw_only=True):
         return 1.0
 
     def after(self, host: Host) -> Host:
-        return host.altered(self.address, self._with)
+        return host.altered_parent(self.address, self._with)
 
-    def _with(self, device: Device) -> Device:
+    def _with(self, parent: B) -> B:
         """How many more there can be is known for types of which there was one left, and for no other."""
-        others = tuple(mdev for mdev in device.facts.mdevs if mdev.uuid != self.uuid)
+        others: tuple[Mdev, ...] = tuple(mdev for mdev in parent.facts.mdevs if mdev.uuid != self.uuid)
         mdevs = (*others, Mdev(uuid=self.uuid, type=self.type)) if self.present else others
-        return replace(device, detail=replace(device.facts, mdevs=mdevs))
+        return replace(parent, detail=replace(parent.facts, mdevs=mdevs))
 
     def current(self, system: System) -> bool:
         """GpupassError when the UUID belongs to another kind of device."""

@@ -28,9 +28,9 @@ def may_touch(machine, profile):
     host = Reach(profile=profile).look(machine)
     found = set()
     for one in choose(profile, host):
-        found |= {member.address for member in host.group_of(one.device)}
-        if machine.functions[one.device.address].sriov:
-            found |= {machine.sriov.address(one.device.address, number) for number in range(8)}
+        found |= {member.address for member in host.group_of(one.carrier)}
+        if machine.functions[one.carrier.address].sriov:
+            found |= {machine.sriov.address(one.carrier.address, number) for number in range(8)}
     return found
 
 

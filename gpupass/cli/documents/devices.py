@@ -7,7 +7,8 @@ from msgspec.structs import asdict
 
 from gpupass.cli.documents.document import Document
 from gpupass.model.address import Address
-from gpupass.model.host import Detail, Device, Host, Iommu
+from gpupass.model.host import Base, Detail, Device, Host, Iommu
+from gpupass.model.mdev import MdevBus
 from gpupass.model.pci_class import class_words
 from gpupass.model.user import User
 from gpupass.model.verdict import Verdict
@@ -96,7 +97,9 @@ class Recorded(Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
     unseen: tuple[str, ...]
 
 
-def device_document(device: Device, host: Host) -> Any:
+def device_document(device: Base, host: Host) -> Any:
+    if not isinstance(device, Device):
+        return _bus_document(device)
     members = host.group_of(device) if device.group is not None else ()
     return DeviceDocument(
         address=device.address,
@@ -114,6 +117,29 @@ def device_document(device: Device, host: Host) -> Any:
         physical_slot=device.slot,
         users=device.users,
         **(_detail(device.detail) if device.detail is not None else {}),
+    )
+
+
+def _bus_document(bus: MdevBus) -> Any:
+    """In the same form; it has no numbers of PCI, and nothing else of a function."""
+    detail = bus.detail
+    mediated = _detail(Detail(express=False, **asdict(detail))) if detail is not None else {}
+    return DeviceDocument(
+        address=bus.address,
+        name=bus.address,
+        vendor="0000",
+        device="0000",
+        class_="000000",
+        class_name=class_words(0),
+        assignable=True,
+        driver=None,
+        iommu_group=None,
+        group_members=(),
+        parent=None,
+        physfn=None,
+        physical_slot=None,
+        users=bus.users,
+        **mediated,
     )
 
 

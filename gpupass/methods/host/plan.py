@@ -1,9 +1,10 @@
 """The host works with the device: what others made of it is left to it; pure."""
 
-from gpupass.devices.binding import bind, origin_of
+from gpupass.devices.binding import bind, never_bound, origin_of
 from gpupass.method import Rules
 from gpupass.methods.host.rule import HostRule
-from gpupass.model.host import Device, Host
+from gpupass.model.host import Base, Device, Host
+from gpupass.model.mdev import MdevBus
 from gpupass.model.profile import Rule
 from gpupass.plan import NOTHING, Draft
 
@@ -12,21 +13,27 @@ def cut(host: Host, rules: Rules) -> Draft:
     """Another driver than the one that it has at home."""
     draft = NOTHING
     for address, its in rules.items():
-        device = host.device(address)
+        carrier = host.carrier(address)
         driver = next((rule.driver for rule in its if isinstance(rule, HostRule)), None)
-        if device is not None and driver is not None and device.driver != driver:
-            draft += bind(host, device, driver)
+        if isinstance(carrier, MdevBus) and driver is not None:
+            draft += never_bound(carrier)
+        elif isinstance(carrier, Device) and driver is not None and carrier.driver != driver:
+            draft += bind(host, carrier, driver)
     return draft
 
 
-def export(host: Host, device: Device, as_rule: Rule, others: tuple[Rule, ...]) -> Rule | None:
+def export(host: Host, carrier: Base, as_rule: Rule, others: tuple[Rule, ...]) -> Rule | None:
     if others:
         return None
-    origin = origin_of(host, device)
-    rebound = origin is not None and origin.driver != device.driver
     return HostRule(
         name=as_rule.name,
         select=as_rule.select,
-        driver=device.driver if rebound else None,
+        driver=_other_driver(host, carrier) if isinstance(carrier, Device) else None,
         take_over=as_rule.take_over,
     )
+
+
+def _other_driver(host: Host, device: Device) -> str | None:
+    """Than the one that it has at home."""
+    origin = origin_of(host, device)
+    return device.driver if origin is not None and origin.driver != device.driver else None

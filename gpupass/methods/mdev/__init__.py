@@ -11,12 +11,14 @@ from gpupass.methods.mdev.plan import renew as renew
 from gpupass.methods.mdev.plan import slots as slots
 from gpupass.methods.mdev.plan import users as users
 from gpupass.methods.mdev.rule import MdevRule
+from gpupass.model.carrier import CarrierKind
 from gpupass.model.mark import Mark
 from gpupass.model.profile import Rule
 from gpupass.step import Deed
 
 TAG = "mdev"
 RULE: type[Rule] = MdevRule
+TAKES = frozenset({CarrierKind.FUNCTION, CarrierKind.BUS})
 STEPS: tuple[type[Deed], ...] = ()
 MARKS: tuple[type[Mark], ...] = (Made,)
 

@@ -16,8 +16,9 @@ from gpupass.devices.mediated import (
 )
 from gpupass.method import Rules
 from gpupass.methods.mdev.rule import MdevRule
-from gpupass.model.host import Device, Host, Mdev, MdevType
+from gpupass.model.host import Base, Device, Host
 from gpupass.model.mark import Mark
+from gpupass.model.mdev import Mdev, MdevType
 from gpupass.model.profile import Rule
 from gpupass.model.slot import Slot, SlotKind
 from gpupass.model.types import counted
@@ -29,7 +30,7 @@ from gpupass.steps.remember import Remember
 Wished = tuple[str, MdevType]  # what its slot is called, and its type
 
 
-def slots(host: Host, parent: Device) -> Iterator[Slot]:
+def slots(host: Host, parent: Base) -> Iterator[Slot]:
     kinds = {kind.id: kind for kind in parent.facts.mdev_types}
     for mdev in parent.facts.mdevs:
         yield Slot(
@@ -46,7 +47,7 @@ def cut(host: Host, rules: Rules) -> Draft:
     """The mediated devices that the rules name; what others made is left alone."""
     draft = NOTHING
     for address, its in rules.items():
-        parent = host.device(address)
+        parent = host.carrier(address)
         wish = next((rule for rule in its if isinstance(rule, MdevRule)), None)
         if parent is None or parent.detail is None or _is_function(parent):
             continue
@@ -59,14 +60,14 @@ def cut(host: Host, rules: Rules) -> Draft:
 
 def renew(host: Host, slot: Slot) -> Draft:
     """Removed and made again, so that nothing of its last user is left in it; only where it is gpupass's."""
-    parent = host.device(slot.device)
+    parent = host.carrier(slot.device)
     mdev = next((one for one in parent.facts.mdevs if one.uuid == slot.mdev), None) if parent else None
     if parent is None or mdev is None or made_by_us(host, parent, mdev.uuid) is None:
         return NOTHING
     return anew(parent, mdev)
 
 
-def export(host: Host, parent: Device, as_rule: Rule, others: tuple[Rule, ...]) -> Rule | None:
+def export(host: Host, parent: Base, as_rule: Rule, others: tuple[Rule, ...]) -> Rule | None:
     """Of those that are gpupass's own: what others made it could not make again."""
     if not parent.facts.mdevs:
         return None
@@ -75,7 +76,7 @@ def export(host: Host, parent: Device, as_rule: Rule, others: tuple[Rule, ...]) 
     return MdevRule(name=as_rule.name, select=as_rule.select, types=counted(kinds))
 
 
-def adopt(host: Host, parent: Device) -> Iterator[Mark]:
+def adopt(host: Host, parent: Base) -> Iterator[Mark]:
     if _is_function(parent):
         return
     known = {part_of(host, parent, mdev) for mdev in parent.facts.mdevs}
@@ -86,7 +87,7 @@ def adopt(host: Host, parent: Device) -> Iterator[Mark]:
             yield remembered(host, parent, mdev.uuid, name, mdev.type)
 
 
-def foreign(host: Host, parent: Device) -> Iterator[str]:
+def foreign(host: Host, parent: Base) -> Iterator[str]:
     for one in parent.facts.mdevs:
         if made_by_us(host, parent, one.uuid) is None:
             yield f"{parent.address} has a mediated device {one.uuid} that gpupass did not make"
@@ -94,7 +95,7 @@ def foreign(host: Host, parent: Device) -> Iterator[str]:
 
 def owner(host: Host, slot: Slot) -> str:
     """mdevctl's, or libvirt's, which defines them through it."""
-    parent = host.device(slot.device)
+    parent = host.carrier(slot.device)
     if parent is None or slot.mdev is None:
         return ""
     if made_by_us(host, parent, slot.mdev) is not None:
@@ -103,20 +104,20 @@ def owner(host: Host, slot: Slot) -> str:
 
 
 def users(host: Host, slot: Slot) -> tuple[User, ...]:
-    parent = host.device(slot.device)
+    parent = host.carrier(slot.device)
     mdevs = parent.facts.mdevs if parent is not None else ()
     return next((mdev.users for mdev in mdevs if mdev.uuid == slot.mdev), ())
 
 
-def _is_function(parent: Device) -> bool:
+def _is_function(parent: Base) -> bool:
     """Those of a virtual function are its card's vGPUs."""
-    return parent.physfn is not None
+    return isinstance(parent, Device) and parent.physfn is not None
 
 
 # ── from here to there ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def _cut(host: Host, parent: Device, rule: MdevRule) -> Draft:
+def _cut(host: Host, parent: Base, rule: MdevRule) -> Draft:
     kinds = {one.type: _kind(parent, one.type) for one in rule.types}
     unknown = tuple(_unknown(parent, name) for name, kind in kinds.items() if kind is None)
     if unknown:
@@ -159,7 +160,7 @@ def _cut(host: Host, parent: Device, rule: MdevRule) -> Draft:
     )
 
 
-def _uncut(host: Host, parent: Device, rules: tuple[Rule, ...]) -> Draft:
+def _uncut(host: Host, parent: Base, rules: tuple[Rule, ...]) -> Draft:
     """None of those that gpupass made."""
     all_of_them = any(rule.take_over for rule in rules)
     going = tuple(
@@ -173,7 +174,7 @@ def _uncut(host: Host, parent: Device, rules: tuple[Rule, ...]) -> Draft:
     )
 
 
-def _matched(host: Host, parent: Device, wish: Mapping[str, Wished]) -> Iterator[tuple[str, Wished]]:
+def _matched(host: Host, parent: Base, wish: Mapping[str, Wished]) -> Iterator[tuple[str, Wished]]:
     """What stays, by UUID: of its type under its own one, else adopted ones, by name or any."""
     alive = {mdev.uuid: mdev for mdev in parent.facts.mdevs}
     named = {uuid for uuid, (_, kind) in wish.items() if uuid in alive and alive[uuid].type == kind.id}
@@ -194,18 +195,18 @@ def _matched(host: Host, parent: Device, wish: Mapping[str, Wished]) -> Iterator
                 yield found.uuid, (part, kind)
 
 
-def _kind(parent: Device, name: str) -> MdevType | None:
+def _kind(parent: Base, name: str) -> MdevType | None:
     return next((kind for kind in parent.facts.mdev_types if name in (kind.id, kind.name)), None)
 
 
-def _type_of(host: Host, parent: Device, mdev: Mdev) -> str:
+def _type_of(host: Host, parent: Base, mdev: Mdev) -> str:
     """As the profile that made it calls its type: there are an id and a name."""
     called = part_of(host, parent, mdev).rpartition("-")[0]
     kind = _kind(parent, called)
     return called if kind is not None and kind.id == mdev.type else mdev.type
 
 
-def _unknown(parent: Device, name: str) -> Finding:
+def _unknown(parent: Base, name: str) -> Finding:
     known = [kind.id for kind in parent.facts.mdev_types]
     near = get_close_matches(name, known, n=1)
     has = ", ".join(known)
@@ -216,7 +217,7 @@ def _unknown(parent: Device, name: str) -> Finding:
     )
 
 
-def _made(host: Host, parent: Device, uuid: str, part: str, kind: MdevType) -> SetMdev:
+def _made(host: Host, parent: Base, uuid: str, part: str, kind: MdevType) -> SetMdev:
     return SetMdev(
         address=parent.address,
         uuid=uuid,
@@ -228,7 +229,7 @@ def _made(host: Host, parent: Device, uuid: str, part: str, kind: MdevType) -> S
     )
 
 
-def _no_room(parent: Device, wanted: tuple[MdevType, ...]) -> Iterator[Finding]:
+def _no_room(parent: Base, wanted: tuple[MdevType, ...]) -> Iterator[Finding]:
     """As far as the parent tells: types share its memory, and it counts each alone."""
     for kind in dict.fromkeys(wanted):
         if wanted.count(kind) > kind.available:

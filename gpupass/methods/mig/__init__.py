@@ -14,12 +14,14 @@ from gpupass.methods.mig.plan import unseen as unseen
 from gpupass.methods.mig.plan import users as users
 from gpupass.methods.mig.rule import MigRule
 from gpupass.methods.mig.steps import SetComputeInstance, SetGpuInstance
+from gpupass.model.carrier import CarrierKind
 from gpupass.model.mark import Mark
 from gpupass.model.profile import Rule
 from gpupass.step import Deed
 
 TAG = "mig"
 RULE: type[Rule] = MigRule
+TAKES = frozenset({CarrierKind.FUNCTION})
 STEPS: tuple[type[Deed], ...] = (SetMigMode, SetComputeInstance, SetGpuInstance)
 MARKS: tuple[type[Mark], ...] = (Made,)
 

@@ -11,12 +11,14 @@ from gpupass.methods.partition.plan import owner as owner
 from gpupass.methods.partition.plan import slots as slots
 from gpupass.methods.partition.rule import PartitionRule
 from gpupass.methods.partition.steps import SetComputePartition, SetMemoryPartition
+from gpupass.model.carrier import CarrierKind
 from gpupass.model.mark import Mark
 from gpupass.model.profile import Rule
 from gpupass.step import Deed
 
 TAG = "partition"
 RULE: type[Rule] = PartitionRule
+TAKES = frozenset({CarrierKind.FUNCTION})
 STEPS: tuple[type[Deed], ...] = (SetComputePartition, SetMemoryPartition)
 MARKS: tuple[type[Mark], ...] = (Made,)
 

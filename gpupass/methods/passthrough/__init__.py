@@ -6,12 +6,14 @@ from gpupass.methods.passthrough.plan import export as export
 from gpupass.methods.passthrough.plan import slots as slots
 from gpupass.methods.passthrough.plan import users as users
 from gpupass.methods.passthrough.rule import PassthroughRule
+from gpupass.model.carrier import CarrierKind
 from gpupass.model.mark import Mark
 from gpupass.model.profile import Rule
 from gpupass.step import Deed
 
 TAG = "passthrough"
 RULE: type[Rule] = PassthroughRule
+TAKES = frozenset({CarrierKind.FUNCTION, CarrierKind.VF})
 STEPS: tuple[type[Deed], ...] = ()
 MARKS: tuple[type[Mark], ...] = ()
 

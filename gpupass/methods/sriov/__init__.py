@@ -14,12 +14,14 @@ from gpupass.methods.sriov.plan import slots as slots
 from gpupass.methods.sriov.plan import users as users
 from gpupass.methods.sriov.rule import SriovRule
 from gpupass.methods.sriov.steps import ReloadModule, SetMemoryMode, SetShare
+from gpupass.model.carrier import CarrierKind
 from gpupass.model.mark import Mark
 from gpupass.model.profile import Rule
 from gpupass.step import Deed
 
 TAG = "sriov"
 RULE: type[Rule] = SriovRule
+TAKES = frozenset({CarrierKind.FUNCTION})
 STEPS: tuple[type[Deed], ...] = (ReloadModule, SetMemoryMode, SetShare)
 MARKS: tuple[type[Mark], ...] = (Made,)
 

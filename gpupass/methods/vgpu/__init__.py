@@ -18,12 +18,14 @@ from gpupass.methods.vgpu.plan import seen_after as seen_after
 from gpupass.methods.vgpu.plan import users as users
 from gpupass.methods.vgpu.rule import VgpuRule
 from gpupass.methods.vgpu.steps import SetVgpuType
+from gpupass.model.carrier import CarrierKind
 from gpupass.model.mark import Mark
 from gpupass.model.profile import Rule
 from gpupass.step import Deed
 
 TAG = "vgpu"
 RULE: type[Rule] = VgpuRule
+TAKES = frozenset({CarrierKind.FUNCTION})
 STEPS: tuple[type[Deed], ...] = (SetVgpuScheduler, SetVgpuSharing, SetVgpuType)
 MARKS: tuple[type[Mark], ...] = (Made,)
 

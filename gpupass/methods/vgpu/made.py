@@ -6,8 +6,9 @@ from typing import ClassVar
 from msgspec import Struct
 
 from gpupass.devices import mediated
-from gpupass.model.host import Device, Host, Mdev, MdevType, VgpuCard, VgpuType
+from gpupass.model.host import Device, Host, VgpuCard, VgpuType
 from gpupass.model.mark import Mark
+from gpupass.model.mdev import Mdev, MdevType
 from gpupass.model.slot import Slot, SlotKind
 from gpupass.model.user import User
 from gpupass.model.vgpu_types import param_words, type_label

@@ -14,8 +14,9 @@ from gpupass.lending.lender import Loan, whole
 from gpupass.lending.plug import AttachDevice
 from gpupass.methods import slots_of
 from gpupass.model.domain import Domain, DomainState, Port
-from gpupass.model.host import Detail, Device, Host, Mdev
+from gpupass.model.host import Host
 from gpupass.model.mark import Claim, Quarantine
+from gpupass.model.mdev import Mdev, MdevBus, Mediated
 from gpupass.model.slot import Slot, SlotKind
 from gpupass.observe import observe
 from gpupass.plan import Draft
@@ -162,11 +163,11 @@ def test_slices_without_a_function_are_refused_with_the_way_that_works(name, kin
 
 def screens(*marks, ours=True):
     """A parent with one mediated device that gpupass made, and its last guest has gone."""
-    detail = Detail(mdevs=(Mdev(uuid=UUID, type="mbochs-small", group=7),), express=False)
-    parent = Device(address="mbochs", vendor=0, device=0, class_code=0, detail=detail)
+    detail = Mediated(mdevs=(Mdev(uuid=UUID, type="mbochs-small", group=7),))
+    parent = MdevBus(address="mbochs", detail=detail)
     made = Made(carrier="mbochs", part=UUID, name="mbochs-small-0", type="mbochs-small")
     claimed = Claim(carrier="mbochs", part=UUID, domain="gone", uuid="g")
-    return Host(devices=(parent,), marks=(*([made] if ours else []), claimed, *marks))
+    return Host(devices=(), mdev_buses=(parent,), marks=(*([made] if ours else []), claimed, *marks))
 
 
 def test_a_mediated_device_of_a_guest_that_is_gone_is_made_anew():

@@ -7,8 +7,9 @@ from gpupass.devices.mediated import Made, mdev_uuid
 from gpupass.methods import mdev, slots_of
 from gpupass.methods.host.rule import HostRule
 from gpupass.methods.mdev.rule import MdevRule
-from gpupass.model.host import Detail, Device, Host, Mdev, MdevType
+from gpupass.model.host import Host
 from gpupass.model.mark import Claim
+from gpupass.model.mdev import Mdev, MdevBus, MdevType, Mediated
 from gpupass.model.profile import Select
 from gpupass.model.slot import Slot, SlotKind
 from gpupass.model.types import TypeCount
@@ -28,12 +29,11 @@ KINDS = tuple(
 
 
 def parent(*mdevs):
-    detail = Detail(mdev_types=KINDS, mdevs=mdevs, express=False)
-    return Device(address="mbochs", vendor=0, device=0, class_code=0, name="mbochs", detail=detail)
+    return MdevBus(address="mbochs", detail=Mediated(mdev_types=KINDS, mdevs=mdevs))
 
 
 def host(*mdevs, marks=()):
-    return Host(devices=(parent(*mdevs),), boot_id="now", machine_id="m1", marks=marks)
+    return Host(devices=(), mdev_buses=(parent(*mdevs),), boot_id="now", machine_id="m1", marks=marks)
 
 
 def rule(*types, **more):
@@ -63,7 +63,7 @@ def test_made_under_their_names_and_settled():
     plan = cut(there, rule(("mbochs-small", 2), ("large", 1)))
     assert deeds(plan) == [("mbochs-large", True), ("mbochs-small", True), ("mbochs-small", True)]
     after = imagine(there, plan.steps)
-    parts = sorted(slot.part for slot in slots_of(after, after.devices[0]))
+    parts = sorted(slot.part for slot in slots_of(after, after.mdev_buses[0]))
     assert parts == ["large-0", "mbochs-small-0", "mbochs-small-1"]
     assert not cut(after, rule(("mbochs-small", 2), ("large", 1))).steps
 
@@ -90,7 +90,7 @@ def test_fewer_and_none(none):
     plan = cut(there, *none)
     assert deeds(plan) == [("mbochs-small", False)] * 2
     after = imagine(there, plan.steps)
-    assert not after.marks and not after.devices[0].facts.mdevs
+    assert not after.marks and not after.mdev_buses[0].facts.mdevs
 
 
 def test_what_goes_is_forgotten_with_its_claim():
@@ -142,7 +142,7 @@ def test_made_anew_only_where_it_is_ours():
 
 def steps_back_to(there, take_over=False):
     """What a profile of the host as it is would do."""
-    (plan,) = plan_profile(export(there, there.devices, take_over=take_over), there, "").plans
+    (plan,) = plan_profile(export(there, there.carriers, take_over=take_over), there, "").plans
     return plan.steps
 
 
@@ -150,14 +150,14 @@ def test_exported_as_it_is_without_what_others_made():
     there = host(Mdev(uuid=FOREIGN, type="mbochs-small", defined=True))
     assert steps_back_to(there) == steps_back_to(there, take_over=True) == ()
     after = imagine(there, cut(there, rule(("mbochs-small", 1), ("large", 1))).steps)
-    assert len(after.devices[0].facts.mdevs) == 3
+    assert len(after.mdev_buses[0].facts.mdevs) == 3
     assert steps_back_to(after) == steps_back_to(after, take_over=True) == ()
 
 
 def test_adopted_it_keeps_its_uuid_and_gets_a_name():
     there = host(Mdev(uuid=FOREIGN, type="mbochs-small", defined=True))
-    adopted = imagine(there, adopt_plan(there, there.devices[0]).steps)
-    assert [slot.part for slot in slots_of(adopted, adopted.devices[0]) if slot.mdev] == ["mbochs-small-0"]
+    adopted = imagine(there, adopt_plan(there, there.mdev_buses[0]).steps)
+    assert [slot.part for slot in slots_of(adopted, adopted.mdev_buses[0]) if slot.mdev] == ["mbochs-small-0"]
     assert steps_back_to(adopted) == () and not cut(adopted, rule(("mbochs-small", 1))).steps
     assert deeds(cut(adopted, rule(("mbochs-small", 2)))) == [("mbochs-small", True)]
     renamed = cut(adopted, rule(("small", 1)))

@@ -5,6 +5,7 @@ from typing import Annotated, Any, ClassVar
 
 from gpupass.method import Nothing, Rules
 from gpupass.model.address import Address, sysfs
+from gpupass.model.carrier import CarrierKind
 from gpupass.model.host import Device, Host
 from gpupass.model.key import Key
 from gpupass.model.mark import Mark
@@ -20,8 +21,7 @@ class Lanes(Seen, frozen=True, kw_only=True):
     lanes: int
 
 
-class Made(Mark, frozen=True, kw_only=True, tag="lanes.made"):
-    pass
+class Made(Mark, frozen=True, kw_only=True, tag="lanes.made"): ...
 
 
 class LanesRule(Rule, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -64,6 +64,7 @@ class SetLanes(Step, frozen=True, kw_only=True):
 
 TAG = "lanes"
 RULE: type[Rule] = LanesRule
+TAKES = frozenset({CarrierKind.FUNCTION})
 STEPS: tuple[type[Deed], ...] = (SetLanes,)
 MARKS: tuple[type[Mark], ...] = (Made,)
 
@@ -101,9 +102,8 @@ def _cut(host: Host, at: Address, its: tuple[Rule, ...]) -> Draft:
 
 
 def export(host: Host, device: Device, as_rule: Rule, others: tuple[Rule, ...]) -> Rule | None:
-    lanes, over = _lanes(host, device.address), as_rule.take_over
-    rule = LanesRule(name=as_rule.name, select=as_rule.select, lanes=lanes, take_over=over)
-    return rule if lanes > 1 else None
+    said = {"name": as_rule.name, "select": as_rule.select, "take_over": as_rule.take_over}
+    return LanesRule(**said, lanes=_lanes(host, device.address)) if _lanes(host, device.address) > 1 else None
 
 
 def adopt(host: Host, device: Device) -> Iterator[Mark]:
@@ -112,7 +112,7 @@ def adopt(host: Host, device: Device) -> Iterator[Mark]:
 
 
 def owner(host: Host, slot: Slot) -> str:
-    return "gpupass" if host.mark_of_this_boot(Made, slot.of) is not None else ""
+    return "gpupass" if host.mark_of_this_boot(Made, slot.of) else ""
 
 
 def _lanes(host: Host, at: Address) -> int:
