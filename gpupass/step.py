@@ -111,6 +111,11 @@ class Step(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=Tr
         """GPUs whose reset somebody must have allowed (--allow-reset)."""
         return ()
 
+    @property
+    def leaves_open(self) -> tuple[Address, ...]:
+        """Devices whose driver somebody else decides then: only a fresh look can tell which."""
+        return ()
+
     def seconds(self) -> float:
         """As a host with a real GPU takes, roughly."""
         return 0.5
@@ -160,6 +165,8 @@ class Deed(Protocol):
     def rebinds(self) -> tuple[Address, ...]: ...
     @property
     def needs_leave(self) -> tuple[Address, ...]: ...
+    @property
+    def leaves_open(self) -> tuple[Address, ...]: ...
     def words(self) -> str:
         """What it does, for people: "bind 0000:01:00.0 to vfio-pci"."""
         ...

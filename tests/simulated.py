@@ -264,6 +264,7 @@ class Machine(System):
         self.root = "/nonexistent"
         self.functions = {function.address: function for function in functions}
         self.seen = set(self.functions)  # whatever was there once
+        self.groups = {function.address: function.group for function in functions}  # … and in which group
         self.tree = deepcopy(_tree(functions))
         self.files = self.tree.files
         self.log: list[tuple[str, str]] = []
@@ -306,6 +307,7 @@ class Machine(System):
         """The kernel finds another function, which has no driver yet."""
         self.functions[function.address] = function
         self.seen.add(function.address)
+        self.groups[function.address] = function.group
         self.tree.function(replace(linked(function), driver=None))
 
     def unplug(self, address: str) -> None:
@@ -400,6 +402,7 @@ class Machine(System):
             "overrides": {a: o for a in self.functions if (o := self.override(a)) is not None},
             "vfs": self.sriov.snapshot(),
             "live": {guest.name: sorted(guest.live) for guest in self.libvirt.guests.values()},
+            "seen": {guest.name: guest.seen for guest in self.libvirt.guests.values()},
             "records": (memory or self).records(),
             "etc": self.etc(),
             "known": dict(self.known),

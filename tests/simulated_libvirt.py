@@ -32,6 +32,8 @@ class Plugged:
     going: bool = False
     function: str = "0"
     multifunction: bool = False
+    managed: bool = False  # libvirt itself gives it back to the host
+    ours: bool = True  # … because it was libvirt that took it
 
 
 @dataclass
@@ -63,6 +65,11 @@ class Guest:
     def active(self) -> bool:
         return self.state in (DomainState.RUNNING, DomainState.PAUSED)
 
+    @property
+    def seen(self) -> list[str]:
+        """What its guest sees."""
+        return sorted(plugged.address for plugged in self.live.values() if plugged.bus is not None)
+
 
 class SimulatedLibvirt:
     """`faults` by call name: each is popped once and called; it may raise or change what happens."""
@@ -79,23 +86,34 @@ class SimulatedLibvirt:
 
     # what happens to the domains from outside
 
-    def plug(self, name: str, address: str, *, alias: str | None = None, function: str = "0") -> None:
+    def plug(
+        self, name: str, address: str, *, alias: str | None = None, function: str = "0", managed: bool = False
+    ) -> None:
         """As `virsh attach-device` or a cold plug would."""
         guest = self.guests[name]
+        ours = managed and self.machine.driver(address) != "vfio-pci"
+        if ours:
+            self.machine.register_driver("vfio-pci")
+            self.machine.set_driver(address, "vfio-pci")
         alias = alias or f"hostdev{len(guest.live)}"
         bus = self._free_port(guest)
         if function != "0":
             bus = max((p.bus for p in guest.live.values() if p.bus is not None), default=1)
-        guest.live[address] = Plugged(address, alias, bus, function=function, multifunction=function != "0")
+        guest.live[address] = Plugged(
+            address, alias, bus, function=function, multifunction=function != "0", managed=managed, ours=ours
+        )
         self._open(guest, address)
 
     def stop(self, name: str) -> None:
         """Destroyed, shut down or crashed: QEMU is gone with all its files."""
         guest = self.guests[name]
         guest.state = DomainState.SHUT_OFF
+        managed = [plugged for plugged in guest.live.values() if plugged.managed]
         guest.live.clear()
         if self.machine.exists(f"/proc/{guest.pid}/fd"):
             self.machine.close(guest.pid)
+        for plugged in managed:
+            self._back_to_host(plugged)
         if guest.transient:
             del self.guests[name]
         self._count += 1
@@ -167,7 +185,7 @@ class SimulatedLibvirt:
     def attach(self, uuid: str, xml: str) -> None:
         guest = self._running(uuid)
         root = ElementTree.fromstring(xml)
-        assert root.get("managed") == "no" or root.get("type") == "mdev"
+        managed = root.get("managed") == "yes"
         source = root.find("source/address")
         address = source.get("uuid") or "{}:{}:{}.{}".format(
             *(source.get(n).removeprefix("0x") for n in ("domain", "bus", "slot", "function"))
@@ -176,12 +194,15 @@ class SimulatedLibvirt:
         self.machine.log.append((f"attach to {guest.name}", address))
         if self._fault("attach") == "lies":
             return
+        ours = managed and self.machine.driver(address) != "vfio-pci"
+        if ours:
+            self.machine.set_driver(address, "vfio-pci")
         self._may_attach(guest, address, alias)
         unassigned = root.find("address[@type='unassigned']") is not None
         bus = None if unassigned else self._free_port(guest)
         if bus is None and not unassigned:
             raise LibvirtFailure("internal error: No more available PCI slots", INTERNAL_ERROR)
-        guest.live[address] = Plugged(address, alias, bus)
+        guest.live[address] = Plugged(address, alias, bus, managed=managed, ours=ours)
         if not unassigned:
             self._open(guest, address)
         self._count += 1
@@ -243,8 +264,8 @@ class SimulatedLibvirt:
 
     def _group(self, address: str) -> int:
         """Of a function, or of a mediated device by its UUID."""
-        function = self.machine.functions.get(address)
-        return self.machine.vgpu.group(address) if function is None else function.group
+        group = self.machine.groups.get(address)
+        return self.machine.vgpu.group(address) if group is None else group
 
     def _free_port(self, guest: Guest) -> int | None:
         used = {plugged.bus for plugged in guest.live.values()}
@@ -270,6 +291,16 @@ class SimulatedLibvirt:
                 self.machine.at(guest.closes, self.machine.close, guest.pid, node)
             else:
                 self.machine.close(guest.pid, node)
+        if plugged.managed:
+            self._back_to_host(plugged)
+
+    def _back_to_host(self, plugged: Plugged) -> None:
+        """virHostdevReAttachPCIDevices: what was on vfio-pci before stays there."""
+        if plugged.ours:
+            path = self.machine.tree.path(plugged.address)
+            self.machine.put(f"{path}/driver_override", "(null)\n")
+            self.machine.set_driver(plugged.address, self.machine.functions[plugged.address].driver)
+            self._fault("given back")
 
     def _fault(self, call: str) -> object:
         waiting = self.faults.get(call)
@@ -301,13 +332,14 @@ class SimulatedLibvirt:
         )
 
 
-def _source(address: str) -> str:
+def _source(address: str, managed: bool) -> str:
     if address.count("-") == 4:
         return f"type='mdev' model='vfio-pci'><source><address uuid='{address}'/></source>"
     domain, bus, rest = address.split(":")
     slot, _, function = rest.partition(".")
     where = f"domain='0x{domain}' bus='0x{bus}' slot='0x{slot}' function='0x{function}'"
-    return f"type='pci' managed='no'><source><address {where}/></source>"
+    told = "yes" if managed else "no"
+    return f"type='pci' managed='{told}'><source><address {where}/></source>"
 
 
 def _hostdev(plugged: Plugged, live: bool = True) -> str:
@@ -320,7 +352,7 @@ def _hostdev(plugged: Plugged, live: bool = True) -> str:
             f"function='0x{plugged.function}'{multi}/>"
         )
     return (
-        f"<hostdev mode='subsystem' {_source(plugged.address)}"
+        f"<hostdev mode='subsystem' {_source(plugged.address, plugged.managed)}"
         + (f"<alias name='{plugged.alias}'/>{guest}" if live else "")
         + "</hostdev>"
     )

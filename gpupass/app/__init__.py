@@ -3,7 +3,7 @@
 from gpupass.app.boot import disable, early_bind, enable, file_changes
 from gpupass.app.recovery import quarantine_clear, quarantined, recover, start_anew, unfinished
 from gpupass.app.report import Ending, Report
-from gpupass.app.verbs import adopt, attach, bind, detach, move, unbind
+from gpupass.app.verbs import adopt, attach, bind, detach, move, together, unbind
 
 __all__ = [
     "Ending",
@@ -21,6 +21,7 @@ __all__ = [
     "quarantined",
     "recover",
     "start_anew",
+    "together",
     "unbind",
     "unfinished",
 ]

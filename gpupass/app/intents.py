@@ -9,6 +9,7 @@ from gpupass.app.look import look_around, require_libvirt
 from gpupass.devices.binding import VFIO, bind
 from gpupass.errors import GpupassError, Usage
 from gpupass.lending import handover
+from gpupass.lending.lender import Loan
 from gpupass.methods import slots_of
 from gpupass.model.address import Address
 from gpupass.model.apply import Apply
@@ -131,6 +132,8 @@ class Adopt(OfDevice, frozen=True, kw_only=True):
 class OfSlot(OfDevice, frozen=True, kw_only=True):
     """A function, or a part of one, changes hands."""
 
+    rounds: ClassVar[int] = 2  # what libvirt itself gives back to the host is looked at before the rest
+
     connect: str = QEMU
     domain: str  # by name or UUID
     called: str  # the slot, as it was typed
@@ -154,13 +157,15 @@ class OfSlot(OfDevice, frozen=True, kw_only=True):
 class _Receives(OfSlot, frozen=True, kw_only=True):
     """Of a domain that is to get something QEMU is asked what fits."""
 
+    shown: tuple[Address, ...] = ()  # others of its group that the guest is to see, too
+
     def look(self, system: System) -> Host:
         return look_around(system, self.group, self.connect, windows=(self.domain,))
 
     def attached(self, sight: Host) -> HostPlan:
         slot, domain = self.its_slot(sight), domain_called(sight, self.domain)
-        draft = handover.attach(sight, domain, slot, self.connect)
-        title = f"attach {slot.what} to {domain.name}"
+        draft = handover.attach(sight, domain, slot, self.connect, self.shown)
+        title = f"attach {', '.join((slot.what, *self.shown))} to {domain.name}"
         return _alone(plan_of(title, draft + lost(sight, draft), sight))
 
 
@@ -196,7 +201,8 @@ class Detach(OfSlot, frozen=True, kw_only=True):
         slot = self.its_slot(sight)
         owner = self._owner(sight, slot)
         title = f"detach {slot.what} from {owner.name}"
-        return _alone(plan_of(title, handover.detach(sight, owner, slot, self.connect), sight))
+        made = plan_of(title, handover.detach(sight, owner, slot, self.connect), sight)
+        return _alone(replace(made, continues=False))  # what is left to clean is remembered by its claim
 
     def _owner(self, sight: Host, slot: Slot) -> Domain:
         return sight.domain(self.domain) or self._vanished(sight, slot) or domain_called(sight, self.domain)
@@ -210,6 +216,22 @@ class Detach(OfSlot, frozen=True, kw_only=True):
         if claim is None or self.domain not in (claim.domain, claim.uuid):
             return None
         return Domain(name=claim.domain, uuid=claim.uuid, state=DomainState.SHUT_OFF)
+
+
+class Forget(OfDevice, frozen=True, kw_only=True):
+    """The domain does not have what has left the host any more."""
+
+    connect: str = QEMU
+    domain: str  # UUID
+    called: str  # its name
+    mdev: str | None = None
+
+    def plan(self, sight: Host) -> HostPlan:
+        require_libvirt(sight)
+        loan = Loan(address=self.group[0], mdev=self.mdev)
+        draft = handover.forget(sight, sight.domain(self.domain), loan, self.connect)
+        title = f"detach {self.mdev or self.group[0]} from {self.called}"
+        return _alone(plan_of(title, draft))
 
 
 class Clean(OfDevice, frozen=True, kw_only=True):

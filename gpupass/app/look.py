@@ -3,7 +3,7 @@
 from functools import partial
 
 from gpupass.errors import Refused
-from gpupass.model.address import Address, parse_address
+from gpupass.model.address import PCI_DEVICES, Address, parse_address, same_slot, sysfs
 from gpupass.model.host import Host
 from gpupass.model.slot import Slot
 from gpupass.observe import observe
@@ -59,6 +59,14 @@ def find_slot_named(system: System, text: str) -> tuple[tuple[Address, ...], Slo
     host = observe(system, connect=None, described=False, processes=False, essentials=False)
     slot = find_slot(host, text, partial(read_applies, store_of(system)))
     return group_of(host, slot.device), slot
+
+
+def functions_of_card(system: System, address: Address) -> tuple[Address, ...]:
+    """The others in its slot; a virtual function's neighbours are no functions of one card."""
+    if system.link(sysfs(address, "physfn")) is not None:
+        return ()
+    names = (Address(name) for name in system.names(PCI_DEVICES) if same_slot(Address(name), address))
+    return tuple(one for one in names if one != address and system.link(sysfs(one, "physfn")) is None)
 
 
 def group_of(host: Host, address: Address) -> tuple[Address, ...]:

@@ -20,7 +20,8 @@ from gpupass.app.trip import SETTLE_SECONDS, carry_out, require_ready, require_r
 from gpupass.engine import journal
 from gpupass.engine.journal import Operation
 from gpupass.engine.run import Result, leave_half, resume
-from gpupass.errors import Busy, Damaged, GpupassError, Refused
+from gpupass.errors import Busy, Damaged, GpupassError, Pending, Refused
+from gpupass.lending.plug import has
 from gpupass.model.address import BOOT, Address, parse_address
 from gpupass.model.apply import ApplyEnd
 from gpupass.model.host import Base
@@ -196,7 +197,7 @@ def _clean_leftovers(session: Session, connect: str, deadline: float) -> Iterato
     for claim in claims:
         device = host.carrier(claim.carrier)
         if device is None or _mdev_is_gone(device, claim):
-            yield _forget_vanished(system, claim)
+            yield _forget_vanished(system, claim, connect)
             continue
         group = tuple(member.address for member in host.group_of(device))
         if (claim.part or claim.carrier) in seen:
@@ -221,14 +222,29 @@ def _mdev_is_gone(parent: Base, claim: Claim) -> bool:
     return bool(claim.part) and all(mdev.uuid != claim.part for mdev in parent.facts.mdevs)
 
 
-def _forget_vanished(system: System, claim: Claim) -> Report:
+def _still_has(system: System, claim: Claim, connect: str) -> bool:
+    xml = system.hypervisor(connect).live_xml(claim.uuid)
+    return xml is not None and has(xml, claim.domain, claim.carrier, claim.part or None)
+
+
+def _forget_vanished(system: System, claim: Claim, connect: str) -> Report:
     """Pulled out or dead: when the slot has a device again, it is another one."""
-    title = f"forget {claim.part or claim.carrier} (was {claim.domain}'s)"
+    what = claim.part or claim.carrier
+    title = f"forget {what} (was {claim.domain}'s)"
+    plan = Plan(title=title, devices=(claim.carrier,))
+    try:
+        if _still_has(system, claim, connect):
+            take = f"gpupass detach {claim.domain} {what}"
+            still = Pending(f"{claim.domain} still has what has left the host", take)
+            return Report(
+                title=title, ending=Ending.PENDING, plan=plan, note=f"{still.message}: {take}", error=still
+            )
+    except GpupassError as error:
+        return failed(Report(title=title, ending=Ending.FAILED, plan=plan), error)
     with hold(system.state, (claim.carrier,)):
         known = read_marks(store_of(system))
         gone = (mark for mark in known if (mark.carrier, mark.part) == (claim.carrier, claim.part))
         forget(store_of(system), *(mark.key for mark in gone if not isinstance(mark, Quarantine)))
-    plan = Plan(title=title, devices=(claim.carrier,))
     return Report(title=title, ending=Ending.DONE, plan=plan, note="it is gone from the host")
 
 

@@ -50,14 +50,14 @@ def in_rounds(
         ran = _run(trip, todo, pending)
         reports |= {report.title: _since(reports.get(report.title), report) for report in ran}
         pending = ()
-        if trip.intent.rounds == 1 and ran[0].ending is not Ending.DONE:
+        if not trip.apply and ran[0].ending is not Ending.DONE:
             break
-        if trip.intent.rounds > 1 and interrupts.asked():
+        if interrupts.asked() and (trip.apply or _continuing(trip, reports)):
             stopped = Interrupted("interrupted: what had begun is rolled back", "gpupass history")
             take_back(trip, stopped, reports)
             raise stopped
         try:
-            made = _titled(trip.intent, trip.intent.plan(trip.session.look(trip.intent)), plans)
+            made = _titled(trip, trip.intent.plan(trip.session.look(trip.intent)), plans)
         except GpupassError as error:
             reports |= _told(reports, take_back(trip, error, reports))
             reports = {title: _unverified(report, error) for title, report in reports.items()}
@@ -68,7 +68,8 @@ def in_rounds(
         done = {title for title, report in reports.items() if report.ending is Ending.DONE}
         unseen = tuple(one for one in made.plans if one.title in done and one.refusals)
         left = tuple(one for one in made.to_do if one.title in done)
-        todo = tuple(one for one in left if may_go_on(one, trip.consent))
+        goes_on = bool(trip.apply) or any(step.leaves_open for plan in todo for step in plan.steps)
+        todo = tuple(one for one in left if goes_on and may_go_on(one, trip.consent))
         if not todo and not unseen:
             break
     for one in (*left, *unseen):
@@ -80,17 +81,15 @@ def take_back(trip: Trip, cause: GpupassError, titles: Container[str] | None = N
     """What has done its first rounds only, of these titles or all."""
     return {
         title: roll_back(operation, trip.session.system, cause)
-        for title, operation in _continuing(trip).items()
-        if titles is None or title in titles
+        for title, operation in _continuing(trip, titles).items()
     }
 
 
-def _continuing(trip: Trip) -> dict[str, Operation]:
-    """Of this apply, by title: those whose first rounds are done."""
-    if not trip.apply:
-        return {}
+def _continuing(trip: Trip, titles: Container[str] | None) -> dict[str, Operation]:
+    """Of this apply, or of this change alone, by title: those whose first rounds are done."""
     mine = (one for one in journal.open_operations(trip.session.store) if one.apply == trip.apply)
-    return {one.title: one for one in mine if one.continues and not (one.pending or one.rolling_back)}
+    half = (one for one in mine if one.continues and not (one.pending or one.rolling_back))
+    return {one.title: one for one in half if titles is None or one.title in titles}
 
 
 def _conclude(
@@ -99,10 +98,8 @@ def _conclude(
     """What continues ends as done, or is taken back as a whole when its rest may not be done (any more)."""
     plans = {one.title: one for one in made.plans}
     ended: dict[str, Outcome] = {}
-    for title, operation in _continuing(trip).items():
+    for title, operation in _continuing(trip, titles).items():
         rest = plans.get(title)
-        if title not in titles:
-            continue
         if rest is None:
             gone = GpupassError("the profile means no such device any more")
             ended[title] = roll_back(operation, trip.session.system, gone)
@@ -113,9 +110,9 @@ def _conclude(
     return ended
 
 
-def _titled(intent: Intent, made: HostPlan, plans: tuple[Plan, ...]) -> HostPlan:
+def _titled(trip: Trip, made: HostPlan, plans: tuple[Plan, ...]) -> HostPlan:
     """What is left of a single change goes by its first title: "move" may have become "attach" meanwhile."""
-    if intent.rounds > 1 or len(made.plans) != 1:
+    if trip.apply or len(made.plans) != 1:
         return made
     return HostPlan(plans=(replace(made.plans[0], title=plans[0].title),))
 
@@ -150,7 +147,7 @@ def _told(reports: dict[str, Report], ended: dict[str, Outcome]) -> dict[str, Re
 
 def _run(trip: Trip, plans: tuple[Plan, ...], pending: tuple[Operation, ...]) -> tuple[Report, ...]:
     """Each plan in an operation of its own; steps of one in order, several at a time."""
-    work = partial(_one, trip, _continuing(trip), pending)
+    work = partial(_one, trip, _continuing(trip, {plan.title for plan in plans}), pending)
     with LIBRARY.kept():  # closed by the steps that reset or unbind, and before the next look
         if trip.patience.workers == 1 or len(plans) <= 1:
             return tuple(map(work, plans))

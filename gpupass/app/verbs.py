@@ -2,17 +2,25 @@
 
 import re
 
+from msgspec.structs import replace
+
 from gpupass.app.consent import Patience
-from gpupass.app.intents import QEMU, Adopt, Attach, Bind, Detach, Intent, Move, Unbind
-from gpupass.app.look import find_slot_named, group_addresses
+from gpupass.app.intents import QEMU, Adopt, Attach, Bind, Detach, Forget, Intent, Move, Unbind
+from gpupass.app.look import find_slot_named, functions_of_card, group_addresses
 from gpupass.app.report import Ending, Report, planned
 from gpupass.app.rounds import Trip
 from gpupass.app.session import Session
 from gpupass.app.trip import carry_out
-from gpupass.devices.binding import VFIO, lends
+from gpupass.devices.binding import VFIO
 from gpupass.errors import Pending, Usage
-from gpupass.model.address import Address
+from gpupass.model.address import Address, parse_address, sysfs
+from gpupass.model.host import lends
+from gpupass.model.mark import Claim
+from gpupass.observe import nothing, observe
+from gpupass.observe.pci import read_group
 from gpupass.system import System
+
+_UUID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def bind(
@@ -49,13 +57,28 @@ def attach(
     system: System,
     domain: str,
     slot: str,
-    *,
+    *shown: str,
     connect: str = QEMU,
     timeout: float = 30.0,
     dry_run: bool = False,
 ) -> Report:
-    """Hand the slot to a running domain."""
-    return _hand_over(system, Attach, domain, slot, connect, timeout, dry_run)
+    """Hand the slot to a running domain; `shown` are others of its group that the guest is to see, too."""
+    return _hand_over(system, Attach, domain, slot, connect, timeout, dry_run, shown)
+
+
+def together(system: System, slots: tuple[str, ...], functions: bool = False) -> tuple[tuple[str, ...], ...]:
+    """Those of one IOMMU group change hands at once; with `functions` each stands for its whole card."""
+    found: dict[frozenset[str], dict[str, None]] = {}
+    for text in slots:
+        group, slot = find_slot_named(system, text)
+        if slot is not None and slot.mdev is not None:
+            found[frozenset((slot.mdev,))] = {text: None}
+            continue
+        card = functions_of_card(system, group[0]) if functions else ()
+        for address in (group[0], *card):
+            members = frozenset(read_group(system, address))
+            found.setdefault(members, {})[address] = None
+    return tuple(tuple(texts) for texts in found.values())
 
 
 def detach(
@@ -68,6 +91,10 @@ def detach(
     dry_run: bool = False,
 ) -> Report:
     """Ask the guest for the slot, and see it closed and clean."""
+    system.hypervisor(connect)
+    gone = _left_the_host(system, domain, slot, connect)
+    if gone is not None:
+        return single(Session(system), gone, gone.group, seconds=timeout, dry_run=dry_run)
     return _hand_over(system, Detach, domain, slot, connect, timeout, dry_run)
 
 
@@ -120,11 +147,46 @@ def _hand_over(
     connect: str,
     timeout: float,
     dry_run: bool,
+    shown: tuple[str, ...] = (),
 ) -> Report:
     system.hypervisor(connect)  # Refused at once when libvirt is away
     group, known = find_slot_named(system, slot)
     wanted = intent(group=group, connect=connect, domain=domain, called=slot, slot=known)
+    if isinstance(wanted, Attach):
+        also = (find_slot_named(system, text)[0][0] for text in shown)
+        wanted = replace(wanted, shown=tuple(also))
     return single(Session(system), wanted, group, seconds=timeout, dry_run=dry_run)
+
+
+def _left_the_host(system: System, domain: str, text: str, connect: str) -> Forget | None:
+    """A function or mediated device that is gone, though the domain has it or is remembered to."""
+    address, uuid = parse_address(text), text.strip().lower()
+    path = sysfs(address) if address is not None else f"/sys/bus/mdev/devices/{uuid}"
+    if (address is None and not _UUID.fullmatch(uuid)) or system.exists(path):
+        return None
+    mdev = None if address is not None else uuid
+    host = observe(
+        system,
+        around=(),
+        connect=connect,
+        detail=nothing,
+        described=False,
+        processes=False,
+        essentials=False,
+        cuts=False,
+    )
+    claims = (mark for mark in host.marks if isinstance(mark, Claim) and mark.part == (mdev or ""))
+    theirs = (claim for claim in claims if domain in (claim.domain, claim.uuid))
+    claim = next((one for one in theirs if mdev is not None or one.carrier == address), None)
+    if claim is not None:
+        whose = (claim.carrier, claim.uuid, claim.domain)
+    else:
+        owner = host.domain(domain)
+        if owner is None or address is None or not any(one.is_of(address) for one in owner.live):
+            return None
+        whose = (address, owner.uuid, owner.name)
+    carrier, its_uuid, called = whose
+    return Forget(group=(carrier,), connect=connect, domain=its_uuid, called=called, mdev=mdev)
 
 
 def _require_driver(system: System, driver: str) -> None:

@@ -33,15 +33,32 @@ def _options(verb: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.command()
 @click.argument("domain")
-@click.argument("device")
+@click.argument("devices", metavar="DEVICE...", nargs=-1, required=True)
+@click.option("--with-functions", is_flag=True, help="All functions of the card: GPU, audio, USB-C.")
 @_options
 def attach(
-    domain: str, device: str, timeout: float, wait: bool, dry_run: bool, connect: str, as_json: bool
+    domain: str,
+    devices: tuple[str, ...],
+    with_functions: bool,
+    timeout: float,
+    wait: bool,
+    dry_run: bool,
+    connect: str,
+    as_json: bool,
 ) -> int:
-    """Hand DEVICE to the running DOMAIN: bind its group, reset it, plug it in."""
+    """Hand each DEVICE to the running DOMAIN: bind its group, reset it, plug it in.
+
+    What else is in the group goes along, and the guest sees it only where it is named, too. Each DEVICE gets
+    a port of its own in the guest: libvirt plugs whole slots, never a second function into one.
+    """
     seconds = math.inf if wait else timeout
-    report = app.attach(System(), domain, device, connect=connect, timeout=seconds, dry_run=dry_run)
-    return show_reports(report, as_json=as_json)
+    system = System()
+    together = app.together(system, devices, with_functions)
+    reports = [
+        app.attach(system, domain, *slots, connect=connect, timeout=seconds, dry_run=dry_run)
+        for slots in together
+    ]
+    return show_reports(*reports, as_json=as_json)
 
 
 @click.command()

@@ -31,7 +31,10 @@ VERBS = {  # where each is, and what its help begins with: to list them imports 
     ),
     "bind": ("bind:bind", "Move DEVICE and its whole IOMMU group to vfio-pci, ready for a guest."),
     "unbind": ("bind:unbind", "Give DEVICE and its IOMMU group back to the drivers they had before."),
-    "attach": ("hotplug:attach", "Hand DEVICE to the running DOMAIN: bind its group, reset it, plug it in."),
+    "attach": (
+        "hotplug:attach",
+        "Hand each DEVICE to the running DOMAIN: bind its group, reset it, plug it in.",
+    ),
     "detach": (
         "hotplug:detach",
         "Ask DOMAIN for DEVICE; done when the guest has let go and a reset is verified.",

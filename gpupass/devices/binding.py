@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from gpupass.devices.verdict import NO_IOMMU_REMEDY, device_verdict
 from gpupass.model.address import Address, same_slot
-from gpupass.model.host import Base, Device, Host
+from gpupass.model.host import Base, Device, Host, lends
 from gpupass.model.mark import Origin, Quarantine
 from gpupass.model.mdev import MdevBus
 from gpupass.model.user import User, UserKind
@@ -16,11 +16,6 @@ from gpupass.steps.module import LoadModule
 from gpupass.steps.persistence import SetPersistence
 
 VFIO = "vfio-pci"
-
-
-def lends(driver: str) -> bool:
-    """vfio-pci or a variant of it (mlx5_vfio_pci, nvgrace-gpu-vfio-pci, …): such a driver wants the group."""
-    return driver.replace("-", "_").endswith("vfio_pci")
 
 
 def no_endpoint(carrier: Base) -> str:

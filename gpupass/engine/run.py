@@ -94,9 +94,9 @@ def resume(operation: Operation, system: System, deadline: float) -> Outcome:
 
 def leave_half(operation: Operation, system: System) -> Outcome:
     """The end of one that continues, where nobody knows (any more) what was to follow."""
+    again = "apply the same profile again" if operation.apply else "type it again"
     half = NeedsPerson(
-        "only its first steps are done, the others take another look: apply the same profile again",
-        "gpupass history",
+        f"only its first steps are done, the others take another look: {again}", "gpupass history"
     )
     ended = journal.end(store_of(system), operation, Result.PARTLY, half.message)
     return Outcome(operation=ended, result=Result.PARTLY, error=half)

@@ -20,6 +20,10 @@ def held(domain: Domain, loans: Loans) -> Loans:
     return tuple(dict.fromkeys(loan for loan, _ in _plugged(domain, loans)))
 
 
+def covered(domain: Domain, loans: Loans) -> Loans:
+    return tuple(loan for loan, hostdev in _plugged(domain, loans) if hostdev.unassigned)
+
+
 def give(host: Host, domain: Domain, loans: Loans, connect: str) -> tuple[AttachDevice, ...]:
     """Each is remembered as handed out until it is back and verified clean."""
     return tuple(_attach(host, domain, loan, connect) for loan in loans)
@@ -64,5 +68,6 @@ def _detach(domain: Domain, loan: Loan, hostdev: Hostdev, connect: str) -> Detac
         alias=hostdev.alias or alias_of(loan.address, loan.mdev),
         exposed=not hostdev.unassigned,
         connect=connect,
+        managed=hostdev.managed and loan.mdev is None,
         why="same IOMMU group" if loan.hidden else "asked for",
     )

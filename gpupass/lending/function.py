@@ -2,6 +2,7 @@
 
 from gpupass.devices.binding import VFIO, bind, endpoints, held_findings
 from gpupass.lending.cleaning import cleaning, until_closed
+from gpupass.lending.domain import covered as covered
 from gpupass.lending.domain import give as give
 from gpupass.lending.domain import held as held
 from gpupass.lending.domain import holder as holder
@@ -55,11 +56,22 @@ def clean(host: Host, slot: Slot, loans: Loans) -> Draft:
     on_vfio = {member.address for member in members if member.on_vfio}
     resets = tuple(reset for reset in cleaning(host, members)[0] if on_vfio.issuperset(reset.addresses))
     closed = until_closed(addresses, device_of(host, slot).group, "the VFIO files are")
-    draft = Draft(takes=(*closed, *resets))
+    draft = Draft(
+        takes=(*closed, *resets),
+        findings=tuple(_kept(one) for one in members if one.address not in on_vfio and one.driver),
+    )
     for one in members:
         if one.lends_itself:
             draft += renew(host, whole(one))
     return draft
+
+
+def _kept(member: Device) -> Finding:
+    return Finding(
+        message=f"{member.address} is with {member.driver} now: nothing is reset under a host's driver",
+        remedy="gpupass attach resets it before its next guest",
+        fatal=False,
+    )
 
 
 def _devices(host: Host, loans: Loans) -> tuple[Device, ...]:

@@ -10,12 +10,17 @@ from msgspec.structs import replace
 
 from gpupass.devices.binding import give_back, quarantine_findings
 from gpupass.lending import function, mdev
-from gpupass.lending.claims import claimed, end_of_claim
-from gpupass.lending.lender import Lender, Loans, whole
+from gpupass.lending.claims import adopted, claimed, end_of_claim
+from gpupass.lending.domain import keeps, take
+from gpupass.lending.lender import Lender, Loan, Loans, whole
+from gpupass.model.address import Address
 from gpupass.model.domain import Domain
 from gpupass.model.host import Base, Device, Host
+from gpupass.model.mark import Quarantine
 from gpupass.model.slot import Slot, SlotKind
 from gpupass.plan import NOTHING, Draft, Finding
+from gpupass.step import Deed, known_as, remarked
+from gpupass.steps.remember import Remember
 
 LENDERS: dict[type[Domain], dict[SlotKind, Lender]] = {
     Domain: {
@@ -33,22 +38,56 @@ def holder(host: Host, slot: Slot) -> Domain | None:
     return next((owner for owner in owners if owner is not None), None)
 
 
-def attach(host: Host, domain: Domain, slot: Slot, connect: str) -> Draft:
-    """Make it ready, claim it, hand it over. Empty when the domain has it already."""
+def attach(host: Host, domain: Domain, slot: Slot, connect: str, shown: tuple[Address, ...] = ()) -> Draft:
+    """Make it ready, claim it, hand it over. Empty when the domain has it already.
+
+    `shown` are others of what changes hands with it that the guest is to see, too.
+    """
     lender = _lender(slot, type(domain))
     if lender is None:
         return _refusal(slot)
     here = Draft(devices=lender.devices(host, slot))
-    loans = lender.loans(host, slot)
+    loans = tuple(_seen(loan, shown) for loan in lender.loans(host, slot))
     held = lender.held(domain, loans)
-    if any(not loan.hidden for loan in held):
-        return here
+    visible = tuple(loan for loan in held if not loan.hidden)
+    if visible:
+        return here + _uncovered(lender, host, domain, slot, visible, connect)
     missing = tuple(loan for loan in loans if loan not in held)
     dirty = claimed(host, loans)
     ready = lender.ready(host, slot, missing, dirty)
     clean = _made_clean(_clean(lender, host.after(ready.steps), slot, missing)) if dirty else NOTHING
-    obstacles = Draft(findings=lender.obstacles(host, slot, domain, None))
-    return here + ready + clean + Draft(makes=lender.give(host, domain, loans, connect)) + obstacles
+    given = Draft(
+        makes=lender.give(host, domain, loans, connect),
+        findings=tuple(_obstacles(lender, host, domain, slot, loans, connect)),
+    )
+    return here + ready + clean + given
+
+
+def _seen(loan: Loan, shown: tuple[Address, ...]) -> Loan:
+    return replace(loan, hidden=loan.hidden and loan.address not in shown)
+
+
+def _uncovered(lender: Lender, host: Host, domain: Domain, slot: Slot, loans: Loans, connect: str) -> Draft:
+    """What the domain only holds for its IOMMU group is given to the guest itself."""
+    covered = lender.covered(domain, loans)
+    if not covered:
+        return NOTHING
+    return Draft(
+        takes=lender.take(domain, covered, connect),
+        makes=lender.give(host, domain, covered, connect),
+        findings=tuple(_obstacles(lender, host, domain, slot, covered, connect)),
+    )
+
+
+def _obstacles(
+    lender: Lender, host: Host, domain: Domain, slot: Slot, loans: Loans, connect: str
+) -> Iterator[Finding]:
+    """Each that the guest sees takes a port from those after it."""
+    for loan in loans:
+        if not loan.hidden:
+            now = host.domain(domain.uuid) or domain
+            yield from lender.obstacles(host, replace(slot, device=loan.address), now, None)
+            host = host.after(lender.give(host, now, (loan,), connect))
 
 
 def detach(host: Host, domain: Domain, slot: Slot, connect: str) -> Draft:
@@ -75,11 +114,13 @@ def move(host: Host, target: Domain, slot: Slot, connect: str) -> Draft:
     owner = lender.holder(host, loans)
     if owner is None or owner.uuid == target.uuid:
         return attach(host, target, slot, connect)
+    back = _take_back(lender, host, owner, slot, connect)
+    open_end = any(step.leaves_open for step in back.takes)
     return (
         Draft(devices=lender.devices(host, slot))
-        + _take_back(lender, host, owner, slot, connect)
+        + back
         + Draft(
-            makes=lender.give(host, target, loans, connect),
+            makes=() if open_end else lender.give(host, target, loans, connect),
             findings=(*lender.keeps(owner, loans), *lender.obstacles(host, slot, target, owner)),
         )
     )
@@ -95,6 +136,17 @@ def clean(host: Host, slot: Slot) -> Draft:
     dirty = left and not _quarantined(host, loans)
     here = Draft(devices=lender.devices(host, slot))
     return here + (_clean(lender, host, slot, loans) if dirty else NOTHING)
+
+
+def forget(host: Host, domain: Domain | None, loan: Loan, connect: str) -> Draft:
+    """What has left the host is taken out of the domain, which may still have it; nothing can be cleaned."""
+    about = (mark for mark in host.marks if (mark.carrier, mark.part) == (loan.address, loan.mdev or ""))
+    keys = tuple(mark.key for mark in about if not isinstance(mark, Quarantine))
+    taken = take(domain, (loan,), connect) if domain is not None else ()
+    if domain is None or not taken:
+        return Draft(takes=(Remember(address=loan.address, forgets=keys),) if keys else ())
+    takes = tuple(known_as(step, step.of, keys) for step in taken)
+    return Draft(takes=takes, findings=keeps(domain, (loan,)))
 
 
 def unbind(host: Host, device: Base) -> Draft:
@@ -119,7 +171,25 @@ def _take_back(lender: Lender, host: Host, domain: Domain, slot: Slot, connect: 
     taken = lender.take(domain, loans, connect)
     if not taken and not claimed(host, loans):
         return NOTHING
+    if any(step.leaves_open for step in taken):
+        taken = _remembered(host, domain, loans, taken)
+        return Draft(takes=taken, findings=tuple(_by_libvirt(step, domain) for step in taken))
     return Draft(takes=taken) + _clean(lender, host, slot, loans)
+
+
+def _remembered(host: Host, domain: Domain, loans: Loans, taken: tuple[Deed, ...]) -> tuple[Deed, ...]:
+    """Whatever becomes of them, they are not clean until a fresh look has seen to it."""
+    known = {loan.address: adopted(host, domain, loan) for loan in loans}
+    return tuple(remarked(step, known[step.carriers[0]]) for step in taken)
+
+
+def _by_libvirt(step: Deed, domain: Domain) -> Finding:
+    what = ", ".join(step.leaves_open)
+    return Finding(
+        message=f"{domain.name} has {what} with managed='yes': libvirt itself gives it back to the host",
+        remedy="managed='no' in its <hostdev>, for gpupass to clean it before anybody else has it",
+        fatal=False,
+    )
 
 
 def _clean(lender: Lender, host: Host, slot: Slot, loans: Loans) -> Draft:

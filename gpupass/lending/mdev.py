@@ -6,6 +6,7 @@ guests a mediated device is removed and made anew under the same UUID, where gpu
 
 from gpupass.devices.binding import quarantine_findings
 from gpupass.lending.cleaning import until_closed
+from gpupass.lending.domain import covered as covered
 from gpupass.lending.domain import give as give
 from gpupass.lending.domain import held as held
 from gpupass.lending.domain import holder as holder

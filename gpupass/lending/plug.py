@@ -14,6 +14,7 @@ from gpupass.model.host import B, Host
 from gpupass.model.mdev import Mdev
 from gpupass.model.user import User, UserKind
 from gpupass.step import NOTHING, Facts, Kind, Step, facts
+from gpupass.steps.bind import BindDriver
 from gpupass.system import System, interrupts
 from gpupass.system.libvirt import DEVICE_MISSING, NO_DOMAIN, OPERATION_INVALID, LibvirtFailure
 
@@ -41,6 +42,7 @@ class _Plug(Step, frozen=True, kw_only=True):
     alias: str
     exposed: bool
     connect: str
+    managed: bool = False  # libvirt itself binds it to vfio-pci, and gives it back to the host
 
     Before: ClassVar[Any] = bool
 
@@ -70,13 +72,7 @@ class _Plug(Step, frozen=True, kw_only=True):
     def current(self, system: System) -> bool:
         """Does the running domain have it?"""
         xml = system.hypervisor(self.connect).live_xml(self.uuid)
-        if xml is None:
-            return False
-        try:
-            hostdevs = parse_definition(xml).hostdevs
-        except ValueError as error:
-            raise GpupassError(f"cannot read the live XML of {self.domain}: {error}") from None
-        return any(hostdev.is_of(self.address, self.mdev) for hostdev in hostdevs)
+        return xml is not None and has(xml, self.domain, self.address, self.mdev)
 
     def _fields(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in _Plug.__struct_fields__ if name != "why"}
@@ -144,6 +140,10 @@ class DetachDevice(_Plug, frozen=True, kw_only=True):
     def ends(self) -> Facts:
         return self._lent | (NOTHING if self.exposed else self._owned)
 
+    @property
+    def leaves_open(self) -> tuple[Address, ...]:
+        return (self.address,) if self.managed else ()
+
     def words(self) -> str:
         return f"ask {self.domain} to let go of {self.mdev or self.address}"
 
@@ -153,6 +153,8 @@ class DetachDevice(_Plug, frozen=True, kw_only=True):
 
     def after(self, host: Host) -> Host:
         host = host.altered_parent(self.address, lambda carrier: _returned(carrier, self))
+        for address in self.leaves_open:
+            host = _given_back(host, address)
         return host.altered_domain(self.uuid, lambda domain: _without(domain, self))
 
     def do(self, system: System, deadline: float) -> None:
@@ -194,10 +196,19 @@ class DetachDevice(_Plug, frozen=True, kw_only=True):
         return True
 
 
+def has(xml: str, domain: str, address: Address, mdev: str | None) -> bool:
+    """By the live XML of that domain; GpupassError when nobody can read it."""
+    try:
+        hostdevs = parse_definition(xml).hostdevs
+    except ValueError as error:
+        raise GpupassError(f"cannot read the live XML of {domain}: {error}") from None
+    return any(hostdev.is_of(address, mdev) for hostdev in hostdevs)
+
+
 def _xml(step: AttachDevice) -> str:
     if step.mdev is not None:
         return mdev_xml(step.mdev, step.alias)
-    return hostdev_xml(step.address, step.alias, step.exposed)
+    return hostdev_xml(step.address, step.alias, step.exposed, step.managed)
 
 
 def _ask(step: DetachDevice, system: System) -> tuple[float, str]:
@@ -245,6 +256,13 @@ def _returned(device: B, step: DetachDevice) -> B:
 def _processes_of(mdevs: tuple[Mdev, ...], uuid: str | None) -> Iterator[User]:
     users = (user for mdev in mdevs if mdev.uuid == uuid for user in mdev.users)
     return (user for user in users if user.kind is UserKind.PROCESS)
+
+
+def _given_back(host: Host, address: Address) -> Host:
+    """By libvirt, once a managed one has left its domain (virHostdevReAttachPCIDevices)."""
+    device = host.device(address)
+    driver = device.facts.host_driver if device is not None else None
+    return BindDriver(address=address, driver=driver, override=None).after(host)
 
 
 def _released(users: tuple[User, ...], domain: str) -> tuple[User, ...]:

@@ -152,6 +152,11 @@ class Detail(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     gim: Gim | None = None
 
 
+def lends(driver: str) -> bool:
+    """vfio-pci or a variant of it (mlx5_vfio_pci, nvgrace-gpu-vfio-pci, …): such a driver wants the group."""
+    return driver.replace("-", "_").endswith("vfio_pci")
+
+
 class Device(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One PCI function."""
 
@@ -179,7 +184,7 @@ class Device(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     @property
     def on_vfio(self) -> bool:
         """vfio-pci, one of its variants (nvgrace_gpu_vfio_pci, mlx5_vfio_pci, …), or a driver like them."""
-        return self.lends_itself or (self.driver or "").replace("-", "_").endswith("vfio_pci")
+        return self.lends_itself or lends(self.driver or "")
 
     @property
     def is_bridge(self) -> bool:

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from gpupass.model.address import PCI_DEVICES, Address, parse_address, sysfs
 from gpupass.model.amd import Amd, Gim
-from gpupass.model.host import NVIDIA, Acs, Bar, Detail, Device, Link, Nvidia, Sriov
+from gpupass.model.host import NVIDIA, Acs, Bar, Detail, Device, Link, Nvidia, Sriov, lends
 from gpupass.model.intel import Intel
 from gpupass.observe.config_space import read_config_space
 from gpupass.observe.intel import DRIVERS, read_intel
@@ -130,7 +130,7 @@ def _event(system: Reader, path: str, uevent: bytes | None) -> dict[str, str]:
 
 def _lends_itself(system: Reader, path: str, driver: str | None, physfn: str | None) -> bool:
     """A VF that its own driver registers with VFIO, as libvirt sees it since 9.7 (virpci.c)."""
-    vendors = driver is not None and physfn is not None and not driver.replace("-", "_").endswith("vfio_pci")
+    vendors = driver is not None and physfn is not None and not lends(driver)
     return vendors and system.exists(f"{path}/vfio-dev")
 
 

@@ -34,6 +34,7 @@ def plan_of(title: str, draft: Draft, host: Host | None = None) -> Plan:
         disruptions=tuple(dict.fromkeys(draft.losses)),
         waits=tuple(dict.fromkeys(draft.waits)),
         foreign=tuple(dict.fromkeys(draft.foreign)),
+        continues=any(step.leaves_open for step in steps),
     )
 
 

@@ -9,7 +9,7 @@ from gpupass.devices.binding import origin_of
 from gpupass.lending import handover
 from gpupass.lending.claims import declared
 from gpupass.lending.handover import holder
-from gpupass.methods import METHODS, slots_of, ways
+from gpupass.methods import METHODS, slot_of, slots_of, ways
 from gpupass.model.address import Address
 from gpupass.model.host import Base, Device, Host
 from gpupass.model.mark import Claim
@@ -117,7 +117,9 @@ class _Work:
             if self.draft.steps == before or self.refused:
                 break
         plan = plan_of(title, self.draft + Draft(findings=quarrels) + lost(self.host, self.draft))
-        return replace(plan, waits=tuple(dict.fromkeys(waits)), continues=bool(plan.steps and unmade))
+        return replace(
+            plan, waits=tuple(dict.fromkeys(waits)), continues=plan.continues or bool(plan.steps and unmade)
+        )
 
     def _each(self, phase: Callable[[Chosen], Draft]) -> None:
         """Where one phase says no, the later ones would only say it again in other words."""
@@ -150,6 +152,8 @@ class _Work:
             owner = holder(self.now, slot)
             if owner is not None:
                 draft += self._taken(one, slot, owner.name, owner.uuid)
+            elif not slot.part and not one.rule.lends_whole:
+                draft += handover.clean(self.now, slot)
         return draft
 
     def _taken(self, one: Chosen, slot: Slot, owner: str, uuid: str) -> Draft:
@@ -243,6 +247,8 @@ class _Work:
                 remedy=f"{one.name} has {known}" if known else f"gpupass show {one.carrier.address}",
             )
             return Draft(findings=(finding,))
+        if any(slot.device in step.leaves_open for step in self.draft.takes):
+            return Draft(waits=(f"libvirt gives {slot.device} back first: {name} gets it then",))
         if domain is None:
             known = ", ".join(d.name for d in self.now.domains) or "none"
             finding = Finding(
@@ -251,7 +257,14 @@ class _Work:
             return Draft(findings=(finding,))
         if not domain.active:
             return Draft(waits=(f"{name} is not running: {want.attachment.device} is attached when it does",))
-        return declared(handover.attach(self.now, domain, slot, self.connect))
+        return declared(handover.attach(self.now, domain, slot, self.connect, self._beside(want)))
+
+    def _beside(self, want: Wanted) -> tuple[Address, ...]:
+        """What else this domain is to have."""
+        theirs = (one for one in self.wanted if one.attachment.domain == want.attachment.domain)
+        return tuple(
+            slot.device for one in theirs if (slot := slot_of(self.now, self._now(one.chosen), one.part))
+        )
 
     def _will_be(self, one: Chosen, part: str, unmade: frozenset[str]) -> bool:
         """What is made tells its names first; and a PF without VFs need not know where they will be."""

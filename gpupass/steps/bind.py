@@ -125,12 +125,9 @@ def _reach(system: System, address: Address, driver: str | None, override: str |
     if now.driver not in (None, driver):
         _unbind(system, address, str(now.driver))
     if driver is not None and system.link(f"{device}/driver") != driver:
-        try:
-            what = f"probe {address}"
-            system.write("/sys/bus/pci/drivers_probe", address, address, what=what, seconds=_PROBE_SECONDS)
-        except KernelRefused:
-            if system.link(f"{device}/driver") is None:
-                raise
+        _probe(system, address)
+        if override is None and system.link(f"{device}/driver") not in (None, driver):
+            _take_from_others(system, address, driver)
     found = system.link(f"{device}/driver")
     if found != driver:
         raise GpupassError(
@@ -138,6 +135,25 @@ def _reach(system: System, address: Address, driver: str | None, override: str |
             f"the kernel left it with {found or 'no driver'}",
             f"dmesg | grep {address}",
         )
+
+
+def _probe(system: System, address: Address) -> None:
+    try:
+        what = f"probe {address}"
+        system.write("/sys/bus/pci/drivers_probe", address, address, what=what, seconds=_PROBE_SECONDS)
+    except KernelRefused:
+        if system.link(sysfs(address, "driver")) is None:
+            raise
+
+
+def _take_from_others(system: System, address: Address, driver: str) -> None:
+    """Whoever claims its ids, too (vfio-pci.ids=, new_id), was asked first: an override names one driver."""
+    _unbind(system, address, str(system.link(sysfs(address, "driver"))))
+    for name in (driver, ""):
+        what = f"override the driver of {address}"
+        system.write(sysfs(address, "driver_override"), name + "\n", address, what=what)
+        if name:
+            _probe(system, address)
 
 
 def _unbind(system: System, address: Address, driver: str) -> None:

@@ -2,8 +2,9 @@
 
 from typing import Any, ClassVar
 
-from gpupass.errors import KernelRefused, NotClean
+from gpupass.errors import GpupassError, KernelRefused, NotClean
 from gpupass.model.address import Address, sysfs
+from gpupass.model.host import lends
 from gpupass.step import Facts, Kind, Step, facts
 from gpupass.system import System
 
@@ -47,6 +48,7 @@ class ResetDevice(Step, frozen=True, kw_only=True):
     def do(self, system: System, deadline: float) -> None:
         """NotClean when a reset fails, does not return, or the function reads as all ones afterwards."""
         for address in self.addresses:
+            _require_lent(system, address)
             require_answer(system, address, "before the reset")
         if self.method == "none":
             raise NotClean(
@@ -64,6 +66,15 @@ class ResetDevice(Step, frozen=True, kw_only=True):
 
     def undo(self, before: Any, system: System) -> None:
         """What it has lost nobody can give back."""
+
+
+def _require_lent(system: System, address: Address) -> None:
+    """A driver of the host's may be at work on it by now: libvirt, driverctl or udev have bound it."""
+    driver = system.link(sysfs(address, "driver"))
+    if driver is not None and not lends(driver):
+        raise GpupassError(
+            f"cannot reset {address}: somebody has bound it to {driver} meanwhile", f"gpupass show {address}"
+        )
 
 
 def require_answer(system: System, address: Address, when: str) -> None:

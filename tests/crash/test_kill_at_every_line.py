@@ -40,6 +40,16 @@ SCENARIOS = {
         lambda m: app.detach(m, "vm1", LONE),
         (LONE,),
     ),
+    "detach what virt-manager plugged": (
+        [lambda m: m.libvirt.plug("vm1", LONE, managed=True)],
+        lambda m: app.detach(m, "vm1", LONE),
+        (LONE,),
+    ),
+    "attach a companion that was hidden": (
+        [lambda m: app.attach(m, "vm1", GPU)],
+        lambda m: app.attach(m, "vm1", GPU_AUDIO),
+        CARD,
+    ),
     "detach from a guest that crashed": (
         [lambda m: app.attach(m, "vm1", GPU), lambda m: m.libvirt.stop("vm1")],
         lambda m: app.detach(m, "vm1", GPU),
@@ -137,6 +147,18 @@ def test_a_second_kill_during_recover(name, prepared, killed_at_every_line):
             app.recover(twice)
             assert twice.snapshot() in (old, new), f"killed at {first}, then at {second}"
             settled(twice, touchable)
+
+
+def test_a_move_that_libvirt_breaks_in_two(prepared, new_state, killed_at_every_line):
+    """What it gives to the host in between is there, nobody's and not claimed, or with one of the two."""
+    machine = prepared([lambda m: m.libvirt.plug("vm1", LONE, managed=True)])
+    home = machine.clone(new_state())
+    app.detach(home, "vm1", LONE)
+    old, between = machine.snapshot(), home.snapshot()
+    for point, killed in killed_at_every_line(machine, lambda m: app.move(m, LONE, "vm2")).items():
+        app.recover(killed)
+        assert killed.snapshot() in (old, between, machine.snapshot()), f"killed at {point}"
+        settled(killed, (LONE,))
 
 
 @pytest.mark.parametrize("verb", ["detach", "move"])

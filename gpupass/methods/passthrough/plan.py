@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 
-from gpupass.devices.binding import VFIO, bind, lends, no_endpoint
+from gpupass.devices.binding import VFIO, bind, no_endpoint
 from gpupass.method import Rules
 from gpupass.methods.passthrough.rule import PassthroughRule
 from gpupass.model.address import same_slot
-from gpupass.model.host import Device, Host
+from gpupass.model.host import Device, Host, lends
 from gpupass.model.profile import Rule
 from gpupass.model.slot import Slot, SlotKind
 from gpupass.model.user import User

@@ -4,13 +4,21 @@ import errno
 
 import pytest
 
-from gpupass.errors import NotClean, Pending
+from gpupass.errors import GpupassError, NotClean, Pending
 from gpupass.steps.release import AwaitRelease
 from gpupass.steps.reset import ResetDevice
 from tests.simulated import BUS_AUDIO, BUS_GPU, GPU, GPU_AUDIO, LONE
 
 CARD = ResetDevice(addresses=(GPU, GPU_AUDIO), method="function")
 SLOT = ResetDevice(addresses=(BUS_GPU, BUS_AUDIO), method="bus")
+
+
+@pytest.fixture
+def machine(machine):
+    """Whatever is reset here is on VFIO."""
+    for address in (*CARD.addresses, *SLOT.addresses, LONE):
+        machine.set_driver(address, "vfio-pci")
+    return machine
 
 
 def test_function_resets(machine):
@@ -20,8 +28,6 @@ def test_function_resets(machine):
 
 
 def test_slot_reset(machine):
-    for address in SLOT.addresses:
-        machine.set_driver(address, "vfio-pci")
     SLOT.do(machine, 0)
     assert machine.resets == [BUS_GPU, BUS_AUDIO]
 
@@ -43,7 +49,11 @@ def test_slot_reset(machine):
         ),
         (CARD, lambda m: m.faults.__setitem__(("reset", GPU_AUDIO), errno.EIO), "its reset failed"),
         (CARD, lambda m: m.faults.__setitem__(("reset", GPU), "hang"), "does not return from reset"),
-        (SLOT, lambda m: None, "the reset of its slot failed"),  # a host driver has it
+        (
+            SLOT,
+            lambda m: m.faults.__setitem__(("hot_reset", BUS_GPU), errno.EBUSY),
+            "the reset of its slot failed",
+        ),
         (ResetDevice(addresses=(LONE,), method="none"), lambda m: None, "knows no way to reset it"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -53,6 +63,15 @@ def test_not_clean(step, before, words, machine):
     with pytest.raises(NotClean, match=words) as unclean:
         step.do(machine, 0)
     assert set(unclean.value.addresses) <= set(step.addresses) and unclean.value.exit_code == 5
+
+
+@pytest.mark.parametrize("step", [CARD, SLOT], ids=["function", "slot"])
+def test_never_under_a_driver_of_the_host_s(step, machine):
+    """Somebody has bound one of them since the plan was made."""
+    machine.set_driver(step.addresses[1], "snd_hda_intel")
+    with pytest.raises(GpupassError, match=f"{step.addresses[1]}: somebody has bound it to snd_hda_intel"):
+        step.do(machine, 0)
+    assert machine.resets == []
 
 
 WAIT = AwaitRelease(addresses=(LONE,), group=13)
