@@ -43,6 +43,7 @@ class HostTree:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._paths: dict[str, str] = {}
+        self.domains: list[dict[str, object]] = []
 
     def file(self, path: str, text: str | bytes) -> None:
         where = self.root / path.lstrip("/")
@@ -161,23 +162,46 @@ class HostTree:
             self.link(f"/sys/class/block/{block}", where)
             self.link(f"/sys/dev/block/{dev}", where)
 
-    def mapper(self, name: str, label: str, number: str, slaves: tuple[str, ...]) -> None:
+    def mapper(self, name: str, label: str, number: str, slaves: tuple[str, ...], kind: str = "") -> None:
+        """`kind` begins its uuid: LVM, CRYPT, mpath."""
         path = f"/sys/devices/virtual/block/{name}"
         self.file(f"{path}/dev", f"{number}\n")
-        self.file(f"{path}/dm/name", f"{label}\n")
+        if label:
+            self.file(f"{path}/dm/name", f"{label}\n")
+        if kind:
+            self.file(f"{path}/dm/uuid", f"{kind}-0123456789abcdef\n")
         for slave in slaves:
             self.link(f"{path}/slaves/{slave}", f"/sys/class/block/{slave}")
+            self.link(f"/sys/class/block/{slave}/holders/{name}", path)
         self.link(f"/sys/class/block/{name}", path)
         self.link(f"/sys/dev/block/{number}", path)
 
-    def interface(self, name: str, below: str | None, lower: tuple[str, ...] = ()) -> None:
+    def interface(
+        self,
+        name: str,
+        below: str | None,
+        lower: tuple[str, ...] = (),
+        *,
+        kind: str = "",
+        master: bool = False,
+        switch: str = "",
+    ) -> None:
+        """`kind` is its DEVTYPE; with `master` those below are its members, otherwise it stands on them."""
         path = f"{below}/net/{name}" if below else f"/sys/devices/virtual/net/{name}"
         self.file(f"{path}/operstate", "up\n")
+        self.file(f"{path}/uevent", "".join((f"DEVTYPE={kind}\n" if kind else "", f"INTERFACE={name}\n")))
+        if switch:
+            self.file(f"{path}/phys_switch_id", f"{switch}\n")
         self.link(f"/sys/class/net/{name}", path)
         if below:
             self.link(f"{path}/device", below)
         for each in lower:
             self.link(f"{path}/lower_{each}", f"/sys/class/net/{each}")
+            self.link(f"/sys/class/net/{each}/upper_{name}", f"/sys/class/net/{name}")
+            if master:
+                self.link(f"/sys/class/net/{each}/master", f"/sys/class/net/{name}")
+            if kind == "bridge":
+                self.link(f"/sys/class/net/{each}/brport/bridge", f"/sys/class/net/{name}")
 
     def mounts(self, lines: tuple[tuple[str, str, str, str], ...], swaps: tuple[str, ...] = ()) -> None:
         """(number, where, type, source)."""
@@ -192,6 +216,20 @@ class HostTree:
     def default_route(self, interface: str) -> None:
         head = "Iface Destination Gateway Flags RefCnt Use Metric Mask MTU Window IRTT\n"
         self.file("/proc/net/route", f"{head}{interface} 00000000 0101A8C0 0003 0 0 0 00000000 0 0 0\n")
+
+    def domain(self, name: str, live: str = "", config: str = "", state: str = "running") -> None:
+        """A domain with these elements below <devices>; what starts with `^` stands beside them."""
+        number = len(self.domains) + 1
+        uuid = f"00000000-0000-4000-8000-{number:012d}"
+        facts = {"uuid": uuid, "state": state, "autostart": False, "job": None, "resident": None}
+        self.domains.append({"name": name, **facts})
+        for side, devices in (
+            ("live", live if state in ("running", "paused") else ""),
+            ("config", config or live),
+        ):
+            if devices:
+                self.file(f"/gpupass/domains/{uuid}.{side}.xml", domain_text(name, uuid, devices))
+        self.answers("domains", {"domains": self.domains, "unseen": []})
 
     def answers(self, name: str, data: object) -> None:
         """What is no file of the kernel: gpupass/<name>.json."""
@@ -237,3 +275,15 @@ def _config(function: Function) -> bytes:
         data[offset + 4 : offset + 4 + len(body)] = body
         offset += 0x20
     return bytes(data[: max(256, offset)] if function.config_size == 4096 else data)
+
+
+def domain_text(name: str, uuid: str, devices: str) -> str:
+    devices, _, beside = devices.partition("^")
+    schema = " xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'" if "qemu:" in beside else ""
+    return (
+        f"<domain type='kvm'{schema}><name>{name}</name><uuid>{uuid}</uuid><memory unit='KiB'>4194304</memory>"
+        "<os><type arch='x86_64' machine='pc-q35-9.2'>hvm</type></os><devices>"
+        "<controller type='pci' index='0' model='pcie-root'/>"
+        "<controller type='pci' index='1' model='pcie-root-port'/>"
+        f"{devices}</devices>{beside}</domain>"
+    )

@@ -62,6 +62,8 @@ def _user(user: User, detailed: bool = False) -> str:
             return f"process {user.name}{detail}" if detailed else f"{user.name}[{user.pid}]"
         case UserKind.DISK:
             return f"disk {user.name}{detail}"
+        case UserKind.KERNEL:
+            return f"{user.name}{detail}"
         case UserKind.NETWORK:
             return f"network {user.name}{detail}"
         case UserKind.BOOT_DISPLAY:

@@ -3,7 +3,8 @@
 from gpupass.model.address import same_slot, sysfs
 from gpupass.model.host import SRIOV_MANAGE, Acs, Base, Device, Host
 from gpupass.model.mark import Quarantine
-from gpupass.model.user import User, UserKind
+from gpupass.model.remedies import remedy
+from gpupass.model.user import Holder, User, UserKind
 from gpupass.model.verdict import Companion, ResetAbility, Staying, StayKind, Verdict
 
 # Drivers that do no DMA themselves or manage it (driver_managed_dma): a group is viable with them in it.
@@ -147,32 +148,27 @@ def _end_of_functions(host: Host, member: Device) -> str:
 
 def _user_stays(member: Device, user: User) -> Staying:
     where = f"on {member.address}"
-    reason, remedy = {
-        UserKind.DISK: (
-            f"{_disk(user)} {where}",
-            "choose another device, or move that file system to a disk elsewhere",
-        ),
-        UserKind.NETWORK: (
-            f"network {user.name} ({user.detail}) {where}",
-            f"choose another device, or take {user.name} out of use first",
-        ),
-        UserKind.BOOT_DISPLAY: (
-            f"boot display {where}",
-            "make another card the first display in the firmware setup, or add --allow-boot-display",
-        ),
-        UserKind.DOMAIN: (
-            f"domain {user.name} has {member.address}",
-            f"gpupass detach {user.name} {member.address}",
-        ),
+    reason = {
+        UserKind.DISK: f"{_disk(user)} {where}",
+        UserKind.NETWORK: f"network {user.name} ({user.detail}) {where}",
+        UserKind.BOOT_DISPLAY: f"boot display {where}",
+        UserKind.DOMAIN: f"domain {user.name} has {member.address}",
     }[user.kind]
     return Staying(
-        address=member.address, kind=_STAYS[user.kind], name=user.name, reason=reason, remedy=remedy
+        address=member.address,
+        kind=_STAYS[user.kind],
+        name=user.name,
+        reason=reason,
+        remedy=remedy(user, member.address),
     )
 
 
 def _disk(user: User) -> str:
-    words = {"/": "root disk", "swap": "swap"}.get(user.name, f"disk of {user.name}:")
-    return f"{words} {user.detail}"
+    """ "root disk /dev/sda1", "disk of domain web: vda /dev/sdb", "RAID md0: /dev/md0"."""
+    if user.holder in (Holder.MOUNT, Holder.ROOT, Holder.SWAP, Holder.DOMAIN_DISK, Holder.NOBODY):
+        words = {"/": "root disk", "swap": "swap"}.get(user.name, f"disk of {user.name}:")
+        return f"{words} {user.detail}"
+    return f"{user.name}: {user.detail}"
 
 
 def _warnings(endpoints: tuple[Device, ...], host: Host) -> tuple[str, ...]:
@@ -189,6 +185,7 @@ def _warnings(endpoints: tuple[Device, ...], host: Host) -> tuple[str, ...]:
             found.append(f"{member.address} does not answer: its configuration space reads all ones")
         found.extend(
             f"domain {user.name} names {member.address} in its persistent XML"
+            + (f" ({user.detail})" if user.detail and not user.detail.startswith("hostdev") else "")
             for user in member.users
             if user.kind is UserKind.DOMAIN_CONFIG
         )

@@ -6,12 +6,14 @@ from xml.etree.ElementTree import Element
 
 from msgspec import Struct
 
+from gpupass.lending.qemu_arguments import read_arguments
 from gpupass.model.address import Address
-from gpupass.model.domain import Domain, DomainState, Hostdev, Port
+from gpupass.model.domain import Domain, DomainState, Hostdev, HostPart, PartKind, Port, Written
 
 _KIB = {"b": 1 / 1024, "bytes": 1 / 1024, "kb": 1000 / 1024, "k": 1, "kib": 1, "mb": 1000**2 / 1024}
 _KIB |= {"m": 1 << 10, "mib": 1 << 10, "gb": 1000**3 / 1024, "g": 1 << 20, "gib": 1 << 20}
 _KIB |= {"tb": 1000**4 / 1024, "t": 1 << 30, "tib": 1 << 30}
+_ARGUMENTS = "{http://libvirt.org/schemas/domain/qemu/1.0}commandline/{*}arg"
 _PLUGGABLE = ("pcie-root-port", "pcie-switch-downstream-port")
 _CONVENTIONAL = ("pci-root", "pci-bridge", "dmi-to-pci-bridge", "pcie-to-pci-bridge")
 
@@ -20,6 +22,7 @@ class Definition(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What one XML document, live or persistent, says."""
 
     hostdevs: tuple[Hostdev, ...] = ()
+    parts: tuple[HostPart, ...] = ()
     machine: str = ""
     memory: int = 0  # KiB
     hard_limit: int | None = None  # KiB
@@ -38,8 +41,10 @@ def parse_definition(xml: str) -> Definition:
         raise ValueError(f"not well-formed: {error}") from None
     if root.tag != "domain":
         raise ValueError(f"expected <domain>, not <{root.tag}>")
+    arguments = read_arguments([arg.get("value", "") for arg in root.iterfind(_ARGUMENTS)])
     return Definition(
-        hostdevs=tuple(_hostdevs(root)),
+        hostdevs=(*_hostdevs(root), *_nvme_disks(root), *arguments.hostdevs),
+        parts=tuple(dict.fromkeys((*_parts(root), *arguments.parts))),
         machine=_attribute(root.find("os/type"), "machine"),
         memory=_kib(root.find("memory")) or 0,
         hard_limit=_kib(root.find("memtune/hard_limit")),
@@ -76,6 +81,8 @@ def parse_domain(
         autostart=autostart,
         live=running.hostdevs if running else (),
         config=persistent.hostdevs if persistent else (),
+        parts=running.parts if running else (),
+        config_parts=persistent.parts if persistent else (),
         machine=decisive.machine,
         memory=decisive.memory,
         resident=resident,
@@ -108,7 +115,57 @@ def _hostdevs(root: Element) -> Iterator[Hostdev]:
             multifunction=_attribute(guest, "multifunction") == "on",
             unassigned=_attribute(guest, "type") == "unassigned",
             ramfb=element.get("ramfb") == "on",
+            written=Written.INTERFACE if element.tag == "interface" else Written.HOSTDEV,
         )
+
+
+def _nvme_disks(root: Element) -> Iterator[Hostdev]:
+    """`<disk type='nvme'>`, also as a backing store, a mirror or a slice: QEMU drives the whole function."""
+    for disk in root.iterfind("devices/disk"):
+        for source in disk.iter("source"):
+            host = _address(source.find("address")) if source.get("type") == "pci" else None
+            if host is not None:
+                yield Hostdev(
+                    address=host,
+                    alias=_attribute(disk.find("alias"), "name") or None,
+                    managed=source.get("managed") == "yes",
+                    guest=_address(disk.find("address")),
+                    written=Written.NVME_DISK,
+                    target=_attribute(disk.find("target"), "dev"),
+                )
+
+
+_PATHS = ("dev", "file", "path", "evdev", "rendernode")  # attributes that name a file of the host
+_TEXTS = ("path", "backend")  # <memory model='nvdimm'>, <rng>
+
+
+def _parts(root: Element) -> Iterator[HostPart]:
+    """What the devices below name of the host: disks, interfaces, device files, whole buses."""
+    for device in root.iterfind("devices/*"):
+        target = _attribute(device.find("target"), "dev")
+        source = device.find("source")
+        if device.tag == "interface" and _attribute(source, "dev") and device.get("type") == "direct":
+            yield HostPart(kind=PartKind.INTERFACE, name=_attribute(source, "dev"), target=target)
+        elif device.tag == "hostdev" and device.get("type") == "scsi":
+            name = _attribute(device.find("source/adapter"), "name")
+            yield HostPart(kind=PartKind.SCSI_HOST, name=name.removeprefix("scsi_"))
+        elif device.tag == "hostdev" and device.get("type") == "usb":
+            bus = _number(_attribute(device.find("source/address"), "bus"))
+            if bus is not None:
+                yield HostPart(kind=PartKind.USB_BUS, name=str(bus))
+        kind = PartKind.DISK if device.tag in ("disk", "filesystem") else PartKind.NODE
+        for path in _host_paths(device):
+            if kind is PartKind.DISK or path.startswith("/dev/"):
+                yield HostPart(kind=kind, name=path, target=target)
+
+
+def _host_paths(device: Element) -> Iterator[str]:
+    for element in device.iter():
+        if element.tag == "target":
+            continue  # what the guest sees
+        for path in (*(element.get(name) for name in _PATHS), element.text if element.tag in _TEXTS else ""):
+            if path and path.strip().startswith("/"):
+                yield path.strip()
 
 
 def _ports(root: Element) -> Iterator[Port]:

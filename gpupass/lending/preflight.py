@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from gpupass.model.domain import Domain, DomainState, Hostdev, Port
+from gpupass.model.domain import Domain, DomainState, Hostdev, Port, Written
 from gpupass.model.host import Bar, Device, Host
 from gpupass.model.mark import Quarantine
 from gpupass.model.mdev import Mdev
@@ -213,6 +213,18 @@ def unplug_obstacles(hostdev: Hostdev, domain: Domain) -> Iterator[Finding]:
     """What makes a guest slot impossible to unplug live (libvirt qemu_hotplug.c)."""
     remedy = f"only shutting {domain.name} down frees it: virsh shutdown {domain.name}"
     name = hostdev.mdev or hostdev.address
+    if hostdev.written is Written.NVME_DISK:
+        yield Finding(
+            message=f"{name} is the disk {hostdev.target} of {domain.name} (<disk type='nvme'>)",
+            remedy=f"virsh detach-disk {domain.name} {hostdev.target} --live; or {remedy}",
+        )
+        return
+    if hostdev.written is Written.QEMU_ARGUMENT:
+        yield Finding(
+            message=f"{name} is in the <qemu:commandline> of {domain.name}, which libvirt cannot unplug",
+            remedy=remedy,
+        )
+        return
     if hostdev.ramfb:
         yield Finding(
             message=f"{name} has ramfb in {domain.name}: QEMU never unplugs it (vfio-pci-nohotplug)",

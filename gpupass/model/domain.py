@@ -16,6 +16,33 @@ class DomainState(StrEnum):
     OTHER = "other"  # shutting down, crashed, suspended by the guest
 
 
+class Written(StrEnum):
+    """How a domain's XML, or a QEMU's command line, names a function that the guest drives."""
+
+    HOSTDEV = "hostdev"
+    INTERFACE = "interface"  # <interface type='hostdev'>
+    NVME_DISK = "nvme-disk"  # <disk type='nvme'>: QEMU drives it by VFIO
+    QEMU_ARGUMENT = "qemu-argument"  # <qemu:commandline>, which libvirt does not look into
+
+
+class PartKind(StrEnum):
+    """What of the host a domain stands on beside the functions that it has."""
+
+    DISK = "disk"  # a block device, or a file on one
+    INTERFACE = "interface"
+    NODE = "node"  # any other device file
+    SCSI_HOST = "scsi-host"
+    USB_BUS = "usb-bus"
+
+
+class HostPart(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One such part; `name` is a path, an interface or a number, `target` what the domain calls it."""
+
+    kind: PartKind
+    name: str
+    target: str = ""
+
+
 class Hostdev(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One `<hostdev>`: a PCI function by its address, or a mediated device by its UUID.
 
@@ -30,6 +57,8 @@ class Hostdev(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     multifunction: bool = False
     unassigned: bool = False
     ramfb: bool = False  # QEMU's vfio-pci-nohotplug
+    written: Written = Written.HOSTDEV
+    target: str = ""  # vda, where it is written as a disk
 
     def is_of(self, address: Address, mdev: str | None = None) -> bool:
         """Is it this function, or that mediated device of it?"""
@@ -58,6 +87,8 @@ class Domain(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     autostart: bool = False
     live: tuple[Hostdev, ...] = ()
     config: tuple[Hostdev, ...] = ()
+    parts: tuple[HostPart, ...] = ()  # of the live XML
+    config_parts: tuple[HostPart, ...] = ()
     machine: str = ""
     memory: int = 0
     resident: int | None = None  # what of it is in the host's memory now

@@ -1,19 +1,25 @@
-"""Mounted file systems and swap → the PCI functions that they lie behind."""
+"""Who stands on a disk: file systems, swap, guests, LVM, RAID, ZFS, targets → the functions behind it."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from pathlib import PurePosixPath
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from gpupass.model.address import Address, parse_address
+from gpupass.model.address import Address
+from gpupass.model.domain import Domain, PartKind
 from gpupass.model.host import Device
-from gpupass.model.user import User, UserKind
+from gpupass.model.user import Holder, User, UserKind
+from gpupass.observe.blocks import Blocks, block_name
+from gpupass.observe.paths import addresses_in
+from gpupass.observe.stacks import Standing, read_stacks
 from gpupass.system import Reader
 
-_BLOCK = "/sys/class/block"
 _NOT_BEHIND_PCI = re.compile(r"loop|ram|zram|nbd|rbd|fd\d")
 _MASS_STORAGE = 0x01
 _SERIAL_BUS_NVME_LIKE = (0x0C04, 0x0C06)  # Fibre Channel, InfiniBand
+_NEVER_WITHOUT = ("/", "/boot", "/boot/efi", "/usr", "/var", "/etc", "/home", "/nix", "/nix/store")
 
 
 class Mount(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -25,31 +31,140 @@ class Mount(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     sources: tuple[str, ...]
 
 
+class Standings:
+    """Who stands on which block devices, gathered: a device that is told of once needs no second word."""
+
+    def __init__(self, blocks: Blocks) -> None:
+        self.users: dict[Address, dict[User, None]] = {}
+        self.told: set[str] = set()
+        self._blocks = blocks
+
+    def add(self, blocks: Iterable[str], user: User) -> None:
+        for block in blocks:
+            self.told.add(block)
+            for low in self._blocks.lowest(block):
+                known = self._blocks.known.get(low)
+                far = f", {known.remote.words}" if known is not None and known.remote is not None else ""
+                self.at(self._blocks.functions(low), replace(user, detail=user.detail + far))
+
+    def at(self, addresses: Iterable[Address], user: User) -> None:
+        for address in addresses:
+            self.users.setdefault(address, {})[user] = None
+
+
 def read_disk_users(
-    system: Reader, devices: Iterable[Device]
+    system: Reader, blocks: Blocks, devices: Iterable[Device], domains: Collection[Domain] = ()
 ) -> tuple[dict[Address, tuple[User, ...]], tuple[str, ...]]:
     """Users by address, and a note for every mount that can be attributed to no device."""
-    users: dict[Address, dict[User, None]] = {}
-    unseen: list[str] = []
+    found = Standings(blocks)
     suspects = [device.address for device in devices if _may_hold_disks(system, device)]
-    for mount in read_mounts(system):
-        blocks = _blocks(system, mount)
-        if blocks is None:
-            if mount.kind != "zfs" and not any(source.startswith("/dev/") for source in mount.sources):
-                continue
+    mounts = tuple(read_mounts(system))
+    stacks = read_stacks(system, blocks)
+    unseen = [*_mounted(system, blocks, mounts, stacks, suspects, found)]
+    _of_domains(system, blocks, domains, mounts, found)
+    for standing in stacks:
+        if not found.told.issuperset(standing.blocks):
+            found.add(standing.blocks, _standing(standing))
+    return {address: _merged(users) for address, users in found.users.items()}, tuple(dict.fromkeys(unseen))
+
+
+def _merged(users: Iterable[User]) -> tuple[User, ...]:
+    """One of a volume group or pool, with how many more of its parts there are."""
+    details: dict[User, list[str]] = {}
+    for user in users:
+        details.setdefault(replace(user, detail=""), []).append(user.detail)
+    return tuple(
+        replace(user, detail=parts[0] + (f" and {len(parts) - 1} more" if len(parts) > 1 else ""))
+        for user, parts in details.items()
+    )
+
+
+def _mounted(
+    system: Reader,
+    blocks: Blocks,
+    mounts: Iterable[Mount],
+    stacks: Collection[Standing],
+    suspects: list[Address],
+    found: Standings,
+) -> Iterator[str]:
+    for mount in mounts:
+        behind = _pool(mount, stacks) or _blocks(system, blocks, mount)
+        user = _mount_user(mount)
+        if behind is not None:
+            found.add(behind, user)
+        elif mount.kind == "zfs" or any(source.startswith("/dev/") for source in mount.sources):
             source = mount.sources[0] if mount.sources else mount.kind
-            unseen.append(
-                f"which disks {mount.where} ({mount.kind} {source}) lies on: every one counts as used"
+            yield f"which disks {mount.where} ({mount.kind} {source}) lies on: every one counts as used"
+            found.at(suspects, user)
+
+
+def _pool(mount: Mount, stacks: Collection[Standing]) -> list[str]:
+    """A ZFS pool's disks, where `zpool` has told them."""
+    if mount.kind != "zfs" or not mount.sources:
+        return []
+    pool = mount.sources[0].partition("/")[0]
+    return [
+        block for one in stacks if one.holder is Holder.ZFS and one.handle == pool for block in one.blocks
+    ]
+
+
+def _mount_user(mount: Mount) -> User:
+    source = mount.sources[0] if mount.sources else mount.kind
+    if mount.where == "swap":
+        return User(kind=UserKind.DISK, name="swap", detail=source, holder=Holder.SWAP, handle=source)
+    holder = Holder.ROOT if mount.where in _NEVER_WITHOUT else Holder.MOUNT
+    return User(kind=UserKind.DISK, name=mount.where, detail=source, holder=holder, handle=mount.where)
+
+
+def _standing(one: Standing) -> User:
+    return User(kind=UserKind.DISK, name=one.name, detail=one.detail, holder=one.holder, handle=one.handle)
+
+
+# ── guests ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _of_domains(
+    system: Reader, blocks: Blocks, domains: Iterable[Domain], mounts: tuple[Mount, ...], found: Standings
+) -> None:
+    """Their disks: block devices by any name, files on a file system of the host; SCSI hosts, USB buses."""
+    for domain in domains:
+        for part in dict.fromkeys((*domain.parts, *(() if domain.active else domain.config_parts))):
+            running = domain.active
+            kind = UserKind.DISK if running else UserKind.DOMAIN_CONFIG
+            name = f"domain {domain.name}" if running else domain.name
+            detail = f"{part.target} {part.name}".strip()
+            handle = f"{domain.name} {part.target}".strip()
+            user = User(
+                kind=kind,
+                name=name,
+                detail=detail if running else f"disk {part.name}",
+                holder=Holder.DOMAIN_DISK,
+                handle=handle,
             )
-            behind: Iterable[Address] = suspects
-        else:
-            behind = [address for block in blocks for address in _functions(system, block)]
-        user = User(
-            kind=UserKind.DISK, name=mount.where, detail=mount.sources[0] if mount.sources else mount.kind
-        )
-        for address in behind:
-            users.setdefault(address, {})[user] = None
-    return {address: tuple(found) for address, found in users.items()}, tuple(dict.fromkeys(unseen))
+            if part.kind is PartKind.DISK:
+                found.add(_blocks_of_path(system, blocks, part.name, mounts), user)
+            elif part.kind in (PartKind.SCSI_HOST, PartKind.USB_BUS):
+                found.at(addresses_in(_bus(system, part.kind, part.name))[-1:], user)
+
+
+def _bus(system: Reader, kind: PartKind, name: str) -> str:
+    if not re.fullmatch(r"\w+", name):
+        return ""
+    path = f"/sys/class/scsi_host/{name}" if kind is PartKind.SCSI_HOST else f"/sys/bus/usb/devices/usb{name}"
+    return system.resolve(path) or ""
+
+
+def _blocks_of_path(system: Reader, blocks: Blocks, path: str, mounts: tuple[Mount, ...]) -> list[str]:
+    if path.startswith("/dev/"):
+        name = block_name(system, blocks, path)
+        return [name] if name is not None else []
+    above = {"/" if str(one) == "/" else str(one) for one in PurePosixPath(path).parents}
+    below = [mount for mount in mounts if mount.where in above]
+    deepest = max(below, key=lambda mount: len(mount.where), default=None)
+    return (_blocks(system, blocks, deepest) or []) if deepest is not None else []
+
+
+# ── mounts ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def read_mounts(system: Reader) -> Iterator[Mount]:
@@ -87,7 +202,7 @@ def _unescape(text: str) -> str:
     return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), text)
 
 
-def _blocks(system: Reader, mount: Mount) -> list[str] | None:
+def _blocks(system: Reader, blocks: Blocks, mount: Mount) -> list[str] | None:
     """Names of the block devices; [] when none is concerned, None when that cannot be told."""
     if mount.kind == "zfs":
         return None
@@ -97,30 +212,16 @@ def _blocks(system: Reader, mount: Mount) -> list[str] | None:
         found.append(by_number)
     for source in mount.sources:
         if source.startswith("/dev/") and (by_number is None or source != mount.sources[0]):
-            name = _block_name(system, source)
+            name = block_name(system, blocks, source)
             if name is None:
                 return None
             found.append(name)
     if mount.kind == "btrfs":
         found.extend(_btrfs_members(system, found))
-    lowest = [low for name in dict.fromkeys(found) for low in _lowest(system, name)]
-    if any(not _functions(system, name) and _is_puzzling(system, name) for name in lowest):
+    low = [low for name in dict.fromkeys(found) for low in blocks.lowest(name)]
+    if any(not blocks.functions(name) and _is_puzzling(blocks, name) for name in low):
         return None
-    return lowest
-
-
-def _block_name(system: Reader, source: str) -> str | None:
-    """/dev/sda1, and the links of device mapper and LVM, as the kernel's name."""
-    real = system.resolve(source) or source
-    name = real.removeprefix("/dev/").replace("/", "!")
-    if system.exists(f"{_BLOCK}/{name}"):
-        return name
-    parts = source.removeprefix("/dev/mapper/").removeprefix("/dev/").split("/")
-    mapped = "-".join(part.replace("-", "--") for part in parts) if len(parts) > 1 else parts[0]
-    for name in system.names(_BLOCK):
-        if name.startswith("dm-") and system.read(f"{_BLOCK}/{name}/dm/name") == mapped:
-            return name
-    return None
+    return list(dict.fromkeys(found))
 
 
 def _btrfs_members(system: Reader, names: list[str]) -> list[str]:
@@ -131,41 +232,11 @@ def _btrfs_members(system: Reader, names: list[str]) -> list[str]:
     return []
 
 
-def _lowest(system: Reader, name: str, depth: int = 0) -> list[str]:
-    """Through device mapper, md and bcache down to what has no slaves."""
-    slaves = system.names(f"{_BLOCK}/{name}/slaves")
-    if not slaves and (system.exists(f"{_BLOCK}/{name}/partition")):
-        whole = (system.resolve(f"{_BLOCK}/{name}") or "").rsplit("/", 2)
-        if len(whole) == 3:
-            slaves = system.names(f"{_BLOCK}/{whole[1]}/slaves")
-    if not slaves or depth > 16:
-        return [name]
-    return [low for slave in slaves for low in _lowest(system, slave, depth + 1)]
-
-
-def _functions(system: Reader, block: str) -> list[Address]:
-    """The endpoints in the block device's path; an NVMe with several paths lies under its subsystem."""
-    path = system.resolve(f"{_BLOCK}/{block}") or ""
-    subsystem = re.match(r"/sys/devices/virtual/nvme-subsystem/[^/]+", path)
-    paths = [path]
-    if subsystem:
-        paths = [
-            system.resolve(f"{subsystem[0]}/{name}") or ""
-            for name in system.names(subsystem[0])
-            if re.fullmatch(r"nvme\d+", name)
-        ]
-    return [address for each in paths for address in addresses_in(each)]
-
-
-def addresses_in(path: str) -> list[Address]:
-    """The PCI functions of a sysfs path, the bridges among them."""
-    return [address for part in path.split("/") if (address := parse_address(part)) is not None]
-
-
-def _is_puzzling(system: Reader, block: str) -> bool:
+def _is_puzzling(blocks: Blocks, name: str) -> bool:
     """A virtual block device that may lie on real ones in a way sysfs does not tell (drbd, multipath…)."""
-    path = system.resolve(f"{_BLOCK}/{block}") or "/sys/devices/virtual/"
-    return path.startswith("/sys/devices/virtual/") and not _NOT_BEHIND_PCI.match(block)
+    known = blocks.known.get(name)
+    remote = known is not None and known.remote is not None
+    return blocks.is_virtual(name) and not _NOT_BEHIND_PCI.match(name) and not remote
 
 
 def _may_hold_disks(system: Reader, device: Device) -> bool:

@@ -86,6 +86,16 @@ def read_domains(
         return (), (*unseen, f"libvirt: {error.message.removeprefix('libvirt ')}")
 
 
+def paths_of(xml: str) -> tuple[str, ...]:
+    """The device files of the host that a domain's XML names; () where it is none."""
+    from gpupass.lending.domain_xml import parse_definition
+
+    try:
+        return tuple(part.name for part in parse_definition(xml).parts if part.name.startswith("/dev/"))
+    except ValueError:
+        return ()
+
+
 def users_of(domains: Iterable[Domain], parents: Mapping[str, Address]) -> dict[str, tuple[User, ...]]:
     """Users by address, and by UUID of a mediated device; `parents` says whose it is."""
     users: dict[str, list[User]] = {}

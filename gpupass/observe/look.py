@@ -107,7 +107,7 @@ def observe(
         unseen += missed
         users.append(found)
     if essentials:
-        found, missed = _essentials(system, bare)
+        found, missed = _essentials(system, replace(bare, domains=domains))
         unseen += missed
         users.append(found)
     drivers = _host_drivers(system, wanted, aliases, kernel)
@@ -253,11 +253,13 @@ def _sees_no_extended(detail: Detail) -> bool:
 
 
 def _essentials(system: Reader, host: Host) -> tuple[Users, tuple[str, ...]]:
+    from gpupass.observe.blocks import read_blocks
     from gpupass.observe.disks import read_disk_users
-    from gpupass.observe.networks import read_network_users
+    from gpupass.observe.networks import read_network, read_network_users
 
-    disks, unseen = read_disk_users(system, host.devices)
-    networks = read_network_users(system)
+    network = read_network(system)
+    disks, unseen = read_disk_users(system, read_blocks(system, network), host.devices, host.domains)
+    networks = read_network_users(system, network, host.devices, host.domains)
     found: dict[str, tuple[User, ...]] = {}
     for device in host.devices:
         users = (*disks.get(device.address, ()), *networks.get(device.address, ()))

@@ -13,6 +13,7 @@ HOLDERS = f"{DIRECTORY}/holders.json"
 NAMES = f"{DIRECTORY}/names.json"
 NVML = f"{DIRECTORY}/nvml.json"
 PROGRAMS = f"{DIRECTORY}/programs.json"
+ZPOOL = f"{DIRECTORY}/zpool.txt"
 DOMAINS = f"{DIRECTORY}/domains.json"
 DOMAIN_XML = f"{DIRECTORY}/domains"
 

@@ -28,6 +28,7 @@ from gpupass.observe.programs import read_nvidia_ctk, spell_programs
 from gpupass.observe.recorded_marks import FILE, spell_marks
 from gpupass.observe.remembered import read_remembered
 from gpupass.observe.secrets import without_secrets
+from gpupass.observe.stacks import osd_links, read_zpool, target_files
 from gpupass.system import Reader
 from gpupass.system.door import STATE
 from gpupass.system.store import Store
@@ -65,6 +66,7 @@ def record_host(system: Reader, directory: Path, connect: str) -> Stored:
     _groups(store, system)
     _blocks(store, system)
     _networks(store, system)
+    _kernel(store, system)
     for kind in ("vfio-dev", "drm", "accel"):
         for name in system.names(f"/sys/class/{kind}"):
             store.link(f"/sys/class/{kind}/{name}")
@@ -137,7 +139,7 @@ def _shares(store: Store, system: Reader, address: Address) -> None:
 
 def _groups(store: Store, system: Reader) -> None:
     for number in system.names("/sys/kernel/iommu_groups"):
-        for name in ("type", "name"):
+        for name in ("type", "name", "reserved_regions"):
             store.file(f"/sys/kernel/iommu_groups/{number}/{name}")
         for address in system.names(f"/sys/kernel/iommu_groups/{number}/devices"):
             store.link(f"/sys/kernel/iommu_groups/{number}/devices/{address}")
@@ -147,17 +149,18 @@ def _groups(store: Store, system: Reader) -> None:
 
 def _blocks(store: Store, system: Reader) -> None:
     for name in system.names("/sys/class/block"):
-        if re.match(r"loop|ram", name):
-            continue
         path = f"/sys/class/block/{name}"
+        if name.startswith("ram") or not _serves(system, name):
+            continue
         store.link(path)
-        for file in ("dev", "partition", "dm/name"):
+        for file in ("dev", "partition", "dm/name", "dm/uuid"):
             store.file(f"{path}/{file}")
         number = system.read(f"{path}/dev")
         if number:
             store.link(f"/sys/dev/block/{number}")
-        for slave in system.names(f"{path}/slaves"):
-            store.link(f"{path}/slaves/{slave}")
+        for kind in ("slaves", "holders"):
+            for other in system.names(f"{path}/{kind}"):
+                store.link(f"{path}/{kind}/{other}")
         subsystem = re.match(r"/sys/devices/virtual/nvme-subsystem/[^/]+", system.resolve(path) or "")
         for controller in system.names(subsystem[0]) if subsystem else ():
             if subsystem and re.fullmatch(r"nvme\d+", controller):
@@ -167,6 +170,42 @@ def _blocks(store: Store, system: Reader) -> None:
         for name in system.names(f"/sys/fs/btrfs/{uuid}/devices"):
             store.link(f"/sys/fs/btrfs/{uuid}/devices/{name}")
 
+    _served(store, system)
+
+
+def _serves(system: Reader, name: str) -> bool:
+    """Of loop devices only those on a device of the host."""
+    backing = system.read(f"/sys/class/block/{name}/loop/backing_file") or ""
+    return not name.startswith("loop") or backing.startswith("/dev/")
+
+
+def _served(store: Store, system: Reader) -> None:
+    """What stands on disks in ways that sysfs does not link."""
+    text = read_zpool(system)
+    if text:
+        store.text(recorded.ZPOOL, text)
+    for name in system.names("/sys/class/nvme"):
+        for file in ("transport", "address"):
+            store.file(f"/sys/class/nvme/{name}/{file}")
+    for name in system.names("/sys/class/iscsi_connection"):
+        store.file(f"/sys/class/iscsi_connection/{name}/address")
+    for path in target_files(system):
+        store.file(path)
+    for name in system.names("/sys/class/block"):
+        if name.startswith("loop") and _serves(system, name):
+            store.file(f"/sys/class/block/{name}/loop/backing_file")
+    for path in osd_links(system):
+        _named(store, system, path)
+
+
+def _named(store: Store, system: Reader, path: str) -> None:
+    """A name of a device file, and that there is one."""
+    real = system.resolve(path)
+    if real is not None and real.startswith("/dev/"):
+        store.text(real, "")
+        if real != path:
+            store.alias(path, real)
+
 
 def _networks(store: Store, system: Reader) -> None:
     for interface in system.names("/sys/class/net"):
@@ -174,11 +213,55 @@ def _networks(store: Store, system: Reader) -> None:
         store.link(path)
         store.link(f"{path}/device")
         for name in system.names(path):
-            if name.startswith("lower_"):
+            if name.startswith(("lower_", "upper_")) or name == "master":
                 store.link(f"{path}/{name}")
+        for name in ("uevent", "phys_switch_id", "phys_port_name"):
+            store.file(f"{path}/{name}")
+        for name in ("bonding", "macvtap", "bridge"):
+            if system.exists(f"{path}/{name}"):
+                store.directory(f"{system.resolve(path)}/{name}")
         if system.exists(f"{path}/brport"):
             store.directory(f"{system.resolve(path)}/brport")
             store.link(f"{path}/brport/bridge")
+
+    for name in system.names("/sys/bus/vdpa/devices"):
+        store.link(f"/sys/bus/vdpa/devices/{name}")
+        store.link(f"/sys/bus/vdpa/devices/{name}/driver")
+    for device in read_devices(system):
+        if system.exists(sysfs(device.address, "net")):
+            store.directory(f"{system.resolve(sysfs(device.address))}/net")
+
+
+_CMDLINE = re.compile(
+    r"(intel_|amd_|arm[-_.]smmu[\w.]*|s390_)?iommu|vfio|pcie?|(module_|modprobe\.|rd\.driver\.)?blacklist|rd\.driver"
+    r"|nvidia|nouveau|amdgpu|radeon|i915|xe|ast|mgag200|simpledrm|efifb|vesafb|video|fbcon|nomodeset|vga|drm"
+    r"|(default_)?hugepages\w*|kvm\w*|mem_encrypt|initcall_blacklist|nvme|mlx\w*|igb|ixgbe|ice|console|swiotlb"
+)
+_MODULES = ("vfio", "vfio_pci", "vfio_pci_core", "vfio_iommu_type1", "iommufd", "kvm", "kvm_intel", "kvm_amd")
+_OPTIONS = re.compile(
+    r"^\s*((options|softdep|install|remove|blacklist)\s+(vfio|kvm|nvidia|nouveau|amdgpu|radeon|i915|xe|iommu|snd_hda)"
+    r"[\w-]*\b.*)$",
+    re.MULTILINE,
+)
+
+
+def _kernel(store: Store, system: Reader) -> None:
+    """What it was told at boot and of modules, as far as devices and their IOMMU go; its framebuffer."""
+    words = (system.read("/proc/cmdline") or "").split()
+    kept = [word for word in words if _CMDLINE.fullmatch(re.split(r"[.=]", word, maxsplit=1)[0])]
+    store.text("/proc/cmdline", " ".join(kept) + "\n")
+    for path in ("/proc/iomem", "/proc/fb"):
+        store.file(path)
+    for module in _MODULES:
+        for name in system.names(f"/sys/module/{module}/parameters"):
+            store.file(f"/sys/module/{module}/parameters/{name}")
+    for name in system.names("/sys/class/vtconsole"):
+        for file in ("name", "bind"):
+            store.file(f"/sys/class/vtconsole/{name}/{file}")
+    for name in system.names("/sys/class/graphics"):
+        store.link(f"/sys/class/graphics/{name}")
+        store.link(f"/sys/class/graphics/{name}/device")
+        store.file(f"/sys/class/graphics/{name}/name")
 
 
 def _mounts(store: Store, system: Reader) -> None:
@@ -208,7 +291,15 @@ def _drivers(store: Store, system: Reader) -> None:
     lines = dict.fromkeys(f"alias {pattern} {module}\n" for pattern, module in found)
     store.text(f"/lib/modules/{release}/modules.alias", "".join(lines))
     blacklist = "".join(f"blacklist {module}\n" for module in sorted(read_blacklist(system)))
-    store.text(f"{MODPROBE[0]}/recorded.conf", blacklist)
+    options = (
+        f"{found[1]}\n"
+        for directory in MODPROBE
+        for name in system.names(directory)
+        if name.endswith(".conf")
+        for found in _OPTIONS.finditer(system.read(f"{directory}/{name}") or "")
+        if not found[2].startswith("blacklist")
+    )
+    store.text(f"{MODPROBE[0]}/recorded.conf", blacklist + "".join(dict.fromkeys(options)))
 
 
 def _answers(store: Store, system: Reader) -> tuple[str, ...]:
@@ -231,7 +322,7 @@ def _answers(store: Store, system: Reader) -> tuple[str, ...]:
 
 
 def _domains(store: Store, system: Reader, connect: str) -> tuple[str, ...]:
-    from gpupass.observe.domains import read_texts
+    from gpupass.observe.domains import paths_of, read_texts
 
     texts, unseen = read_texts(system, connect)
     index = []
@@ -247,6 +338,8 @@ def _domains(store: Store, system: Reader, connect: str) -> tuple[str, ...]:
             }
         )
         for side, xml in (("live", text.live), ("config", text.config)):
+            for path in paths_of(xml) if xml else ():
+                _named(store, system, path)
             if xml:
                 store.text(f"{recorded.DOMAIN_XML}/{text.uuid}.{side}.xml", without_secrets(xml))
     document = {"domains": index, "unseen": list(unseen)}

@@ -54,6 +54,17 @@ class Store:
         if self._source.names(real):
             self._present(aim)
 
+    def alias(self, path: str, real: str) -> None:
+        """A symbolic link between two paths of the record, whatever lies between them on the machine."""
+        link = self._below(path)
+        try:
+            link.parent.mkdir(parents=True, exist_ok=True)
+            if not link.is_symlink() and not link.exists():
+                link.symlink_to(os.path.relpath(self._below(real), link.parent))
+                self.files += 1
+        except OSError as error:
+            raise GpupassError(f"cannot write {link}: {error.strerror}") from None
+
     def _present(self, directory: Path) -> None:
         """With a file in it, as every directory of sysfs has: git and some archives keep no empty one."""
         directory.mkdir(parents=True, exist_ok=True)

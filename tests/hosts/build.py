@@ -9,6 +9,7 @@ from tests.hosts.build_desktop import desktop
 from tests.hosts.build_intel import intel_i915, intel_xe, intel_xe_debugfs
 from tests.hosts.build_mig import mig_server
 from tests.hosts.build_server import server_sriov
+from tests.hosts.build_uses import cloud_node, storage_node
 
 HERE = Path(__file__).parent
 
@@ -142,6 +143,8 @@ HOSTS = {
     "intel-i915": intel_i915,
     "amd-mi300x": amd_mi300x,
     "amd-gim": amd_gim,
+    "cloud-node": cloud_node,
+    "storage-node": storage_node,
 }
 
 if __name__ == "__main__":
