@@ -248,8 +248,8 @@ class SimulatedKernelLog(KernelLog):
         self._said = said
         self._start = len(said)
 
-    def since(self, address: str) -> str:
-        lines = [line for line in self._said[self._start :] if address in line]
+    def since(self, address: str, *words: str) -> str:
+        lines = [line for line in self._said[self._start :] if any(one in line for one in (address, *words))]
         return lines[-1] if lines else ""
 
 

@@ -7,8 +7,9 @@ from msgspec.structs import replace
 
 from gpupass.errors import GpupassError, NeedsPerson, Pending
 from gpupass.lending.domain_xml import parse_definition
+from gpupass.lending.failures import hint_for
 from gpupass.lending.hostdev_xml import hostdev_xml, mdev_xml
-from gpupass.model.address import Address
+from gpupass.model.address import Address, sysfs
 from gpupass.model.domain import Domain, Hostdev
 from gpupass.model.host import B, Host
 from gpupass.model.mdev import Mdev
@@ -105,15 +106,18 @@ class AttachDevice(_Plug, frozen=True, kw_only=True):
         """GpupassError when the domain's live XML does not show it afterwards, whatever the call returned."""
         if self.current(system):
             return
-        hypervisor = system.hypervisor(self.connect)
+        hypervisor, log = system.hypervisor(self.connect), system.kernel_log()
+        why = "libvirt reported success but its live XML does not show it"
         try:
             hypervisor.attach(self.uuid, _xml(self))
-            failure = None
-        except LibvirtFailure as error:
-            failure = error
+        except LibvirtFailure as failure:
+            why = failure.message
         if not self.current(system):
-            why = failure.message if failure else "libvirt reported success but its live XML does not show it"
-            raise GpupassError(f"cannot attach {self.what} to {self.domain}: {why}")
+            said = log.since(self.address, "vfio", 'apparmor="DENIED"')
+            why += f"; kernel: {said}" if said else ""
+            hint = hint_for(why, self.mdev or self.address, self.domain, sysfs(self.address))
+            raise GpupassError(f"cannot attach {self.what} to {self.domain}: {why}", hint)
+        log.close()
 
     def undo(self, before: Any, system: System) -> None:
         if before or not self.current(system):

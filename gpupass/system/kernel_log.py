@@ -5,7 +5,7 @@ from contextlib import suppress
 
 
 class KernelLog:
-    """Opened before a deed; `since` tells the last line about a device that came after."""
+    """Opened before a deed; `since` tells the last line about a device, or with these words, after it."""
 
     def __init__(self) -> None:
         self._fd = -1
@@ -13,7 +13,7 @@ class KernelLog:
             self._fd = os.open("/dev/kmsg", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
             os.lseek(self._fd, 0, os.SEEK_END)
 
-    def since(self, address: str) -> str:
+    def since(self, address: str, *words: str) -> str:
         """ "" where the kernel said nothing of it, or may not be listened to. Closes the log."""
         found = ""
         while self._fd >= 0:
@@ -24,7 +24,7 @@ class KernelLog:
             except OSError:
                 break
             text = record.partition(";")[2].partition("\n")[0]
-            if address in text:
+            if any(one in text for one in (address, *words)):
                 found = text.strip()
         self.close()
         return found
