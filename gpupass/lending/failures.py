@@ -1,7 +1,7 @@
 """What libvirt, QEMU and the kernel say when a device cannot be plugged, and what to type then; pure.
 
-Words of libvirt 11.3 (virhostdev.c, qemu_hotplug.c, domain_addr.c), QEMU 10.0 (hw/vfio/container.c, hw/pci/pcie.c,
-hw/acpi/pcihp.c) and Linux 6.12 (drivers/vfio).
+Words of libvirt 11.3 (virhostdev.c, qemu_hotplug.c, domain_addr.c), QEMU 10.0 (hw/vfio/container.c, pcie.c,
+pcihp.c) and Linux 6.12 (drivers/vfio).
 """
 
 import re
