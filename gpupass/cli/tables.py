@@ -120,6 +120,8 @@ def _groups(console: Console, groups: Groups) -> None:
         console.print(_table(console, rows, elastic={1: 16, 3: 22}))
         if verdict.acs and len(verdict.members) > 1:
             console.print(f"  [dim]why together: {escape(verdict.acs)}[/]", soft_wrap=True)
+        for text in verdict.advice:
+            console.print(f"  [dim]apart: {escape(text)}[/]", soft_wrap=True)
         for warning in verdict.warnings:
             console.print(f"  [yellow]warning[/]: {escape(warning)}", soft_wrap=True)
     if not groups.verdicts and groups.host.iommu.enabled:
@@ -200,6 +202,8 @@ def _verdict_rows(verdict: Verdict) -> Iterable[tuple[str, str]]:
         yield "  remedy", staying.remedy
     if verdict.acs and len(verdict.members) > 1:
         yield "why together", verdict.acs
+    for text in verdict.advice:
+        yield "apart", text
     for warning in verdict.warnings:
         yield "warning", warning
 

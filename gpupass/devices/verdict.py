@@ -1,7 +1,8 @@
 """The verdict on an IOMMU group: what VFIO asks of all its members (Documentation/driver-api/vfio.rst)."""
 
+from gpupass.devices.separation import acs_cause, advice
 from gpupass.model.address import same_slot, sysfs
-from gpupass.model.host import SRIOV_MANAGE, Acs, Base, Device, Host
+from gpupass.model.host import SRIOV_MANAGE, Base, Device, Host
 from gpupass.model.mark import Quarantine
 from gpupass.model.remedies import remedy
 from gpupass.model.user import Holder, User, UserKind
@@ -52,6 +53,7 @@ def device_verdict(device: Device, host: Host) -> Verdict:
         reasons=reasons,
         warnings=_warnings(endpoints, host),
         acs=acs_cause(members, host),
+        advice=advice(members, host),
         resets=tuple(
             ResetAbility(address=m.address, methods=m.detail.reset_methods) for m in endpoints if m.detail
         ),
@@ -190,40 +192,3 @@ def _warnings(endpoints: tuple[Device, ...], host: Host) -> tuple[str, ...]:
             if user.kind is UserKind.DOMAIN_CONFIG
         )
     return tuple(found)
-
-
-def acs_cause(members: tuple[Device, ...], host: Host) -> str | None:
-    """Why members lie in one group: the topmost bridge in it that does not isolate.
-
-    A bridge without ACS pulls what lies below it into its group (pci_device_group in drivers/iommu/iommu.c).
-    """
-    endpoints = [member for member in members if not member.is_bridge]
-    slots = {member.address.rpartition(".")[0] for member in endpoints}
-    if len(members) < 2 or not endpoints:
-        return None
-    if len(slots) == 1 and len(endpoints) > 1:
-        return f"the functions of {slots.pop()} share one slot without ACS between them"
-    ports = sorted((m for m in members if _is_port(m)), key=lambda port: (_depth(port, host), port.address))
-    if not ports:
-        return "they share a bus without ACS between them" if len(slots) > 1 else None
-    missing = [port for port in ports if port.detail is not None and port.detail.acs is Acs.MISSING]
-    if missing:
-        port = missing[0]
-        return f"{port.address} ({port.name or port.ids}) does not isolate what lies below it: no ACS"
-    if any(port.detail is None or port.detail.acs is Acs.UNKNOWN for port in ports):
-        return f"they meet at {ports[0].address}; whether it has ACS only root can read"
-    return f"they meet at {ports[0].address}"
-
-
-def _is_port(device: Device) -> bool:
-    return device.class_code >> 8 == 0x0604
-
-
-def _depth(device: Device, host: Host) -> int:
-    depth = 0
-    parent = device.parent
-    while parent is not None and depth < 64:
-        depth += 1
-        above = host.device(parent)
-        parent = above.parent if above is not None else None
-    return depth

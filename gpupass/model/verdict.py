@@ -62,4 +62,5 @@ class Verdict(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     reasons: tuple[str, ...] = ()  # why it is not viable
     warnings: tuple[str, ...] = ()
     acs: str | None = None  # why the group is larger than one device
+    advice: tuple[str, ...] = ()  # … and where one would be alone
     resets: tuple[ResetAbility, ...] = ()

@@ -179,3 +179,27 @@ def test_functions_end_in_the_way_that_their_driver_takes(driver: str, script: b
     pf, vf = _device(GPU, driver=driver), _device(OTHER, physfn=GPU, group=2)
     (stays,) = device_verdict(pf, _host(pf, vf, sriov_manage=script)).staying
     assert stays.remedy == f"when nobody uses them: {way}"
+
+
+ELSEWHERE = Address("0000:00:1c.0")
+
+
+@pytest.mark.parametrize(
+    ("acs", "below", "words"),
+    [
+        (Acs.ENABLED, (), f"a card below {ELSEWHERE} (empty now) would be in a group of its own"),
+        (Acs.MISSING, (), "no empty port"),
+        (Acs.UNKNOWN, (), "no empty port"),
+        (Acs.ENABLED, (Address("0000:04:00.0"),), "no empty port"),
+    ],
+)
+def test_where_a_card_would_be_alone(acs: Acs, below: tuple[Address, ...], words: str) -> None:
+    port = _device(ELSEWHERE, 0x060400, "pcieport", group=9, detail=Detail(acs=acs))
+    there = (_device(address, 0x030000, group=10, parent=ELSEWHERE) for address in below)
+    cards = (_device(GPU), _device(OTHER, 0x0C0330, "xhci_hcd"))
+    advice = group_verdict(1, _host(port, *cards, *there)).advice
+    assert advice[0].startswith(words) and "pcie_acs_override" in advice[1]
+
+
+def test_functions_of_one_card_need_no_advice() -> None:
+    assert group_verdict(1, _host(_device(GPU), _device(AUDIO, 0x040300))).advice == ()
