@@ -11,7 +11,7 @@ from gpupass.cli.main import cli
 HOSTS = Path(__file__).parents[2] / "hosts"
 GOLDEN = Path(__file__).parent / "golden"
 NAMES = sorted(path.name for path in HOSTS.iterdir() if (path / "sys").is_dir())
-VERBS = {"list": ["list", "--all"], "groups": ["groups", "--all"]}
+VERBS = {"list": ["list", "--all"], "groups": ["groups", "--all"], "slots": ["slots"], "export": ["export"]}
 SHOWN = {
     "desktop": "1:0.0",
     "server-sriov": "slot:5",
@@ -49,6 +49,14 @@ def test_json_carries_its_schema(name: str) -> None:
     for words in VERBS.values():
         result = CliRunner().invoke(cli, [*words, "--json", "--host", str(HOSTS / name)])
         assert json.loads(result.stdout)["schema"] == 1
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_exported_is_already_so(name: str) -> None:
+    profile = str(GOLDEN / name / "export.txt")
+    planned = CliRunner().invoke(cli, ["plan", profile, "--host", str(HOSTS / name), "--json"])
+    made = json.loads(planned.stdout)
+    assert [one["steps"] for one in made["plans"] if one["steps"]] == [] and planned.exit_code == 0, made
 
 
 @pytest.mark.parametrize("name", NAMES)
