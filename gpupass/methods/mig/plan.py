@@ -17,7 +17,7 @@ from gpupass.methods.mig.ownership import (
     outlived,
     remembered,
 )
-from gpupass.methods.mig.recut import NewInstance, Recut, plan_recut
+from gpupass.methods.mig.recut import NewInstance, Recut, in_use, plan_recut
 from gpupass.methods.mig.rule import MigRule
 from gpupass.methods.mig.steps import SetComputeInstance, SetGpuInstance
 from gpupass.model.host import NVIDIA, Device, Host, Nvidia
@@ -206,7 +206,6 @@ def _layout(
 ) -> Draft:
     spare = frozenset() if rule.take_over else frozenset(_foreign(host, device, gpu.instances))
     recut = plan_recut(gpu, layout, disrupt=True, spare=spare)
-    reasons = plan_recut(gpu, layout, spare=spare).refusals if recut.disruptions else ()
     if recut.refusals:
         return Draft(findings=tuple(_named(device, finding) for finding in recut.refusals))
     if rule.bare:
@@ -223,7 +222,7 @@ def _layout(
         makes=makes,
         findings=(
             *foreign_findings(device, _changed(recut), spare, why),
-            *(Finding(message=one.message, remedy="", fatal=False) for one in reasons),
+            *(Finding(message=one.message, remedy="", fatal=False) for one in in_use(gpu, recut)),
         ),
         losses=_at(device, recut.disruptions),
     )
@@ -286,8 +285,7 @@ def _without_compute(recut: Recut) -> Recut:
     """Compute instances change only together with their GPU instance's end."""
     kept = tuple(replace(one, destroyed=(), created=()) for one in recut.kept)
     created = tuple(replace(one, compute=()) for one in recut.created)
-    losses = tuple(loss for loss in recut.disruptions if not recut.kept or recut.destroyed)
-    return replace(recut, kept=kept, created=created, disruptions=losses)
+    return replace(recut, kept=kept, created=created)
 
 
 def _foreign(host: Host, device: Device, there: tuple[GpuInstance, ...]) -> Iterator[GpuInstance]:

@@ -49,8 +49,12 @@ class Recut(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     kept: tuple[KeptInstance, ...] = ()
     destroyed: tuple[GpuInstance, ...] = ()
     created: tuple[NewInstance, ...] = ()  # largest first
-    disruptions: tuple[Disruption, ...] = ()
     refusals: tuple[Finding, ...] = ()
+
+    @property
+    def disruptions(self) -> tuple[Disruption, ...]:
+        """Whoever works on what is destroyed."""
+        return tuple(_disruptions(self.destroyed, self.kept))
 
     @property
     def changes(self) -> bool:
@@ -78,7 +82,7 @@ def plan_recut(
         return Recut(refusals=(_no_room(gpu, wanted),))
     recut = _recut(gpu, wanted, starts)
     if recut.disruptions and not disrupt:
-        return Recut(refusals=tuple(_in_use(gpu, recut)))
+        return Recut(refusals=tuple(in_use(gpu, recut)))
     return recut
 
 
@@ -153,11 +157,10 @@ def _recut(gpu: MigGpu, wanted: tuple[Wanted, ...], starts: tuple[int, ...]) -> 
         kept=tuple(kept),
         destroyed=destroyed,
         created=tuple(created),
-        disruptions=tuple(_disruptions(destroyed, kept)),
     )
 
 
-def _disruptions(destroyed: tuple[GpuInstance, ...], kept: list[KeptInstance]) -> Iterator[Disruption]:
+def _disruptions(destroyed: tuple[GpuInstance, ...], kept: tuple[KeptInstance, ...]) -> Iterator[Disruption]:
     for instance in destroyed:
         for user in instance.all_users:
             yield Disruption(victim=_named(user), loses=_at(instance))
@@ -190,7 +193,7 @@ def _no_room(gpu: MigGpu, wanted: tuple[Wanted, ...]) -> Finding:
     )
 
 
-def _in_use(gpu: MigGpu, recut: Recut) -> Iterator[Finding]:
+def in_use(gpu: MigGpu, recut: Recut) -> Iterator[Finding]:
     """One reason for each new instance that is in the way of users, and for each used one nobody wants."""
     told: set[GpuInstance] = set()
     for new in recut.created:

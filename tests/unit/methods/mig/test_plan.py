@@ -12,14 +12,14 @@ from gpupass.methods.mig.steps import SetComputeInstance, SetGpuInstance
 from gpupass.methods.passthrough.rule import PassthroughRule
 from gpupass.methods.vgpu.steps import SetVgpuType
 from gpupass.model.host import Detail, Device, Host, Nvidia, Sriov, Vgpu
-from gpupass.model.mig import LayoutEntry, MigGpu, MigState
+from gpupass.model.mig import ComputeInstance, LayoutEntry, MigGpu, MigState, Placement
 from gpupass.model.profile import Select
 from gpupass.model.user import User, UserKind
 from gpupass.planner.draft import imagine, plan_of, with_what_stands_on_it
 from gpupass.planner.export import export
 from gpupass.planner.ownership import adopt_plan
 from gpupass.steps.remember import Remember
-from tests.mig_boards import board, cut
+from tests.mig_boards import board, cut, instance, python
 
 GPU = "0000:07:00.0"
 SELECT = Select(address=GPU)
@@ -319,6 +319,23 @@ def test_lending_the_whole_gpu():
     plan = planned(one, LENT, marks)
     assert words(plan) == ["-3c", "-3g.20gb@4", "off"] and known(host(one, marks), plan.steps) == set()
     assert plan.disruptions[0].victim == "python (pid 9)"
+
+
+def test_instances_for_vgpus_leave_compute_instances_to_their_guests():
+    """Those of one that stays are nobody's loss; those of one that goes, go with it."""
+    gpu = board("A100-40")
+    halves = tuple(
+        ComputeInstance(id=number, placement=Placement(start=2 * number, size=2), users=(python(11 + number),))
+        for number in range(2)
+    )
+    stays = instance(gpu, "4g.20gb", 0, *halves)
+    one = device(board("A100-40", stays, instance(gpu, "3g.20gb", 4, users=(python(9),))))
+    same = planned(one, rule(["4g.20gb", "3g.20gb"], bare=True))
+    assert (same.steps, same.disruptions, same.findings) == ((), (), ())
+    plan = planned(one, rule(["4g.20gb", "1g.5gb"], bare=True, take_over=True))
+    assert words(plan) == ["-3c", "-3g.20gb@4", "+1g.5gb@6"]
+    assert [loss.victim for loss in plan.disruptions] == ["python (pid 9)"]
+    assert ["pid 9" in one.message for one in plan.findings] == [True]
 
 
 def test_what_is_gone_without_gpupass_is_forgotten_on_the_way():
