@@ -6,6 +6,7 @@ from tests.simulated import DISK, FUNCTIONS, Machine
 from tests.simulated_amd import GIM_FUNCTIONS, HIVE_FUNCTIONS
 from tests.simulated_intel import FUNCTIONS as INTEL_FUNCTIONS
 from tests.simulated_nvml import NvmlMachine
+from tests.simulated_vgpu import CARD
 from tests.simulated_vgpu import FUNCTIONS as VGPU_FUNCTIONS
 
 _HOST = tuple(f for f in FUNCTIONS if f.address in (DISK, "0000:00:04.0"))
@@ -35,3 +36,44 @@ def vgpu_machine(state: Path, framework: str, script: bool = True) -> NvmlMachin
     machine = NvmlMachine(state, (*_HOST, *VGPU_FUNCTIONS))
     machine.vgpu.install(framework, script)
     return machine
+
+
+MACHINES = {
+    "xe": lambda state: intel_machine(state, "sysfs"),
+    "i915": lambda state: intel_machine(state, "prelim_iov"),
+    "hive": hive_machine,
+    "gim": gim_machine,
+    "vgpu": lambda state: vgpu_machine(state, "vendor"),
+    "vgpu mediated": lambda state: vgpu_machine(state, "mdev"),
+}
+
+
+# what others do
+
+
+def others_functions(machine: NvmlMachine) -> None:
+    machine.vgpu.manage("-e", CARD)
+
+
+def others_vgpu(machine: NvmlMachine, number: int, kind: int) -> None:
+    """Of that type id, on that function."""
+    vf = machine.tree.path(machine.sriov.address(CARD, number))
+    if machine.vgpu.framework == "vendor":
+        machine.vgpu.store(f"{vf}/nvidia/current_vgpu_type", str(kind))
+    else:
+        uuid = f"0f0f0f0f-0000-4000-8000-00000000000{number}"
+        machine.vgpu.store(f"{vf}/mdev_supported_types/nvidia-{kind}/create", uuid)
+
+
+def others_mig_mode(machine: NvmlMachine) -> None:
+    machine.vgpu.set_mig(True)
+    machine.vgpu.reset()
+
+
+def others_instance(machine: NvmlMachine, name: str, start: int) -> None:
+    profile = machine.vgpu.gpu.profile(name)
+    machine.vgpu.make_instance(profile.id, next(p for p in profile.placements if p.start == start))
+
+
+def others_partitions(machine: Machine, gpu: str, mode: str) -> None:
+    machine.amd.store(f"/sys/bus/pci/devices/{gpu}/current_compute_partition", mode)

@@ -1,4 +1,4 @@
-from tests.machines import hidden, killed_at_every_line, machine, new_state
+from tests.machines import hidden, killed_at_every_line, machine, new_state, nvml
 from tests.shuffled import shuffled
 
-__all__ = ["hidden", "killed_at_every_line", "machine", "new_state", "shuffled"]
+__all__ = ["hidden", "killed_at_every_line", "machine", "new_state", "nvml", "shuffled"]

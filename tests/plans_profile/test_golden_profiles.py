@@ -1,7 +1,8 @@
 """A machine, what happened to it, a profile → its plan, as data in <case>/; `--regenerate` writes it anew.
 
-case.json: `before` as in tests/plans, for the simulated machine, or the recorded `host` of tests/hosts. The
-examples in profiles/ are planned on the recorded host that each is for: examples/<name>.json.
+case.json: `before` as in tests/plans, for the simulated machine or one of tests/machines_in_parts, or the recorded
+`host` of tests/hosts. The examples in profiles/ are planned on the recorded host that each is for:
+examples/<name>.json.
 """
 
 import json
@@ -13,8 +14,10 @@ from msgspec import to_builtins
 from gpupass.app.profile_file import load_file
 from gpupass.errors import GpupassError
 from gpupass.system import RecordedHost
+from tests import machines_in_parts
 from tests.plans.test_golden_plans import Before, trimmed
 from tests.profile_trips import apply, plan, told
+from tests.simulated_nvml import NvmlMachine
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -24,10 +27,17 @@ EXAMPLES = sorted((ROOT / "profiles").glob("*.yaml"))
 
 
 class Past(Before):
-    """And profiles."""
+    """And profiles, drivers, and what others make."""
 
     def apply(self, text):
-        apply(self.machine, text, allow_disruption=True)
+        apply(self.machine, text, allow_disruption=True, allow_reset=True)
+
+    def driver(self, device, driver):
+        self.machine.register_driver(driver)
+        self.machine.set_driver(device, driver)
+
+    def others(self, what, *arguments):
+        getattr(machines_in_parts, f"others_{what}")(self.machine, *arguments)
 
     def foreign(self, device):
         """What gpupass remembers of it is lost."""
@@ -64,14 +74,19 @@ def compare(made, golden, regenerate):
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda path: path.name)
-def test_plan(case, machine, regenerate):
+def test_plan(case, machine, new_state, request, regenerate):
     past = json.loads((case / "case.json").read_text())
-    host = RecordedHost(str(HOSTS / past["host"])) if "host" in past else machine
+    if "machine" in past:
+        machine = machines_in_parts.MACHINES[past["machine"]](new_state())
+        if isinstance(machine, NvmlMachine):
+            request.getfixturevalue("nvml")
+    elif "host" in past:
+        machine = RecordedHost(str(HOSTS / past["host"]))
     for what, *arguments in past.get("before", ()):
         options = arguments.pop() if arguments and isinstance(arguments[-1], dict) else {}
         getattr(Past(machine), what)(*arguments, **options)
     try:
-        made = as_data(plan(host, (case / "profile.yaml").read_text()))
+        made = as_data(plan(machine, (case / "profile.yaml").read_text()))
     except GpupassError as error:
         made = {"refused": told(error).splitlines()}
     compare(made, case / "plan.json", regenerate)

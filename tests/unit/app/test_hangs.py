@@ -3,12 +3,12 @@
 import pytest
 
 from gpupass import app
-from tests.machines_in_parts import hive_machine, vgpu_machine
+from tests.machines_in_parts import hive_machine, others_functions, vgpu_machine
 from tests.profile_trips import apply, endings
 from tests.simulated_amd import HIVE
 from tests.simulated_vgpu import CARD
 from tests.unit.app.test_amd_partitions import split
-from tests.unit.app.test_vgpu_trips import ALLOWED, functions, rule
+from tests.unit.app.test_vgpu_trips import ALLOWED, rule
 
 pytestmark = pytest.mark.usefixtures("nvml")
 VGPU = rule("vgpu, types: {A100-5C: 1}, params: {disable_vnc: 1}")
@@ -16,13 +16,13 @@ VGPU = rule("vgpu, types: {A100-5C: 1}, params: {disable_vnc: 1}")
 
 def vendor(state):
     machine = vgpu_machine(state, "vendor")
-    functions(machine)
+    others_functions(machine)
     return machine
 
 
 def mediated(state):
     machine = vgpu_machine(state, "mdev")
-    functions(machine)
+    others_functions(machine)
     return machine
 
 

@@ -18,7 +18,13 @@ from gpupass.plan import Finding, HostPlan
 from gpupass.profiles import load_profile, write_profile
 from gpupass.store import store_of
 from gpupass.store.applies import write_apply
-from tests.machines_in_parts import vgpu_machine
+from tests.machines_in_parts import (
+    others_functions,
+    others_instance,
+    others_mig_mode,
+    others_vgpu,
+    vgpu_machine,
+)
 from tests.profile_trips import (
     apply,
     apply_in,
@@ -45,33 +51,16 @@ LENT = "attachments: [{domain: vm1, device: a/A100-5C-0}]"
 BACKED = rule("vgpu, types: {A100-1-5C: 2}, layout: [1g.5gb, 1g.5gb]")
 
 
-def functions(machine):
-    machine.vgpu.manage("-e", CARD)
-
-
 def foreign(number, kind):
-    """A vGPU of that type id on that function, made by somebody else."""
-
-    def make(machine):
-        vf = machine.tree.path(machine.sriov.address(CARD, number))
-        if machine.vgpu.framework == "vendor":
-            machine.vgpu.store(f"{vf}/nvidia/current_vgpu_type", str(kind))
-        else:
-            uuid = f"0f0f0f0f-0000-4000-8000-00000000000{number}"
-            machine.vgpu.store(f"{vf}/mdev_supported_types/nvidia-{kind}/create", uuid)
-
-    return make
+    return lambda machine: others_vgpu(machine, number, kind)
 
 
 def cut(name, start):
     """MIG mode and a GPU instance, by somebody else."""
 
     def make(machine):
-        machine.vgpu.set_mig(True)
-        machine.vgpu.reset()
-        profile = machine.vgpu.gpu.profile(name)
-        place = next(place for place in profile.placements if place.start == start)
-        machine.vgpu.make_instance(profile.id, place)
+        others_mig_mode(machine)
+        others_instance(machine, name, start)
 
     return make
 
@@ -113,17 +102,17 @@ REFUSED = {
         "its virtual functions cannot go beside vGPUs that stay",
     ),
     "MIG mode beside a foreign vGPU": (
-        [functions, foreign(0, 470)],
+        [others_functions, foreign(0, 470)],
         rule("vgpu, types: {}, layout: []"),
         "beside vGPUs that stay",
     ),
     "MIG mode for processes beside a foreign vGPU": (
-        [functions, foreign(0, 470)],
+        [others_functions, foreign(0, 470)],
         rule("mig, layout: [1g.5gb]"),
         "its MIG mode cannot change beside vGPUs that stay",
     ),
     "no room beside a foreign vGPU of another size": (
-        [functions, foreign(0, 471)],
+        [others_functions, foreign(0, 471)],
         SLICED,
         "vGPUs of one size only",
     ),
@@ -133,16 +122,14 @@ REFUSED = {
         f"sriov-manage makes all {VFS}",
     ),
     "foreign GPU instances when functions go": (
-        [applied(rule("vgpu, types: {A100-1-5C: 1}, layout: [1g.5gb]")), lambda m: cut_too(m, "2g.10gb", 0)],
+        [
+            applied(rule("vgpu, types: {A100-1-5C: 1}, layout: [1g.5gb]")),
+            lambda m: others_instance(m, "2g.10gb", 0),
+        ],
         rule("host"),
         "has 2g.10gb@0, which gpupass did not make",
     ),
 }
-
-
-def cut_too(machine, name, start):
-    profile = machine.vgpu.gpu.profile(name)
-    machine.vgpu.make_instance(profile.id, next(p for p in profile.placements if p.start == start))
 
 
 @pytest.mark.parametrize("framework", ["vendor", "mdev"])
@@ -225,10 +212,10 @@ def test_functions_of_an_nvidia_card_are_made_by_its_script(nvml, new_state):
 
 
 TAKEN_OVER = {
-    "functions": ([functions], "host"),
-    "vGPUs": ([functions, foreign(0, 471), foreign(2, 471)], "vgpu, types: {A100-5C: 2}"),
+    "functions": ([others_functions], "host"),
+    "vGPUs": ([others_functions, foreign(0, 471), foreign(2, 471)], "vgpu, types: {A100-5C: 2}"),
     "MIG mode": (
-        [cut("2g.10gb", 0), functions, lambda m: cut_too(m, "1g.5gb", 6)],
+        [cut("2g.10gb", 0), others_functions, lambda m: others_instance(m, "1g.5gb", 6)],
         "vgpu, types: {A100-5C: 1}",
     ),
 }
@@ -260,7 +247,7 @@ def test_idle_functions_beside_gpu_instances_are_exported_as_they_are(nvml, new_
 @pytest.mark.parametrize("framework", ["vendor", "mdev"])
 def test_what_is_adopted_is_called_as_in_a_profile(framework, nvml, new_state):
     machine = vgpu_machine(new_state(), framework)
-    for deed in (functions, foreign(0, 470), foreign(2, 470)):
+    for deed in (others_functions, foreign(0, 470), foreign(2, 470)):
         deed(machine)
     app.adopt(machine, CARD)
     assert kinds(plan(machine, exported(machine))) == []
@@ -289,7 +276,7 @@ def test_the_gpu_instance_of_a_vgpu_that_is_used_is_spared(swapped, nvml, new_st
 
 def test_a_function_with_mediated_types_is_not_lent_as_a_whole(nvml, new_state):
     machine = vgpu_machine(new_state(), "mdev")
-    functions(machine)
+    others_functions(machine)
     with pytest.raises(Refused, match="lent by its mediated devices"):
         app.attach(machine, "vm1", machine.sriov.address(CARD, 0))
 
@@ -584,7 +571,7 @@ def test_a_vgpu_that_somebody_has_given_another_type_is_seen_as_that(nvml, new_s
 def test_a_rollback_leaves_the_vgpu_that_others_made(framework, nvml, new_state):
     """Of two alike gpupass's own goes, though a profile of before may take over."""
     machine = vgpu_machine(new_state(), framework)
-    for deed in (functions, foreign(0, 470)):
+    for deed in (others_functions, foreign(0, 470)):
         deed(machine)
     before = machine.snapshot()
     assert endings(apply(machine, SLICED)) == ["done"] and len(machine.vgpu.vgpus) == 2
@@ -596,7 +583,7 @@ def test_a_rollback_leaves_the_vgpu_that_others_made(framework, nvml, new_state)
 def test_a_foreign_vgpu_that_a_domain_has_is_left_alone_by_export_and_rollback(framework, nvml, new_state):
     """No name of a profile means it."""
     machine = vgpu_machine(new_state(), framework)
-    for deed in (functions, foreign(0, 470)):
+    for deed in (others_functions, foreign(0, 470)):
         deed(machine)
     (vf,) = machine.vgpu.vgpus
     app.attach(machine, "vm1", machine.vgpu.vgpus[vf].mdev or vf)

@@ -325,7 +325,9 @@ def test_instances_for_vgpus_leave_compute_instances_to_their_guests():
     """Those of one that stays are nobody's loss; those of one that goes, go with it."""
     gpu = board("A100-40")
     halves = tuple(
-        ComputeInstance(id=number, placement=Placement(start=2 * number, size=2), users=(python(11 + number),))
+        ComputeInstance(
+            id=number, placement=Placement(start=2 * number, size=2), users=(python(11 + number),)
+        )
         for number in range(2)
     )
     stays = instance(gpu, "4g.20gb", 0, *halves)
