@@ -47,6 +47,7 @@ class Guest:
     lets_go: float = ACKS
     closes: float = 0.0  # seconds from the ejection until QEMU has closed VFIO
     transient: bool = False
+    metadata: str = ""  # of whoever else manages it
     autostart: bool = False
     job: str | None = None
     memory: int = 4 * GIB_IN_KIB
@@ -324,6 +325,7 @@ class SimulatedLibvirt:
         numa = f"<numatune><memory mode='strict' nodeset='{guest.numa}'/></numatune>"
         return (
             f"<domain type='kvm'><name>{guest.name}</name><uuid>{guest.uuid}</uuid>"
+            f"<metadata>{guest.metadata}</metadata>"
             f"<memory unit='KiB'>{guest.memory}</memory>{limit if guest.hard_limit else ''}"
             f"{numa if guest.numa else ''}"
             f"<os><type arch='x86_64' machine='{guest.machine}'>hvm</type></os>"

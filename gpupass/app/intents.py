@@ -10,14 +10,15 @@ from gpupass.devices.binding import VFIO, bind
 from gpupass.errors import GpupassError, Usage
 from gpupass.lending import handover
 from gpupass.lending.lender import Loan
+from gpupass.lending.managers import even_of_others
 from gpupass.methods import slots_of
 from gpupass.model.address import Address
 from gpupass.model.apply import Apply
-from gpupass.model.domain import Domain, DomainState
+from gpupass.model.domain import Domain, DomainState, Manager
 from gpupass.model.host import Base, Host
 from gpupass.model.mark import Claim
 from gpupass.model.slot import Slot
-from gpupass.plan import HostPlan, Plan
+from gpupass.plan import Draft, HostPlan, Plan
 from gpupass.planner.draft import lost, plan_of
 from gpupass.planner.find import find_slot
 from gpupass.planner.ownership import adopt_plan
@@ -137,6 +138,7 @@ class OfSlot(OfDevice, frozen=True, kw_only=True):
     connect: str = QEMU
     domain: str  # by name or UUID
     called: str  # the slot, as it was typed
+    even_of: Manager | None = None  # who else manages the domain and need not know
     slot: Slot | None = None  # what that means
 
     def fixed(self, sight: Host) -> Self:
@@ -153,6 +155,11 @@ class OfSlot(OfDevice, frozen=True, kw_only=True):
             raise GpupassError(f"cannot find {slot.name} any more: it is gone", "gpupass slots")
         return slot
 
+    def asked(self, draft: Draft, *domains: Domain) -> Draft:
+        """With what those would say who else manage the domains."""
+        found = (finding for one in domains for finding in even_of_others(one, self.even_of))
+        return draft + Draft(findings=tuple(found)) if draft.steps else draft
+
 
 class _Receives(OfSlot, frozen=True, kw_only=True):
     """Of a domain that is to get something QEMU is asked what fits."""
@@ -164,7 +171,7 @@ class _Receives(OfSlot, frozen=True, kw_only=True):
 
     def attached(self, sight: Host) -> HostPlan:
         slot, domain = self.its_slot(sight), domain_called(sight, self.domain)
-        draft = handover.attach(sight, domain, slot, self.connect, self.shown)
+        draft = self.asked(handover.attach(sight, domain, slot, self.connect, self.shown), domain)
         title = f"attach {', '.join((slot.what, *self.shown))} to {domain.name}"
         return _alone(plan_of(title, draft + lost(sight, draft), sight))
 
@@ -185,7 +192,8 @@ class Move(_Receives, frozen=True, kw_only=True):
         if owner is None or owner.uuid == domain.uuid:
             return self.attached(sight)
         title = f"move {slot.what} from {owner.name} to {domain.name}"
-        return _alone(plan_of(title, handover.move(sight, domain, slot, self.connect), sight))
+        draft = self.asked(handover.move(sight, domain, slot, self.connect), domain, owner)
+        return _alone(plan_of(title, draft, sight))
 
 
 class Detach(OfSlot, frozen=True, kw_only=True):
@@ -201,7 +209,8 @@ class Detach(OfSlot, frozen=True, kw_only=True):
         slot = self.its_slot(sight)
         owner = self._owner(sight, slot)
         title = f"detach {slot.what} from {owner.name}"
-        made = plan_of(title, handover.detach(sight, owner, slot, self.connect), sight)
+        draft = self.asked(handover.detach(sight, owner, slot, self.connect), owner)
+        made = plan_of(title, draft, sight)
         return _alone(replace(made, continues=False))  # what is left to clean is remembered by its claim
 
     def _owner(self, sight: Host, slot: Slot) -> Domain:

@@ -14,6 +14,7 @@ from gpupass.app.trip import carry_out
 from gpupass.devices.binding import VFIO
 from gpupass.errors import Pending, Usage
 from gpupass.model.address import Address, parse_address, sysfs
+from gpupass.model.domain import Manager
 from gpupass.model.host import lends
 from gpupass.model.mark import Claim
 from gpupass.observe import nothing, observe
@@ -60,10 +61,11 @@ def attach(
     *shown: str,
     connect: str = QEMU,
     timeout: float = 30.0,
+    even_of: Manager | None = None,
     dry_run: bool = False,
 ) -> Report:
     """Hand the slot to a running domain; `shown` are others of its group that the guest is to see, too."""
-    return _hand_over(system, Attach, domain, slot, connect, timeout, dry_run, shown)
+    return _hand_over(system, Attach, domain, slot, connect, timeout, dry_run, even_of, shown)
 
 
 def together(system: System, slots: tuple[str, ...], functions: bool = False) -> tuple[tuple[str, ...], ...]:
@@ -88,6 +90,7 @@ def detach(
     *,
     connect: str = QEMU,
     timeout: float = 30.0,
+    even_of: Manager | None = None,
     dry_run: bool = False,
 ) -> Report:
     """Ask the guest for the slot, and see it closed and clean."""
@@ -95,7 +98,7 @@ def detach(
     gone = _left_the_host(system, domain, slot, connect)
     if gone is not None:
         return single(Session(system), gone, gone.group, seconds=timeout, dry_run=dry_run)
-    return _hand_over(system, Detach, domain, slot, connect, timeout, dry_run)
+    return _hand_over(system, Detach, domain, slot, connect, timeout, dry_run, even_of)
 
 
 def move(
@@ -105,10 +108,11 @@ def move(
     *,
     connect: str = QEMU,
     timeout: float = 30.0,
+    even_of: Manager | None = None,
     dry_run: bool = False,
 ) -> Report:
     """From whichever domain has the slot to another one, or back to where it was."""
-    return _hand_over(system, Move, target, slot, connect, timeout, dry_run)
+    return _hand_over(system, Move, target, slot, connect, timeout, dry_run, even_of)
 
 
 def single(
@@ -147,11 +151,12 @@ def _hand_over(
     connect: str,
     timeout: float,
     dry_run: bool,
+    even_of: Manager | None,
     shown: tuple[str, ...] = (),
 ) -> Report:
     system.hypervisor(connect)  # Refused at once when libvirt is away
     group, known = find_slot_named(system, slot)
-    wanted = intent(group=group, connect=connect, domain=domain, called=slot, slot=known)
+    wanted = intent(group=group, connect=connect, domain=domain, called=slot, slot=known, even_of=even_of)
     if isinstance(wanted, Attach):
         also = (find_slot_named(system, text)[0][0] for text in shown)
         wanted = replace(wanted, shown=tuple(also))

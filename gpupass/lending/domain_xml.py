@@ -6,9 +6,10 @@ from xml.etree.ElementTree import Element
 
 from msgspec import Struct
 
+from gpupass.lending.managers import manager_of
 from gpupass.lending.qemu_arguments import read_arguments
 from gpupass.model.address import Address
-from gpupass.model.domain import Domain, DomainState, Hostdev, HostPart, PartKind, Port, Written
+from gpupass.model.domain import Domain, DomainState, Hostdev, HostPart, Manager, PartKind, Port, Written
 
 _KIB = {"b": 1 / 1024, "bytes": 1 / 1024, "kb": 1000 / 1024, "k": 1, "kib": 1, "mb": 1000**2 / 1024}
 _KIB |= {"m": 1 << 10, "mib": 1 << 10, "gb": 1000**3 / 1024, "g": 1 << 20, "gib": 1 << 20}
@@ -31,6 +32,7 @@ class Definition(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ports: tuple[Port, ...] = ()
     conventional_bus: bool = False
     numa_nodes: tuple[int, ...] = ()
+    manager: Manager | None = None
 
 
 def parse_definition(xml: str) -> Definition:
@@ -56,6 +58,7 @@ def parse_definition(xml: str) -> Definition:
             for controller in root.iterfind("devices/controller[@type='pci']")
         ),
         numa_nodes=_numa_nodes(root),
+        manager=manager_of(root),
     )
 
 
@@ -92,6 +95,7 @@ def parse_domain(
         ports=decisive.ports,
         conventional_bus=decisive.conventional_bus,
         numa_nodes=decisive.numa_nodes,
+        manager=decisive.manager,
         job=job,
     )
 

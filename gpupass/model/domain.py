@@ -43,6 +43,15 @@ class HostPart(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     target: str = ""
 
 
+class Manager(StrEnum):
+    """Who else gives some domains their devices."""
+
+    NOVA = "nova"  # OpenStack
+    OVIRT = "ovirt"
+    KUBEVIRT = "kubevirt"
+    OPENNEBULA = "opennebula"
+
+
 class Hostdev(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One `<hostdev>`: a PCI function by its address, or a mediated device by its UUID.
 
@@ -98,6 +107,7 @@ class Domain(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ports: tuple[Port, ...] = ()
     conventional_bus: bool = False  # it has a bus for conventional PCI devices
     numa_nodes: tuple[int, ...] = ()  # host nodes its memory is bound to
+    manager: Manager | None = None
     job: str | None = None  # "migration", "save", …: a job that forbids device changes
 
     @property

@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar, Protocol
 from msgspec import Struct
 
 from gpupass.model.address import Address
+from gpupass.model.domain import Manager
 from gpupass.model.key import Key
 
 VERSION = 1
@@ -139,6 +140,10 @@ class Attachment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             also=("gpu", "name"),
         ),
     ]
+    even_of: Annotated[
+        str | None,
+        Key("who manages the domain and need not know", spelled="even-of", choices=tuple(Manager)),
+    ] = None
     place: Place = Place()
 
 

@@ -19,6 +19,7 @@ def without_secrets(xml: str) -> str:
         root = ElementTree.fromstring(xml)
     except ElementTree.ParseError:
         return ""
+    managers = [one.tag for one in root.iterfind("metadata/*")]
     arguments = [arg.get("value", "") for arg in root.iterfind(f"{_QEMU}commandline/{_QEMU}arg")]
     for element in list(root.iter()):
         for name in _ATTRIBUTES:
@@ -27,7 +28,16 @@ def without_secrets(xml: str) -> str:
             if child.tag in _ELEMENTS or child.tag.startswith(_QEMU):
                 element.remove(child)
     _devices_again(root, arguments)
+    _managers_again(root, managers)
     return ElementTree.tostring(root, encoding="unicode") + "\n"
+
+
+def _managers_again(root: Element, tags: list[str]) -> None:
+    """Who manages it, without what that one keeps there."""
+    if tags:
+        metadata = SubElement(root, "metadata")
+        for tag in tags:
+            SubElement(metadata, tag)
 
 
 def _devices_again(root: Element, arguments: list[str]) -> None:

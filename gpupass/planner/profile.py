@@ -9,8 +9,10 @@ from gpupass.devices.binding import origin_of
 from gpupass.lending import handover
 from gpupass.lending.claims import declared
 from gpupass.lending.handover import holder
+from gpupass.lending.managers import even_of_others
 from gpupass.methods import METHODS, slot_of, slots_of, ways
 from gpupass.model.address import Address
+from gpupass.model.domain import Manager
 from gpupass.model.host import Base, Device, Host
 from gpupass.model.mark import Claim
 from gpupass.model.mdev import MdevBus
@@ -176,7 +178,13 @@ class _Work:
             return Draft(findings=(finding,))
         domain = self.now.domain(uuid)
         taken = handover.detach(self.now, domain, slot, self.connect) if domain is not None else NOTHING
-        return Draft(losses=(Disruption(victim=f"domain {owner}", loses=slot.what),)) + taken
+        loss = Disruption(victim=f"domain {owner}", loses=slot.what)
+        asked = tuple(even_of_others(domain, self._even_of(owner)))
+        return Draft(losses=(loss,), findings=asked) + taken
+
+    def _even_of(self, domain: str) -> Manager | None:
+        named = (w.attachment.even_of for w in self.wanted if w.attachment.domain == domain)
+        return next((Manager(name) for name in named if name is not None), None)
 
     def _home(self, one: Chosen) -> Draft:
         """What the host is to work with, or to cut, goes back to its driver."""
@@ -257,7 +265,9 @@ class _Work:
             return Draft(findings=(finding,))
         if not domain.active:
             return Draft(waits=(f"{name} is not running: {want.attachment.device} is attached when it does",))
-        return declared(handover.attach(self.now, domain, slot, self.connect, self._beside(want)))
+        draft = declared(handover.attach(self.now, domain, slot, self.connect, self._beside(want)))
+        asked = even_of_others(domain, self._even_of(name)) if draft.steps else ()
+        return draft + Draft(findings=tuple(asked))
 
     def _beside(self, want: Wanted) -> tuple[Address, ...]:
         """What else this domain is to have."""

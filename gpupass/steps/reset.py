@@ -2,7 +2,7 @@
 
 from typing import Any, ClassVar
 
-from gpupass.errors import GpupassError, KernelRefused, NotClean
+from gpupass.errors import KernelRefused, NotClean
 from gpupass.model.address import Address, sysfs
 from gpupass.model.host import lends
 from gpupass.step import Facts, Kind, Step, facts
@@ -72,9 +72,8 @@ def _require_lent(system: System, address: Address) -> None:
     """A driver of the host's may be at work on it by now: libvirt, driverctl or udev have bound it."""
     driver = system.link(sysfs(address, "driver"))
     if driver is not None and not lends(driver):
-        raise GpupassError(
-            f"cannot reset {address}: somebody has bound it to {driver} meanwhile", f"gpupass show {address}"
-        )
+        clear = f"gpupass quarantine clear {address}"
+        raise NotClean(address, f"somebody has bound it to {driver} before it was reset", clear)
 
 
 def require_answer(system: System, address: Address, when: str) -> None:

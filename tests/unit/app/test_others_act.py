@@ -3,7 +3,7 @@
 import pytest
 
 from gpupass import app
-from gpupass.errors import GpupassError, Pending
+from gpupass.errors import GpupassError, NeedsPerson, Pending
 from gpupass.store import store_of
 from gpupass.store.marks import read_marks
 from tests.profile_trips import apply, plan, profile_of
@@ -206,3 +206,14 @@ def test_a_profile_leaves_to_the_host_what_libvirt_gives_back(machine):
         allow_disruption=True,
     )
     assert (machine.driver(LONE), machine.resets, claims(machine)) == (machine.functions[LONE].driver, [], [])
+
+
+def test_a_driver_that_comes_before_the_reset(machine):
+    """driverctl, udev, nodedev-reattach: neither reset under it nor given back to the guest that let go."""
+    app.attach(machine, "vm1", LONE)
+    machine.libvirt.guests["vm1"].closes = 1.0
+    machine.at(0.5, machine.set_driver, LONE, "bochs-drm")
+    with pytest.raises(NeedsPerson, match="bound it to bochs-drm before it was reset"):
+        app.detach(machine, "vm1", LONE)
+    assert (machine.libvirt.holders(LONE), machine.resets[1:], machine.driver(LONE)) == ([], [], "bochs-drm")
+    assert f"quarantine {LONE}" in machine.records()

@@ -4,7 +4,7 @@ import errno
 
 import pytest
 
-from gpupass.errors import GpupassError, NotClean, Pending
+from gpupass.errors import NotClean, Pending
 from gpupass.steps.release import AwaitRelease
 from gpupass.steps.reset import ResetDevice
 from tests.simulated import BUS_AUDIO, BUS_GPU, GPU, GPU_AUDIO, LONE
@@ -69,7 +69,7 @@ def test_not_clean(step, before, words, machine):
 def test_never_under_a_driver_of_the_host_s(step, machine):
     """Somebody has bound one of them since the plan was made."""
     machine.set_driver(step.addresses[1], "snd_hda_intel")
-    with pytest.raises(GpupassError, match=f"{step.addresses[1]}: somebody has bound it to snd_hda_intel"):
+    with pytest.raises(NotClean, match=f"{step.addresses[1]} on: somebody has bound it to snd_hda_intel"):
         step.do(machine, 0)
     assert machine.resets == []
 
