@@ -1,8 +1,8 @@
 """A machine, what happened to it, a profile → its plan, as data in <case>/; `--regenerate` writes it anew.
 
 case.json: `before` as in tests/plans, for the simulated machine or one of tests/machines_in_parts, or the recorded
-`host` of tests/hosts. The examples in profiles/ are planned on the recorded host that each is for:
-examples/<name>.json.
+`host` of tests/hosts. With slots.txt and export.yaml it is told, too, how such a machine is seen before. The
+examples in profiles/ are planned on the recorded host that each is for: examples/<name>.json.
 """
 
 import json
@@ -11,17 +11,24 @@ from pathlib import Path
 import pytest
 from msgspec import to_builtins
 
+from gpupass import app, inspect
+from gpupass.app.export import export
+from gpupass.app.export import foreign as made_elsewhere
+from gpupass.app.intents import QEMU
 from gpupass.app.profile_file import load_file
+from gpupass.cli.tables import print_slots
 from gpupass.errors import GpupassError
+from gpupass.profiles import write_profile
 from gpupass.system import RecordedHost
 from tests import machines_in_parts
 from tests.plans.test_golden_plans import Before, trimmed
-from tests.profile_trips import apply, plan, told
+from tests.profile_trips import apply, kinds, plan, told
 from tests.simulated_nvml import NvmlMachine
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 CASES = sorted(path.parent for path in HERE.glob("*/case.json"))
+SEEN = sorted(path.parent for path in HERE.glob("*/slots.txt"))
 HOSTS = ROOT / "tests/hosts"
 EXAMPLES = sorted((ROOT / "profiles").glob("*.yaml"))
 
@@ -31,6 +38,9 @@ class Past(Before):
 
     def apply(self, text):
         apply(self.machine, text, allow_disruption=True, allow_reset=True)
+
+    def adopt(self, device):
+        app.adopt(self.machine, device)
 
     def driver(self, device, driver):
         self.machine.register_driver(driver)
@@ -73,23 +83,42 @@ def compare(made, golden, regenerate):
     assert made == json.loads(golden.read_text())
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda path: path.name)
-def test_plan(case, machine, new_state, request, regenerate):
-    past = json.loads((case / "case.json").read_text())
-    if "machine" in past:
-        machine = machines_in_parts.MACHINES[past["machine"]](new_state())
+@pytest.fixture
+def past(case, machine, new_state, request):
+    """The machine, after what has happened to it."""
+    told = json.loads((case / "case.json").read_text())
+    if "machine" in told:
+        machine = machines_in_parts.MACHINES[told["machine"]](new_state())
         if isinstance(machine, NvmlMachine):
             request.getfixturevalue("nvml")
-    elif "host" in past:
-        machine = RecordedHost(str(HOSTS / past["host"]))
-    for what, *arguments in past.get("before", ()):
+    elif "host" in told:
+        machine = RecordedHost(str(HOSTS / told["host"]))
+    for what, *arguments in told.get("before", ()):
         options = arguments.pop() if arguments and isinstance(arguments[-1], dict) else {}
         getattr(Past(machine), what)(*arguments, **options)
+    return machine
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda path: path.name)
+def test_plan(case, past, regenerate):
     try:
-        made = as_data(plan(machine, (case / "profile.yaml").read_text()))
+        made = as_data(plan(past, (case / "profile.yaml").read_text()))
     except GpupassError as error:
         made = {"refused": told(error).splitlines()}
     compare(made, case / "plan.json", regenerate)
+
+
+@pytest.mark.parametrize("case", SEEN, ids=lambda path: path.name)
+def test_as_it_is(case, past, regenerate, capsys):
+    profile, host = export(past)
+    print_slots(inspect.list_slots(past, None, QEMU))
+    table = "".join(f"{line.rstrip()}\n" for line in capsys.readouterr().out.splitlines())
+    notes = "".join(f"# {note}\n" for note in made_elsewhere(host))
+    assert kinds(plan(past, profile)) == []
+    for name, text in (("slots.txt", table), ("export.yaml", write_profile(profile) + notes)):
+        if regenerate:
+            (case / name).write_text(text)
+        assert text == (case / name).read_text()
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
