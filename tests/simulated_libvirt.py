@@ -34,6 +34,7 @@ class Plugged:
     multifunction: bool = False
     managed: bool = False  # libvirt itself gives it back to the host
     ours: bool = True  # … because it was libvirt that took it
+    more: str = ""  # of its XML: <rom/> and the like
 
 
 @dataclass
@@ -203,7 +204,12 @@ class SimulatedLibvirt:
         bus = None if unassigned else self._free_port(guest)
         if bus is None and not unassigned:
             raise LibvirtFailure("internal error: No more available PCI slots", INTERNAL_ERROR)
-        guest.live[address] = Plugged(address, alias, bus, managed=managed, ours=ours)
+        more = "".join(
+            ElementTree.tostring(child, encoding="unicode")
+            for child in root
+            if child.tag not in ("source", "alias", "address", "driver")
+        )
+        guest.live[address] = Plugged(address, alias, bus, managed=managed, ours=ours, more=more)
         if not unassigned:
             self._open(guest, address)
         self._count += 1
@@ -355,6 +361,6 @@ def _hostdev(plugged: Plugged, live: bool = True) -> str:
         )
     return (
         f"<hostdev mode='subsystem' {_source(plugged.address, plugged.managed)}"
-        + (f"<alias name='{plugged.alias}'/>{guest}" if live else "")
+        + (f"{plugged.more}<alias name='{plugged.alias}'/>{guest}" if live else "")
         + "</hostdev>"
     )

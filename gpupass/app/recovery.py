@@ -21,7 +21,7 @@ from gpupass.engine import journal
 from gpupass.engine.journal import Operation
 from gpupass.engine.run import Result, leave_half, resume
 from gpupass.errors import Busy, Damaged, GpupassError, Pending, Refused
-from gpupass.lending.plug import has
+from gpupass.lending.plug import written_in
 from gpupass.model.address import BOOT, Address, parse_address
 from gpupass.model.apply import ApplyEnd
 from gpupass.model.host import Base
@@ -224,7 +224,7 @@ def _mdev_is_gone(parent: Base, claim: Claim) -> bool:
 
 def _still_has(system: System, claim: Claim, connect: str) -> bool:
     xml = system.hypervisor(connect).live_xml(claim.uuid)
-    return xml is not None and has(xml, claim.domain, claim.carrier, claim.part or None)
+    return xml is not None and bool(written_in(xml, claim.domain, claim.carrier, claim.part or None))
 
 
 def _forget_vanished(system: System, claim: Claim, connect: str) -> Report:

@@ -45,7 +45,7 @@ def parse_definition(xml: str) -> Definition:
         raise ValueError(f"expected <domain>, not <{root.tag}>")
     arguments = read_arguments([arg.get("value", "") for arg in root.iterfind(_ARGUMENTS)])
     return Definition(
-        hostdevs=(*_hostdevs(root), *_nvme_disks(root), *arguments.hostdevs),
+        hostdevs=(*(one for _, one in _hostdevs(root)), *_nvme_disks(root), *arguments.hostdevs),
         parts=tuple(dict.fromkeys((*_parts(root), *arguments.parts))),
         machine=_attribute(root.find("os/type"), "machine"),
         memory=_kib(root.find("memory")) or 0,
@@ -100,7 +100,21 @@ def parse_domain(
     )
 
 
-def _hostdevs(root: Element) -> Iterator[Hostdev]:
+def hostdev_text(xml: str, address: Address, mdev: str | None = None) -> str:
+    """The element that gives the domain this function, or that mediated device of it; "" for none.
+
+    ValueError as of `parse_definition`.
+    """
+    try:
+        root = ElementTree.fromstring(xml)
+    except ElementTree.ParseError as error:
+        raise ValueError(f"not well-formed: {error}") from None
+    found = (element for element, hostdev in _hostdevs(root) if hostdev.is_of(address, mdev))
+    element = next(found, None)
+    return ElementTree.tostring(element, encoding="unicode").strip() if element is not None else ""
+
+
+def _hostdevs(root: Element) -> Iterator[tuple[Element, Hostdev]]:
     """`<hostdev type='pci'>`, its SR-IOV spelling `<interface type='hostdev'>`, `<hostdev type='mdev'>`."""
     for element in root.iterfind("devices/*"):
         kind = (element.tag, element.get("type"))
@@ -110,7 +124,7 @@ def _hostdevs(root: Element) -> Iterator[Hostdev]:
         if host is None and not mdev:
             continue
         guest = element.find("address")
-        yield Hostdev(
+        hostdev = Hostdev(
             address=host,
             mdev=mdev or None,
             alias=_attribute(element.find("alias"), "name") or None,
@@ -121,6 +135,7 @@ def _hostdevs(root: Element) -> Iterator[Hostdev]:
             ramfb=element.get("ramfb") == "on",
             written=Written.INTERFACE if element.tag == "interface" else Written.HOSTDEV,
         )
+        yield element, hostdev
 
 
 def _nvme_disks(root: Element) -> Iterator[Hostdev]:

@@ -18,11 +18,11 @@ def mdev_xml(uuid: str, alias: str) -> str:
     return ElementTree.tostring(hostdev, encoding="unicode")
 
 
-def hostdev_xml(address: Address, alias: str, exposed: bool, managed: bool = False) -> str:
-    """Not managed: libvirt touches no driver. Not exposed: libvirt owns it, QEMU never sees it."""
+def hostdev_xml(address: Address, alias: str, exposed: bool) -> str:
+    """managed='no': libvirt touches no driver. Not exposed: libvirt owns it, QEMU never sees it."""
     domain, bus, rest = address.split(":")
     slot, _, function = rest.partition(".")
-    hostdev = ElementTree.Element("hostdev", mode="subsystem", type="pci", managed="yes" if managed else "no")
+    hostdev = ElementTree.Element("hostdev", mode="subsystem", type="pci", managed="no")
     source = ElementTree.SubElement(hostdev, "source")
     ElementTree.SubElement(
         source,

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 from msgspec.structs import replace
 
 from gpupass.errors import GpupassError, NeedsPerson, Pending
-from gpupass.lending.domain_xml import parse_definition
+from gpupass.lending.domain_xml import hostdev_text
 from gpupass.lending.failures import hint_for
 from gpupass.lending.hostdev_xml import hostdev_xml, mdev_xml
 from gpupass.model.address import Address, sysfs
@@ -43,9 +43,6 @@ class _Plug(Step, frozen=True, kw_only=True):
     alias: str
     exposed: bool
     connect: str
-    managed: bool = False  # libvirt itself binds it to vfio-pci, and gives it back to the host
-
-    Before: ClassVar[Any] = bool
 
     @property
     def carriers(self) -> tuple[Address, ...]:
@@ -70,10 +67,13 @@ class _Plug(Step, frozen=True, kw_only=True):
     def what(self) -> str:
         return f"the mediated device {self.mdev}" if self.mdev else self.address
 
-    def current(self, system: System) -> bool:
-        """Does the running domain have it?"""
+    def written(self, system: System) -> str:
+        """Its element in the running domain's XML, "" where it does not have it."""
         xml = system.hypervisor(self.connect).live_xml(self.uuid)
-        return xml is not None and has(xml, self.domain, self.address, self.mdev)
+        return written_in(xml, self.domain, self.address, self.mdev) if xml is not None else ""
+
+    def has(self, system: System) -> bool:
+        return bool(self.written(system))
 
     def _fields(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in _Plug.__struct_fields__ if name != "why"}
@@ -81,6 +81,11 @@ class _Plug(Step, frozen=True, kw_only=True):
 
 class AttachDevice(_Plug, frozen=True, kw_only=True):
     """Give it to the domain, live only; `exposed` False: owned but not seen by the guest."""
+
+    Before: ClassVar[Any] = bool
+
+    def current(self, system: System) -> bool:
+        return self.has(system)
 
     @property
     def needs(self) -> Facts:
@@ -104,15 +109,19 @@ class AttachDevice(_Plug, frozen=True, kw_only=True):
 
     def do(self, system: System, deadline: float) -> None:
         """GpupassError when the domain's live XML does not show it afterwards, whatever the call returned."""
-        if self.current(system):
+        self.plug(system)
+
+    def plug(self, system: System, xml: str | None = None) -> None:
+        """As gpupass does, or as `xml` says."""
+        if self.has(system):
             return
         hypervisor, log = system.hypervisor(self.connect), system.kernel_log()
         why = "libvirt reported success but its live XML does not show it"
         try:
-            hypervisor.attach(self.uuid, _xml(self))
+            hypervisor.attach(self.uuid, xml or _xml(self))
         except LibvirtFailure as failure:
             why = failure.message
-        if not self.current(system):
+        if not self.has(system):
             said = log.since(self.address, "vfio", 'apparmor="DENIED"')
             why += f"; kernel: {said}" if said else ""
             hint = hint_for(why, self.mdev or self.address, self.domain, sysfs(self.address))
@@ -120,7 +129,7 @@ class AttachDevice(_Plug, frozen=True, kw_only=True):
         log.close()
 
     def undo(self, before: Any, system: System) -> None:
-        if before or not self.current(system):
+        if before or not self.has(system):
             return
         back = DetachDevice(**self._fields())
         try:
@@ -130,11 +139,18 @@ class AttachDevice(_Plug, frozen=True, kw_only=True):
 
     def committed(self, system: System) -> bool:
         """A device the guest has, it keeps."""
-        return self.current(system)
+        return self.has(system)
 
 
 class DetachDevice(_Plug, frozen=True, kw_only=True):
     """Ask the domain to let go of it, and wait until it has."""
+
+    managed: bool = False  # libvirt itself gives it back to the host then
+
+    Before: ClassVar[Any] = str | bool  # as its XML was; True: as gpupass would plug it
+
+    def current(self, system: System) -> str:
+        return self.written(system)
 
     @property
     def gives(self) -> Facts:
@@ -170,13 +186,13 @@ class DetachDevice(_Plug, frozen=True, kw_only=True):
             seen = hypervisor.events()
             now = system.monotonic()
             try:
-                if not self.current(system):
+                if not self.has(system):
                     return
                 if now >= ask_at:
                     ask_at = now + _BUSY  # where asking fails
                     wait, trouble = _ask(self, system)
                     ask_at = now + wait
-                    if not self.current(system):
+                    if not self.has(system):
                         return
             except LibvirtFailure as failure:  # libvirt is away; the guest may have been asked already
                 trouble = f" ({failure.message})"
@@ -188,31 +204,30 @@ class DetachDevice(_Plug, frozen=True, kw_only=True):
             hypervisor.wait_event(seen, min(_LOOK_AGAIN, max(0.05, deadline - now)))
 
     def undo(self, before: Any, system: System) -> None:
-        if not before or self.current(system):
+        if not before or self.has(system):
             return
         if system.hypervisor(self.connect).live_xml(self.uuid) is None:  # stopped: it cannot have it back
             return
-        AttachDevice(**self._fields()).do(system, 0.0)
+        AttachDevice(**self._fields()).plug(system, before if isinstance(before, str) else None)
 
     def committed(self, system: System) -> bool:
         """An unplug request cannot be cancelled (QEMU, qapi/qdev.json)."""
-        self.current(system)  # while libvirt cannot be asked, nobody may go on or back
+        self.has(system)  # while libvirt cannot be asked, nobody may go on or back
         return True
 
 
-def has(xml: str, domain: str, address: Address, mdev: str | None) -> bool:
-    """By the live XML of that domain; GpupassError when nobody can read it."""
+def written_in(xml: str, domain: str, address: Address, mdev: str | None) -> str:
+    """Its element in the live XML of that domain; GpupassError when nobody can read it."""
     try:
-        hostdevs = parse_definition(xml).hostdevs
+        return hostdev_text(xml, address, mdev)
     except ValueError as error:
         raise GpupassError(f"cannot read the live XML of {domain}: {error}") from None
-    return any(hostdev.is_of(address, mdev) for hostdev in hostdevs)
 
 
 def _xml(step: AttachDevice) -> str:
     if step.mdev is not None:
         return mdev_xml(step.mdev, step.alias)
-    return hostdev_xml(step.address, step.alias, step.exposed, step.managed)
+    return hostdev_xml(step.address, step.alias, step.exposed)
 
 
 def _ask(step: DetachDevice, system: System) -> tuple[float, str]:
@@ -220,7 +235,7 @@ def _ask(step: DetachDevice, system: System) -> tuple[float, str]:
     try:
         system.hypervisor(step.connect).detach(step.uuid, step.alias)
     except LibvirtFailure as error:
-        if error.code in (NO_DOMAIN, DEVICE_MISSING, OPERATION_INVALID) and not step.current(system):
+        if error.code in (NO_DOMAIN, DEVICE_MISSING, OPERATION_INVALID) and not step.has(system):
             return 0.0, ""
         if error.code in _FORBIDDEN:
             raise GpupassError(f"cannot detach {step.what} from {step.domain}: {error.message}") from None

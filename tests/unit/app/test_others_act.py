@@ -6,6 +6,7 @@ from gpupass import app
 from gpupass.errors import GpupassError, NeedsPerson, Pending
 from gpupass.store import store_of
 from gpupass.store.marks import read_marks
+from gpupass.system.libvirt import LibvirtFailure
 from tests.profile_trips import apply, plan, profile_of
 from tests.simulated import GPU, GPU_AUDIO, LONE, VF0
 from tests.simulated_libvirt import REFUSES
@@ -217,3 +218,13 @@ def test_a_driver_that_comes_before_the_reset(machine):
         app.detach(machine, "vm1", LONE)
     assert (machine.libvirt.holders(LONE), machine.resets[1:], machine.driver(LONE)) == ([], [], "bochs-drm")
     assert f"quarantine {LONE}" in machine.records()
+
+
+def test_what_goes_back_is_plugged_as_it_was(machine):
+    app.bind(machine, LONE)
+    machine.libvirt.plug("vm1", LONE)
+    machine.libvirt.guests["vm1"].live[LONE].more = '<rom bar="off" />'
+    machine.libvirt.faults["attach"] = [LibvirtFailure("no", 1)]
+    with pytest.raises(GpupassError, match="cannot attach"):
+        app.move(machine, LONE, "vm2")
+    assert machine.libvirt.guests["vm1"].live[LONE].more == '<rom bar="off" />'
