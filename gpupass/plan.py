@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable, Iterator
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from gpupass.model.address import Address
+from gpupass.model.identity import Identity
 from gpupass.model.user import User, UserKind
 from gpupass.step import Deed
 
@@ -87,6 +88,7 @@ class Plan(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     waits: tuple[str, ...] = ()  # what is wanted and cannot be yet: "vm1 is not running: …"
     foreign: tuple[str, ...] = ()  # what others made and this plan leaves alone
     continues: bool = False  # its steps make what only a fresh look can plan on with
+    identities: dict[Address, Identity] = field(default_factory=dict)  # who they are: others are left alone
 
     @property
     def refusals(self) -> tuple[Finding, ...]:

@@ -322,6 +322,17 @@ class Machine(System):
             self.files.remove(f"/dev/vfio/{function.group}")
         self.files.remove(self.tree.path(address))
 
+    def replug(self, address: str, **other: object) -> None:
+        """Another card is there now: in a slot that was emptied, or by a new count of the buses."""
+        function = replace(
+            self.functions[address], override=None, **{"serial": None, "driver": None, **other}
+        )
+        self.unplug(address)
+        self.plug(function)
+        if function.driver is not None:
+            self.register_driver(function.driver)
+            self.set_driver(address, function.driver)
+
     def free_group(self) -> int:
         taken = {function.group for function in self.functions.values()}
         return next(number for number in count() if number not in taken)
@@ -424,13 +435,14 @@ class Machine(System):
         return found
 
     def records(self) -> dict[str, dict[str, object]]:
-        """What gpupass remembers: by tag and carrier, +part; without times and boots."""
+        """What gpupass remembers: by tag and carrier, +part; without times, boots and whose it is."""
         found = {}
         for mark in read_marks(store_of(self)):
             tag, carrier, part = mark.key
             told = msgspec.structs.asdict(mark)
             name = f"{tag} {carrier}{f'+{part}' if part else ''}"
-            found[name] = {key: told[key] for key in told.keys() - {"carrier", "part", "boot_id", "since"}}
+            aside = {"carrier", "part", "boot_id", "since", "identity"}
+            found[name] = {key: told[key] for key in told.keys() - aside}
         return found
 
     def open_journals(self) -> list[str]:

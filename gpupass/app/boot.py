@@ -12,7 +12,7 @@ from gpupass.app.look import group_addresses
 from gpupass.app.report import Ending, Report
 from gpupass.app.session import Session
 from gpupass.app.verbs import single
-from gpupass.boot.early import PATHS, RULES, early_addresses
+from gpupass.boot.early import PATHS, RULES, early_bound
 from gpupass.boot.initramfs import TRACES
 from gpupass.boot.plan import disable_plan, early_bind_plan, early_bind_undo_plan, enable_plan
 from gpupass.boot.units import PROFILE, UNITS, unit_path
@@ -20,15 +20,18 @@ from gpupass.errors import Refused, Usage
 from gpupass.model.address import BOOT, Address, parse_address
 from gpupass.model.boot import BootState
 from gpupass.model.host import Host
-from gpupass.observe import observe
+from gpupass.model.profile import Profile
+from gpupass.observe import nothing, observe
 from gpupass.observe.boot import read_boot
 from gpupass.plan import HostPlan, Plan
+from gpupass.planner.selection import pinned
+from gpupass.profiles import write_profile
 from gpupass.steps.file import WriteFile
 from gpupass.system import System
 
 _SECONDS = 30.0  # what a crashed gpupass left is rolled back within
 _UNIT_PATHS = tuple(unit_path(unit) for unit in UNITS)
-Flatten = Callable[[str], str]  # the name of a profile → one valid text without includes
+Load = Callable[[str], Profile]  # by its name
 
 
 class FileChange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -87,7 +90,7 @@ class EarlyBound(OfBoot, frozen=True, kw_only=True):
 
     def look(self, system: System) -> tuple[Host, BootState]:
         boot = _early_now(system)
-        return _host(system, (*self.chosen, *early_addresses(boot.file(RULES)))), boot
+        return _host(system, (*self.chosen, *early_bound(boot.file(RULES)))), boot
 
     def plan(self, sight: tuple[Host, BootState]) -> HostPlan:
         host, boot = sight
@@ -101,7 +104,7 @@ class EarlyUndone(OfBoot, frozen=True, kw_only=True):
 
     def look(self, system: System) -> tuple[Host, BootState]:
         boot = _early_now(system)
-        return _host(system, early_addresses(boot.file(RULES))), boot
+        return _host(system, tuple(early_bound(boot.file(RULES)))), boot
 
     def plan(self, sight: tuple[Host, BootState]) -> HostPlan:
         host, boot = sight
@@ -112,14 +115,18 @@ def enable(
     system: System,
     name: str,
     *,
-    flatten: Flatten,
+    load: Load,
     executable: str,
     dry_run: bool = False,
     approved: Plan | None = None,
 ) -> Report:
-    """Have every boot apply the profile `name`; nothing is changed before the next one."""
+    """Have every boot apply the profile `name`; nothing is changed before the next one.
+
+    An address in it means the device that has it now: Refused where that cannot be told.
+    """
     source = _source(name)
-    profile = _header(source) + flatten(source)
+    bare = observe(system, detail=nothing, connect=None, processes=False, essentials=False, marks=False)
+    profile = _header(source) + write_profile(pinned(load(source), bare))
     intent = Enabled(profile=profile, executable=executable, source=source, approved=approved)
     report = _carry_out(system, intent, dry_run)
     if report.ending is Ending.DONE:
@@ -143,7 +150,7 @@ def early_bind(
 ) -> Report:
     """Bind devices to vfio-pci from the next boot on, before any driver sees them; or no longer."""
     if undo:
-        bound = early_addresses(_early_now(system).file(RULES))
+        bound = tuple(early_bound(_early_now(system).file(RULES)))
         leave = tuple(_bound_address(system, device, bound) for device in devices)
         return _carry_out(system, EarlyUndone(leave=leave, approved=approved), dry_run)
     chosen = tuple(dict.fromkeys(group_addresses(system, device)[0] for device in devices))

@@ -31,6 +31,7 @@ class Patience(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 def require_same(shown: HostPlan, made: HostPlan) -> None:
     """Refused, with the first difference, when the host would now be changed in another way."""
     for old, new in zip(shown.plans, made.plans, strict=False):
+        _require_same_devices(old, new)
         if old.steps != new.steps:
             raise Refused(
                 f"cannot apply this plan: the host has changed since in what it touches ({old.title})",
@@ -38,6 +39,17 @@ def require_same(shown: HostPlan, made: HostPlan) -> None:
             )
     if len(shown.plans) != len(made.plans):
         raise Refused("cannot apply this plan: the profile now means other devices", _ANEW)
+
+
+def _require_same_devices(old: Plan, new: Plan) -> None:
+    for address, was in old.identities.items():
+        now = new.identities.get(address)
+        if now is not None and now.contradicts(was):
+            raise Refused(
+                f"cannot apply this plan: {address} is {now.beside(was)} now, "
+                f"the plan was for {was.beside(now)}",
+                _ANEW,
+            )
 
 
 def allowed(made: HostPlan, consent: Consent, title: str) -> tuple[Plan, ...]:

@@ -19,7 +19,7 @@ from gpupass.model.host import Base, Host
 from gpupass.model.mark import Claim
 from gpupass.model.slot import Slot
 from gpupass.plan import Draft, HostPlan, Plan
-from gpupass.planner.draft import lost, plan_of
+from gpupass.planner.draft import identified, lost, plan_of
 from gpupass.planner.find import find_slot
 from gpupass.planner.ownership import adopt_plan
 from gpupass.system import System
@@ -111,7 +111,7 @@ class Bind(OfDevice, frozen=True, kw_only=True):
                 )
         draft = bind(sight, device, self.driver, self.along, self.allow_boot_display)
         title = f"bind {device.address} to {self.driver}"
-        return _alone(plan_of(title, draft + lost(sight, draft), sight))
+        return _alone(plan_of(title, draft + lost(sight, draft), sight), sight)
 
 
 class Unbind(OfDevice, frozen=True, kw_only=True):
@@ -120,14 +120,14 @@ class Unbind(OfDevice, frozen=True, kw_only=True):
     def plan(self, sight: Host) -> HostPlan:
         device = self.device(sight)
         title = f"give {device.address} back to its host driver"
-        return _alone(plan_of(title, handover.unbind(sight, device), sight))
+        return _alone(plan_of(title, handover.unbind(sight, device), sight), sight)
 
 
 class Adopt(OfDevice, frozen=True, kw_only=True):
     """What somebody else has bound, made or attached there is gpupass's own."""
 
     def plan(self, sight: Host) -> HostPlan:
-        return _alone(adopt_plan(sight, self.device(sight)))
+        return _alone(adopt_plan(sight, self.device(sight)), sight)
 
 
 class OfSlot(OfDevice, frozen=True, kw_only=True):
@@ -173,7 +173,7 @@ class _Receives(OfSlot, frozen=True, kw_only=True):
         slot, domain = self.its_slot(sight), domain_called(sight, self.domain)
         draft = self.asked(handover.attach(sight, domain, slot, self.connect, self.shown), domain)
         title = f"attach {', '.join((slot.what, *self.shown))} to {domain.name}"
-        return _alone(plan_of(title, draft + lost(sight, draft), sight))
+        return _alone(plan_of(title, draft + lost(sight, draft), sight), sight)
 
 
 class Attach(_Receives, frozen=True, kw_only=True):
@@ -193,7 +193,7 @@ class Move(_Receives, frozen=True, kw_only=True):
             return self.attached(sight)
         title = f"move {slot.what} from {owner.name} to {domain.name}"
         draft = self.asked(handover.move(sight, domain, slot, self.connect), domain, owner)
-        return _alone(plan_of(title, draft, sight))
+        return _alone(plan_of(title, draft, sight), sight)
 
 
 class Detach(OfSlot, frozen=True, kw_only=True):
@@ -210,8 +210,8 @@ class Detach(OfSlot, frozen=True, kw_only=True):
         owner = self._owner(sight, slot)
         title = f"detach {slot.what} from {owner.name}"
         draft = self.asked(handover.detach(sight, owner, slot, self.connect), owner)
-        made = plan_of(title, draft, sight)
-        return _alone(replace(made, continues=False))  # what is left to clean is remembered by its claim
+        rest = replace(plan_of(title, draft, sight), continues=False)  # what is left is remembered by its claim
+        return _alone(rest, sight)
 
     def _owner(self, sight: Host, slot: Slot) -> Domain:
         return sight.domain(self.domain) or self._vanished(sight, slot) or domain_called(sight, self.domain)
@@ -240,7 +240,7 @@ class Forget(OfDevice, frozen=True, kw_only=True):
         loan = Loan(address=self.group[0], mdev=self.mdev)
         draft = handover.forget(sight, sight.domain(self.domain), loan, self.connect)
         title = f"detach {self.mdev or self.group[0]} from {self.called}"
-        return _alone(plan_of(title, draft))
+        return _alone(plan_of(title, draft), sight)
 
 
 class Clean(OfDevice, frozen=True, kw_only=True):
@@ -254,7 +254,7 @@ class Clean(OfDevice, frozen=True, kw_only=True):
         slot = next((slot for slot in slots if slot.mdev == self.mdev), None)
         if slot is None:
             return HostPlan()
-        return _alone(plan_of(f"clean {slot.what}", handover.clean(sight, slot), sight))
+        return _alone(plan_of(f"clean {slot.what}", handover.clean(sight, slot), sight), sight)
 
 
 def domain_called(sight: Host, name: str) -> Domain:
@@ -266,5 +266,5 @@ def domain_called(sight: Host, name: str) -> Domain:
     return found
 
 
-def _alone(plan: Plan) -> HostPlan:
-    return HostPlan(plans=(plan,))
+def _alone(plan: Plan, sight: Host) -> HostPlan:
+    return HostPlan(plans=(identified(plan, sight),))

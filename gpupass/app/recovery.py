@@ -3,6 +3,7 @@
 import math
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack, suppress
+from itertools import chain
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -24,15 +25,17 @@ from gpupass.errors import Busy, Damaged, GpupassError, Pending, Refused
 from gpupass.lending.plug import written_in
 from gpupass.model.address import BOOT, Address, parse_address
 from gpupass.model.apply import ApplyEnd
-from gpupass.model.host import Base
-from gpupass.model.mark import Claim, Quarantine
+from gpupass.model.host import Base, Device
+from gpupass.model.identity import Identity
+from gpupass.model.mark import Claim, Mark, Quarantine
 from gpupass.observe import observe
 from gpupass.plan import HostPlan, Plan
 from gpupass.planner.unknown import quarantines
 from gpupass.store import store_of
 from gpupass.store.applies import read_applies, write_apply
-from gpupass.store.marks import forget, read_mark, read_marks, read_marks_of
+from gpupass.store.marks import forget, read_marks, read_marks_of
 from gpupass.system import System, interrupts
+from gpupass.system.identity import read_identity
 from gpupass.system.locks import hold
 
 
@@ -82,9 +85,10 @@ def quarantine_clear(system: System, device: str) -> Report:
     """A person says the device may be used again."""
     require_ready(Session(system))
     typed = parse_address(device)
-    known = {mark.carrier for mark in quarantined(system)}  # it may have fallen off the bus since
-    address = typed if typed is not None and typed in known else group_addresses(system, device)[0]
-    mark = read_mark(store_of(system), Quarantine, address)
+    known = quarantined(system)
+    gone = typed if any(mark.carrier == typed for mark in known) else None  # off the bus, perhaps
+    address = gone or group_addresses(system, device)[0]
+    mark = _quarantine_of(known, address, read_identity(system, address))
     plan = Plan(title=f"clear the quarantine of {address}")
     if mark is None:
         return Report(title=plan.title, ending=Ending.NOTHING, plan=plan)
@@ -96,6 +100,15 @@ def quarantine_clear(system: System, device: str) -> Report:
 def quarantined(system: System) -> tuple[Quarantine, ...]:
     """Every device nobody gets at present."""
     return read_marks_of(store_of(system), Quarantine)
+
+
+def _quarantine_of(
+    known: tuple[Quarantine, ...], address: Address, now: Identity | None
+) -> Quarantine | None:
+    """It may have got another address since."""
+    its = (mark for mark in known if now and mark.identity and now.is_surely(mark.identity))
+    there = (mark for mark in known if mark.carrier == address)
+    return next(chain(its, there), None)
 
 
 def _close_applies(system: System) -> None:
@@ -196,8 +209,9 @@ def _clean_leftovers(session: Session, connect: str, deadline: float) -> Iterato
     seen: set[str] = set()
     for claim in claims:
         device = host.carrier(claim.carrier)
-        if device is None or _mdev_is_gone(device, claim):
-            yield _forget_vanished(system, claim, connect)
+        another = device if isinstance(device, Device) and _is_anothers(device, claim) else None
+        if device is None or another is not None or _mdev_is_gone(device, claim):
+            yield _forget_vanished(system, claim, connect, another)
             continue
         group = tuple(member.address for member in host.group_of(device))
         if (claim.part or claim.carrier) in seen:
@@ -222,13 +236,18 @@ def _mdev_is_gone(parent: Base, claim: Claim) -> bool:
     return bool(claim.part) and all(mdev.uuid != claim.part for mdev in parent.facts.mdevs)
 
 
+def _is_anothers(device: Device, mark: Mark) -> bool:
+    """The address is."""
+    return mark.identity is not None and device.identity.contradicts(mark.identity)
+
+
 def _still_has(system: System, claim: Claim, connect: str) -> bool:
     xml = system.hypervisor(connect).live_xml(claim.uuid)
     return xml is not None and bool(written_in(xml, claim.domain, claim.carrier, claim.part or None))
 
 
-def _forget_vanished(system: System, claim: Claim, connect: str) -> Report:
-    """Pulled out or dead: when the slot has a device again, it is another one."""
+def _forget_vanished(system: System, claim: Claim, connect: str, another: Device | None) -> Report:
+    """Pulled out or dead: when the slot has a device again, it is `another` one."""
     what = claim.part or claim.carrier
     title = f"forget {what} (was {claim.domain}'s)"
     plan = Plan(title=title, devices=(claim.carrier,))
@@ -243,7 +262,12 @@ def _forget_vanished(system: System, claim: Claim, connect: str) -> Report:
         return failed(Report(title=title, ending=Ending.FAILED, plan=plan), error)
     with hold(system.state, (claim.carrier,)):
         known = read_marks(store_of(system))
-        gone = (mark for mark in known if (mark.carrier, mark.part) == (claim.carrier, claim.part))
+        gone = (
+            mark
+            for mark in known
+            if (mark.carrier, mark.part) == (claim.carrier, claim.part)
+            and (another is None or _is_anothers(another, mark))
+        )
         forget(store_of(system), *(mark.key for mark in gone if not isinstance(mark, Quarantine)))
     return Report(title=title, ending=Ending.DONE, plan=plan, note="it is gone from the host")
 

@@ -7,6 +7,8 @@ from msgspec import Struct, convert
 from gpupass.app.reach import Reach
 from gpupass.errors import Usage
 from gpupass.kinds import AnyStep
+from gpupass.model.address import Address
+from gpupass.model.identity import Identity
 from gpupass.model.wire import SCHEMA, from_json, to_json
 from gpupass.plan import HostPlan, Plan
 from gpupass.profiles import load_profile, write_profile
@@ -17,6 +19,7 @@ _KIND = "gpupass plan"
 class _Part(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     title: str
     steps: tuple[AnyStep, ...]
+    identities: dict[Address, Identity]
 
 
 class _SavedPlan(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -39,7 +42,7 @@ def plan_text(plan: HostPlan, reach: Reach) -> str:
         source=reach.source,
         connect=reach.connect,
         profile=write_profile(reach.profile),
-        plans=tuple(_Part(title=one.title, steps=one.steps) for one in plan.plans),
+        plans=tuple(_Part(title=one.title, steps=one.steps, identities=one.identities) for one in plan.plans),
     )
     return to_json(saved, indent=1).decode() + "\n"
 
@@ -55,5 +58,5 @@ def read_plan(name: str, text: str) -> tuple[Reach, HostPlan]:
         profile = load_profile(name, lambda _: saved.profile, "")
     except (ValueError, KeyError, TypeError, RecursionError):
         raise Usage(f"cannot use the plan {name}: it is damaged", anew) from None
-    plans = tuple(Plan(title=one.title, steps=one.steps) for one in saved.plans)
+    plans = tuple(Plan(title=one.title, steps=one.steps, identities=one.identities) for one in saved.plans)
     return Reach(profile=profile, source=saved.source, connect=saved.connect), HostPlan(plans=plans)

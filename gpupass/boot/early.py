@@ -3,6 +3,7 @@
 driver_override keeps every other driver away, and does not load the one it names (Linux,
 Documentation/ABI/testing/sysfs-bus-pci). udev writes an attribute while it works through the rules, and runs
 RUN after all of them (udev(7)): at the first PCI event every override is in place, and no driver loaded yet.
+A card that is added can give all others new addresses: a rule holds for one vendor, device and board there.
 """
 
 import re
@@ -12,6 +13,7 @@ from msgspec import Struct
 from gpupass.boot.initramfs import HOOK_FUNCTIONS
 from gpupass.model.address import Address, parse_address
 from gpupass.model.boot import HostFile
+from gpupass.model.identity import Identity
 from gpupass.steps.refresh import FileReader
 
 RULES = "/etc/udev/rules.d/10-gpupass-early.rules"  # before 80-drivers.rules, which loads by modalias
@@ -19,6 +21,9 @@ SOFTDEP = "/etc/modprobe.d/gpupass-early.conf"
 HOOK = "/etc/initramfs-tools/hooks/gpupass"
 DRACUT_CONF = "/etc/dracut.conf.d/gpupass.conf"
 PATHS = (RULES, SOFTDEP, HOOK, DRACUT_CONF)
+_ATTRIBUTES = ("vendor", "device", "subsystem_vendor", "subsystem_device")
+_RULE = re.compile(r'KERNEL=="(?P<address>[^"]+)", (?P<conditions>.*)')
+_CONDITION = re.compile(r'ATTR\{(\w+)\}=="0x([0-9a-f]{4})"')
 _HEAD = "# Written by `gpupass host early-bind`; `gpupass host early-bind --undo` takes it away.\n"
 
 
@@ -26,13 +31,26 @@ class Early(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One function to be bound early, and the module of the driver that it would have otherwise."""
 
     address: Address
+    identity: Identity
     module: str | None = None
 
 
-def early_addresses(rules: HostFile | None) -> tuple[Address, ...]:
-    """Whom the rules bind already."""
-    found = re.findall(r'KERNEL=="([^"]+)"', rules.text if rules else "")
-    return tuple(address for text in found if (address := parse_address(text)) is not None)
+def early_bound(rules: HostFile | None) -> dict[Address, Identity | None]:
+    """Whom the rules bind already; None: whoever has that address, as an earlier version wrote them."""
+    found = (_RULE.search(line) for line in (rules.text if rules else "").splitlines())
+    return {
+        address: _identity(match["conditions"])
+        for match in found
+        if match is not None and (address := parse_address(match["address"])) is not None
+    }
+
+
+def _identity(conditions: str) -> Identity | None:
+    said = dict(_CONDITION.findall(conditions))
+    ids, board = (
+        ":".join(said[name] for name in pair if name in said) for pair in (_ATTRIBUTES[:2], _ATTRIBUTES[2:])
+    )
+    return Identity(ids=ids, subsystem=board) if ids else None
 
 
 def early_files(bound: tuple[Early, ...], tool: FileReader) -> tuple[HostFile, ...]:
@@ -56,14 +74,21 @@ def _rules(bound: tuple[Early, ...]) -> str:
     """
     lines = []
     for early in sorted(bound, key=lambda early: early.address):
-        override = f"[pci/{early.address}]driver_override"
+        its = f"[pci/{early.address}]"
         lines.append(
-            f'ACTION=="add", SUBSYSTEM=="pci", TEST=="{override}", TEST!="[pci/{early.address}]driver", '
-            f'ATTR{{{override}}}="vfio-pci"\n'
+            f'ACTION=="add", SUBSYSTEM=="pci", TEST=="{its}driver_override", TEST!="{its}driver", '
+            f'{_conditions(early.identity, its)}ATTR{{{its}driver_override}}="vfio-pci"\n'
             f'ACTION=="add", SUBSYSTEM=="pci", KERNEL=="{early.address}", '
-            'RUN{builtin}+="kmod load vfio-pci"\n'
+            f'{_conditions(early.identity)}RUN{{builtin}}+="kmod load vfio-pci"\n'
         )
     return _HEAD + "".join(lines)
+
+
+def _conditions(identity: Identity, its: str = "") -> str:
+    """ATTR matches a file of another device, too (token_match_attr of systemd's udev-rules.c)."""
+    values = f"{identity.ids}:{identity.subsystem}".split(":")
+    said = zip(_ATTRIBUTES, values, strict=False)
+    return "".join(f'ATTR{{{its}{name}}}=="0x{value}", ' for name, value in said if value)
 
 
 def _softdep(modules: list[str]) -> str:

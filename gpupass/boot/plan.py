@@ -1,12 +1,13 @@
 """(BootState, what is wanted) → Plan: which files change, who reads them again, and in which order; pure."""
 
-from gpupass.boot.early import PATHS, RULES, SOFTDEP, Early, early_addresses, early_files
+from gpupass.boot.early import PATHS, RULES, SOFTDEP, Early, early_bound, early_files
 from gpupass.boot.findings import early_findings
 from gpupass.boot.initramfs import Unknown, initramfs_tool
 from gpupass.boot.units import ATTACHMENTS, DEVICES, PROFILE, UNITS, unit_files, unit_path
 from gpupass.model.address import BOOT, Address, same_slot
 from gpupass.model.boot import BootState, HostFile
 from gpupass.model.host import Device, Host
+from gpupass.model.identity import Identity
 from gpupass.plan import Finding, Plan
 from gpupass.step import Deed
 from gpupass.steps.file import WriteFile
@@ -66,8 +67,8 @@ def early_bind_plan(
         if not member.is_bridge
     }
     title = f"bind {', '.join(device.address for device in devices)} to vfio-pci from the next boot on"
-    before = early_addresses(boot.file(RULES))
-    plan = _early_plan(title, host, boot, tuple(dict.fromkeys((*before, *wanted))))
+    before = early_bound(boot.file(RULES))
+    plan = _early_plan(title, host, boot, {**before, **host.identities(wanted)})
     settled = not plan.steps and all(device.address in before for device in devices)
     findings = () if settled else early_findings(host, devices, tuple(wanted.values()), agreed)
     return Plan(title=title, steps=plan.steps, findings=(*plan.findings, *findings), devices=plan.devices)
@@ -75,10 +76,11 @@ def early_bind_plan(
 
 def early_bind_undo_plan(host: Host, boot: BootState, addresses: tuple[Address, ...] = ()) -> Plan:
     """Leave `addresses` and their groups to the host's drivers again; none given: all of them."""
-    before = early_addresses(boot.file(RULES))
-    leave = addresses or before
+    before = early_bound(boot.file(RULES))
+    leave = addresses or tuple(before)
     title = f"leave {', '.join(leave) or 'every device'} to the host's drivers from the next boot on"
-    return _early_plan(title, host, boot, tuple(a for a in before if not _goes_with(host, a, leave)))
+    kept = {address: who for address, who in before.items() if not _goes_with(host, address, leave)}
+    return _early_plan(title, host, boot, kept)
 
 
 def _goes_with(host: Host, address: Address, leave: tuple[Address, ...]) -> bool:
@@ -88,12 +90,16 @@ def _goes_with(host: Host, address: Address, leave: tuple[Address, ...]) -> bool
     return any(other in group or same_slot(other, address) for other in leave)
 
 
-def _early_plan(title: str, host: Host, boot: BootState, addresses: tuple[Address, ...]) -> Plan:
+def _early_plan(title: str, host: Host, boot: BootState, bound: dict[Address, Identity | None]) -> Plan:
+    """`bound` None: whoever has the address, which is the device that has it now."""
     tool = initramfs_tool(boot)
     if isinstance(tool, Unknown):
         unknown = Finding(message=f"this host's initramfs is out of reach: {tool.why}", remedy=tool.remedy)
         return Plan(title=title, findings=(unknown,), devices=(BOOT,))
-    files = early_files(tuple(_early(host, boot, address) for address in addresses), tool)
+    there = host.identities(bound)
+    known = {address: who or there.get(address) for address, who in bound.items()}
+    early = (_early(host, boot, address, who) for address, who in known.items() if who is not None)
+    files = early_files(tuple(early), tool)
     kept = {file.path for file in files}
     changes = tuple(
         step
@@ -103,13 +109,27 @@ def _early_plan(title: str, host: Host, boot: BootState, addresses: tuple[Addres
         )
         if step is not None
     )
-    return Plan(title=title, steps=_read_again((FileReader.UDEV, tool), changes), devices=(BOOT,))
+    return Plan(
+        title=title,
+        steps=_read_again((FileReader.UDEV, tool), changes),
+        findings=tuple(_told_apart(known[address], address) for address, who in bound.items() if who is None),
+        devices=(BOOT,),
+    )
 
 
-def _early(host: Host, boot: BootState, address: Address) -> Early:
+def _told_apart(who: Identity | None, address: Address) -> Finding:
+    now = f"from now on only {who.ids} is" if who is not None else "nobody is there, and it is no longer"
+    return Finding(
+        message=f"whoever has {address} was bound early, as an earlier version wrote it: {now}",
+        remedy="" if who is not None else "gpupass host early-bind DEVICE, when it is there",
+        fatal=False,
+    )
+
+
+def _early(host: Host, boot: BootState, address: Address, identity: Identity) -> Early:
     device = host.device(address)
     driver = device.facts.host_driver if device else None
-    return Early(address=address, module=boot.module(driver) if driver else None)
+    return Early(address=address, identity=identity, module=boot.module(driver) if driver else None)
 
 
 def _write(boot: BootState, file: HostFile, prune: bool = False) -> WriteFile | None:

@@ -12,8 +12,8 @@ from gpupass.app.profile_file import load_file
 from gpupass.cli.output import json_option, show_finding, tell_text
 from gpupass.cli.report import show_reports
 from gpupass.errors import Usage
+from gpupass.model.profile import Profile
 from gpupass.plan import Plan
-from gpupass.profiles import write_profile
 from gpupass.system import System
 from gpupass.system.executable import own_executable
 
@@ -32,13 +32,11 @@ def enable(file: str, dry_run: bool, yes: bool, as_json: bool) -> int:
     """Have every boot apply the profile FILE, before libvirt starts its domains."""
     system, executable = System(), own_executable()
 
-    def flatten(name: str) -> str:
-        return write_profile(load_file(system, name))
+    def load(name: str) -> Profile:
+        return load_file(system, name)
 
     def verb(dry_run: bool, approved: Plan | None) -> Report:
-        return app.enable(
-            system, file, flatten=flatten, executable=executable, dry_run=dry_run, approved=approved
-        )
+        return app.enable(system, file, load=load, executable=executable, dry_run=dry_run, approved=approved)
 
     return _agreed(system, verb, f"gpupass enable {file} --yes", dry_run, yes, as_json)
 

@@ -150,11 +150,7 @@ def _pci_facts(device: Device, host: Host) -> Iterable[tuple[str, str]]:
     yield (
         "vendor:device",
         device.ids
-        + (
-            f" (subsystem {facts.subsystem[0]:04x}:{facts.subsystem[1]:04x}, revision {facts.revision:02x})"
-            if facts.subsystem
-            else ""
-        ),
+        + (f" (subsystem {device.subsystem}, revision {facts.revision:02x})" if device.subsystem else ""),
     )
     yield "class", f"{class_words(device.class_code)} ({device.class_code >> 8:04x})"
     yield "assignable", "no: a bridge" if device.is_bridge else ""

@@ -1,10 +1,11 @@
 """The write-ahead journal: an operation and its events, each of them committed before anybody acts on it.
 
-Events: begin (plan, devices, boot id) · intent N (value and marks before) · done N · pending N · more (the
-rest of a plan that continues) · rolling-back · undone N · end.
+Events: begin (plan, devices and who they are, boot id) · intent N (value and marks before) · done N ·
+pending N · more (the rest of a plan that continues) · rolling-back · undone N · end.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from msgspec import Struct, convert, field
@@ -13,12 +14,14 @@ from msgspec.structs import replace
 from gpupass.errors import Damaged
 from gpupass.kinds import AnyStep
 from gpupass.model.address import BOOT, Address
+from gpupass.model.identity import Identity
 from gpupass.model.mark import Mark, MarkKey
 from gpupass.plan import Plan
 from gpupass.step import Deed
 from gpupass.store import Store, marks, operations
 from gpupass.store.operations import Event
 
+NOBODY: Mapping[Address, Identity] = MappingProxyType({})
 _UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError)
 
 
@@ -34,6 +37,7 @@ class Operation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     user: str = ""  # who asked for it
     apply: str = ""  # the apply it belongs to
     continues: bool = False  # what it made is no end: more steps follow
+    identities: dict[Address, Identity] = field(default_factory=dict)  # who had these addresses at first
     before: dict[int, Any] = field(default_factory=dict)  # intents
     done: frozenset[int] = frozenset()
     rolling_back: bool = False
@@ -52,6 +56,7 @@ def begin(store: Store, plan: Plan, *, boot_id: str, time: str, user: str, apply
         "begin": plan.title,
         "plan": plan.steps,
         "devices": plan.devices,
+        "identities": plan.identities,
         "boot_id": boot_id,
         "time": time,
         "user": user,
@@ -70,15 +75,20 @@ def intent(
     before: Any,
     sets: Iterable[Mark] = (),
     forgets: Iterable[MarkKey] = (),
+    met: Mapping[Address, Identity] = NOBODY,
 ) -> Operation:
-    """The marks `sets` are set with it; they and what `forgets` names are noted as they were before."""
-    sets = tuple(sets)
-    event = {"intent": number, "before": before}
+    """The marks `sets` are set with it; they and what `forgets` names are noted as they were before.
+
+    `met` are those that nobody knew when it was planned: functions that it has made itself.
+    """
+    event = {"intent": number, "before": before} | ({"identities": met} if met else {})
+    operation = _apply(operation, event)
+    sets = tuple(replace(mark, identity=operation.identities.get(mark.carrier)) for mark in sets)
     with store.writing() as commit:
         had = marks.bodies(commit, (*(mark.key for mark in sets), *forgets))
         operations.append(commit, operation.id, event | ({"marks": had} if had else {}))
         marks.put(commit, *sets)
-    return _apply(operation, event)
+    return operation
 
 
 def done(store: Store, operation: Operation, number: int, forgets: Iterable[MarkKey] = ()) -> Operation:
@@ -97,8 +107,13 @@ def pending(store: Store, operation: Operation, number: int, why: str) -> Operat
 
 def more(store: Store, operation: Operation, plan: Plan) -> Operation:
     """What a fresh look planned on with; its steps are numbered on."""
-    event = {"more": plan.steps, "devices": plan.devices, "continues": plan.continues}
-    longer = _longer(operation, plan.steps, plan.devices, plan.continues)
+    event = {
+        "more": plan.steps,
+        "devices": plan.devices,
+        "identities": plan.identities,
+        "continues": plan.continues,
+    }
+    longer = _longer(operation, plan.steps, plan.devices, plan.continues, plan.identities)
     with store.writing() as commit:
         operations.append(commit, operation.id, event, devices=longer.devices)
     return longer
@@ -186,31 +201,44 @@ def _begun(name: str, event: Event, steps: tuple[Deed, ...]) -> Operation:
         user=str(event.get("user", "")),
         apply=str(event.get("apply", "")),
         continues=bool(event.get("continues", False)),
+        identities=_identities(event),
     )
 
 
+def _identities(event: Event) -> dict[Address, Identity]:
+    """None where an earlier version began it."""
+    return convert(event.get("identities", {}), dict[Address, Identity])
+
+
 def _longer(
-    operation: Operation, steps: tuple[Deed, ...], devices: tuple[Address, ...], continues: bool
+    operation: Operation,
+    steps: tuple[Deed, ...],
+    devices: tuple[Address, ...],
+    continues: bool,
+    identities: Mapping[Address, Identity],
 ) -> Operation:
     return replace(
         operation,
         steps=(*operation.steps, *steps),
         devices=tuple(dict.fromkeys((*operation.devices, *devices))),
         continues=continues,
+        identities={**identities, **operation.identities},
     )
 
 
 def _apply(operation: Operation, event: Event, steps: bool = True) -> Operation:
     match event:
         case {"intent": int(number), "before": before}:
-            return replace(operation, before={**operation.before, number: before})
+            known = {**_identities(event), **operation.identities}
+            return replace(operation, before={**operation.before, number: before}, identities=known)
         case {"done": int(number)}:
             return replace(operation, done=operation.done | {number}, pending=None)
         case {"pending": int(), "why": str(why)}:
             return replace(operation, pending=why)
         case {"more": list(rest), "devices": list(devices), "continues": bool(continues)}:
             planned = convert(rest, tuple[AnyStep, ...]) if steps else ()
-            return _longer(operation, planned, convert(devices, tuple[Address, ...]), continues)
+            more = convert(devices, tuple[Address, ...])
+            return _longer(operation, planned, more, continues, _identities(event))
         case {"rolling-back": str()}:
             return replace(operation, rolling_back=True, pending=None)
         case {"undone": int(number)}:

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-from gpupass.engine import journal
+from gpupass.engine import identities, journal
 from gpupass.engine.journal import Operation
 from gpupass.errors import GpupassError, Interrupted, NeedsPerson, NotClean, Pending
 from gpupass.model.address import Address
@@ -15,6 +15,7 @@ from gpupass.plan import Plan
 from gpupass.step import Deed
 from gpupass.store import Store, marks, store_of
 from gpupass.system import System, interrupts
+from gpupass.system.identity import read_identity
 
 _FREE_SPACE = "free space there, then: gpupass recover"
 
@@ -120,9 +121,10 @@ def proceed(
                 continue
             if interrupts.asked():
                 raise Interrupted(f"interrupted: {operation.title}: what had begun is rolled back")
+            met = identities.meet(operation, step, system)
             if number not in operation.before:
                 now = step.current(system)
-                operation = journal.intent(store, operation, number, now, step.marks, step.forgets)
+                operation = journal.intent(store, operation, number, now, step.marks, step.forgets, met)
             on_step(step)
             step.do(system, deadline)
             operation = journal.done(store, operation, number, step.forgets)
@@ -162,6 +164,7 @@ def roll_back(operation: Operation, system: System, cause: GpupassError | None) 
         if kept.intersection(step.carriers):
             continue
         try:
+            identities.require_same(operation, step, system)
             step.undo(operation.before[number], system)
         except GpupassError as failure:
             failures.append(failure)
@@ -215,7 +218,11 @@ def quarantine(system: System, error: NotClean) -> None:
     """Nobody gets the devices until a person says so."""
     for address in error.addresses:
         mark = Quarantine(
-            carrier=Address(address), why=error.why, boot_id=system.boot_id(), since=system.now()
+            carrier=Address(address),
+            why=error.why,
+            boot_id=system.boot_id(),
+            since=system.now(),
+            identity=read_identity(system, address),
         )
         marks.set_mark(store_of(system), mark)
 

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from gpupass.model.address import Address
 from gpupass.model.amd import Amd, Gim
 from gpupass.model.domain import Domain
+from gpupass.model.identity import Identity
 from gpupass.model.intel import Intel
 from gpupass.model.mark import M, Mark, MarkKey, tag_of
 from gpupass.model.mdev import Mdev, MdevBus, MdevType
@@ -126,7 +127,6 @@ class Nvidia(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Detail(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The facts that cost many reads; only functions somebody asked about have them."""
 
-    subsystem: tuple[int, int] | None = None
     revision: int = 0
     host_driver: str | None = None  # what the kernel would bind without an override
     driver_override: str | None = None
@@ -168,6 +168,7 @@ class Device(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     group: int | None = None  # IOMMU group
     parent: Address | None = None  # the bridge above
     physfn: Address | None = None  # the PF, when this is a VF
+    subsystem: str = ""  # vendor:device of the board
     slot: str | None = None  # physical slot name
     lends_itself: bool = False  # its own driver lends it, without vfio-pci: a VF of NVIDIA's vGPU
     name: str = ""  # hardware database, or vendor:device
@@ -197,8 +198,18 @@ class Device(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return self.class_code >> 16 in (0x03, 0x12)
 
     @property
+    def is_storage(self) -> bool:
+        return self.class_code >> 16 == 0x01
+
+    @property
     def ids(self) -> str:
         return f"{self.vendor:04x}:{self.device:04x}"
+
+    @property
+    def identity(self) -> Identity:
+        """As far as it was looked at."""
+        serial = self.detail.serial if self.detail is not None else None
+        return Identity(ids=self.ids, subsystem=self.subsystem, serial=serial or "")
 
 
 Base = Device | MdevBus  # what everything is cut from in the end
@@ -279,6 +290,10 @@ class Host(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=T
     def devices_at(self, addresses: Iterable[Address]) -> tuple[Device, ...]:
         """The functions that are there, in the order asked for."""
         return tuple(found for address in addresses if (found := self.device(address)) is not None)
+
+    def identities(self, addresses: Iterable[Address]) -> dict[Address, Identity]:
+        """Of the functions among them that are there."""
+        return {one.address: one.identity for one in self.devices_at(addresses)}
 
     @property
     def groups(self) -> dict[int, tuple[Device, ...]]:

@@ -8,16 +8,21 @@ from typing import ClassVar, TypeVar
 from msgspec import Struct
 
 from gpupass.model.address import Address
+from gpupass.model.identity import Identity
 
 MarkKey = tuple[str, Address, str]  # tag, carrier, part
 
 
 class Mark(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="mark"):
-    """`part` is the part of the carrier that it is about: the UUID of a mediated device, 3g.20gb@4."""
+    """`part` is the part of the carrier that it is about: the UUID of a mediated device, 3g.20gb@4.
+
+    `identity` is the engine's to tell, which sets marks. None: an earlier version has set it.
+    """
 
     carrier: Address
     part: str = ""
     boot_id: str = ""
+    identity: Identity | None = None  # who had the carrier's address
 
     what: ClassVar[str] = "it"  # for people: "forget the former driver of 0000:01:00.0"
 

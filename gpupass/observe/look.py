@@ -286,15 +286,17 @@ def _with_marks(system: Reader, host: Host) -> Host:
         if not system.exists(STATE):
             return host
         from gpupass.observe.recorded_marks import read_marks
+        from gpupass.planner.unknown import still_meant
 
         marks, unseen = read_marks(system)
-        return replace(host, marks=marks, unseen=(*host.unseen, *unseen))
+        return replace(host, marks=still_meant(marks, host), unseen=(*host.unseen, *unseen))
     if not system.state.exists():
         return host
     from gpupass.observe.remembered import read_remembered
+    from gpupass.planner.unknown import still_meant
 
     marks, unseen = read_remembered(system, host)
-    return replace(host, marks=marks, unseen=(*host.unseen, *unseen))
+    return replace(host, marks=still_meant(marks, host), unseen=(*host.unseen, *unseen))
 
 
 def _nodes(system: Reader) -> Nodes:

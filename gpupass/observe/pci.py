@@ -7,9 +7,9 @@ from msgspec import Struct
 
 from gpupass.model.address import PCI_DEVICES, Address, parse_address, sysfs
 from gpupass.model.amd import Amd, Gim
+from gpupass.model.config_space import read_config_space
 from gpupass.model.host import NVIDIA, Acs, Bar, Detail, Device, Link, Nvidia, Sriov, lends
 from gpupass.model.intel import Intel
-from gpupass.observe.config_space import read_config_space
 from gpupass.observe.intel import DRIVERS, read_intel
 from gpupass.observe.number import number
 from gpupass.observe.uevent import parse_uevent
@@ -110,6 +110,7 @@ def _basics(system: Reader, address: Address, slots: dict[str, str], uevent: byt
         group=number(group),
         parent=_parent(system, path),
         physfn=parse_address(physfn) if physfn else None,
+        subsystem=_subsystem(event.get("PCI_SUBSYS_ID", "")),
         slot=slots.get(address.rpartition(".")[0]),
         lends_itself=_lends_itself(system, path, event.get("DRIVER"), physfn),
     )
@@ -120,8 +121,9 @@ def _event(system: Reader, path: str, uevent: bytes | None) -> dict[str, str]:
     """Where it does not answer the core still tells what the device is."""
     event = parse_uevent((uevent or b"").decode(errors="replace"))
     if "PCI_ID" not in event:
-        ids = [system.read(f"{path}/{name}") or "" for name in ("vendor", "device")]
-        event["PCI_ID"] = ":".join(text.removeprefix("0x") for text in ids)
+        for key, before in (("PCI_ID", ""), ("PCI_SUBSYS_ID", "subsystem_")):
+            ids = [system.read(f"{path}/{before}{name}") or "" for name in ("vendor", "device")]
+            event[key] = ":".join(text.removeprefix("0x") for text in ids)
         event["PCI_CLASS"] = (system.read(f"{path}/class") or "").removeprefix("0x")
         driver = system.link(f"{path}/driver")
         event |= {"DRIVER": driver} if driver is not None else {}
@@ -167,7 +169,6 @@ def read_detail(
     config = read_config_space(system.read_bytes(f"{path}/config", limit=4096) or b"")
     sriov = _sriov(system, path, vfs) if device.physfn is None and not device.is_bridge else None
     return Detail(
-        subsystem=_subsystem(system, path) if described else None,
         revision=(number(system.read(f"{path}/revision"), 0) or 0) if described else 0,
         host_driver=vendor.host_driver,
         driver_override=_override(system.read(f"{path}/driver_override")),
@@ -212,10 +213,10 @@ def _node(text: str | None) -> int | None:
     return node if node is not None and node >= 0 else None
 
 
-def _subsystem(system: Reader, path: str) -> tuple[int, int] | None:
-    vendor = number(system.read(f"{path}/subsystem_vendor"), 0)
-    device = number(system.read(f"{path}/subsystem_device"), 0)
-    return (vendor, device) if vendor and device is not None else None
+def _subsystem(text: str) -> str:
+    """Bridges have none."""
+    found = re.fullmatch(r"([0-9a-f]{4}):([0-9a-f]{4})", text.lower())
+    return text.lower() if found is not None and found[1] != "0000" else ""
 
 
 def _link(system: Reader, path: str) -> Link | None:

@@ -38,6 +38,12 @@ def plan_of(title: str, draft: Draft, host: Host | None = None) -> Plan:
     )
 
 
+def identified(plan: Plan, host: Host) -> Plan:
+    """For the devices that have its addresses now, and for no others."""
+    above = (step.of for step in plan.steps if step.of is not None)
+    return replace(plan, identities=host.identities(dict.fromkeys((*plan.devices, *above))))
+
+
 def imagine(host: Host, steps: Iterable[Deed]) -> Host:
     """With what every way sees after steps of others."""
     for step in steps:

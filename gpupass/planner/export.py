@@ -75,11 +75,14 @@ def _rule(host: Host, carrier: Base, name: str, take_over: bool) -> Rule:
 
 
 def _select(carrier: Base) -> Select:
-    """By what stays when cards change places, where the device has such a name."""
+    """By what stays when cards change places, where it has such a name; else only while it is there."""
     if isinstance(carrier, MdevBus):
         return Select(parent=carrier.address)
     nvidia = carrier.facts.nvidia
-    return Select(uuid=nvidia.uuid) if nvidia is not None else Select(address=carrier.address)
+    if nvidia is not None:
+        return Select(uuid=nvidia.uuid)
+    kind = "storage" if carrier.is_storage else None
+    return Select(address=carrier.address, model=carrier.ids, class_=kind)
 
 
 def _attachments(host: Host, carrier: Base, rule: Rule) -> Iterator[Attachment]:

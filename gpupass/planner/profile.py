@@ -22,6 +22,7 @@ from gpupass.plan import NOTHING, Disruption, Draft, Finding, HostPlan, Plan, ad
 from gpupass.planner.draft import (
     Its,
     cleaned_before,
+    identified,
     imagine,
     lost,
     merged,
@@ -52,7 +53,7 @@ def plan_profile(profile: Profile, host: Host, connect: str, devices_only: bool 
             wanted=tuple(want for want in wanted if want.chosen.name in names),
             devices_only=devices_only,
         )
-        plans.append(work.plan())
+        plans.append(identified(work.plan(), host))
         domains = work.now.domains
     refresh = refresh_plan(profile.containers, host)
     return HostPlan(plans=(*plans, *([refresh] if refresh is not None else [])))

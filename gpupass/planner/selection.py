@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gpupass.errors import Usage
 from gpupass.methods import METHODS
@@ -11,6 +12,7 @@ from gpupass.model.address import Address
 from gpupass.model.carrier import kind_of
 from gpupass.model.host import Base, Device, Host
 from gpupass.model.mdev import MdevBus
+from gpupass.model.pci_class import class_words
 from gpupass.model.profile import Attachment, Place, Profile, Rule, Select
 from gpupass.model.select import card_in_slot, drivers_of, serials_of, uuid_of
 from gpupass.model.slot import vf_part
@@ -51,7 +53,8 @@ def choose(profile: Profile, host: Host) -> tuple[Chosen, ...]:
         found = tuple(carrier for carrier in _near(rule.select, host) if _fits(rule.select, carrier, host))
         found = found[: rule.count] if rule.count is not None else found
         if not rule.optional and len(found) < (rule.count or 1):
-            problems.append(_too_few(rule, found))
+            problems.append(_too_few(rule, found, host))
+        problems += _unsaid(rule, found)
         for number, carrier in enumerate(found):
             other = owner.setdefault(carrier.address, rule)
             if other is not rule:
@@ -64,6 +67,27 @@ def choose(profile: Profile, host: Host) -> tuple[Chosen, ...]:
             chosen.append(Chosen(name=name, rule=rule, carrier=carrier))
     require_none("use this profile here", problems)
     return tuple(chosen)
+
+
+def pinned(profile: Profile, host: Host) -> Profile:
+    """For another boot, when cards may have changed places: beside an address whose it is now.
+
+    Usage where it is nobody's, and nothing else tells who is meant.
+    """
+    rules: list[Rule] = []
+    problems: list[tuple[str, str]] = []
+    for rule in profile.gpus:
+        select = rule.select
+        alone = not (select.model or select.uuid or select.serial)
+        device = host.device(select.address) if select.address is not None else None
+        if select.address is not None and device is None and alone:
+            whoever = f"{rule.name} means whoever has {select.address} one day: nobody has it now"
+            problems.append((f"{_at(rule.place)}{whoever}", "model: VENDOR:DEVICE in its select"))
+        if device is not None and alone:
+            rule = replace(rule, select=replace(select, model=device.ids))
+        rules.append(rule)
+    require_none("use this profile at boot", problems)
+    return replace(profile, gpus=tuple(rules))
 
 
 def attachments(profile: Profile, chosen: tuple[Chosen, ...], host: Host) -> tuple[Wanted, ...]:
@@ -172,8 +196,26 @@ def _class(text: str) -> str:
     return _CLASSES.get(text.lower(), text.lower().removeprefix("0x"))
 
 
-def _too_few(rule: Rule, found: tuple[Base, ...]) -> tuple[str, str]:
+def _unsaid(rule: Rule, found: Iterable[Base]) -> Iterator[tuple[str, str]]:
+    """Profiles are about GPUs: disks are there by a changed address sooner than by intent."""
+    for one in found:
+        if isinstance(one, Device) and one.is_storage and rule.select.class_ is None and not rule.for_host:
+            what = f"{class_words(one.class_code)} ({one.ids})"
+            yield (
+                f"{_at(rule.place)}{rule.name} means {one.address}, which is storage: {what}",
+                "class: storage in its select, if that is meant",
+            )
+
+
+def _too_few(rule: Rule, found: tuple[Base, ...], host: Host) -> tuple[str, str]:
     wish = f"{rule.count} devices" if rule.count is not None else "a device"
+    there = host.device(rule.select.address) if rule.select.address is not None else None
+    if there is not None and rule.select.model is not None and not _model_fits(rule.select.model, there):
+        what = f"{there.address} is {there.ids} ({there.name or class_words(there.class_code)}) now"
+        return (
+            f"{_at(rule.place)}{rule.name} wants {rule.select.model}: {what}",
+            "gpupass list --all; cards may have changed their addresses",
+        )
     return (
         f"{_at(rule.place)}{rule.name} wants {wish}, this host has {len(found) or 'none'} that match",
         "gpupass list --all; or optional: true",

@@ -37,7 +37,7 @@ class Function(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 def _with_detail() -> Any:
     """The fields of the model's Detail lie flat in it."""
-    detail = get_type_hints(Detail) | {"subsystem": str | None, "would_bind": str | None}
+    detail = {"subsystem": str | None} | get_type_hints(Detail) | {"would_bind": str | None}
     fields = [(name, kind | UnsetType, UNSET) for name, kind in detail.items()]
     return defstruct(
         "DeviceDocument",
@@ -116,7 +116,7 @@ def device_document(device: Base, host: Host) -> Any:
         physfn=device.physfn,
         physical_slot=device.slot,
         users=device.users,
-        **(_detail(device.detail) if device.detail is not None else {}),
+        **(_detail(device.detail, device.subsystem) if device.detail is not None else {}),
     )
 
 
@@ -143,10 +143,9 @@ def _bus_document(bus: MdevBus) -> Any:
     )
 
 
-def _detail(detail: Detail) -> dict[str, Any]:
-    subsystem = detail.subsystem
+def _detail(detail: Detail, subsystem: str = "") -> dict[str, Any]:
     return asdict(detail) | {
-        "subsystem": f"{subsystem[0]:04x}:{subsystem[1]:04x}" if subsystem else None,
+        "subsystem": subsystem or None,
         "would_bind": detail.driver_override or detail.host_driver,
     }
 

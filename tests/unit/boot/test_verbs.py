@@ -1,11 +1,16 @@
 """enable, disable and early-bind on a simulated Debian: done, done again, undone, failed half-way."""
 
+import re
+
 import pytest
 
 from gpupass import app
-from gpupass.boot.early import HOOK, RULES, SOFTDEP
+from gpupass.boot.early import HOOK, RULES, SOFTDEP, early_bound
 from gpupass.boot.units import PROFILE
 from gpupass.errors import GpupassError, NeedsPerson, Refused, Usage
+from gpupass.model.boot import HostFile
+from tests.profile_files import load
+from tests.profile_trips import plan
 from tests.simulated import ACCEL, CONSOLE, DISK, GPU, GPU_AUDIO, LONE, SPARE, STUBBORN, USB, VF0
 
 SOURCE = "/root/gpus.yaml"
@@ -19,7 +24,7 @@ def debian(machine):
 
 
 def enable(machine, text="version: 1\n", **more):
-    return app.enable(machine, SOURCE, flatten=lambda name: text, executable="/usr/bin/gpupass", **more)
+    return app.enable(machine, SOURCE, load=lambda name: load(text), executable="/usr/bin/gpupass", **more)
 
 
 def test_enable_and_disable(debian):
@@ -44,7 +49,7 @@ def test_enable_and_disable(debian):
 
 def test_another_profile_replaces_only_the_profile(debian):
     enable(debian)
-    report = enable(debian, "version: 1\ngpus: []\n")
+    report = enable(debian, "version: 1\ncontainers: cdi\n")
     assert [(type(step).__name__, step.path) for step in report.plan.steps] == [("WriteFile", PROFILE)]
 
 
@@ -85,6 +90,58 @@ def test_what_has_left_the_host_can_be_undone(debian):
     debian.put(RULES, debian.read(RULES).replace(GPU, gone).replace(GPU_AUDIO, "0000:42:00.1") + "\n")
     assert app.early_bind(debian, (gone,), undo=True).ending == "done"
     assert debian.etc() == before
+
+
+def test_a_rule_holds_for_the_device_that_was_meant(debian):
+    """A card that is added gives it another address: whoever has its old one then is left alone."""
+    app.early_bind(debian, (LONE,))
+    debian.replug(LONE, ids="144d:a80a", class_code=0x010802, driver="nvme")
+    report = app.early_bind(debian, (GPU,))
+    assert (report.ending, report.warnings) == ("done", ())
+    rules = early_bound(HostFile(path=RULES, text=debian.etc()[RULES][0]))
+    assert rules[LONE].ids == "1234:1111"
+
+
+def test_rules_of_an_earlier_version_say_whom_they_mean_from_now_on(debian):
+    """They named an address alone."""
+    app.early_bind(debian, (GPU, LONE))
+    gone = "0000:42:00.0"
+    rules = re.sub(r"ATTR\{\S*(vendor|device)\}==\S* ", "", debian.read(RULES)).replace(LONE, gone) + "\n"
+    debian.put(RULES, rules)
+    assert set(early_bound(HostFile(path=RULES, text=rules)).values()) == {None}
+    report = app.early_bind(debian, (STUBBORN,))
+    assert [finding.message.partition(" was ")[0] for finding in report.warnings] == [
+        f"whoever has {GPU}",
+        f"whoever has {GPU_AUDIO}",
+        f"whoever has {gone}",
+    ]
+    now = early_bound(HostFile(path=RULES, text=debian.etc()[RULES][0]))
+    assert {address: who.ids for address, who in now.items()} == {
+        STUBBORN: "1234:11e8",
+        GPU: "10de:2204",
+        GPU_AUDIO: "10de:1aef",
+    }
+
+
+BY_ADDRESS = "version: 1\ngpus: [{name: a, select: {address: 'WHERE'MORE}, use: passthrough}]\n"
+
+
+@pytest.mark.parametrize("more", ["", ", vendor: '1234'", ", class: display"])
+def test_a_boot_takes_no_other_device_that_has_the_address_by_then(more, debian):
+    text = BY_ADDRESS.replace("WHERE", LONE).replace("MORE", more)
+    assert enable(debian, text).ending == "done"
+    installed = debian.etc()[PROFILE][0]
+    assert 'model: "1234:1111"' in installed
+    debian.replug(LONE, ids="8086:1572", class_code=0x020000, driver="i40e")
+    with pytest.raises(Usage, match="1234:1111"):
+        plan(debian, load(installed))
+
+
+def test_a_boot_takes_nobody_knows_whom(debian):
+    with pytest.raises(Usage, match="nobody has it now"):
+        enable(debian, BY_ADDRESS.replace("WHERE", "0000:42:00.0").replace("MORE", ""))
+    pinned = BY_ADDRESS.replace("WHERE", "0000:42:00.0").replace("MORE", ", model: '10de:2204'")
+    assert enable(debian, pinned).ending == "done"
 
 
 REFUSED = {
@@ -173,18 +230,18 @@ def test_somebody_else_changes_a_file_meanwhile(debian):
 def test_only_what_was_shown_is_done(debian):
     shown = enable(debian, dry_run=True).plan
     with pytest.raises(Refused, match="changed since they were shown"):
-        enable(debian, "version: 1\ngpus: []\n", approved=shown)
+        enable(debian, "version: 1\ncontainers: cdi\n", approved=shown)
     assert enable(debian, approved=shown).ending == "done"
 
 
 def test_the_installed_profile_is_no_source(debian):
     with pytest.raises(Usage, match="installs its copy there"):
-        app.enable(debian, PROFILE, flatten=str, executable="/usr/bin/gpupass")
+        app.enable(debian, PROFILE, load=load, executable="/usr/bin/gpupass")
 
 
 VERBS = {
     "enable": ([], enable),
-    "enable another": ([enable], lambda m: enable(m, "version: 1\ngpus: []\n")),
+    "enable another": ([enable], lambda m: enable(m, "version: 1\ncontainers: cdi\n")),
     "disable": ([enable], app.disable),
     "early-bind": ([], lambda m: app.early_bind(m, (GPU,))),
     "early-bind --undo": ([lambda m: app.early_bind(m, (GPU,))], lambda m: app.early_bind(m, (), undo=True)),

@@ -27,6 +27,7 @@ from gpupass.steps.file import WriteFile
 from gpupass.steps.module import LoadModule
 from gpupass.steps.vfs import SetVfs
 from gpupass.store import marks, operations, store_of
+from gpupass.system.identity import read_identity
 from tests.simulated import GPU, LONE
 
 TEXT = st.text(string.printable + "äß\u2028\0", max_size=8)
@@ -166,7 +167,8 @@ def test_steps_that_carry_marks(machine, store):
     assert execute(plan, machine, 0).result is Result.ROLLED_BACK
     assert marks.read_marks(store) == (CLAIM,)
     assert execute(plan, machine, 0).result is Result.DONE
-    assert marks.read_marks(store) == (MARK,)
+    whose = read_identity(machine, MARK.carrier)
+    assert whose is not None and marks.read_marks(store) == (replace(MARK, identity=whose),)
 
 
 def test_what_only_the_head_had_room_for_is_said_once_there_is_more(store):

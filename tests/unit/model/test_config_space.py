@@ -2,8 +2,8 @@ import struct
 
 import pytest
 
+from gpupass.model.config_space import read_config_space
 from gpupass.model.host import Acs
-from gpupass.observe.config_space import read_config_space
 
 
 def _space(*capabilities: tuple[int, bytes], header_type: int = 0) -> bytearray:
