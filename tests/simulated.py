@@ -22,6 +22,7 @@ from gpupass.store import store_of
 from gpupass.store.marks import forget, read_marks
 from gpupass.system import Reader, System
 from gpupass.system.guarded import Hung
+from gpupass.system.holders import CLASSES
 from gpupass.system.kernel_log import KernelLog
 from tests.host_tree import MEM32, MEM64_PREFETCH, MIB, Function
 from tests.memory_tree import Link, MemoryTree
@@ -200,6 +201,17 @@ FUNCTIONS = (
 )
 
 
+def number_of(node: str) -> tuple[int, int]:
+    """Major and minor: a number of the driver's, and of the name."""
+    directory, _, name = node.rpartition("/")
+    digits = "".join(filter(str.isdigit, name))
+    if name.startswith("nvidia"):
+        return 195, int(digits or 255)
+    return 500 + sorted(CLASSES.values()).index(directory) if directory in CLASSES.values() else 1, int(
+        digits or 0
+    )
+
+
 def linked(function: Function) -> Function:
     return replace(function, link=function.link or PCIE)
 
@@ -364,8 +376,18 @@ class Machine(System):
         self._number += 1
         self.put(f"/proc/{pid}/comm", f"{name}\n")
         self.put(node, "")
+        self._tell_number(node)
         self.files.put(f"/proc/{pid}/fd/{self._number}", Link(node))
         return pid
+
+    def _tell_number(self, node: str) -> None:
+        """Where the kernel tells of its major and minor."""
+        directory, _, name = node.rpartition("/")
+        kind = {node: kind for kind, node in CLASSES.items()}.get(directory)
+        if kind is not None:
+            self.put(f"/sys/class/{kind}/{name}/dev", "{}:{}\n".format(*number_of(node)))
+        elif name.startswith("nvidia"):
+            self.put("/proc/devices", "Character devices:\n195 nvidia\n\nBlock devices:\n")
 
     def close(self, pid: int, node: str | None = None) -> None:
         for fd in self.names(f"/proc/{pid}/fd"):
@@ -461,6 +483,16 @@ class Machine(System):
     def read_bytes(self, path: str, limit: int = 1 << 24) -> bytes | None:
         node = self.files.get(path)
         return node[:limit] if isinstance(node, bytes) else None
+
+    def opened(self, processes: list[int]) -> list[frozenset[tuple[int, int]]]:
+        return [
+            frozenset(
+                number_of(target)
+                for fd in self.names(f"/proc/{pid}/fd")
+                if (target := self.target(f"/proc/{pid}/fd/{fd}")) is not None
+            )
+            for pid in processes
+        ]
 
     read_many, answers, looking = Reader.read_many, Reader.answers, Reader.looking
 

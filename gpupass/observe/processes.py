@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from gpupass.system.holders import Holder
 
 NOT_SEEN = "device files held by other users' processes: run as root"
-_NODES = ("/dev/vfio/", "/dev/nvidia", "/dev/dri/", "/dev/accel/")
 
 
 def read_processes(
@@ -57,9 +56,7 @@ def read_processes(
 
 
 def read_holders(system: Reader) -> tuple[tuple["Holder", ...], tuple[str, ...]]:
-    if not system.recorded and not _anything_to_hold(system):
-        return (), ()
-    from gpupass.system.holders import Holder, holders
+    from gpupass.system.holders import Holder, holders, known_nodes
 
     if system.recorded:
 
@@ -72,19 +69,15 @@ def read_holders(system: Reader) -> tuple[tuple["Holder", ...], tuple[str, ...]]
             lambda data: (tuple(_holder(item) for item in data["holders"]), tuple(map(str, data["unseen"]))),
             {"holders": [], "unseen": []},
         )
+    nodes = known_nodes(system)
+    if not nodes:  # looking through all processes is dear
+        return (), ()
     unseen = () if system.target("/proc/1/exe") is not None else (NOT_SEEN,)
-    return tuple(holders(system, _NODES)), unseen
+    return tuple(holders(system, nodes)), unseen
 
 
 def spell_holders(found: tuple["Holder", ...], unseen: tuple[str, ...]) -> str:
     return to_json({"holders": found, "unseen": unseen}, indent=1).decode()
-
-
-def _anything_to_hold(system: Reader) -> bool:
-    """Looking through all processes is dear; without a single device node it is in vain."""
-    return any(
-        name == "dri" or name == "accel" or name.startswith("nvidia") for name in system.names("/dev")
-    ) or any(name != "vfio" for name in system.names("/dev/vfio"))
 
 
 def _order(user: User) -> tuple[int, str]:

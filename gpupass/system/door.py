@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from gpupass.errors import GpupassError
 from gpupass.system.guarded import Hung, not_clean, told, write_guarded
 from gpupass.system.may_hang import may_hang
-from gpupass.system.reader import MOST, Reader, follows, read_regular
+from gpupass.system.opened import numbers
+from gpupass.system.reader import MOST, Number, Reader, follows, read_regular
 from gpupass.system.reads import READS
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from gpupass.system.libvirt import Hypervisor
 
 _NO_LOGIN = (1 << 32) - 1
+_MAPS = 1 << 20  # bytes of one process: ten thousand mappings
 STATE = "/var/lib/gpupass"
 
 
@@ -40,6 +42,10 @@ class System(Reader):
 
     def read_many(self, paths: Sequence[str]) -> Sequence[bytes | None]:
         return self._read_guarded(paths, MOST)
+
+    def opened(self, processes: Sequence[int]) -> Sequence[frozenset[Number]]:
+        found = READS.opened([f"{self.root}/proc/{pid}" for pid in processes], _MAPS)
+        return [numbers(packed or b"") for packed in found]
 
     def _read_guarded(self, paths: Sequence[str], limit: int) -> list[bytes | None]:
         """What is not there is known here: to look a name up asks no driver."""

@@ -1,38 +1,61 @@
-"""Which processes have a device node open or mapped, from /proc."""
+"""Which processes have a device node open or mapped, by its number: a container may call it otherwise."""
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from msgspec import Struct
 
 from gpupass.model.address import sysfs
 from gpupass.system.guarded import HELPERS
-from gpupass.system.reader import Reader
+from gpupass.system.reader import Number, Reader
 
 _AT_ONCE = 64  # processes
-_NODES = ("/dev/vfio/", "/dev/nvidia", "/dev/dri/")
+CLASSES = {"vfio": "/dev/vfio", "vfio-dev": "/dev/vfio/devices", "drm": "/dev/dri", "accel": "/dev/accel"}
+_NVIDIA = re.compile(r"^ *(\d+) nvidia(?:-frontend)?$", re.MULTILINE)
+_CONTROL = {
+    254: "/dev/nvidia-modeset",
+    255: "/dev/nvidiactl",
+}  # nv-chardev-numbers.h, NVIDIA
 
 
 class Holder(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One process and one device node it holds."""
+    """One process and one device node it holds, by the name that the host has for it."""
 
     pid: int
     name: str
     node: str
 
 
-def holders(system: Reader, prefixes: tuple[str, ...] = _NODES) -> Iterator[Holder]:
-    """Every open or mapped node below `prefixes`; not ours, nor of processes we may not look into."""
+def known_nodes(system: Reader) -> dict[Number, str]:
+    """Every node of the VFIO, DRM, accelerator and NVIDIA drivers, as their own files tell."""
+    found = {
+        number: f"{directory}/{name}"
+        for kind, directory in CLASSES.items()
+        for name in system.names(f"/sys/class/{kind}")
+        if (number := _number(system.read(f"/sys/class/{kind}/{name}/dev"))) is not None
+    }
+    nvidia = _NVIDIA.search(system.read("/proc/devices") or "")
+    if nvidia is not None:
+        major = int(nvidia[1])
+        found |= {(major, minor): _CONTROL.get(minor, f"/dev/nvidia{minor}") for minor in range(256)}
+    return found
+
+
+def holders(system: Reader, nodes: Mapping[Number, str] | None = None) -> Iterator[Holder]:
+    """Of these nodes or all; not ours, nor of processes we may not look into."""
+    wanted = known_nodes(system) if nodes is None else nodes
+    if not wanted:
+        return
     ours = {str(pid) for pid in (os.getpid(), *HELPERS)}
     entries = [entry for entry in system.names("/proc") if entry.isdecimal() and entry not in ours]
     for first in range(0, len(entries), _AT_ONCE):
         some = entries[first : first + _AT_ONCE]
-        for entry, maps in zip(some, system.read_many([f"/proc/{one}/maps" for one in some]), strict=True):
-            nodes = _nodes(system, f"/proc/{entry}", prefixes, (maps or b"").decode(errors="replace"))
-            if nodes:
+        for entry, opened in zip(some, system.opened([int(one) for one in some]), strict=True):
+            held = sorted(wanted[number] for number in opened & wanted.keys())
+            if held:
                 name = process_name(system, int(entry))
-                yield from (Holder(pid=int(entry), name=name, node=node) for node in sorted(nodes))
+                yield from (Holder(pid=int(entry), name=name, node=node) for node in held)
 
 
 def process_name(system: Reader, pid: int) -> str:
@@ -41,28 +64,24 @@ def process_name(system: Reader, pid: int) -> str:
 
 def vfio_holders(system: Reader, group: int, addresses: tuple[str, ...]) -> tuple[Holder, ...]:
     """Who has the VFIO group, or the VFIO character device of one of the functions, open."""
-    nodes = {f"/dev/vfio/{group}"}
+    names = {f"/dev/vfio/{group}"}
     for address in addresses:
-        for name in system.names(sysfs(address, "vfio-dev")):
-            nodes.add(f"/dev/vfio/devices/{name}")
-    return tuple(holder for holder in holders(system, ("/dev/vfio/",)) if holder.node in nodes)
+        names.update(f"/dev/vfio/devices/{name}" for name in system.names(sysfs(address, "vfio-dev")))
+    return _of(system, names)
 
 
 def gpu_holders(system: Reader, address: str) -> tuple[Holder, ...]:
     """Who, apart from us, has the node of an NVIDIA GPU open; the driver's /proc file tells its number."""
     text = system.read(f"/proc/driver/nvidia/gpus/{address}/information") or ""
     minor = re.search(r"Device Minor:\s*(\d+)", text)
-    if minor is None:
-        return ()
-    node = f"/dev/nvidia{minor[1]}"
-    return tuple(holder for holder in holders(system, (node,)) if holder.node == node)
+    return _of(system, {f"/dev/nvidia{minor[1]}"}) if minor is not None else ()
 
 
-def _nodes(system: Reader, process: str, prefixes: tuple[str, ...], maps: str) -> set[str]:
-    directory = f"{process}/fd"
-    targets = (system.target(f"{directory}/{fd}") for fd in system.names(directory))
-    found = {target for target in targets if target is not None and target.startswith(prefixes)}
-    for prefix in prefixes:  # a mapping can outlive its file descriptor
-        if prefix in maps:
-            found.update(re.findall(rf"{re.escape(prefix)}\S*", maps))
-    return found
+def _of(system: Reader, names: set[str]) -> tuple[Holder, ...]:
+    nodes = {number: node for number, node in known_nodes(system).items() if node in names}
+    return tuple(holders(system, nodes)) if nodes else ()
+
+
+def _number(text: str | None) -> Number | None:
+    found = re.fullmatch(r"(\d{1,10}):(\d{1,10})", text or "")
+    return (int(found[1]), int(found[2])) if found is not None else None

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 
+Number = tuple[int, int]  # of a device: major, minor
 MOST = 1 << 24  # bytes of any one file
 _OPEN = os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 
@@ -42,6 +43,10 @@ class Reader(ABC):
     def read_many(self, paths: Sequence[str]) -> Sequence[bytes | None]:
         """The same of several files, in their order and with fewer words than one by one."""
         return [self.read_bytes(path) for path in paths]
+
+    def opened(self, processes: Sequence[int]) -> Sequence[frozenset[Number]]:
+        """The character devices that each has open or mapped; a record has no processes."""
+        return [frozenset() for _ in processes]
 
     def answers(self, path: str) -> bool:
         """False: something below this directory does not answer; what is not known of it may be so."""

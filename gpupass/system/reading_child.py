@@ -9,17 +9,26 @@ import signal
 import struct
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from enum import IntEnum
 from typing import NoReturn
 
 from gpupass.errors import GpupassError, NotClean
 from gpupass.model.address import parse_address
 from gpupass.system.guarded import DESCRIPTORS
 from gpupass.system.may_hang import owner
+from gpupass.system.opened import opened
 from gpupass.system.reader import follows, read_regular
 
-_REQUEST = struct.Struct("<HIB")  # length of the path that comes after it; limit, follow
+_REQUEST = struct.Struct("<HIB")  # length of the path that comes after it; limit, How
 _ANSWER = struct.Struct("<q")  # length; below zero: cannot be read
 _AT_ONCE = 64  # requests; their paths fit into a pipe, so that nobody waits for the other
+
+
+class How(IntEnum):
+    """What is asked of a path."""
+
+    READ = 0
+    OPENED = 1  # of /proc/PID: what that process has open
 
 
 class Unread(GpupassError):
@@ -48,17 +57,19 @@ class ReadingChild:
         self._asking = threading.Lock()
         self._pid = self._requests = self._answers = -1
 
-    def read(self, paths: Sequence[str], limit: int, patience: Callable[[], float]) -> Iterator[Answer]:
+    def read(
+        self, paths: Sequence[str], limit: int, patience: Callable[[], float], how: How = How.READ
+    ) -> Iterator[Answer]:
         """An answer for each path, in order: bytes, None when it cannot be read, Unread when it hangs."""
         with self._asking:
             left, at_once = list(paths), _AT_ONCE
             while left:
                 asked = left[:at_once]
                 try:
-                    self._ask(asked, limit)
+                    self._ask(asked, limit, how)
                 except OSError:  # somebody has ended it since
                     self._leave()
-                    self._ask(asked, limit)
+                    self._ask(asked, limit, how)
                 for path in asked:
                     try:
                         answer = self._answer(path, patience())
@@ -73,13 +84,13 @@ class ReadingChild:
                     if self._pid < 0:  # left behind, with what else it was asked
                         break
 
-    def _ask(self, paths: Sequence[str], limit: int) -> None:
+    def _ask(self, paths: Sequence[str], limit: int, how: How) -> None:
         if self._pid < 0:
             self._start()
-        encoded = ((os.fsencode(path), follows(path)) for path in paths)
+        encoded = (os.fsencode(path) for path in paths)
         os.write(
             self._requests,
-            b"".join(_REQUEST.pack(len(path), limit, follow) + path for path, follow in encoded),
+            b"".join(_REQUEST.pack(len(path), limit, how) + path for path in encoded),
         )
 
     def _answer(self, path: str, seconds: float) -> Answer:
@@ -108,6 +119,10 @@ class ReadingChild:
             self._pid = -1
 
 
+def _regular(path: str, limit: int) -> bytes | None:
+    return read_regular(path, limit, follow=follows(path))
+
+
 def _exactly(pipe: int, length: int) -> bytes:
     """OSError when the other side is gone."""
     parts = []
@@ -129,10 +144,10 @@ def _serve(requests: int, answers: int) -> NoReturn:
         os.closerange(low + 1, high)
         os.closerange(high + 1, DESCRIPTORS)
         while True:
-            length, limit, follow = _REQUEST.unpack(_exactly(requests, _REQUEST.size))
+            length, limit, how = _REQUEST.unpack(_exactly(requests, _REQUEST.size))
             path = os.fsdecode(_exactly(requests, length))
             try:
-                data = read_regular(path, limit, follow=bool(follow))
+                data = opened(path, limit) if how == How.OPENED else _regular(path, limit)
             except OSError:
                 data = None
             answer = _ANSWER.pack(-1 if data is None else len(data)) + (data or b"")

@@ -7,7 +7,7 @@ from functools import partial
 
 from gpupass.system.may_hang import owner
 from gpupass.system.patience import lost, patience
-from gpupass.system.reading_child import ReadingChild, Unread
+from gpupass.system.reading_child import How, ReadingChild, Unread
 
 _SECONDS = 5.0
 
@@ -22,10 +22,17 @@ class Reads:
 
     def read(self, paths: Sequence[str], limit: int) -> list[bytes | None]:
         """Unread where one does not answer; within `looking` that is noted, and None."""
+        return self._ask(paths, limit, How.READ)
+
+    def opened(self, processes: Sequence[str], limit: int) -> list[bytes | None]:
+        """The same of what processes have open."""
+        return self._ask(processes, limit, How.OPENED)
+
+    def _ask(self, paths: Sequence[str], limit: int, how: How) -> list[bytes | None]:
         asked = [path for path in paths if self.answers(path)]
         found: dict[str, bytes | None] = {}
         for path, answer in zip(
-            asked, self._child.read(asked, limit, partial(patience, _SECONDS)), strict=True
+            asked, self._child.read(asked, limit, partial(patience, _SECONDS), how), strict=True
         ):
             if isinstance(answer, Unread):
                 lost(answer.seconds)
