@@ -210,7 +210,8 @@ class Detach(OfSlot, frozen=True, kw_only=True):
         owner = self._owner(sight, slot)
         title = f"detach {slot.what} from {owner.name}"
         draft = self.asked(handover.detach(sight, owner, slot, self.connect), owner)
-        rest = replace(plan_of(title, draft, sight), continues=False)  # what is left is remembered by its claim
+        made = plan_of(title, draft, sight)
+        rest = replace(made, continues=False)  # what is left to clean is remembered by its claim
         return _alone(rest, sight)
 
     def _owner(self, sight: Host, slot: Slot) -> Domain:

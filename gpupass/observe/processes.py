@@ -28,10 +28,13 @@ def read_processes(
 
     `minors` are the numbers of NVIDIA's GPUs, `renders` the render nodes of AMD's partitions.
     """
-    found, unseen = read_holders(system)
+    from gpupass.system.holders import listed
+
+    classes = listed(system)
+    found, unseen = read_holders(system, classes)
     if not found:
         return {}, unseen
-    nodes = _nodes(system, devices)
+    nodes = _nodes(system, devices, classes)
     for minor, gpu in minors.items():
         nodes.setdefault(f"/dev/nvidia{minor}", []).append(gpu)
     for gpu, parts in renders.items():
@@ -55,7 +58,10 @@ def read_processes(
     return {address: tuple(sorted(found, key=_order)) for address, found in users.items()}, unseen
 
 
-def read_holders(system: Reader) -> tuple[tuple["Holder", ...], tuple[str, ...]]:
+def read_holders(
+    system: Reader, classes: Mapping[str, tuple[str, ...]]
+) -> tuple[tuple["Holder", ...], tuple[str, ...]]:
+    """Of the nodes of these classes of devices, and NVIDIA's, which have none."""
     from gpupass.system.holders import Holder, holders, known_nodes
 
     if system.recorded:
@@ -69,7 +75,7 @@ def read_holders(system: Reader) -> tuple[tuple["Holder", ...], tuple[str, ...]]
             lambda data: (tuple(_holder(item) for item in data["holders"]), tuple(map(str, data["unseen"]))),
             {"holders": [], "unseen": []},
         )
-    nodes = known_nodes(system)
+    nodes = known_nodes(system, classes)
     if not nodes:  # looking through all processes is dear
         return (), ()
     unseen = () if system.target("/proc/1/exe") is not None else (NOT_SEEN,)
@@ -90,14 +96,16 @@ def _mdev_nodes(system: Reader, mdev: Mdev) -> Iterator[str]:
         yield f"/dev/vfio/devices/{name}"
 
 
-def _nodes(system: Reader, devices: Iterable[Device]) -> dict[str, list[str]]:
+def _nodes(
+    system: Reader, devices: Iterable[Device], classes: Mapping[str, tuple[str, ...]]
+) -> dict[str, list[str]]:
     """Device node → the functions it stands for; a VFIO group stands for all its members."""
     nodes: dict[str, list[str]] = {}
     for device in devices:
         if device.group is not None and device.on_vfio:
             nodes.setdefault(f"/dev/vfio/{device.group}", []).append(device.address)
     for kind, prefix in (("vfio-dev", "vfio/devices"), ("drm", "dri"), ("accel", "accel")):
-        for name in system.names(f"/sys/class/{kind}"):
+        for name in classes[kind]:
             address = parse_address(system.link(f"/sys/class/{kind}/{name}/device") or "")
             if address is not None:
                 nodes.setdefault(f"/dev/{prefix}/{name}", []).append(address)

@@ -31,6 +31,7 @@ from gpupass.observe.secrets import without_secrets
 from gpupass.observe.stacks import osd_links, read_zpool, target_files
 from gpupass.system import Reader
 from gpupass.system.door import STATE
+from gpupass.system.holders import listed
 from gpupass.system.store import Store
 
 _FUNCTION_FILES = (
@@ -307,7 +308,7 @@ def _answers(store: Store, system: Reader) -> tuple[str, ...]:
     devices = tuple(read_devices(system))
     names = read_names(system, devices)
     store.text(recorded.NAMES, json.dumps(names, indent=1, ensure_ascii=False, sort_keys=True) + "\n")
-    found, blind = read_holders(system)
+    found, blind = read_holders(system, listed(system))
     store.text(recorded.HOLDERS, spell_holders(found, blind) + "\n")
     unseen = blind
     if system.names("/proc/driver/nvidia/gpus"):

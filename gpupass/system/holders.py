@@ -27,12 +27,17 @@ class Holder(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     node: str
 
 
-def known_nodes(system: Reader) -> dict[Number, str]:
+def listed(system: Reader) -> dict[str, tuple[str, ...]]:
+    """What the kernel has of each class."""
+    return {kind: system.names(f"/sys/class/{kind}") for kind in CLASSES}
+
+
+def known_nodes(system: Reader, classes: Mapping[str, tuple[str, ...]]) -> dict[Number, str]:
     """Every node of the VFIO, DRM, accelerator and NVIDIA drivers, as their own files tell."""
     found = {
-        number: f"{directory}/{name}"
-        for kind, directory in CLASSES.items()
-        for name in system.names(f"/sys/class/{kind}")
+        number: f"{CLASSES[kind]}/{name}"
+        for kind, names in classes.items()
+        for name in names
         if (number := _number(system.read(f"/sys/class/{kind}/{name}/dev"))) is not None
     }
     nvidia = _NVIDIA.search(system.read("/proc/devices") or "")
@@ -42,11 +47,8 @@ def known_nodes(system: Reader) -> dict[Number, str]:
     return found
 
 
-def holders(system: Reader, nodes: Mapping[Number, str] | None = None) -> Iterator[Holder]:
-    """Of these nodes or all; not ours, nor of processes we may not look into."""
-    wanted = known_nodes(system) if nodes is None else nodes
-    if not wanted:
-        return
+def holders(system: Reader, wanted: Mapping[Number, str]) -> Iterator[Holder]:
+    """Of these nodes; not ours, nor of processes we may not look into."""
     ours = {str(pid) for pid in (os.getpid(), *HELPERS)}
     entries = [entry for entry in system.names("/proc") if entry.isdecimal() and entry not in ours]
     for first in range(0, len(entries), _AT_ONCE):
@@ -78,7 +80,7 @@ def gpu_holders(system: Reader, address: str) -> tuple[Holder, ...]:
 
 
 def _of(system: Reader, names: set[str]) -> tuple[Holder, ...]:
-    nodes = {number: node for number, node in known_nodes(system).items() if node in names}
+    nodes = {number: node for number, node in known_nodes(system, listed(system)).items() if node in names}
     return tuple(holders(system, nodes)) if nodes else ()
 
 

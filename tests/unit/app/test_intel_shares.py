@@ -194,7 +194,9 @@ def test_memory_from_debugfs_where_sysfs_has_none(hidden, new_state):
 
 
 def test_shares_on_another_card_are_refused(machine):
-    text = card(2, "memory: 64").replace(CARD, "0000:04:00.0")
+    text = (
+        card(2, "memory: 64").replace(CARD, "0000:04:00.0").replace("select: {", "select: {class: storage, ")
+    )
     with pytest.raises(Refused) as refused:
         apply(machine, text)
     assert "0000:04:00.0" in told(refused.value)

@@ -11,7 +11,15 @@ import pytest
 
 from gpupass.system import System
 from gpupass.system import opened as looked_at
-from gpupass.system.holders import Holder, gpu_holders, holders, known_nodes, process_name, vfio_holders
+from gpupass.system.holders import (
+    Holder,
+    gpu_holders,
+    holders,
+    known_nodes,
+    listed,
+    process_name,
+    vfio_holders,
+)
 from tests.simulated import Machine
 
 ZERO = (1, 5)
@@ -46,6 +54,10 @@ def running(code, **how):
         assert process.stdout.readline() == b"\n"
         yield process
         process.stdin.close()
+
+
+def nodes_of(tree):
+    return known_nodes(tree, listed(tree))
 
 
 def pids(found):
@@ -126,7 +138,7 @@ NODES = {
 
 
 def test_numbers_come_from_the_drivers_own_files():
-    found = known_nodes(Tree(NODES))
+    found = nodes_of(Tree(NODES))
     assert {number: node for number, node in found.items() if number[0] != 195} == {
         (511, 3): "/dev/vfio/7",
         (510, 3): "/dev/vfio/devices/vfio3",
@@ -134,10 +146,10 @@ def test_numbers_come_from_the_drivers_own_files():
         (261, 0): "/dev/accel/accel0",
     }
     assert found[195, 0] == "/dev/nvidia0" and found[195, 255] == "/dev/nvidiactl"
-    assert known_nodes(Tree({})) == {}
-    frontend = known_nodes(Tree({"/proc/devices": "Character devices:\n195 nvidia-frontend\n"}))
+    assert nodes_of(Tree({})) == {}
+    frontend = nodes_of(Tree({"/proc/devices": "Character devices:\n195 nvidia-frontend\n"}))
     assert frontend[195, 1] == "/dev/nvidia1"
-    assert known_nodes(Tree({"/sys/class/drm/card0/dev": "x:1", "/proc/devices": "235 nvidia-uvm"})) == {}
+    assert nodes_of(Tree({"/sys/class/drm/card0/dev": "x:1", "/proc/devices": "235 nvidia-uvm"})) == {}
 
 
 @pytest.mark.parametrize(
