@@ -1,13 +1,14 @@
 """NVIDIA MIG as a way to share a GPU: from the GPU as it is to the layout of a profile, and back; pure."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from msgspec.structs import replace
 
 from gpupass.errors import Usage
 from gpupass.method import Rules
+from gpupass.methods.mig import making, words
 from gpupass.methods.mig.layouts import named_layout
-from gpupass.methods.mig.mode import UNTOLD, SetMigMode
+from gpupass.methods.mig.mode import UNTOLD
 from gpupass.methods.mig.ownership import (
     Made,
     any_ours,
@@ -17,21 +18,17 @@ from gpupass.methods.mig.ownership import (
     outlived,
     remembered,
 )
-from gpupass.methods.mig.recut import NewInstance, Recut, in_use, plan_recut
+from gpupass.methods.mig.recut import Recut, in_use, plan_recut
 from gpupass.methods.mig.rule import MigRule
-from gpupass.methods.mig.steps import SetComputeInstance, SetGpuInstance
 from gpupass.model.host import NVIDIA, Device, Host, Nvidia
 from gpupass.model.mark import Mark
-from gpupass.model.mig import GpuInstance, LayoutEntry, MigGpu, MigState, Placement, instance_name
+from gpupass.model.mig import GpuInstance, LayoutEntry, MigGpu
 from gpupass.model.profile import Rule
 from gpupass.model.slot import Slot, SlotKind
 from gpupass.model.user import User, UserKind
-from gpupass.model.vendor import Vendor
-from gpupass.plan import NOTHING, Disruption, Draft, Finding, adopt_or_take_over
+from gpupass.plan import NOTHING, Draft, Finding, adopt_or_take_over
 from gpupass.step import Deed, Kind
 from gpupass.steps.remember import Remember
-
-_DAEMON = "nvidia-persiste"  # nvidia-persistenced, cut by the kernel; it lets go when it is told to
 
 
 def slots(host: Host, device: Device) -> Iterator[Slot]:
@@ -66,9 +63,9 @@ def clear(host: Host, device: Device, rules: tuple[Rule, ...], step: Deed) -> Dr
     going = tuple(one for one in there if one not in foreign)
     why = "which another number of virtual functions loses"
     return Draft(
-        takes=tuple(end for one in going for end in _destroy(host, device, nvidia, one, step.words())),
+        takes=tuple(end for one in going for end in making.removal(host, device, nvidia, one, step.words())),
         findings=tuple(foreign_findings(device, there, foreign, why)),
-        losses=_at(device, _lost(going)),
+        losses=words.of_it(device, words.lost(going)),
     )
 
 
@@ -133,29 +130,6 @@ def as_it_is(gpu: MigGpu) -> tuple[LayoutEntry, ...]:
     )
 
 
-def supports(host: Host, device: Device) -> str | None:
-    """None: it can be cut, or that can be seen only once the nvidia driver has it; else why not."""
-    nvidia = device.facts.nvidia
-    if nvidia is None and device.vendor != Vendor.NVIDIA:
-        return f"{device.address} is no NVIDIA GPU, and only those have MIG"
-    if nvidia is None and device.driver == "nvidia":
-        return next((f"cannot see MIG of {device.address}: {un}" for un in host.unseen if "NVML" in un), None)
-    if nvidia is None:
-        return f"{device.address} has driver {device.driver or 'none'}; only the nvidia driver can cut it"
-    if nvidia.mig is None:
-        unseen = nvidia.mig_unseen
-        return (
-            f"cannot see MIG of {device.address}: {unseen}"
-            if unseen
-            else f"{device.address} ({device.name or device.ids}) has no MIG"
-        )
-    if nvidia.mig.gpu is None and nvidia.mig.unseen != UNTOLD:
-        return f"cannot see MIG of {device.address}: {nvidia.mig.unseen or 'it was not asked for'}"
-    if nvidia.mig.gpu is not None and not nvidia.mig.gpu.profiles and nvidia.mig.on:
-        return f"cannot see MIG of {device.address}: its driver tells no profiles"
-    return None
-
-
 def instances(device: Device) -> tuple[GpuInstance, ...]:
     """As far as they were seen."""
     nvidia = device.facts.nvidia
@@ -174,31 +148,27 @@ def layout_of(rule: MigRule, gpu: MigGpu) -> tuple[LayoutEntry, ...]:
 def _cut(host: Host, device: Device, rule: MigRule) -> Draft:
     """The mode, what is destroyed and what is made. Empty when it is so."""
     here = Draft(devices=(device.address,))
-    why_not = supports(host, device)
+    why_not = words.supports(host, device)
     if why_not is not None:
-        return here + Draft(findings=(_cannot(device, why_not),))
+        return here + Draft(findings=(words.cannot(device, why_not),))
     nvidia = device.facts.nvidia
     if nvidia is not None and nvidia.mig is not None and nvidia.mig.unseen == UNTOLD:
-        return here + Draft(waits=(_after_the_mode(device),))
+        return here + Draft(waits=(words.after_the_mode(device),))
     if nvidia is None or nvidia.mig is None or nvidia.mig.gpu is None:
         wait = f"GPU instances of {device.address}: made when the nvidia driver has it and tells of them"
         return here + Draft(waits=(wait,))
     state, gpu = nvidia.mig, nvidia.mig.gpu
-    mode = _mode(host, device, nvidia, state, True)
-    held = Draft(makes=mode, findings=tuple(_held(device, state, True)) if mode else ())
+    mode = making.mode(host, device, nvidia, state, True)
+    held = Draft(makes=mode, findings=tuple(words.held(device, state, True)) if mode else ())
     if not gpu.profiles:  # told in MIG mode only: the layout after the next look
-        return here + held + Draft(waits=(_after_the_mode(device),))
+        return here + held + Draft(waits=(words.after_the_mode(device),))
     try:
         layout = layout_of(rule, gpu)
     except Usage as error:
         return here + Draft(
-            findings=(_named(device, Finding(message=error.message, remedy=error.hint or "")),)
+            findings=(words.named(device, Finding(message=error.message, remedy=error.hint or "")),)
         )
     return here + held + _layout(host, device, nvidia, _with_vgpus(gpu, rule), rule, layout)
-
-
-def _after_the_mode(device: Device) -> str:
-    return f"GPU instances of {device.address}: made when its MIG mode is on, which tells its profiles"
 
 
 def _layout(
@@ -207,11 +177,11 @@ def _layout(
     spare = frozenset() if rule.take_over else frozenset(_foreign(host, device, gpu.instances))
     recut = plan_recut(gpu, layout, disrupt=True, spare=spare)
     if recut.refusals:
-        return Draft(findings=tuple(_named(device, finding) for finding in recut.refusals))
+        return Draft(findings=tuple(words.named(device, finding) for finding in recut.refusals))
     if rule.bare:
         recut = _without_compute(recut)
-    takes = tuple(_ends(host, device, nvidia, gpu, recut))
-    makes = tuple(_makings(host, device, nvidia, gpu, recut))
+    takes = tuple(making.removals(host, device, nvidia, gpu, recut))
+    makes = tuple(making.creations(host, device, nvidia, gpu, recut))
     anew = {mark.key for step in makes for mark in step.marks}
     marks = outlived(host, device, (one.name for one in gpu.instances)) if takes or makes else ()
     gone = tuple(mark.key for mark in marks if mark.key not in anew)
@@ -224,7 +194,7 @@ def _layout(
             *foreign_findings(device, _changed(recut), spare, why),
             *(Finding(message=one.message, remedy="", fatal=False) for one in in_use(gpu, recut)),
         ),
-        losses=_at(device, recut.disruptions),
+        losses=words.of_it(device, recut.disruptions),
     )
 
 
@@ -234,16 +204,23 @@ def _uncut(host: Host, device: Device, its: tuple[Rule, ...]) -> Draft:
     state = nvidia.mig if nvidia is not None else None
     mine = any_ours(host, device)
     if nvidia is None or state is None or state.gpu is None:
-        why_not = supports(host, device) if mine and device.driver == NVIDIA else None
-        return Draft(findings=(_cannot(device, why_not),), devices=(device.address,)) if why_not else NOTHING
+        why_not = words.supports(host, device) if mine and device.driver == NVIDIA else None
+        return (
+            Draft(findings=(words.cannot(device, why_not),), devices=(device.address,))
+            if why_not
+            else NOTHING
+        )
     all_of_it = any(rule.take_over and rule.whole for rule in its)
     there = state.gpu.instances
     known = ours(host, device, (one.name for one in there))
     going = tuple(one for one in there if all_of_it or one.name in known)
     staying = tuple(one for one in there if one not in going)
     off = state.pending and not staying and (all_of_it or mode_is_ours(host, device))
-    mode = _mode(host, device, nvidia, state, False) if off else ()
-    takes = (*(end for one in going for end in _destroy(host, device, nvidia, one, "not asked for")), *mode)
+    mode = making.mode(host, device, nvidia, state, False) if off else ()
+    takes = (
+        *(end for one in going for end in making.removal(host, device, nvidia, one, "not asked for")),
+        *mode,
+    )
     forgotten = {key for step in takes for key in step.forgets}
     left = tuple(
         mark.key
@@ -262,9 +239,9 @@ def _uncut(host: Host, device: Device, its: tuple[Rule, ...]) -> Draft:
         takes=(*takes, *((forget,) if left else ())),
         findings=(
             *([Finding(message=told, remedy=adopt_or_take_over(device.address))] if lent else []),
-            *(_held(device, state, False) if mode else ()),
+            *(words.held(device, state, False) if mode else ()),
         ),
-        losses=_at(device, _lost(going)),
+        losses=words.of_it(device, words.lost(going)),
         foreign=(told,) if told and any(rule.for_host for rule in its) else (),
         devices=(device.address,) if takes or left else (),
     )
@@ -295,146 +272,3 @@ def _foreign(host: Host, device: Device, there: tuple[GpuInstance, ...]) -> Iter
 
 def _changed(recut: Recut) -> tuple[GpuInstance, ...]:
     return (*recut.destroyed, *(kept.instance for kept in recut.kept if kept.destroyed))
-
-
-def _mode(host: Host, device: Device, nvidia: Nvidia, state: MigState, on: bool) -> tuple[SetMigMode, ...]:
-    """Before Hopper a reset makes it so; a mode that is only pending can be called off without one."""
-    if state.on == state.pending == on:
-        return ()
-    mode = remembered(host, device)
-    later = f", and {'on' if state.pending else 'off'} after a reset" if state.on != state.pending else ""
-    return (
-        SetMigMode(
-            address=device.address,
-            uuid=nvidia.uuid,
-            on=on,
-            reset=state.resets and state.on != on,
-            calls_off=state.on == on,
-            marks=(mode,) if on and not state.on else (),
-            forgets=() if on else host.known((mode.key,)),
-            why=f"it is {'on' if state.on else 'off'}{later}",
-        ),
-    )
-
-
-def _ends(host: Host, device: Device, nvidia: Nvidia, gpu: MigGpu, recut: Recut) -> Iterator[Deed]:
-    others = "the layout has others"
-    for kept in recut.kept:
-        for part in kept.destroyed:
-            used = bool(part.users)
-            yield _part(device, nvidia, gpu, kept.instance, part.placement, False, others, used)
-    for old in recut.destroyed:
-        yield from _destroy(host, device, nvidia, old, "not in the layout")
-
-
-def _makings(host: Host, device: Device, nvidia: Nvidia, gpu: MigGpu, recut: Recut) -> Iterator[Deed]:
-    for kept in recut.kept:
-        for place in kept.created:
-            yield _part(device, nvidia, gpu, kept.instance, place, True, "in the layout")
-    for new in recut.created:
-        yield from _create(host, device, nvidia, new)
-
-
-def _part(
-    device: Device,
-    nvidia: Nvidia,
-    gpu: MigGpu,
-    of: GpuInstance,
-    place: Placement,
-    present: bool,
-    why: str,
-    in_use: bool = False,
-) -> Deed:
-    profile = gpu.profile(of.profile)
-    return SetComputeInstance(
-        address=device.address,
-        uuid=nvidia.uuid,
-        profile=of.profile,
-        profile_id=profile.id if profile is not None else -1,
-        start=of.placement.start,
-        placement=place,
-        present=present,
-        in_use=in_use,
-        why=why,
-    )
-
-
-def _destroy(host: Host, device: Device, nvidia: Nvidia, old: GpuInstance, why: str) -> Iterator[Deed]:
-    gpu = nvidia.mig.gpu if nvidia.mig is not None else None
-    profile = gpu.profile(old.profile) if gpu is not None else None
-    assert gpu is not None and profile is not None
-    used = bool(old.all_users)
-    for part in old.compute:
-        yield _part(device, nvidia, gpu, old, part.placement, False, why, used)
-    yield SetGpuInstance(
-        address=device.address,
-        uuid=nvidia.uuid,
-        profile=old.profile,
-        profile_id=profile.id,
-        placement=old.placement,
-        present=False,
-        in_use=used,
-        forgets=host.known((remembered(host, device, old.name).key,)),
-        why=why,
-    )
-
-
-def _create(host: Host, device: Device, nvidia: Nvidia, new: NewInstance) -> Iterator[Deed]:
-    name = instance_name(new.profile.name, new.placement)
-    yield SetGpuInstance(
-        address=device.address,
-        uuid=nvidia.uuid,
-        profile=new.profile.name,
-        profile_id=new.profile.id,
-        placement=new.placement,
-        present=True,
-        marks=(remembered(host, device, name),),
-        why="in the layout",
-    )
-    for place in new.compute:
-        yield SetComputeInstance(
-            address=device.address,
-            uuid=nvidia.uuid,
-            profile=new.profile.name,
-            profile_id=new.profile.id,
-            start=new.placement.start,
-            placement=place,
-            present=True,
-            why="so that processes can run on it",
-        )
-
-
-# ── in an operator's words ─────────────────────────────────────────────────────────────────────────────────
-
-
-def _held(device: Device, state: MigState, on: bool) -> Iterator[Finding]:
-    """Whoever has the GPU open keeps its mode from changing: told before, and no reason to refuse."""
-    holders = [user for user in device.users if user.kind is UserKind.PROCESS and user.name != _DAEMON]
-    if holders and state.on != on:
-        names = ", ".join(dict.fromkeys(user.words for user in holders))
-        what = "can be reset" if state.resets else f"can switch MIG mode {'on' if on else 'off'}"
-        yield Finding(
-            message=f"{device.address} {what} only when it is let go by {names}; until then it is pending",
-            remedy="end them first",
-            fatal=False,
-        )
-
-
-def _lost(going: Iterable[GpuInstance]) -> tuple[Disruption, ...]:
-    return tuple(Disruption(victim=user.words, loses=one.name) for one in going for user in one.all_users)
-
-
-def _at(device: Device, disruptions: Iterable[Disruption]) -> tuple[Disruption, ...]:
-    return tuple(
-        Disruption(victim=one.victim, loses=f"{one.loses} of {device.address}", at_work=one.at_work)
-        for one in disruptions
-    )
-
-
-def _named(device: Device, finding: Finding) -> Finding:
-    return Finding(message=f"{device.address}: {finding.message}", remedy=finding.remedy)
-
-
-def _cannot(device: Device, why: str) -> Finding:
-    remedy = "run it with sudo" if "no permission" in why else f"gpupass show {device.address}"
-    return Finding(message=why, remedy=remedy)

@@ -9,7 +9,7 @@ from gpupass.app.export import export
 from gpupass.app.export import foreign as made_elsewhere
 from gpupass.app.reach import Reach
 from gpupass.errors import GpupassError, Refused
-from gpupass.methods.mig import plan as mig_plan
+from gpupass.methods.mig import words
 from gpupass.methods.mig.steps import SetGpuInstance
 from gpupass.methods.vgpu.steps import SetVgpuType
 from gpupass.model.mig import MigGpu
@@ -541,7 +541,7 @@ def test_the_mig_mode_that_outlives_a_reboot_is_still_gpupass_own(then, again, n
 
 def test_a_later_round_still_warns_of_what_the_first_one_did(nvml, new_state, monkeypatch):
     warning = Finding(message="somebody holds it", remedy="end it", fatal=False)
-    monkeypatch.setattr(mig_plan, "_held", lambda device, state, on: [warning])
+    monkeypatch.setattr(words, "held", lambda device, state, on: [warning])
     (report,) = apply(vgpu_machine(new_state(), "vendor"), BACKED, **ALLOWED).reports
     assert (report.ending, report.warnings) == ("done", (warning,))
 
