@@ -41,10 +41,10 @@ _OF_ALL: tuple[type[Deed], ...] = (
     SetAttribute,
 )
 STEPS: tuple[type[Deed], ...] = tuple(
-    dict.fromkeys((*_OF_ALL, *(kind for method in METHODS for kind in method.STEPS)))
+    dict.fromkeys((*_OF_ALL, *(kind for method in METHODS for kind in method.steps)))
 )
 AnyStep: Any = Union[STEPS]  # noqa: UP007 - of a tuple
 
-_MARKS: tuple[type[Mark], ...] = (*MARKS, *(mark for method in METHODS for mark in method.MARKS))
+_MARKS: tuple[type[Mark], ...] = (*MARKS, *(mark for method in METHODS for mark in method.marks))
 AnyMark: Any = Union[_MARKS]  # noqa: UP007 - of a tuple
 vars(step)["AnyMark"] = AnyMark  # msgspec asks when it reads the first step

@@ -10,8 +10,9 @@ import yaml
 from msgspec import Struct
 
 from gpupass.lending.handover import holder
-from gpupass.methods import partition, slots_of
+from gpupass.methods import slots_of
 from gpupass.methods.mig.plan import instances
+from gpupass.methods.partition import PARTITION
 from gpupass.model.boot import HostFile
 from gpupass.model.host import Device, Host
 from gpupass.model.mark import Claim, Quarantine
@@ -157,7 +158,7 @@ def _of_function(host: Host, device: Device) -> Iterator[_Entry]:
         yield from _of_nvidia(host, device)
     elif device.on_vfio:
         yield from _of_vfio(host, device)
-    elif any(partition.slots(host, device)):
+    elif any(PARTITION.slots(host, device)):
         yield from _of_partitions(device)
     elif (drm := _nodes(host).drm_of(device.address)) and any("renderD" in path for path in drm):
         kfd = ("/dev/kfd",) if device.driver == _AMD else ()

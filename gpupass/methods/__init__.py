@@ -10,7 +10,13 @@ from typing import Any
 from msgspec.structs import replace
 
 from gpupass.method import Method
-from gpupass.methods import host, mdev, mig, partition, passthrough, sriov, vgpu
+from gpupass.methods.host import HOST
+from gpupass.methods.mdev import MDEV
+from gpupass.methods.mig import MIG
+from gpupass.methods.partition import PARTITION
+from gpupass.methods.passthrough import PASSTHROUGH
+from gpupass.methods.sriov import SRIOV
+from gpupass.methods.vgpu import VGPU
 from gpupass.model.address import Address
 from gpupass.model.carrier import Carrier, kind_of
 from gpupass.model.host import Device, Host
@@ -20,15 +26,15 @@ from gpupass.plan import NOTHING, Draft, Finding
 from gpupass.step import Deed, Kind
 from gpupass.system import Reader
 
-METHODS: tuple[Method[Any], ...] = (sriov, mig, mdev, vgpu, partition, passthrough, host)
-RULES: dict[str, type[Rule]] = {method.TAG: method.RULE for method in METHODS}
+METHODS: tuple[Method[Any], ...] = (SRIOV, MIG, MDEV, VGPU, PARTITION, PASSTHROUGH, HOST)
+RULES: dict[str, type[Rule]] = {method.tag: method.rule for method in METHODS}
 
 
 def ways(carrier: Carrier) -> tuple[Method[Any], ...]:
     """Those that can be asked about it."""
     if isinstance(carrier, Device):
         return METHODS
-    return tuple(method for method in METHODS if kind_of(carrier) in method.TAKES)
+    return tuple(method for method in METHODS if kind_of(carrier) in method.takes)
 
 
 def with_sights(system: Reader, of: Host) -> Host:
@@ -46,7 +52,7 @@ def slots_of(of: Host, carrier: Carrier) -> tuple[Slot, ...]:
             found.pop((slot.device, None), None)
             own = slot.device != slot.of
             found[slot.device if own else f"{slot.of}/{slot.part}", slot.mdev] = replace(
-                slot, method=method.TAG
+                slot, method=method.tag
             )
     return tuple(sorted(found.values(), key=lambda slot: bool(slot.part)))
 
@@ -62,7 +68,7 @@ def slot_of(of: Host, carrier: Carrier, part: str) -> Slot | None:
 
 
 def method_of(slot: Slot) -> Method[Any]:
-    return next(method for method in METHODS if slot.method == method.TAG)
+    return next(method for method in METHODS if slot.method == method.tag)
 
 
 def renew(of: Host, slot: Slot) -> Draft:

@@ -78,7 +78,7 @@ def with_what_stands_on_it(host: Host, piece: Draft, its: Its) -> Draft:
         for at in step.carriers:
             carrier = host.carrier(at)
             for method in reversed(ways(carrier) if carrier is not None else ()):  # from afar
-                if type(step) in method.STEPS:
+                if type(step) in method.steps:
                     continue
                 more = method.clear(host, carrier, its.get(at, ()), step)
                 if more.steps or more.findings:

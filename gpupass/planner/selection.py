@@ -224,9 +224,9 @@ def _too_few(rule: Rule, found: tuple[Base, ...], host: Host) -> tuple[str, str]
 
 def _not_cut(rule: Rule, carrier: Base) -> Iterator[tuple[str, str]]:
     kind = kind_of(carrier)
-    takes = next(method.TAKES for method in METHODS if method.RULE is type(rule))
+    takes = next(method.takes for method in METHODS if method.rule is type(rule))
     if kind not in takes:
-        ways = " or ".join(f"use: {method.TAG}" for method in METHODS if kind in method.TAKES)
+        ways = " or ".join(f"use: {method.tag}" for method in METHODS if kind in method.takes)
         cannot = f"use: {rule.use} cannot cut {carrier.address}, a {kind}"
         yield f"{_at(rule.place)}{rule.name}: {cannot}", ways
 

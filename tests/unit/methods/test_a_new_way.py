@@ -22,10 +22,10 @@ def test_a_folder_and_an_entry_are_all_that_it_takes(tmp_path):
     shutil.copy(TOY / "lanes.py", methods / "lanes" / "__init__.py")
     shutil.copy(TOY / "scenario.py", tmp_path / "tests" / "unit" / "app" / "test_lanes.py")
     text = (methods / "__init__.py").read_text()
-    entered = text.replace("import host, mdev", "import host, lanes, mdev").replace(
-        "(sriov, mig,", "(lanes, sriov, mig,"
+    entered = text.replace("(SRIOV, MIG,", "(LANES, SRIOV, MIG,").replace(
+        "from gpupass.methods.mdev", "from gpupass.methods.lanes import LANES\nfrom gpupass.methods.mdev"
     )
-    assert entered.count("lanes") == 2
+    assert entered.count("LANES") == 2
     (methods / "__init__.py").write_text(entered)
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/unit/app/test_lanes.py"],

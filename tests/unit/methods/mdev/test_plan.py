@@ -4,8 +4,9 @@ import pytest
 from msgspec.structs import replace
 
 from gpupass.devices.mediated import Made, mdev_uuid
-from gpupass.methods import mdev, slots_of
+from gpupass.methods import slots_of
 from gpupass.methods.host.rule import HostRule
+from gpupass.methods.mdev import MDEV
 from gpupass.methods.mdev.rule import MdevRule
 from gpupass.model.host import Host
 from gpupass.model.mark import Claim
@@ -50,7 +51,7 @@ def deeds(plan):
 
 
 def cut(there, *wish):
-    return plan_of("", mdev.cut(there, {"mbochs": wish}), there)
+    return plan_of("", MDEV.cut(there, {"mbochs": wish}), there)
 
 
 def told(plan):
@@ -132,9 +133,9 @@ def test_in_use_unknown_and_full():
 def test_made_anew_only_where_it_is_ours():
     slot = Slot(kind=SlotKind.MDEV, device="mbochs", of="mbochs", mdev=FOREIGN)
     there = host(Mdev(uuid=FOREIGN, type="mbochs-small"))
-    assert not mdev.renew(there, slot).steps
+    assert not MDEV.renew(there, slot).steps
     adopted = replace(there, marks=(ours(FOREIGN),))
-    plan = plan_of("", mdev.renew(adopted, slot), adopted)
+    plan = plan_of("", MDEV.renew(adopted, slot), adopted)
     assert deeds(plan) == [("mbochs-small", False), ("mbochs-small", True)]
     assert {step.uuid for step in plan.steps} == {FOREIGN}
     assert imagine(adopted, plan.steps).marks == adopted.marks

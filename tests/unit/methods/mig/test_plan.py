@@ -3,8 +3,8 @@
 import pytest
 from msgspec.structs import replace
 
-from gpupass.methods import mig
 from gpupass.methods.host.rule import HostRule
+from gpupass.methods.mig import MIG
 from gpupass.methods.mig.mode import SetMigMode
 from gpupass.methods.mig.ownership import Made
 from gpupass.methods.mig.rule import MigRule
@@ -81,7 +81,7 @@ def known(there, steps=()):
 def drafted(there, *wish):
     """With what must go before it."""
     its = {GPU: wish}
-    return plan_of("", with_what_stands_on_it(there, mig.cut(there, its), its), there)
+    return plan_of("", with_what_stands_on_it(there, MIG.cut(there, its), its), there)
 
 
 def planned(one, wish, marks=()):

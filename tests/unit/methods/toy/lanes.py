@@ -3,9 +3,8 @@
 from collections.abc import Iterator
 from typing import Annotated, Any, ClassVar
 
-from gpupass.method import Nothing, Rules
+from gpupass.method import Method, Rules
 from gpupass.model.address import Address, sysfs
-from gpupass.model.carrier import CarrierKind
 from gpupass.model.host import Device, Host
 from gpupass.model.key import Key
 from gpupass.model.mark import Mark
@@ -13,7 +12,7 @@ from gpupass.model.profile import Rule
 from gpupass.model.seen import Seen
 from gpupass.model.slot import Slot, SlotKind
 from gpupass.plan import NOTHING, Draft, Finding, adopt_or_take_over
-from gpupass.step import Deed, Facts, Kind, Step, facts
+from gpupass.step import Facts, Kind, Step, facts
 from gpupass.system import Reader, System
 
 
@@ -62,24 +61,12 @@ class SetLanes(Step, frozen=True, kw_only=True):
         system.write(sysfs(self.address, "lanes"), str(before), self.address, what=self.words())
 
 
-TAG = "lanes"
-RULE: type[Rule] = LanesRule
-TAKES = frozenset({CarrierKind.FUNCTION})
-STEPS: tuple[type[Deed], ...] = (SetLanes,)
-MARKS: tuple[type[Mark], ...] = (Made,)
-
-alike, company, asks, seen_after = Nothing.alike, Nothing.company, Nothing.asks, Nothing.seen_after
-clear, renew, lend_findings, unseen = Nothing.clear, Nothing.renew, Nothing.lend_findings, Nothing.unseen
-foreign, users, carries = Nothing.foreign, Nothing.users, Nothing.carries
-
-
 def read(system: Reader, device: Device) -> Seen | None:
     return Lanes(carrier=device.address, lanes=SetLanes(address=device.address, lanes=1).current(system))
 
 
 def slots(host: Host, device: Device) -> Iterator[Slot]:
-    at = device.address
-    for lane in range(_lanes(host, at)) if _lanes(host, at) > 1 else ():
+    for lane in range(_lanes(host, at := device.address)) if _lanes(host, device.address) > 1 else ():
         yield Slot(kind=SlotKind.PARTITION, device=at, of=at, part=f"lane{lane}", size="a lane")
 
 
@@ -117,3 +104,16 @@ def owner(host: Host, slot: Slot) -> str:
 
 def _lanes(host: Host, at: Address) -> int:
     return (host.sight(Lanes, at) or Lanes(carrier=at, lanes=1)).lanes
+
+
+LANES = Method(
+    rule=LanesRule,
+    steps=(SetLanes,),
+    marks=(Made,),
+    read=read,
+    slots=slots,
+    cut=cut,
+    export=export,
+    adopt=adopt,
+    owner=owner,
+)

@@ -3,10 +3,13 @@
 import pytest
 from msgspec.structs import replace
 
-from gpupass.methods import mig, slots_of, sriov, vgpu
+from gpupass.methods import slots_of
 from gpupass.methods.host.rule import HostRule
 from gpupass.methods.mig.mode import SetMigMode
+from gpupass.methods.mig.ownership import Made as MigMade
 from gpupass.methods.mig.steps import SetComputeInstance, SetGpuInstance
+from gpupass.methods.sriov.marks import Made as SriovMade
+from gpupass.methods.vgpu import VGPU
 from gpupass.methods.vgpu.card import SetVgpuScheduler, SetVgpuSharing
 from gpupass.methods.vgpu.check import lend_findings
 from gpupass.methods.vgpu.made import Made
@@ -272,7 +275,7 @@ def test_params_of_mediated_vgpus_are_seen_and_kept():
     plan, after = settled(there, wish)
     assert deeds(plan)[-1] == ("params", VFS[0], "disable_vnc=1")
     (mdev,) = after.device(VFS[0]).facts.mdevs
-    again = plan_of("", vgpu.renew(after, slot_on(VFS[0], mdev.uuid)), after).steps
+    again = plan_of("", VGPU.renew(after, slot_on(VFS[0], mdev.uuid)), after).steps
     assert [type(step) for step in again] == [SetVgpuParams, SetMdev, SetMdev, SetVgpuParams]
     assert again[-1].params == "disable_vnc=1" and again[-1].mdev == mdev.uuid
     assert imagine(after, again).marks == after.marks, "it stays known"
@@ -281,7 +284,7 @@ def test_params_of_mediated_vgpus_are_seen_and_kept():
 def test_what_is_made_anew_is_told_its_params_again():
     mark = ours(VFS[0])
     there = host(None, vf(VFS[0], 468, params="frame_rate_limiter=0,disable_vnc=1"), marks=(mark,))
-    draft = vgpu.renew(there, slot_on(VFS[0]))
+    draft = VGPU.renew(there, slot_on(VFS[0]))
     steps = plan_of("", draft, there).steps
     assert [type(step) for step in steps] == [SetVgpuParams, SetVgpuType, SetVgpuType, SetVgpuParams]
     assert [step.id for step in steps[1:3]] == [0, 468]
@@ -292,7 +295,7 @@ def test_what_is_made_anew_is_told_its_params_again():
     assert [type(step) for step in going] == [SetVgpuParams, SetVgpuType]
     assert (going[1].id, going[1].forgets) == (0, off.forgets), "what goes is neither made nor told"
     strangers = replace(there, marks=())
-    assert not vgpu.renew(strangers, slot_on(VFS[0])).steps
+    assert not VGPU.renew(strangers, slot_on(VFS[0])).steps
 
 
 def test_a_full_card_says_so_beforehand():
@@ -381,7 +384,7 @@ def lent(cut, *marks, large=()):
     return host(card(cut=cut), *seats, *vfs[2:], marks=(*CUT_BY_US, *marks))
 
 
-CUT_BY_US = tuple(mig.Made(carrier=CARD, part=part, boot_id="now") for part in ("1g.5gb@0", "3g.20gb@4", ""))
+CUT_BY_US = tuple(MigMade(carrier=CARD, part=part, boot_id="now") for part in ("1g.5gb@0", "3g.20gb@4", ""))
 
 
 def halves():
@@ -417,7 +420,7 @@ def test_an_instance_under_a_guests_or_somebody_elses_vgpu_stays():
 
 
 def test_another_use_ends_instances_before_functions_and_the_mode_after():
-    functions = sriov.Made(carrier=CARD, vfs=4, autoprobe=True, script=True, boot_id="now")
+    functions = SriovMade(carrier=CARD, vfs=4, autoprobe=True, script=True, boot_id="now")
     there = lent(halves(), SMALL, LARGE, functions)
     plan = planned(there, HostRule(name="card", select=SELECT))
     assert deeds(plan) == [
@@ -435,7 +438,7 @@ def test_a_type_without_its_instance_is_refused():
     there = host(card(cut=mode(True)))
     wish = rule(("A100-2-10C", 1), layout=LAYOUT)
     assert "needs a GPU instance of 2 slices" in refusals(planned(there, wish))[0]
-    assert not vgpu.cut(there, {CARD: (wish,)}).steps
+    assert not VGPU.cut(there, {CARD: (wish,)}).steps
 
 
 def test_what_is_removed_at_once_is_not_made_anew():
