@@ -77,3 +77,12 @@ def others_instance(machine: NvmlMachine, name: str, start: int) -> None:
 
 def others_partitions(machine: Machine, gpu: str, mode: str) -> None:
     machine.amd.store(f"/sys/bus/pci/devices/{gpu}/current_compute_partition", mode)
+
+
+def others_gim_loaded(machine: Machine, *options: str) -> None:
+    machine.gim.modprobe("-r", "--", "gim")
+    machine.gim.modprobe("--", "gim", *options)
+
+
+def others_virtual_functions(machine: Machine, pf: str, count: int) -> None:
+    machine.sriov.enable(pf, count, None)

@@ -102,7 +102,9 @@ def past(case, machine, new_state, request):
 @pytest.mark.parametrize("case", CASES, ids=lambda path: path.name)
 def test_plan(case, past, regenerate):
     try:
-        made = as_data(plan(past, (case / "profile.yaml").read_text()))
+        planned = plan(past, (case / "profile.yaml").read_text())
+        made = as_data(planned)
+        assert all(step.words() and step.seconds() >= 0 for one in planned.plans for step in one.steps)
     except GpupassError as error:
         made = {"refused": told(error).splitlines()}
     compare(made, case / "plan.json", regenerate)

@@ -6,6 +6,7 @@ from gpupass.app import verbs
 from gpupass.errors import GpupassError, Refused
 from gpupass.methods import slots_of
 from gpupass.methods.partition.ownership import Made
+from gpupass.methods.sriov.steps import ReloadModule
 from gpupass.model.address import Address
 from gpupass.model.slot import SlotKind
 from gpupass.observe import observe
@@ -522,6 +523,28 @@ def test_a_guest_on_another_gpu_keeps_gim_loaded(gim):
     with pytest.raises(Refused, match=f"{vf} of {GIMS[1]} is in use by domain vm1"):
         apply(gim, given(8), allow_disruption=True)
     assert counts(gim) == [1, 1]
+
+
+@pytest.mark.parametrize(("told", "back"), [("vf_num=8,1", "vf_num=1,1"), ("", "vf_num=8,1")])
+def test_gim_gets_the_options_back_that_it_told_or_else_those_it_was_seen_with(told, back, gim):
+    gim.gim.modprobe("-r", "--", "gim")
+    gim.gim.modprobe("--", "gim", "vf_num=8,1")
+    gim.put("/sys/module/gim/parameters/vf_num", told.removeprefix("vf_num=") + "\n")
+    step = ReloadModule(module="gim", options="vf_num=2,2", back=back, addresses=GIMS)
+    before = step.current(gim)
+    step.do(gim, 0.0)
+    assert counts(gim) == [2, 2]
+    step.undo(before, gim)
+    assert counts(gim) == [8, 1]
+
+
+def test_gim_that_keeps_its_own_number(gim):
+    """A file of somebody else's that modprobe reads last."""
+    load = gim.gim._load
+    gim.gim._load = lambda counts: load("1,1")
+    step = ReloadModule(module="gim", options="vf_num=8,1", addresses=GIMS)
+    with pytest.raises(GpupassError, match="cannot load gim with vf_num=8,1: it says vf_num=1,1"):
+        step.do(gim, 0.0)
 
 
 def wont_load():

@@ -11,6 +11,7 @@ from gpupass.app.reach import Reach
 from gpupass.errors import GpupassError, Refused
 from gpupass.methods.mig import words
 from gpupass.methods.mig.steps import SetGpuInstance
+from gpupass.methods.vgpu.card import SetVgpuScheduler, SetVgpuSharing
 from gpupass.methods.vgpu.steps import SetVgpuType
 from gpupass.model.mig import MigGpu
 from gpupass.observe import nvidia as observed_nvidia
@@ -544,6 +545,21 @@ def test_a_later_round_still_warns_of_what_the_first_one_did(nvml, new_state, mo
     monkeypatch.setattr(words, "held", lambda device, state, on: [warning])
     (report,) = apply(vgpu_machine(new_state(), "vendor"), BACKED, **ALLOWED).reports
     assert (report.ending, report.warnings) == ("done", (warning,))
+
+
+@pytest.mark.parametrize(
+    "step", [SetVgpuSharing(address=CARD, mixed=True), SetVgpuScheduler(address=CARD, policy="fixed-share")]
+)
+def test_a_setting_that_was_not_told_is_not_put_back(step, nvml, new_state):
+    machine = vgpu_machine(new_state(), "vendor")
+    exported(machine)  # NVML answers for what was looked at
+    before = step.current(machine)
+    step.do(machine, 0.0)
+    assert step.current(machine) != before
+    step.undo(None, machine)
+    assert step.current(machine) != before
+    step.undo(before, machine)
+    assert step.current(machine) == before
 
 
 def test_a_boot_tries_what_goes_on_failing_three_times(nvml, new_state):

@@ -12,7 +12,7 @@ from gpupass.methods.sriov.marks import Made as SriovMade
 from gpupass.methods.vgpu import VGPU
 from gpupass.methods.vgpu.card import SetVgpuScheduler, SetVgpuSharing
 from gpupass.methods.vgpu.check import lend_findings
-from gpupass.methods.vgpu.made import Made
+from gpupass.methods.vgpu.made import Made, functions_of
 from gpupass.methods.vgpu.rule import VgpuParam, VgpuRule
 from gpupass.methods.vgpu.steps import SetVgpuType
 from gpupass.model.host import (
@@ -27,7 +27,7 @@ from gpupass.model.host import (
     VgpuCard,
     VgpuType,
 )
-from gpupass.model.mark import Claim
+from gpupass.model.mark import Claim, Origin
 from gpupass.model.mig import GpuInstance, LayoutEntry, MigState, Placement
 from gpupass.model.profile import Profile, Select
 from gpupass.model.slot import Slot, SlotKind
@@ -38,6 +38,7 @@ from gpupass.planner.draft import imagine, merged, plan_of
 from gpupass.planner.export import export
 from gpupass.planner.ownership import adopt_plan
 from gpupass.planner.profile import plan_profile
+from gpupass.steps.bind import BindDriver
 from gpupass.steps.mdev import SetMdev
 from gpupass.steps.remember import Remember
 from gpupass.steps.vfs import SetVfs
@@ -450,6 +451,30 @@ def test_what_is_removed_at_once_is_not_made_anew():
     assert merged(anew, Draft(takes=(gone,))).steps == (off,)
     assert merged(anew, Draft(takes=(off,))).steps == (off,), "nor where both ends are told in the same words"
     assert merged(Draft(takes=(off,)), Draft(makes=(on,))).steps == (off, on)
+
+
+def test_of_two_drivers_for_one_function_the_later_counts():
+    """What it had before the first one stays known."""
+    before, between = Origin(carrier=CARD, driver="nvidia"), Origin(carrier=CARD, driver="nouveau")
+    first, later, other = (
+        BindDriver(address=address, driver=driver, override=driver, marks=marks)
+        for address, driver, marks in (
+            (CARD, "nouveau", (before,)),
+            (CARD, "vfio-pci", (between,)),
+            (VFS[0], "nvidia", ()),
+        )
+    )
+    made = merged(Draft(makes=(first, other)), Draft(makes=(later,)))
+    assert [(step.address, step.driver, step.marks) for step in made.makes] == [
+        (VFS[0], "nvidia", ()),
+        (CARD, "vfio-pci", (before,)),
+    ]
+
+
+def test_a_card_with_types_of_its_own_has_no_vgpus_on_functions():
+    kinds = (MdevType(id="nvidia-468", name="GRID A100-4C", available=1, device_api="vfio-pci"),)
+    there = host(card(types=kinds))
+    assert [one.address for one in functions_of(there, there.device(CARD))] == [CARD]
 
 
 def test_a_card_without_functions_is_exported_as_what_its_vgpus_are():
