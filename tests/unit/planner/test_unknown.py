@@ -3,6 +3,7 @@
 import pytest
 
 from gpupass.model.host import Detail, Device, Host, Mdev, Sriov
+from gpupass.model.identity import Identity
 from gpupass.model.mark import Quarantine
 from gpupass.model.mdev import MdevBus, Mediated
 from gpupass.model.user import User, UserKind
@@ -70,9 +71,10 @@ def test_whatever_was_being_changed_is_quarantined_also_when_it_has_gone():
             carrier=address,
             why="the store is damaged, and it was being changed",
             boot_id="now",
+            identity=identity,
             since="2026-12-01",
         )
-        for address in (GPU, GONE)
+        for address, identity in ((GPU, Identity(ids="0001:0001")), (GONE, None))
     )
     (mark,) = quarantines(host, (), "the store is damaged", "")
     assert (mark.carrier, mark.why) == (GPU, "the store is damaged, and vfio-pci has it")
