@@ -64,6 +64,11 @@ def tell(name: str, mine: float, other: float, ratio: float, kind: str, goal: Go
     )
 
 
+def told(name: str, value: float, goal: Goal = NONE) -> None:
+    """What is no ratio."""
+    print(f"{name:<58} {value:6.1f}{goal.words(value)}", flush=True)
+
+
 def unmeasured(what: str, why: str) -> None:
     print(f"{what:<58} not measured: {why}", flush=True)
 

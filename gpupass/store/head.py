@@ -5,7 +5,6 @@ replaced as a whole, fsynced, when an operation begins, grows or ends.
 """
 
 import os
-from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 from zlib import crc32
@@ -75,15 +74,20 @@ def _bytes(directory: int, most: int) -> bytes | None:
         os.close(fd)
 
 
-@lru_cache(maxsize=1)
 def _last(data: bytes) -> Slot:
-    slots: list[Slot] = []
-    for start in (0, SIZE):
-        with suppress(ValueError):
-            slots.append(_checked(data[start : start + SIZE], Slot))
+    slots = [slot for start in (0, SIZE) if (slot := _slot(data[start : start + SIZE])) is not None]
     if not slots:
         raise HeadDamaged("neither of its slots can be read")
     return max(slots, key=lambda slot: slot.seq)
+
+
+@lru_cache(maxsize=2)  # of two, each commit changes one
+def _slot(data: bytes) -> Slot | None:
+    try:
+        slot: Slot = _checked(data, Slot)
+    except ValueError:
+        return None
+    return slot
 
 
 def advance(directory: int, slot: Slot) -> None:

@@ -109,6 +109,8 @@ def _append(
 
 def end_those_over(commit: "Commit") -> None:
     """There is room again for what only the head could say; perhaps there was none for the marks either."""
+    if not commit.over:
+        return
     known = {name for name, *_ in commit.rows("operations", "WHERE ended IS NULL")}
     for name in known.intersection(commit.over):  # a store that is forgotten takes its operations along
         marks.put_back(commit, marks_before(commit, name))
