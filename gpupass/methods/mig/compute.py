@@ -29,11 +29,13 @@ def pack_compute(
         Piece(
             size=part,
             starts=compute_starts(whole, part),
-            saves={old.placement.start: (-len(old.users), -1) for old in there if old.placement.size == part},
+            saves=tuple(
+                (old.placement.start, (-len(old.users), -1)) for old in there if old.placement.size == part
+            ),
         )
         for part in parts
     )
-    starts = pack(pieces, (0, 0), lambda taken: (0, 0))
+    starts = pack(pieces, (0, 0))
     if starts is None:
         return None
     return tuple(Placement(start=start, size=part) for start, part in zip(starts, parts, strict=True))

@@ -1,9 +1,9 @@
 """Which pieces go where on a row of slices, so that the least of what is there is lost; pure and exact."""
 
-from collections.abc import Callable, Mapping
+from functools import lru_cache
 from operator import add
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 Cost = tuple[int, ...]  # compared from the left: what comes first weighs infinitely more
 
@@ -13,22 +13,25 @@ class Piece(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     size: int
     starts: tuple[int, ...]
-    saves: Mapping[int, Cost] = field(default_factory=dict)
+    saves: tuple[tuple[int, Cost], ...] = ()
 
 
-def pack(pieces: tuple[Piece, ...], nothing: Cost, rest: Callable[[int], Cost]) -> tuple[int, ...] | None:
+@lru_cache(maxsize=1024)  # GPUs of a host are much the same, and planned more than once
+def pack(pieces: tuple[Piece, ...], nothing: Cost, places: tuple[int, ...] = ()) -> tuple[int, ...] | None:
     """The start of each piece in the cheapest packing; None: they do not fit together.
 
-    `nothing` is the cost of a new piece, `rest` what is added for the slices taken in the end (as bits).
+    `nothing` is the cost of a new piece; the more `places` (as bits) are free in the end, the better: that is
+    compared last.
     What pieces cost does not depend on each other, so the best way to go on depends only on the slices taken
     by the pieces before: at most pieces x 2^slices situations, of which few can be reached (7 pieces on 8
     slices: below 1,000). The lowest starts win a tie.
     """
+    saves = tuple(dict(piece.saves) for piece in pieces)
     known: dict[tuple[int, int], tuple[Cost, tuple[int, ...]] | None] = {}
 
     def best(index: int, taken: int) -> tuple[Cost, tuple[int, ...]] | None:
         if index == len(pieces):
-            return rest(taken), ()
+            return (*nothing[:-1], nothing[-1] - sum(not taken & place for place in places)), ()
         if (index, taken) not in known:
             known[index, taken] = min(options(index, taken), default=None)
         return known[index, taken]
@@ -38,7 +41,7 @@ def pack(pieces: tuple[Piece, ...], nothing: Cost, rest: Callable[[int], Cost]) 
         for start in piece.starts:
             mask = ((1 << piece.size) - 1) << start
             if not taken & mask and (then := best(index + 1, taken | mask)) is not None:
-                cost = tuple(map(add, then[0], piece.saves.get(start, nothing)))
+                cost = tuple(map(add, then[0], saves[index].get(start, nothing)))
                 found.append((cost, (start, *then[1])))
         return found
 

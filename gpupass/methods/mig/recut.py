@@ -97,12 +97,8 @@ def _largest_first(gpu: MigGpu, layout: tuple[LayoutEntry, ...]) -> tuple[Wanted
 def _pack(
     gpu: MigGpu, wanted: tuple[Wanted, ...], spare: frozenset[GpuInstance] = frozenset()
 ) -> tuple[int, ...] | None:
-    places = [place.mask for profile in gpu.profiles for place in profile.placements]
-
-    def room(taken: int) -> tuple[int, ...]:
-        return (0, 0, 0, 0, -sum(not taken & mask for mask in places))
-
-    return pack(tuple(_piece(gpu, profile, entry, spare) for profile, entry in wanted), _NOTHING, room)
+    places = tuple(place.mask for profile in gpu.profiles for place in profile.placements)
+    return pack(tuple(_piece(gpu, profile, entry, spare) for profile, entry in wanted), _NOTHING, places)
 
 
 def _piece(gpu: MigGpu, profile: MigProfile, entry: LayoutEntry, spare: frozenset[GpuInstance]) -> Piece:
@@ -122,7 +118,7 @@ def _piece(gpu: MigGpu, profile: MigProfile, entry: LayoutEntry, spare: frozense
         starts=tuple(
             sorted(place.start for place in profile.placements if entry.start in (None, place.start))
         ),
-        saves=saves,
+        saves=tuple(saves.items()),
     )
 
 
