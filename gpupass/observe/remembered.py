@@ -4,7 +4,6 @@ from gpupass.errors import Damaged, GpupassError
 from gpupass.model.address import Address
 from gpupass.model.host import Host
 from gpupass.model.mark import Mark
-from gpupass.planner.unknown import quarantines
 from gpupass.store import store_of
 from gpupass.store.marks import read_marks
 from gpupass.system import Reader, System
@@ -20,6 +19,8 @@ def read_remembered(system: Reader, host: Host) -> tuple[tuple[Mark, ...], tuple
     try:
         return read_marks(store), ()
     except Damaged as error:
+        from gpupass.planner.unknown import quarantines
+
         at_work = {Address(name) for devices in store.last_known().values() for name in devices}
         lost = "what gpupass remembers is damaged"
         return quarantines(host, at_work, lost, ""), (f"{error.message}: {error.hint}",)

@@ -5,17 +5,16 @@ import signal
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 from zlib import crc32
 
 from gpupass.errors import Busy, Damaged, GpupassError, Refused
 
 CRASH = "GPUPASS_CRASH"  # fault injection: "3" dies after this process's third commit, "3-" just before it
 WAIT = 10.0  # seconds for another gpupass to write what it has to
-_LINKS = 64  # of the chain that are kept; the head is at most one behind
+_IN_A_URI = str.maketrans({"%": "%25", "?": "%3f", "#": "%23"})  # what SQLite takes for something else there
+_LINKS = 64  # of the chain that are kept at least; the head is at most one behind
 
 COLUMNS = {
     "chain": ("seq", "hash"),
@@ -59,7 +58,7 @@ _commits: dict[int, int] = {}  # so far, by process: a fork starts anew
 
 def connect(path: Path, write: bool) -> sqlite3.Connection:
     mode = "rw" if write else "ro"
-    connection = _connection(f"file:{quote(str(path))}?mode={mode}")
+    connection = _connection(f"file:{str(path).translate(_IN_A_URI)}?mode={mode}")
     if write:
         _settings(connection)
     return connection
@@ -173,6 +172,8 @@ class Commit(Rows):
     """Writes; all of it, or nothing. `lists` says that the open operations are others now."""
 
     def __init__(self, connection: sqlite3.Connection, path: Path, over: tuple[str, ...] = ()) -> None:
+        from hashlib import sha256
+
         super().__init__(connection, path)
         last = self.rows("chain", "ORDER BY seq DESC LIMIT 1") or [(0, "")]
         (self.last, before), *_ = last
@@ -195,7 +196,8 @@ class Commit(Rows):
         """The hash of the chain with this commit in it."""
         found = self._digest.hexdigest()
         self.put("chain", self.seq, found)
-        self._connection.execute("DELETE FROM chain WHERE seq <= ?", (self.seq - _LINKS,))
+        if self.seq % _LINKS == 0:
+            self._connection.execute("DELETE FROM chain WHERE seq <= ?", (self.seq - _LINKS,))
         return found
 
 

@@ -1,15 +1,17 @@
 """What gpupass remembers of a device: one mark for each tag, carrier and part of it."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gpupass.errors import Damaged
-from gpupass.model.mark import M, Mark, MarkKey, tag_of
+from gpupass.model.mark import MARKS, M, Mark, MarkKey, tag_of
 from gpupass.model.wire import from_json, to_json
 
 if TYPE_CHECKING:
     from gpupass.store.database import Commit
     from gpupass.store.store import Reader, Store
+
+_OF_ALL: dict[str, type[Mark]] = {tag_of(kind): kind for kind in MARKS}
 
 
 def read_marks(store: "Store") -> tuple[Mark, ...]:
@@ -74,12 +76,17 @@ def put_back(commit: "Commit", before: list[list[str | None]]) -> None:
 
 def read_body(key: tuple[str, str, str], body: str) -> Mark:
     """ValueError when it is no mark, or one of something else."""
-    from gpupass.kinds import AnyMark  # and with it every way: where there are no marks a look is without
-
-    mark: Mark = from_json(body, AnyMark)
+    mark: Mark = from_json(body, _OF_ALL.get(key[0]) or _any_mark())
     if mark.key != key:
         raise ValueError("of something else")
     return mark
+
+
+def _any_mark() -> Any:
+    """And with it every way: a look that meets no mark of theirs is without."""
+    from gpupass.kinds import AnyMark
+
+    return AnyMark
 
 
 def _as_they_are(rows: "Reader", over: tuple[str, ...]) -> list[tuple[str, ...]]:

@@ -6,13 +6,12 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
-from weakref import WeakKeyDictionary
 
 from msgspec.structs import replace
 
 from gpupass.errors import Damaged, GpupassError
 from gpupass.model.wire import from_json
-from gpupass.store import first_version, head
+from gpupass.store import head
 from gpupass.store.head import Head, HeadDamaged, List, Slot
 from gpupass.store.place import DATABASE, HEAD, open_directory
 from gpupass.system import System
@@ -25,15 +24,11 @@ if TYPE_CHECKING:
     from gpupass.store.database import Commit
 
 NEW = "store.new"
-_stores: "WeakKeyDictionary[System, Store]" = WeakKeyDictionary()
 
 
 def store_of(system: System) -> "Store":
-    """The one of this machine."""
-    found = _stores.get(system)
-    if found is None or found.state != system.state:
-        found = _stores[system] = Store(system.state)
-    return found
+    """The one of this machine, closed with it."""
+    return system.keep(Store, lambda: Store(system.state))
 
 
 class Reader(Protocol):
@@ -60,9 +55,6 @@ class Store:
         self._connection: sqlite3.Connection | None = None
         self._opened_file: int | None = None
         self._writes = False
-
-    def __deepcopy__(self, memo: dict[int, object]) -> "Store":
-        return Store(self.state)
 
     @contextmanager
     def reading(self) -> Iterator[Reader]:
@@ -213,6 +205,8 @@ class Store:
         """What the first version keeps in files; or nothing."""
         if directory is not None and self._head(directory) is not None:
             raise Damaged(self.path, f"it is gone, and {HEAD} is still there")
+        from gpupass.store import first_version
+
         if not first_version.is_there(self.state):
             return Nothing()
         from gpupass.store import database
@@ -237,13 +231,15 @@ class Store:
             database.migrate(connection)
             if self._slot(directory) is None:
                 head.rewrite(directory, self._first_head(database.Rows(connection, self.path)))
+            from gpupass.store import first_version
+
             first_version.put_away(self.state)
             self._writes = True
         return self._connection
 
     def _make(self, directory: int) -> None:
         """Under another name first; once renamed it is believed, and the first version's files no more."""
-        from gpupass.store import database
+        from gpupass.store import database, first_version
 
         self._without_database(directory)
         database.build(self.state / NEW, lambda commit: first_version.take_over(commit, self.state))

@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import sys
 from pathlib import Path
 
@@ -23,7 +22,9 @@ def own_executable() -> str:
     """Refused when an ordinary user could change the program, its interpreter, or the way to one of them."""
     called = sys.argv[0]
     found = called if os.path.basename(called) == "gpupass" else "gpupass"  # noqa: PTH119
-    path = shutil.which(found)
+    from shutil import which
+
+    path = which(found)
     if path is None:
         raise Refused("cannot tell systemd what to run: gpupass is not in the PATH", _HINT)
     executable = os.path.abspath(path)  # noqa: PTH100 - a link that root made stays a link

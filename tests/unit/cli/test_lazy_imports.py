@@ -9,7 +9,13 @@ import click
 import pytest
 
 from gpupass.cli.main import VERBS, cli
+from gpupass.model.address import Address
+from gpupass.model.mark import Origin, Quarantine
+from gpupass.store import store_of
+from gpupass.store.marks import set_marks
+from gpupass.system import System
 
+GPU = Address("0000:01:00.0")
 HOST = Path(__file__).parents[2] / "hosts/desktop"
 DEAR = (
     "rich",
@@ -60,6 +66,23 @@ def test_a_look_without_any_state_needs_no_database() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_marks_of_everybody_are_read_without_any_way(tmp_path: Path) -> None:
+    """What was bound and lent is remembered on every host that gpupass works on."""
+    system = System(tmp_path / "state")
+    set_marks(
+        store_of(system), (Origin(carrier=GPU, driver="nvidia"), Quarantine(carrier=GPU, why="it hung"))
+    )
+    system.close()
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom gpupass.store import store_of\n"
+        "from gpupass.store.marks import read_marks\nfrom gpupass.system import System\n"
+        f"found = read_marks(store_of(System(Path({str(tmp_path / 'state')!r}))))\n"
+        "print(len(found), [name for name in ('gpupass.methods', 'gpupass.kinds', 'hashlib') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "2 []"
 
 
 def test_the_list_of_verbs_says_what_each_says_of_itself() -> None:

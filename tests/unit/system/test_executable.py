@@ -30,16 +30,16 @@ def test_refused_where_others_can_write(tmp_path, monkeypatch):
 
 def test_the_way_it_was_called(monkeypatch):
     monkeypatch.setattr(executable, "changeable_by_others", lambda path: None)
-    monkeypatch.setattr(executable.shutil, "which", lambda name: f"/usr/bin/{Path(name).name}")
+    monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{Path(name).name}")
     for called in ("gpupass", "/usr/bin/gpupass", "/usr/lib/python3/gpupass/__main__.py"):
         monkeypatch.setattr(sys, "argv", [called])
         assert own_executable() == "/usr/bin/gpupass"
 
 
 def test_a_name_systemd_does_not_take_and_none_at_all(monkeypatch):
-    monkeypatch.setattr(executable.shutil, "which", lambda name: "/opt/my tools/gpupass")
+    monkeypatch.setattr("shutil.which", lambda name: "/opt/my tools/gpupass")
     with pytest.raises(Refused, match="special characters"):
         own_executable()
-    monkeypatch.setattr(executable.shutil, "which", lambda name: None)
+    monkeypatch.setattr("shutil.which", lambda name: None)
     with pytest.raises(Refused, match="not in the PATH"):
         own_executable()
