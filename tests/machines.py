@@ -21,13 +21,13 @@ def hidden(monkeypatch):
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setattr(os, "fsync", lambda fd: None)
     monkeypatch.setattr("gpupass.system.names.pci_names", lambda ids: {})
-    monkeypatch.setattr("gpupass.observe.nvidia.read_gpus", lambda asked, name_of: ((answer,), ""))
+    monkeypatch.setattr("gpupass.observe.nvidia.read_gpus", lambda system, asked: ((answer,), ""))
     monkeypatch.delenv("GPUPASS_CRASH", raising=False)
 
 
 @pytest.fixture
 def nvml(hidden, monkeypatch):
-    """The vGPU machine that was looked at last answers for NVML."""
+    """The vGPU machine answers for NVML."""
     play(monkeypatch)
 
 

@@ -5,7 +5,6 @@ from pathlib import Path
 from tests.simulated import DISK, FUNCTIONS, Machine
 from tests.simulated_amd import GIM_FUNCTIONS, HIVE_FUNCTIONS
 from tests.simulated_intel import FUNCTIONS as INTEL_FUNCTIONS
-from tests.simulated_nvml import NvmlMachine
 from tests.simulated_vgpu import CARD
 from tests.simulated_vgpu import FUNCTIONS as VGPU_FUNCTIONS
 
@@ -31,9 +30,9 @@ def gim_machine(state: Path) -> Machine:
     return machine
 
 
-def vgpu_machine(state: Path, framework: str, script: bool = True) -> NvmlMachine:
+def vgpu_machine(state: Path, framework: str, script: bool = True) -> Machine:
     """For tests that play NVML, too."""
-    machine = NvmlMachine(state, (*_HOST, *VGPU_FUNCTIONS))
+    machine = Machine(state, (*_HOST, *VGPU_FUNCTIONS))
     machine.vgpu.install(framework, script)
     return machine
 
@@ -51,11 +50,11 @@ MACHINES = {
 # what others do
 
 
-def others_functions(machine: NvmlMachine) -> None:
+def others_functions(machine: Machine) -> None:
     machine.vgpu.manage("-e", CARD)
 
 
-def others_vgpu(machine: NvmlMachine, number: int, kind: int) -> None:
+def others_vgpu(machine: Machine, number: int, kind: int) -> None:
     """Of that type id, on that function."""
     vf = machine.tree.path(machine.sriov.address(CARD, number))
     if machine.vgpu.framework == "vendor":
@@ -65,12 +64,12 @@ def others_vgpu(machine: NvmlMachine, number: int, kind: int) -> None:
         machine.vgpu.store(f"{vf}/mdev_supported_types/nvidia-{kind}/create", uuid)
 
 
-def others_mig_mode(machine: NvmlMachine) -> None:
+def others_mig_mode(machine: Machine) -> None:
     machine.vgpu.set_mig(True)
     machine.vgpu.reset()
 
 
-def others_instance(machine: NvmlMachine, name: str, start: int) -> None:
+def others_instance(machine: Machine, name: str, start: int) -> None:
     profile = machine.vgpu.gpu.profile(name)
     machine.vgpu.make_instance(profile.id, next(p for p in profile.placements if p.start == start))
 

@@ -389,7 +389,7 @@ class Machine(System):
         elif name.startswith("nvidia"):
             self.put("/proc/devices", "Character devices:\n195 nvidia\n\nBlock devices:\n")
 
-    def close(self, pid: int, node: str | None = None) -> None:
+    def lets_go(self, pid: int, node: str | None = None) -> None:
         for fd in self.names(f"/proc/{pid}/fd"):
             if node in (None, self.target(f"/proc/{pid}/fd/{fd}")):
                 self.files.remove(f"/proc/{pid}/fd/{fd}")

@@ -113,7 +113,7 @@ class SimulatedLibvirt:
         managed = [plugged for plugged in guest.live.values() if plugged.managed]
         guest.live.clear()
         if self.machine.exists(f"/proc/{guest.pid}/fd"):
-            self.machine.close(guest.pid)
+            self.machine.lets_go(guest.pid)
         for plugged in managed:
             self._back_to_host(plugged)
         if guest.transient:
@@ -295,9 +295,9 @@ class SimulatedLibvirt:
         ) and self.machine.exists(f"/proc/{guest.pid}/fd"):
             node = f"/dev/vfio/{group}"
             if guest.closes:
-                self.machine.at(guest.closes, self.machine.close, guest.pid, node)
+                self.machine.at(guest.closes, self.machine.lets_go, guest.pid, node)
             else:
-                self.machine.close(guest.pid, node)
+                self.machine.lets_go(guest.pid, node)
         if plugged.managed:
             self._back_to_host(plugged)
 

@@ -4,13 +4,13 @@ from collections import Counter
 
 from msgspec.structs import replace
 
-from gpupass.app.cdi import refresh
 from gpupass.app.consent import Consent, Patience
 from gpupass.app.reach import Reach
 from gpupass.app.report import Came, Ending, Report
-from gpupass.app.rounds import OnStep, Trip, quiet
+from gpupass.app.rounds import OnPlan, OnStep, Trip, quiet, unshown
 from gpupass.app.session import Session
 from gpupass.app.trip import carry_out, require_ready
+from gpupass.cdi.specification import PATH as CDI_FILE
 from gpupass.errors import GpupassError, Refused, Usage
 from gpupass.plan import HostPlan, Plan
 
@@ -30,6 +30,7 @@ def apply_profile(
     patience: Patience = PATIENCE,
     shown: HostPlan | None = None,
     on_step: OnStep = quiet,
+    on_plan: OnPlan = unshown,
 ) -> Came:
     """Reach the profile. `shown` is the plan that somebody agreed to: another one is refused.
 
@@ -38,8 +39,14 @@ def apply_profile(
     require_ready(session)
     seen = session.seen(reach)
     devices = reach.touches(seen if seen is not None else reach.first_look(session.system))
-    trip = Trip(session=session, intent=reach, consent=consent, patience=patience, on_step=on_step)
+    trip = Trip(
+        session=session, intent=reach, consent=consent, patience=patience, on_plan=on_plan, on_step=on_step
+    )
     came = carry_out(trip, devices, shown)
+    if reach.profile.containers is None and not session.system.exists(CDI_FILE):
+        return came
+    from gpupass.app.cdi import refresh
+
     connect = None if reach.devices_only else reach.connect
     return replace(came, warnings=refresh(session, reach.profile.containers, connect))
 

@@ -175,7 +175,8 @@ def _bound_address(system: System, device: str, bound: tuple[Address, ...]) -> A
 
 
 def _carry_out(system: System, intent: Intent, dry_run: bool) -> Report:
-    return single(Session(system), intent, (BOOT,), seconds=_SECONDS, dry_run=dry_run)
+    with Session(system) as session:
+        return single(session, intent, (BOOT,), seconds=_SECONDS, dry_run=dry_run)
 
 
 def _units_now(system: System) -> BootState:

@@ -55,9 +55,14 @@ class Told(Alone, frozen=True, kw_only=True):
         return before is None or not leaves_nvidia_out(before.text)
 
 
-def cdi(system: System, *, connect: str | None = QEMU, nvidia: bool | None = None) -> Report:
+def cdi(system: System, *, connect: str | None = QEMU) -> Report:
     """Write the file, once."""
-    return single(Session(system), Told(connect=connect, nvidia=nvidia), (BOOT,), seconds=_SECONDS)
+    with Session(system) as session:
+        return _written(session, Told(connect=connect))
+
+
+def _written(session: Session, wanted: Told) -> Report:
+    return single(session, wanted, (BOOT,), seconds=_SECONDS)
 
 
 def preview(system: Reader, connect: str | None = QEMU) -> Report:
@@ -79,15 +84,14 @@ def text_of(system: Reader, connect: str = QEMU) -> tuple[str, tuple[Finding, ..
 
 
 def refresh(session: Session, containers: str | None, connect: str | None) -> tuple[Finding, ...]:
-    """After an apply, where profile or file ask for it; what goes wrong is told and undoes nothing."""
+    """After an apply, where profile or file ask for it: what goes wrong is told and undoes nothing."""
     found: list[Finding] = []
     system = session.system
     try:
         if containers == NVIDIA_CTK:
             found += _generate(system)
-        if containers is not None or system.exists(PATH):
-            nvidia = {CDI: True, NVIDIA_CTK: False}.get(containers or "")
-            found += cdi(system, connect=connect, nvidia=nvidia).warnings
+        nvidia = {CDI: True, NVIDIA_CTK: False}.get(containers or "")
+        found += _written(session, Told(connect=connect, nvidia=nvidia)).warnings
     except GpupassError as error:
         found.append(_stale(error))
     return tuple(found)

@@ -62,6 +62,8 @@ class Reach(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             described=False,
             processes=False,
             essentials=False,
+            nvml=any(rule.select.uuid or rule.select.serial for rule in self.profile.gpus),
+            cuts=False,
         )
 
     def touches(self, sight: Host) -> tuple[Address, ...]:

@@ -46,25 +46,30 @@ def unfinished(system: System) -> tuple[Operation, ...]:
 
 def recover(system: System, *, connect: str = QEMU, wait: bool = False) -> tuple[Report, ...]:
     """Take every crashed or pending operation to its end, then clean what guests left behind without us."""
-    session = Session(system)
-    require_ready(session)
-    deadline = math.inf if wait else system.monotonic()
-    reports = []
-    for operation in unfinished(system):
-        with interrupts.deferred():
-            reports.append(_recover_one(session, operation, deadline))
-            if interrupts.asked():
-                return tuple(reports)
-    _close_applies(system)
-    return (*reports, *_clean_leftovers(session, connect, deadline))
+    with Session(system) as session:
+        require_ready(session)
+        deadline = math.inf if wait else system.monotonic()
+        reports = []
+        for operation in unfinished(system):
+            with interrupts.deferred():
+                reports.append(_recover_one(session, operation, deadline))
+                if interrupts.asked():
+                    return tuple(reports)
+        _close_applies(session)
+        return (*reports, *_clean_leftovers(session, connect, deadline))
 
 
 def start_anew(system: System, connect: str = QEMU) -> tuple[Path, tuple[Quarantine, ...]]:
     """Set a store aside that cannot be believed; what is not provably idle is quarantined in a new one."""
+    require_root()
+    with Session(system) as session:
+        return _anew(session, connect)
+
+
+def _anew(session: Session, connect: str) -> tuple[Path, tuple[Quarantine, ...]]:
     from gpupass.store import anew
 
-    require_root()
-    store = store_of(system)
+    system, store = session.system, session.store
     try:
         store.require_sound()
         _ = (
@@ -83,17 +88,18 @@ def start_anew(system: System, connect: str = QEMU) -> tuple[Path, tuple[Quarant
 
 def quarantine_clear(system: System, device: str) -> Report:
     """A person says the device may be used again."""
-    require_ready(Session(system))
-    typed = parse_address(device)
-    known = quarantined(system)
-    gone = typed if any(mark.carrier == typed for mark in known) else None  # off the bus, perhaps
-    address = gone or group_addresses(system, device)[0]
-    mark = _quarantine_of(known, address, read_identity(system, address))
-    plan = Plan(title=f"clear the quarantine of {address}")
-    if mark is None:
-        return Report(title=plan.title, ending=Ending.NOTHING, plan=plan)
-    with hold(system.state, (address,)):
-        forget(store_of(system), mark.key)
+    with Session(system) as session:
+        require_ready(session)
+        typed = parse_address(device)
+        known = quarantined(system)
+        gone = typed if any(mark.carrier == typed for mark in known) else None  # off the bus, perhaps
+        address = gone or group_addresses(system, device)[0]
+        mark = _quarantine_of(known, address, read_identity(system, address))
+        plan = Plan(title=f"clear the quarantine of {address}")
+        if mark is None:
+            return Report(title=plan.title, ending=Ending.NOTHING, plan=plan)
+        with hold(system.state, (address,)):
+            forget(session.store, mark.key)
     return Report(title=plan.title, ending=Ending.DONE, plan=plan, note=f"it was: {mark.why}")
 
 
@@ -111,13 +117,13 @@ def _quarantine_of(
     return next(chain(its, there), None)
 
 
-def _close_applies(system: System) -> None:
+def _close_applies(session: Session) -> None:
     """Applies that were killed: nobody holds their devices, and none of their operations is open."""
-    going_on = {operation.apply for operation in unfinished(system)}
-    for entry in read_applies(store_of(system)):
+    going_on = {operation.apply for operation in unfinished(session.system)}
+    for entry in read_applies(session.store):
         if entry.end is ApplyEnd.RUNNING and entry.id not in going_on:
-            with suppress(Busy), hold(system.state, entry.devices, wait=0.0):
-                write_apply(store_of(system), replace(entry, end=ApplyEnd.INTERRUPTED))
+            with suppress(Busy), hold(session.system.state, entry.devices, wait=0.0):
+                write_apply(session.store, replace(entry, end=ApplyEnd.INTERRUPTED))
 
 
 def _recover_one(session: Session, operation: Operation, deadline: float) -> Report:
@@ -194,7 +200,7 @@ def _what_for(session: Session, operation: Operation) -> Trip:
 def _clean_leftovers(session: Session, connect: str, deadline: float) -> Iterator[Report]:
     """Devices claimed by a domain that no longer has them: stopped, crashed, or detached by somebody else."""
     system = session.system
-    claims = read_marks_of(store_of(system), Claim)
+    claims = read_marks_of(session.store, Claim)
     if not claims:
         return
     addresses = {claim.carrier for claim in claims if claim.part}
@@ -211,7 +217,7 @@ def _clean_leftovers(session: Session, connect: str, deadline: float) -> Iterato
         device = host.carrier(claim.carrier)
         another = device if isinstance(device, Device) and _is_anothers(device, claim) else None
         if device is None or another is not None or _mdev_is_gone(device, claim):
-            yield _forget_vanished(system, claim, connect, another)
+            yield _forget_vanished(session, claim, connect, another)
             continue
         group = tuple(member.address for member in host.group_of(device))
         if (claim.part or claim.carrier) in seen:
@@ -246,13 +252,13 @@ def _still_has(system: System, claim: Claim, connect: str) -> bool:
     return xml is not None and bool(written_in(xml, claim.domain, claim.carrier, claim.part or None))
 
 
-def _forget_vanished(system: System, claim: Claim, connect: str, another: Device | None) -> Report:
+def _forget_vanished(session: Session, claim: Claim, connect: str, another: Device | None) -> Report:
     """Pulled out or dead: when the slot has a device again, it is `another` one."""
     what = claim.part or claim.carrier
     title = f"forget {what} (was {claim.domain}'s)"
     plan = Plan(title=title, devices=(claim.carrier,))
     try:
-        if _still_has(system, claim, connect):
+        if _still_has(session.system, claim, connect):
             take = f"gpupass detach {claim.domain} {what}"
             still = Pending(f"{claim.domain} still has what has left the host", take)
             return Report(
@@ -260,15 +266,15 @@ def _forget_vanished(system: System, claim: Claim, connect: str, another: Device
             )
     except GpupassError as error:
         return failed(Report(title=title, ending=Ending.FAILED, plan=plan), error)
-    with hold(system.state, (claim.carrier,)):
-        known = read_marks(store_of(system))
+    with hold(session.system.state, (claim.carrier,)):
+        known = read_marks(session.store)
         gone = (
             mark
             for mark in known
             if (mark.carrier, mark.part) == (claim.carrier, claim.part)
             and (another is None or _is_anothers(another, mark))
         )
-        forget(store_of(system), *(mark.key for mark in gone if not isinstance(mark, Quarantine)))
+        forget(session.store, *(mark.key for mark in gone if not isinstance(mark, Quarantine)))
     return Report(title=title, ending=Ending.DONE, plan=plan, note="it is gone from the host")
 
 

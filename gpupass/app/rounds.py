@@ -1,7 +1,6 @@
 """Plans, each an operation of its own, several at a time, and what a fresh look still wants of them."""
 
 from collections.abc import Callable, Container
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from msgspec import Struct
@@ -19,13 +18,18 @@ from gpupass.model.address import BOOT
 from gpupass.plan import HostPlan, Plan
 from gpupass.step import Deed
 from gpupass.system import interrupts
-from gpupass.system.nvml_library import LIBRARY
 
+_A_MOMENT = 0.2
 OnStep = Callable[[str, Deed], None]  # the title of its plan, and the step that begins
+OnPlan = Callable[[HostPlan], None]  # what is about to be done, where it may be
 
 
 def quiet(title: str, step: Deed) -> None:
     """Nobody is told of single steps."""
+
+
+def unshown(made: HostPlan) -> None:
+    """Nobody is shown the plan, or has been already."""
 
 
 class Trip(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -35,6 +39,7 @@ class Trip(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     intent: Intent
     consent: Consent = Consent()
     patience: Patience = Patience()
+    on_plan: OnPlan = unshown
     on_step: OnStep = quiet
     apply: str = ""  # the id of its entry in the history, where it has one
 
@@ -148,11 +153,17 @@ def _told(reports: dict[str, Report], ended: dict[str, Outcome]) -> dict[str, Re
 def _run(trip: Trip, plans: tuple[Plan, ...], pending: tuple[Operation, ...]) -> tuple[Report, ...]:
     """Each plan in an operation of its own; steps of one in order, several at a time."""
     work = partial(_one, trip, _continuing(trip, {plan.title for plan in plans}), pending)
-    with LIBRARY.kept():  # closed by the steps that reset or unbind, and before the next look
+    nvml = trip.session.system.nvml
+    with nvml.kept():  # closed by the steps that reset or unbind, and before the next look
         if trip.patience.workers == 1 or len(plans) <= 1:
             return tuple(map(work, plans))
+        from concurrent.futures import ThreadPoolExecutor, wait
+
         with ThreadPoolExecutor(max_workers=min(trip.patience.workers, len(plans))) as pool:
-            return tuple(pool.map(work, plans))
+            going_on = [pool.submit(work, plan) for plan in plans]
+            while wait(going_on, timeout=_A_MOMENT).not_done:
+                pass  # a signal that the kernel hands to another thread is heard when this one goes on
+            return tuple(one.result() for one in going_on)
 
 
 def _one(trip: Trip, continuing: dict[str, Operation], pending: tuple[Operation, ...], plan: Plan) -> Report:

@@ -1,6 +1,6 @@
 """One gpupass at work: what it keeps open, and what it saw last; it ends with the verb."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from gpupass.store import Store, store_of
 from gpupass.system import System
@@ -10,14 +10,20 @@ if TYPE_CHECKING:
 
 
 class Session:
-    """The door to the machine with its libvirt connection, the store, the last Sight.
+    """The door to the machine with all that it keeps open until the Session ends, the store, the last Sight.
 
-    NVML is not among it: a GPU that NVML has open can be neither reset nor unbound.
+    NVML is not kept open from look to step: a GPU that it has open can be neither reset nor unbound.
     """
 
     def __init__(self, system: System) -> None:
         self.system = system
         self.sight: tuple[Any, Any] | None = None  # for whom, and what was seen
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *ending: object) -> None:
+        self.system.close()
 
     @property
     def store(self) -> Store:

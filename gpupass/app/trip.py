@@ -45,6 +45,7 @@ def carry_out(trip: Trip, devices: tuple[Address, ...], shown: HostPlan | None =
         made = intent.plan(sight)
         if shown is not None:
             require_same(shown, made)
+        trip.on_plan(made)
         plans = allowed(made, trip.consent, intent.title(made))
         pending, withdrawn = _withdraw(session, intent, sight, made, pending)
         entry = intent.entry(system, sight, plans)

@@ -35,23 +35,26 @@ def bind(
 ) -> Report:
     """Move the device's IOMMU group to a VFIO driver, or the device alone to any other driver."""
     _require_driver(system, driver)
-    along = tuple(group_addresses(system, text)[0] for text in agreed)
-    group = group_addresses(system, device)
-    intent = Bind(group=group, driver=driver, along=along, allow_boot_display=allow_boot_display)
-    return single(Session(system), intent, group, dry_run=dry_run)
+    with Session(system) as session:
+        along = tuple(group_addresses(system, text)[0] for text in agreed)
+        group = group_addresses(system, device)
+        intent = Bind(group=group, driver=driver, along=along, allow_boot_display=allow_boot_display)
+        return single(session, intent, group, dry_run=dry_run)
 
 
 def adopt(system: System, device: str, *, connect: str = QEMU, dry_run: bool = False) -> Report:
     """Treat as gpupass's own what somebody else has bound, made or attached here."""
-    system.hypervisor(connect)
-    group = group_addresses(system, device)
-    return single(Session(system), Adopt(group=group, connect=connect), group, dry_run=dry_run)
+    with Session(system) as session:
+        system.hypervisor(connect)
+        group = group_addresses(system, device)
+        return single(session, Adopt(group=group, connect=connect), group, dry_run=dry_run)
 
 
 def unbind(system: System, device: str, *, dry_run: bool = False) -> Report:
     """Give the device's IOMMU group back to the drivers it had."""
-    group = group_addresses(system, device)
-    return single(Session(system), Unbind(group=group), group, dry_run=dry_run)
+    with Session(system) as session:
+        group = group_addresses(system, device)
+        return single(session, Unbind(group=group), group, dry_run=dry_run)
 
 
 def attach(
@@ -65,7 +68,8 @@ def attach(
     dry_run: bool = False,
 ) -> Report:
     """Hand the slot to a running domain; `shown` are others of its group that the guest is to see, too."""
-    return _hand_over(system, Attach, domain, slot, connect, timeout, dry_run, even_of, shown)
+    with Session(system) as session:
+        return _hand_over(session, Attach, domain, slot, connect, timeout, dry_run, even_of, shown)
 
 
 def together(system: System, slots: tuple[str, ...], functions: bool = False) -> tuple[tuple[str, ...], ...]:
@@ -94,11 +98,12 @@ def detach(
     dry_run: bool = False,
 ) -> Report:
     """Ask the guest for the slot, and see it closed and clean."""
-    system.hypervisor(connect)
-    gone = _left_the_host(system, domain, slot, connect)
-    if gone is not None:
-        return single(Session(system), gone, gone.group, seconds=timeout, dry_run=dry_run)
-    return _hand_over(system, Detach, domain, slot, connect, timeout, dry_run, even_of)
+    with Session(system) as session:
+        system.hypervisor(connect)
+        gone = _left_the_host(system, domain, slot, connect)
+        if gone is not None:
+            return single(session, gone, gone.group, seconds=timeout, dry_run=dry_run)
+        return _hand_over(session, Detach, domain, slot, connect, timeout, dry_run, even_of)
 
 
 def move(
@@ -112,7 +117,8 @@ def move(
     dry_run: bool = False,
 ) -> Report:
     """From whichever domain has the slot to another one, or back to where it was."""
-    return _hand_over(system, Move, target, slot, connect, timeout, dry_run, even_of)
+    with Session(system) as session:
+        return _hand_over(session, Move, target, slot, connect, timeout, dry_run, even_of)
 
 
 def single(
@@ -144,7 +150,7 @@ def single(
 
 
 def _hand_over(
-    system: System,
+    session: Session,
     intent: type[Attach] | type[Detach] | type[Move],
     domain: str,
     slot: str,
@@ -154,13 +160,14 @@ def _hand_over(
     even_of: Manager | None,
     shown: tuple[str, ...] = (),
 ) -> Report:
+    system = session.system
     system.hypervisor(connect)  # Refused at once when libvirt is away
     group, known = find_slot_named(system, slot)
     wanted = intent(group=group, connect=connect, domain=domain, called=slot, slot=known, even_of=even_of)
     if isinstance(wanted, Attach):
         also = (find_slot_named(system, text)[0][0] for text in shown)
         wanted = replace(wanted, shown=tuple(also))
-    return single(Session(system), wanted, group, seconds=timeout, dry_run=dry_run)
+    return single(session, wanted, group, seconds=timeout, dry_run=dry_run)
 
 
 def _left_the_host(system: System, domain: str, text: str, connect: str) -> Forget | None:

@@ -18,7 +18,6 @@ from gpupass.app.rounds import quiet
 from gpupass.app.saved_plan import is_plan, plan_text, read_plan
 from gpupass.app.session import Session
 from gpupass.app.trip import require_root
-from gpupass.cli.documents.changes import ApplyDocument, Checked, planned, report_document
 from gpupass.cli.inspect import reader_at
 from gpupass.cli.output import connect_option, host_option, json_option, print_json, show_finding, tell
 from gpupass.cli.plan_view import NOTHING, show_differences, show_host_plan
@@ -68,6 +67,8 @@ def plan(
     if out is not None:
         write_text(out, plan_text(made, reach))
     if as_json:
+        from gpupass.cli.documents.changes import planned
+
         print_json(planned(made))
     else:
         show_host_plan(made, allow_reset=allow_reset)
@@ -101,7 +102,7 @@ def apply(
 ) -> int:
     """Make this host as the profile FILE says, or do the saved PLAN; asks first."""
     require_root("run it with sudo; to look only: gpupass plan")
-    session, line = Session(System()), f"gpupass apply {shlex.quote(file)}"
+    line = f"gpupass apply {shlex.quote(file)}"
     consent = Consent(disruption=allow_disruption, reset=allow_reset, partly=boot)
     patience = Patience(seconds=timeout)
     text = read_file(file)
@@ -109,23 +110,24 @@ def apply(
     if waits and not yes:
         again = (" --boot" if boot else "") + (f" --wait {wait:g}" if wait is not None else "")
         raise Usage("cannot apply: --boot and --wait ask nobody", f"{line}{again} --yes")
-    if not is_plan(text):
-        reach = Reach(
-            profile=load_text(session.system, file, text),
-            source=file,
-            connect=connect,
-            devices_only=devices_only,
-            programs=not boot,
-        )
-        if not waits:
-            return _agree_and_apply(session, reach, consent, patience, line, yes, as_json)
-        seconds = wait if wait is not None else _BOOT_PATIENCE
-        return _show_came(apply_when_ready(session, reach, consent, patience, seconds), as_json)
-    if waits:
-        raise Usage("cannot wait: a saved plan is for the host as it was", f"{line} --yes")
-    reach, shown = read_plan(file, text)
-    reach = replace(reach, devices_only=devices_only)
-    return _agree_and_apply(session, reach, consent, patience, line, yes, as_json, shown)
+    with Session(System()) as session:
+        if not is_plan(text):
+            reach = Reach(
+                profile=load_text(session.system, file, text),
+                source=file,
+                connect=connect,
+                devices_only=devices_only,
+                programs=not boot,
+            )
+            if not waits:
+                return _agree_and_apply(session, reach, consent, patience, line, yes, as_json)
+            seconds = wait if wait is not None else _BOOT_PATIENCE
+            return _show_came(apply_when_ready(session, reach, consent, patience, seconds), as_json)
+        if waits:
+            raise Usage("cannot wait: a saved plan is for the host as it was", f"{line} --yes")
+        reach, shown = read_plan(file, text)
+        reach = replace(reach, devices_only=devices_only)
+        return _agree_and_apply(session, reach, consent, patience, line, yes, as_json, shown)
 
 
 @click.command()
@@ -140,6 +142,8 @@ def check(file: str, as_json: bool, host_dir: Path | None, connect: str) -> int:
     made = reach.plan(reach.look(system))
     same = not made.to_do and not made.refusals and not made.waits
     if as_json:
+        from gpupass.cli.documents.changes import Checked, planned
+
         print_json(Checked(matches=same, **asdict(planned(made))))
     else:
         show_differences(made)
@@ -164,22 +168,27 @@ def rollback(
     as_json: bool,
 ) -> int:
     """Take the last apply back: its devices become what they were before. Again: the one before it."""
-    system = System()
-    entry = last_apply(system)
-    gone = gone_since(system, entry)
-    source = f"rollback of {entry.source} ({entry.time})"
-    reach = Reach(profile=before(entry, gone), source=source, connect=connect, takes_back=entry.id)
-    if not as_json:
-        tell(f"back to before: {entry.source}, applied by {entry.user} at {entry.time}", err=True)
-        for address in gone:
-            tell(f"passed over: {address} has left this host", err=True)
-    if dry_run:
-        made = reach.plan(reach.look(system))
-        print_json(planned(made)) if as_json else show_host_plan(made)
-        return Refused.exit_code if made.refusals else 0
-    consent = Consent(disruption=allow_disruption, reset=allow_reset)
-    patience = Patience(seconds=timeout)
-    return _agree_and_apply(Session(system), reach, consent, patience, "gpupass rollback", yes, as_json)
+    with Session(System()) as session:
+        entry = last_apply(session.system)
+        gone = gone_since(session.system, entry)
+        source = f"rollback of {entry.source} ({entry.time})"
+        reach = Reach(profile=before(entry, gone), source=source, connect=connect, takes_back=entry.id)
+        if not as_json:
+            tell(f"back to before: {entry.source}, applied by {entry.user} at {entry.time}", err=True)
+            for address in gone:
+                tell(f"passed over: {address} has left this host", err=True)
+        if dry_run:
+            made = plan_apply(session, reach)
+            if as_json:
+                from gpupass.cli.documents.changes import planned
+
+                print_json(planned(made))
+            else:
+                show_host_plan(made)
+            return Refused.exit_code if made.refusals else 0
+        consent = Consent(disruption=allow_disruption, reset=allow_reset)
+        patience = Patience(seconds=timeout)
+        return _agree_and_apply(session, reach, consent, patience, "gpupass rollback", yes, as_json)
 
 
 def _agree_and_apply(
@@ -192,17 +201,28 @@ def _agree_and_apply(
     as_json: bool,
     saved: HostPlan | None = None,
 ) -> int:
-    """Show, ask, and do exactly what was shown; `line` is what to type again."""
+    """Show, ask, and do exactly what was shown; `line` is what to type again.
+
+    Where nobody is asked, what is shown is seen with the devices locked and what a crash left settled.
+    """
+    seen: list[HostPlan] = []
+
+    def show(made: HostPlan) -> None:
+        seen.append(made)
+        if not as_json:
+            show_host_plan(made, refusals=False, allow_reset=consent.reset)
+
+    on_step = quiet if as_json else _tell
+    if yes and saved is None:
+        came = apply_profile(session, reach, consent, patience, on_step=on_step, on_plan=show)
+        return _show_came(came, as_json, shown=seen[0])
     made = plan_apply(session, reach)
     if saved is not None:
         require_same(saved, made)
-    if not as_json:
-        show_host_plan(made, refusals=False, allow_reset=consent.reset)
+    show(made)
     if allowed(made, consent, reach.title(made)) and not yes:
         _agree(line, as_json)
-    unasked = yes and saved is None  # what a crash left is settled first, and then another plan is right
-    shown = None if unasked else made
-    came = apply_profile(session, reach, consent, patience, shown, quiet if as_json else _tell)
+    came = apply_profile(session, reach, consent, patience, made, on_step)
     return _show_came(came, as_json, shown=made)
 
 
@@ -229,6 +249,8 @@ def _show_came(came: Came, as_json: bool, shown: HostPlan | None = None) -> int:
     spared = (*map(_spared, came.spared), *map(_unreset, came.unreset))
     waits, refusals = came.plan.waits, (*came.plan.refusals, *spared)
     if as_json:
+        from gpupass.cli.documents.changes import ApplyDocument, report_document
+
         results = tuple(map(report_document, came.reports))
         print_json(ApplyDocument(results=results, waits=waits, refused=refusals, warnings=came.warnings))
     else:

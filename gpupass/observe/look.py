@@ -65,6 +65,7 @@ def observe(
     essentials: bool = True,
     marks: bool = True,
     names: bool = True,
+    nvml: bool = True,
     cuts: bool = True,
     nodes: bool = False,
     programs: bool = False,
@@ -75,8 +76,9 @@ def observe(
     `detail` gets the host with the basics only and says which functions are worth all their facts;
     `connect` None leaves libvirt out; `windows` are domains, by name or UUID, that are to get something, so
     QEMU is asked what fits; `described` False leaves out what only people want to know; `essentials` are
-    the host's own disks and networks, `cuts` what GPUs are cut into and ways see of them, `nodes` the device
-    files that containers can be given, `programs` those of others that a profile can ask for.
+    the host's own disks and networks, `nvml` what only NVML tells, `cuts` what GPUs are cut into and ways see
+    of them, `nodes` the device files that containers can be given, `programs` those of others that a profile
+    can ask for.
     """
     basics = tuple(read_basics(system)) if around is None else read_around(system, around)
     aliases = {found.device.address: found.event.get("MODALIAS", "") for found in basics}
@@ -111,7 +113,9 @@ def observe(
         unseen += missed
         users.append(found)
     drivers = _host_drivers(system, wanted, aliases, kernel)
-    nvidia, missed = _nvidia(system, replace(bare, domains=domains), wanted, information, cuts)
+    nvidia, missed = _nvidia(
+        system, replace(bare, domains=domains), wanted, information if nvml else {}, cuts
+    )
     unseen += missed
     amd, gim = _amd(system, wanted, renders)
     vfs: dict[Address, list[Address]] = {}

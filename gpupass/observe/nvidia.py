@@ -15,8 +15,7 @@ from gpupass.model.user import User, UserKind
 from gpupass.model.wire import to_json
 from gpupass.observe import recorded
 from gpupass.observe.number import number
-from gpupass.system import Reader
-from gpupass.system.holders import process_name
+from gpupass.system import Reader, System
 from gpupass.system.nvml import Asked, GpuAnswer, read_gpus
 
 _GPUS = "/proc/driver/nvidia/gpus"
@@ -59,7 +58,7 @@ def with_vfs(devices: Iterable[Device]) -> frozenset[Address]:
 def read_answers(
     system: Reader, cut: Collection[Address] = (), with_vfs: Collection[Address] = ()
 ) -> tuple[tuple[GpuAnswer, ...], tuple[str, ...]]:
-    if system.recorded:
+    if not isinstance(system, System):
         return recorded.load(
             system,
             recorded.NVML,
@@ -68,7 +67,7 @@ def read_answers(
         )
     try:
         asked = Asked(cut=tuple(cut), with_vfs=tuple(with_vfs))
-        answers, missed = read_gpus(asked, lambda pid: process_name(system, pid))
+        answers, missed = read_gpus(system, asked)
     except GpupassError as error:
         return (), (f"NVML: {error.message} ({error.hint})",)
     unseen = (missed.replace("NVML", "NVML:", 1),) if missed else ()

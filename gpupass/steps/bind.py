@@ -13,7 +13,6 @@ from gpupass.model.host import NVIDIA, Device, Host
 from gpupass.model.intel import INTEL, Intel
 from gpupass.step import NOTHING, Facts, Kind, Step, facts
 from gpupass.system import System
-from gpupass.system.nvml_library import LIBRARY
 
 _UNBIND_SECONDS = 20.0
 _PROBE_SECONDS = 60.0  # a GPU driver's probe loads firmware
@@ -157,7 +156,7 @@ def _take_from_others(system: System, address: Address, driver: str) -> None:
 
 
 def _unbind(system: System, address: Address, driver: str) -> None:
-    with LIBRARY.silent() if driver == NVIDIA else nullcontext():
+    with system.nvml.silent() if driver == NVIDIA else nullcontext():
         if driver == NVIDIA:
             _lock(system, address)
         try:

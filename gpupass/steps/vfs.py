@@ -224,7 +224,8 @@ def _by_script(system: System, address: Address, count: int, now: int) -> None:
         return
     if now:
         require_closed(system, address)
-    system.run(SRIOV_MANAGE, "-e" if count else "-d", address, timeout=_SCRIPT_SECONDS, about=(address,))
+    with system.nvml.silent():  # it takes the card's unbindLock
+        system.run(SRIOV_MANAGE, "-e" if count else "-d", address, timeout=_SCRIPT_SECONDS, about=(address,))
     deadline = system.monotonic() + _SETTLE_SECONDS
     while True:
         vfs = tuple(_vfs(system, address))

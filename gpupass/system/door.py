@@ -2,23 +2,24 @@
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from contextlib import AbstractContextManager
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gpupass.errors import GpupassError
 from gpupass.system.guarded import Hung, not_clean, told, write_guarded
+from gpupass.system.kept import K, Kept
 from gpupass.system.may_hang import may_hang
 from gpupass.system.opened import numbers
 from gpupass.system.reader import MOST, Number, Reader, follows, read_regular
-from gpupass.system.reads import READS
+from gpupass.system.reads import Reads
 
 if TYPE_CHECKING:
     from gpupass.model.boot import HostFile
     from gpupass.system.kernel_log import KernelLog
     from gpupass.system.libvirt import Hypervisor
+    from gpupass.system.nvml_library import Library
 
 _NO_LOGIN = (1 << 32) - 1
 _MAPS = 1 << 20  # bytes of one process: ten thousand mappings
@@ -26,10 +27,18 @@ STATE = "/var/lib/gpupass"
 
 
 class System(Reader):
-    """The live machine; `root` is "" save in tests."""
+    """The live machine, with all that is kept open of it until `close`; `root` is "" save in tests."""
 
     def __init__(self, state: Path | None = None) -> None:
         self.state = state if state is not None else Path(STATE)
+        self._kept = Kept()
+
+    def keep(self, name: Hashable, make: Callable[[], K]) -> K:
+        """What is opened once and closed with this System."""
+        return self._kept.one(name, make)
+
+    def close(self) -> None:
+        self._kept.close()
 
     def read_bytes(self, path: str, limit: int = MOST) -> bytes | None:
         """Unread when the kernel does not answer; within `looking` that is noted, and None."""
@@ -44,20 +53,24 @@ class System(Reader):
         return self._read_guarded(paths, MOST)
 
     def opened(self, processes: Sequence[int]) -> Sequence[frozenset[Number]]:
-        found = READS.opened([f"{self.root}/proc/{pid}" for pid in processes], _MAPS)
+        found = self._reads.opened([f"{self.root}/proc/{pid}" for pid in processes], _MAPS)
         return [numbers(packed or b"") for packed in found]
 
     def _read_guarded(self, paths: Sequence[str], limit: int) -> list[bytes | None]:
         """What is not there is known here: to look a name up asks no driver."""
         there = [self.root + path for path in paths if self.exists(path)]
-        found = dict(zip(there, READS.read(there, limit), strict=True)) if there else {}
+        found = dict(zip(there, self._reads.read(there, limit), strict=True)) if there else {}
         return [found.get(self.root + path) for path in paths]
 
+    @property
+    def _reads(self) -> Reads:
+        return self.keep(Reads, Reads)
+
     def answers(self, path: str) -> bool:
-        return READS.answers(self.root + path)
+        return self._reads.answers(self.root + path)
 
     def looking(self) -> AbstractContextManager[list[str]]:
-        return READS.looking()
+        return self._reads.looking()
 
     def names(self, path: str) -> tuple[str, ...]:
         try:
@@ -133,8 +146,16 @@ class System(Reader):
         return run(argv, seconds)
 
     def hypervisor(self, uri: str) -> "Hypervisor":
-        """The libvirt connection of this process; GpupassError when there is none to be had."""
-        return _connection(uri)
+        """Its libvirt connection; GpupassError when there is none to be had."""
+        from gpupass.system.libvirt import Hypervisor
+
+        return self.keep(uri, lambda: Hypervisor(uri))
+
+    @property
+    def nvml(self) -> "Library":
+        from gpupass.system.nvml_library import Library
+
+        return self.keep(Library, Library)
 
     def watch(self, uri: str | None) -> Callable[[float], None]:
         """From now on: what it returns waits until a domain or PCI device changes, or a few seconds."""
@@ -180,10 +201,3 @@ class System(Reader):
         from gpupass.system.kernel_log import KernelLog
 
         return KernelLog()
-
-
-@cache
-def _connection(uri: str) -> "Hypervisor":
-    from gpupass.system.libvirt import Hypervisor
-
-    return Hypervisor(uri)

@@ -110,6 +110,20 @@ def _child(call: Callable[[], bytes], answer_to: int) -> None:
             os._exit(0)
 
 
+def reap(pid: int, seconds: float) -> bool:
+    """Has this child of ours ended? Not waited for longer than so."""
+    process = os.pidfd_open(pid)
+    try:
+        waiting = select.poll()
+        waiting.register(process, select.POLLIN)
+        gone = bool(waiting.poll(seconds * 1000))
+    finally:
+        os.close(process)
+    if gone:
+        os.waitpid(pid, 0)
+    return gone
+
+
 def sleeps_in(pid: int) -> str:
     """The kernel function a process sleeps in."""
     for name in ("stack", "wchan"):

@@ -49,6 +49,7 @@ DEVICE_MISSING = 99  # VIR_ERR_DEVICE_MISSING
 _SECONDS = 10.0  # it answers from what it knows
 _QEMU_SECONDS = 3.0  # here it asks QEMU, which may be at something else
 _CHANGE_SECONDS = 600.0  # QEMU pins and maps all of the guest's memory for its first device
+_CLOSING_SECONDS = 2.0
 _SILENT_SECONDS = 30.0  # one that has not answered is not asked again at once
 _JOBS = {1: "a bounded job", 2: "a running job"}  # virDomainJobType
 
@@ -67,10 +68,12 @@ class Hypervisor:
         self._libvirt: Any = libvirt
         self._changed = threading.Condition()
         self._count = 0
+        self._events: list[int] = []  # what is registered; each holds the connection
         self._silent_until, self._silent = 0.0, LibvirtFailure("libvirt does not answer", NO_ANSWER)
         self._connection: Any = None
         libvirt.registerErrorHandler(_ignore, None)
         libvirt.virEventRegisterDefaultImpl()
+        self._closed = False
         threading.Thread(target=self._loop, name="libvirt-events", daemon=True).start()
         self._uri = uri
         with suppress(LibvirtFailure):  # whoever asks it something is told
@@ -87,16 +90,16 @@ class Hypervisor:
 
     def _opened(self) -> Any:
         opener = self._libvirt.open if os.geteuid() == 0 else self._libvirt.openReadOnly
-        connection = opener(self._uri)
+        connection, self._events = opener(self._uri), []
         with suppress(self._libvirt.libvirtError):  # the test driver has none
             connection.setKeepAlive(5, 3)
         for name in ("LIFECYCLE", "DEVICE_ADDED", "DEVICE_REMOVED", "DEVICE_REMOVAL_FAILED", "REBOOT"):
             event = getattr(self._libvirt, f"VIR_DOMAIN_EVENT_ID_{name}")
-            connection.domainEventRegisterAny(None, event, self._on_event, None)
+            self._events.append(connection.domainEventRegisterAny(None, event, self._on_event, None))
         return connection
 
     def _loop(self) -> None:
-        while True:
+        while not self._closed:
             self._libvirt.virEventRunDefaultImpl()
 
     def _on_event(self, *_: object) -> None:
@@ -119,8 +122,7 @@ class Hypervisor:
 
         Any other failure is told: a domain left out because libvirt went away could have the device.
         """
-        connection = self._alive()
-        found = self._call(lambda: [self._described(domain) for domain in connection.listAllDomains()])
+        found = self._asked(lambda libvirt: [self._described(domain) for domain in libvirt.listAllDomains()])
         texts = [self._with_memory(domain, text) for domain, text in filter(None, found)]
         return tuple(sorted(texts, key=lambda text: text.name))
 
@@ -166,20 +168,19 @@ class Hypervisor:
 
     def version(self) -> tuple[int, int, int]:
         """Of the daemon: major * 1,000,000 + minor * 1,000 + release (virConnectGetLibVersion)."""
-        number = int(self._call(self._alive().getLibVersion))
+        number = int(self._asked(lambda libvirt: libvirt.getLibVersion()))
         return number // 1_000_000, number // 1_000 % 1_000, number % 1_000
 
     def live_xml(self, uuid: str) -> str | None:
         """The running domain's XML; None when it does not run or no longer exists."""
-        connection = self._alive()
 
-        def ask() -> str | None:
-            domain = connection.lookupByUUIDString(uuid)
+        def ask(libvirt: Any) -> str | None:
+            domain = libvirt.lookupByUUIDString(uuid)
             xml = str(domain.XMLDesc(0))
             return xml if domain.isActive() else None  # asked last: a stopped one tells its persistent XML
 
         try:
-            return self._call(ask)
+            return self._asked(ask)
         except LibvirtFailure as failure:
             if failure.code in (NO_DOMAIN, OPERATION_INVALID):  # gone, or stopped just now
                 return None
@@ -206,15 +207,38 @@ class Hypervisor:
             import libvirt_qemu
         except ImportError:
             return None
-        connection, question = self._connection, '{"execute": "query-pci"}'
 
-        def ask() -> Any:
-            return libvirt_qemu.qemuMonitorCommand(connection.lookupByUUIDString(uuid), question, 0)
+        def ask(libvirt: Any) -> Any:
+            domain = libvirt.lookupByUUIDString(uuid)
+            return libvirt_qemu.qemuMonitorCommand(domain, '{"execute": "query-pci"}', 0)
 
         try:
-            return from_json(self._call(ask, seconds=_QEMU_SECONDS), Any).get("return")
+            return from_json(self._asked(ask, seconds=_QEMU_SECONDS), Any).get("return")
         except LibvirtFailure:
             return None
+
+    def close(self) -> None:
+        """One that does not answer is left behind; the thread of its events ends with the next of them."""
+        self._closed, connection, self._connection = True, self._connection, None
+        if connection is not None and time.monotonic() >= self._silent_until:
+            with suppress(NoAnswer, self._libvirt.libvirtError):
+                in_time(lambda: self._end(connection), _CLOSING_SECONDS)
+
+    def _end(self, connection: Any) -> None:
+        for event in self._events:
+            connection.domainEventDeregisterAny(event)
+        connection.close()
+
+    def _asked(self, question: Callable[[Any], T], seconds: float = _SECONDS) -> T:
+        """The answer; asked once more, as only questions may be, where the connection has died meanwhile."""
+        connection = self._alive()
+        try:
+            return self._call(lambda: question(connection), seconds)
+        except LibvirtFailure as failure:
+            if failure.code == NO_ANSWER or connection.isAlive():
+                raise
+        anew = self._alive()
+        return self._call(lambda: question(anew), seconds)
 
     def _alive(self) -> Any:
         """The connection; a new one where libvirtd has been restarted. LibvirtFailure while it is away."""

@@ -14,9 +14,9 @@ from gpupass.model.user import User, UserKind
 from gpupass.system.nvml_library import (
     FUNCTION_NOT_FOUND,
     INVALID_ARGUMENT,
-    LIBRARY,
     NOT_FOUND,
     NOT_SUPPORTED,
+    Opened,
     code,
     text,
 )
@@ -35,18 +35,19 @@ class Incomplete(Exception):
     """What the driver told in one way, it did not tell in another."""
 
 
-def read_mig_gpu(nvml: Any, device: Any, uuid: str, on: bool, *, guests: bool) -> MigGpu:
+def read_mig_gpu(opened: Opened, device: Any, uuid: str, on: bool, *, guests: bool) -> MigGpu:
     """Profiles whatever the mode, instances when it is on. NVMLError as the driver gives it; needs root.
 
     `guests`: it can have vGPUs, whose guests are users like processes. Incomplete when there are instances
     that none of the profiles has.
     """
-    profiles = read_profiles(nvml, device, uuid)
+    profiles = read_profiles(opened, device, uuid)
     if not on:
         return MigGpu(profiles=profiles)
+    nvml = opened.nvml
     users = _users(nvml, device, guests)
     instances = [
-        _instance(nvml, uuid, profile, handle, users)
+        _instance(opened, uuid, profile, handle, users)
         for profile in profiles
         for handle in gpu_instances(nvml, device, profile.id)
     ]
@@ -66,12 +67,12 @@ def needs_reset(nvml: Any, device: Any) -> bool:
         return True
 
 
-def read_profiles(nvml: Any, device: Any, uuid: str) -> tuple[MigProfile, ...]:
+def read_profiles(opened: Opened, device: Any, uuid: str) -> tuple[MigProfile, ...]:
     """Asked for once: they belong to the board."""
-    board = LIBRARY.board(uuid)
-    if board not in LIBRARY.profiles:
-        LIBRARY.profiles[board] = tuple(_profiles(nvml, device))
-    return LIBRARY.profiles[board]
+    board, known = opened.known.board(uuid), opened.known.profiles
+    if board not in known:
+        known[board] = tuple(_profiles(opened.nvml, device))
+    return known[board]
 
 
 def gpu_instances(nvml: Any, device: Any, profile_id: int) -> tuple[Any, ...]:
@@ -87,11 +88,13 @@ def compute_instances(nvml: Any, instance: Any, profile_id: int) -> tuple[Any, .
     return tuple(handles[: count.value])
 
 
-def compute_profiles(nvml: Any, instance: Any, uuid: str, profile_id: int) -> tuple[tuple[int, int], ...]:
+def compute_profiles(
+    opened: Opened, instance: Any, uuid: str, profile_id: int
+) -> tuple[tuple[int, int], ...]:
     """(id, compute slices) of each; the same in every GPU instance of one profile, so asked for once."""
-    known = (LIBRARY.board(uuid), profile_id)
-    if known not in LIBRARY.compute_profiles:
-        found = []
+    which, known = (opened.known.board(uuid), profile_id), opened.known.compute_profiles
+    if which not in known:
+        nvml, found = opened.nvml, []
         for index in range(nvml.NVML_COMPUTE_INSTANCE_PROFILE_COUNT):
             info = _unless_unknown(
                 nvml,
@@ -100,8 +103,8 @@ def compute_profiles(nvml: Any, instance: Any, uuid: str, profile_id: int) -> tu
             )
             if info is not None:
                 found.append((int(info.id), int(info.sliceCount)))
-        LIBRARY.compute_profiles[known] = tuple(found)
-    return LIBRARY.compute_profiles[known]
+        known[which] = tuple(found)
+    return known[which]
 
 
 def placement_of(info: Any) -> Placement:
@@ -142,11 +145,12 @@ def _placements(nvml: Any, device: Any, profile_id: int) -> tuple[Placement, ...
     return tuple(sorted(found))
 
 
-def _instance(nvml: Any, uuid: str, profile: MigProfile, handle: Any, users: _Users) -> GpuInstance:
+def _instance(opened: Opened, uuid: str, profile: MigProfile, handle: Any, users: _Users) -> GpuInstance:
+    nvml = opened.nvml
     info = nvml.nvmlGpuInstanceGetInfo(handle)
     parts = [
         _compute(nvml, int(info.id), part, users)
-        for number, _ in compute_profiles(nvml, handle, uuid, profile.id)
+        for number, _ in compute_profiles(opened, handle, uuid, profile.id)
         for part in compute_instances(nvml, handle, number)
     ]
     return GpuInstance(

@@ -1,4 +1,4 @@
-"""Cutting NVIDIA GPUs: one NVML call that changes something each, and the look at what it came to.
+"""Cutting NVIDIA GPUs: one NVML call that changes something each, and the fresh look at what it came to.
 
 A GPU is found by its PCI address, an instance by profile and place: ids are given anew, UUIDs too.
 """
@@ -27,37 +27,37 @@ from gpupass.system.nvml_library import (
     FUNCTION_NOT_FOUND,
     IN_USE,
     INSUFFICIENT_RESOURCES,
-    LIBRARY,
     READ_SECONDS,
     RESET_REQUIRED,
+    Opened,
     code,
-    gpu_at,
     why,
 )
-from gpupass.system.reader import Reader
 
 At = tuple[int, int]  # a profile's id, and the first slice of its instance
-Used = tuple[User, ...] | None  # by whom, so that it could not be destroyed
+Ended = tuple[
+    bool, tuple[User, ...] | None
+]  # is it there; by whom it is used, so that it could not be destroyed
 
 
-def mode(address: Address) -> tuple[bool, bool]:
+def mode(system: System, address: Address) -> tuple[bool, bool]:
     """MIG mode now, and after the next reset."""
-    return LIBRARY.ask(address, _mode, address, seconds=READ_SECONDS)
+    return system.nvml.ask(address, _mode, address, seconds=READ_SECONDS)
 
 
-def _mode(address: Address) -> tuple[bool, bool]:
-    with gpu_at(address, f"read the MIG mode of {address}") as (nvml, device):
+def _mode(opened: Opened, address: Address) -> tuple[bool, bool]:
+    with opened.gpu(address, f"read the MIG mode of {address}") as (nvml, device):
         now, pending = nvml.nvmlDeviceGetMigMode(device)
         return bool(now), bool(pending)
 
 
-def set_mode(address: Address, on: bool) -> str:
+def set_mode(system: System, address: Address, on: bool) -> str:
     """What the driver waits for, or "": the mode can be pending after a success and after these errors."""
-    return LIBRARY.ask(address, _set_mode, address, on, seconds=CHANGE_SECONDS)
+    return system.nvml.ask(address, _set_mode, address, on, seconds=CHANGE_SECONDS)
 
 
-def _set_mode(address: Address, on: bool) -> str:
-    with gpu_at(address, f"switch MIG mode of {address} {'on' if on else 'off'}") as (nvml, device):
+def _set_mode(opened: Opened, address: Address, on: bool) -> str:
+    with opened.gpu(address, f"switch MIG mode of {address} {'on' if on else 'off'}") as (nvml, device):
         try:
             status = nvml.nvmlDeviceSetMigMode(device, int(on))
         except nvml.NVMLError as error:
@@ -67,107 +67,124 @@ def _set_mode(address: Address, on: bool) -> str:
         return "" if status == nvml.NVML_SUCCESS else why(nvml.NVMLError(status))
 
 
-def users(system: Reader, address: Address) -> tuple[User, ...]:
+def users(system: System, address: Address) -> tuple[User, ...]:
     """Processes and guests that work on the GPU or a part of it."""
-    found = LIBRARY.ask(address, _users, address, seconds=READ_SECONDS)
+    found = system.nvml.ask(address, _users, address, seconds=READ_SECONDS)
     return named(found, lambda pid: process_name(system, pid))
 
 
-def _users(address: Address) -> tuple[User, ...]:
-    with gpu_at(address, f"ask who uses {address}") as (nvml, device):
+def _users(opened: Opened, address: Address) -> tuple[User, ...]:
+    with opened.gpu(address, f"ask who uses {address}") as (nvml, device):
         return read_users(nvml, device)
 
 
-def has_gpu_instance(address: Address, where: At) -> bool:
-    return LIBRARY.ask(address, _has_gpu_instance, address, where, seconds=READ_SECONDS)
+def has_gpu_instance(system: System, address: Address, where: At) -> bool:
+    return system.nvml.ask(address, _has_gpu_instance, address, where, seconds=READ_SECONDS)
 
 
-def _has_gpu_instance(address: Address, where: At) -> bool:
-    with gpu_at(address, f"read the GPU instances of {address}") as (nvml, device):
+def _has_gpu_instance(opened: Opened, address: Address, where: At) -> bool:
+    with opened.gpu(address, f"read the GPU instances of {address}") as (nvml, device):
         return _find_gpu_instance(nvml, device, where) is not None
 
 
-def make_gpu_instance(address: Address, profile_id: int, place: Placement, name: str) -> None:
-    """Nothing happens when there is one."""
-    LIBRARY.ask(address, _make_gpu_instance, address, profile_id, place, name, seconds=CHANGE_SECONDS)
+def make_gpu_instance(system: System, address: Address, profile_id: int, place: Placement, name: str) -> bool:
+    """Is it there afterwards? Nothing happens when it has been before."""
+    where = (profile_id, place.start)
+    return system.nvml.ask(address, _make_gpu_instance, address, where, place, name, seconds=CHANGE_SECONDS)
 
 
-def _make_gpu_instance(address: Address, profile_id: int, place: Placement, name: str) -> None:
+def _make_gpu_instance(opened: Opened, address: Address, where: At, place: Placement, name: str) -> bool:
     what = f"make {name} on {address}"
-    with gpu_at(address, what) as (nvml, device):
-        if _find_gpu_instance(nvml, device, (profile_id, place.start)) is not None:
-            return
+    with opened.gpu(address, what) as (nvml, device):
+        if _find_gpu_instance(nvml, device, where) is not None:
+            return True
         wanted = nvml.c_nvmlGpuInstancePlacement_t(place.start, place.size)
         with _taken(nvml, what, address):
-            nvml.nvmlDeviceCreateGpuInstanceWithPlacement(device, profile_id, byref(wanted))
+            nvml.nvmlDeviceCreateGpuInstanceWithPlacement(device, where[0], byref(wanted))
+        return _find_gpu_instance(nvml, device, where) is not None
 
 
-def destroy_gpu_instance(system: Reader, address: Address, where: At, name: str) -> None:
-    """Nothing happens when there is none."""
+def destroy_gpu_instance(system: System, address: Address, where: At, name: str) -> bool:
+    """Is it there afterwards? Nothing happens when it has not been before."""
     what = f"destroy {name} of {address}"
-    found = LIBRARY.ask(address, _destroy_gpu_instance, address, where, what, seconds=CHANGE_SECONDS)
-    _require_unused(system, found, what, address)
+    there, users = system.nvml.ask(
+        address, _destroy_gpu_instance, address, where, what, seconds=CHANGE_SECONDS
+    )
+    _require_unused(system, users, what, address)
+    return there
 
 
-def _destroy_gpu_instance(address: Address, where: At, what: str) -> Used:
-    with gpu_at(address, what) as (nvml, device):
+def _destroy_gpu_instance(opened: Opened, address: Address, where: At, what: str) -> Ended:
+    with opened.gpu(address, what) as (nvml, device):
         found = _find_gpu_instance(nvml, device, where)
-        return None if found is None else _destroyed(nvml, device, nvml.nvmlGpuInstanceDestroy, found)
+        if found is None:
+            return False, None
+        users = _destroyed(nvml, device, nvml.nvmlGpuInstanceDestroy, found)
+        return _find_gpu_instance(nvml, device, where) is not None, users
 
 
-def has_compute_instance(address: Address, uuid: str, where: At, place: Placement) -> bool:
+def has_compute_instance(system: System, address: Address, uuid: str, where: At, place: Placement) -> bool:
     """False also when there is no such GPU instance."""
-    return LIBRARY.ask(address, _has_compute_instance, address, uuid, where, place, seconds=READ_SECONDS)
+    return system.nvml.ask(address, _has_compute_instance, address, uuid, where, place, seconds=READ_SECONDS)
 
 
-def _has_compute_instance(address: Address, uuid: str, where: At, place: Placement) -> bool:
-    with gpu_at(address, f"read the compute instances of {address}") as (nvml, device):
+def _has_compute_instance(opened: Opened, address: Address, uuid: str, where: At, place: Placement) -> bool:
+    with opened.gpu(address, f"read the compute instances of {address}") as (nvml, device):
         instance = _find_gpu_instance(nvml, device, where)
-        return (
-            instance is not None and _find_compute_instance(nvml, instance, uuid, where[0], place) is not None
-        )
+        return _find_compute_instance(opened, instance, uuid, where[0], place) is not None
 
 
-def make_compute_instance(address: Address, uuid: str, where: At, place: Placement, name: str) -> None:
-    """Nothing happens when there is one."""
-    LIBRARY.ask(address, _make_compute_instance, address, uuid, where, place, name, seconds=CHANGE_SECONDS)
+def make_compute_instance(
+    system: System, address: Address, uuid: str, where: At, place: Placement, name: str
+) -> bool:
+    """Is it there afterwards? Nothing happens when it has been before."""
+    return system.nvml.ask(
+        address, _make_compute_instance, address, uuid, where, place, name, seconds=CHANGE_SECONDS
+    )
 
 
-def _make_compute_instance(address: Address, uuid: str, where: At, place: Placement, name: str) -> None:
+def _make_compute_instance(
+    opened: Opened, address: Address, uuid: str, where: At, place: Placement, name: str
+) -> bool:
     what = f"make {name} on {address}"
-    with gpu_at(address, what) as (nvml, device):
+    with opened.gpu(address, what) as (nvml, device):
         instance = _find_gpu_instance(nvml, device, where)
         if instance is None:
             raise GpupassError(f"cannot {what}: its GPU instance is gone", f"gpupass show {address}")
-        if _find_compute_instance(nvml, instance, uuid, where[0], place) is not None:
-            return
-        known = compute_profiles(nvml, instance, uuid, where[0])
+        if _find_compute_instance(opened, instance, uuid, where[0], place) is not None:
+            return True
+        known = compute_profiles(opened, instance, uuid, where[0])
         sizes = [slices for _, slices in known]
         ids = [number for number, slices in known if slices == place.size]
         if not ids:
             raise GpupassError(f"cannot {what}: the driver knows no such part", f"gpupass show {address}")
         with _taken(nvml, what, address):
             _create_compute(nvml, instance, ids[0], place, whole=place.size == max(sizes))
+        return _find_compute_instance(opened, instance, uuid, where[0], place) is not None
 
 
 def destroy_compute_instance(
-    system: Reader, address: Address, uuid: str, where: At, place: Placement, name: str
-) -> None:
-    """Nothing happens when there is none."""
+    system: System, address: Address, uuid: str, where: At, place: Placement, name: str
+) -> bool:
+    """Is it there afterwards? Nothing happens when it has not been before."""
     what = f"destroy {name} of {address}"
-    found = LIBRARY.ask(
+    there, users = system.nvml.ask(
         address, _destroy_compute_instance, address, uuid, where, place, what, seconds=CHANGE_SECONDS
     )
-    _require_unused(system, found, what, address)
+    _require_unused(system, users, what, address)
+    return there
 
 
-def _destroy_compute_instance(address: Address, uuid: str, where: At, place: Placement, what: str) -> Used:
-    with gpu_at(address, what) as (nvml, device):
+def _destroy_compute_instance(
+    opened: Opened, address: Address, uuid: str, where: At, place: Placement, what: str
+) -> Ended:
+    with opened.gpu(address, what) as (nvml, device):
         instance = _find_gpu_instance(nvml, device, where)
-        found = (
-            _find_compute_instance(nvml, instance, uuid, where[0], place) if instance is not None else None
-        )
-        return None if found is None else _destroyed(nvml, device, nvml.nvmlComputeInstanceDestroy, found)
+        found = _find_compute_instance(opened, instance, uuid, where[0], place)
+        if found is None:
+            return False, None
+        users = _destroyed(nvml, device, nvml.nvmlComputeInstanceDestroy, found)
+        return _find_compute_instance(opened, instance, uuid, where[0], place) is not None, users
 
 
 def _create_compute(nvml: Any, instance: Any, profile_id: int, place: Placement, whole: bool) -> None:
@@ -193,8 +210,13 @@ def _find_gpu_instance(nvml: Any, device: Any, where: At) -> Any:
     return None
 
 
-def _find_compute_instance(nvml: Any, instance: Any, uuid: str, profile_id: int, place: Placement) -> Any:
-    for number, slices in compute_profiles(nvml, instance, uuid, profile_id):
+def _find_compute_instance(
+    opened: Opened, instance: Any, uuid: str, profile_id: int, place: Placement
+) -> Any:
+    if instance is None:
+        return None
+    nvml = opened.nvml
+    for number, slices in compute_profiles(opened, instance, uuid, profile_id):
         if slices != place.size:
             continue
         for handle in compute_instances(nvml, instance, number):
@@ -217,7 +239,9 @@ def _taken(nvml: Any, what: str, address: Address) -> Iterator[None]:
         ) from None
 
 
-def _destroyed(nvml: Any, device: Any, destroy: Callable[[Any], None], instance: Any) -> Used:
+def _destroyed(
+    nvml: Any, device: Any, destroy: Callable[[Any], None], instance: Any
+) -> tuple[User, ...] | None:
     try:
         destroy(instance)
     except nvml.NVMLError as error:
@@ -227,7 +251,7 @@ def _destroyed(nvml: Any, device: Any, destroy: Callable[[Any], None], instance:
     return None
 
 
-def _require_unused(system: Reader, used: Used, what: str, address: Address) -> None:
+def _require_unused(system: System, used: tuple[User, ...] | None, what: str, address: Address) -> None:
     if used is not None:
         names = ", ".join(user.words for user in named(used, lambda pid: process_name(system, pid)))
         raise GpupassError(

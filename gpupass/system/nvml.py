@@ -1,6 +1,7 @@
 """What NVML says of the GPUs that the nvidia driver runs."""
 
 from collections.abc import Callable, Collection, Iterator
+from functools import partial
 from typing import Any
 
 from msgspec import Struct
@@ -9,8 +10,10 @@ from msgspec.structs import replace
 from gpupass.model.address import Address, parse_address
 from gpupass.model.host import VgpuCard
 from gpupass.model.mig import MigGpu
+from gpupass.system.door import System
+from gpupass.system.holders import process_name
 from gpupass.system.mig import Incomplete, named, needs_reset, read_mig_gpu
-from gpupass.system.nvml_library import LIBRARY, NOT_SUPPORTED, NoNvmlAnswer, code, text, told, why
+from gpupass.system.nvml_library import NOT_SUPPORTED, NoNvmlAnswer, Opened, code, text, told, why
 from gpupass.system.vgpu_card import read_card
 
 
@@ -39,15 +42,12 @@ class Asked(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     with_vfs: Collection[Address] = ()  # those of them that can have vGPUs, so guests among the users
 
 
-def read_gpus(asked: Asked, name_of: Callable[[int], str]) -> tuple[tuple[GpuAnswer, ...], str]:
-    """Every GPU that answers, and what is to be said of the others; GpupassError when NVML is not there.
-
-    `name_of`: a process.
-    """
+def read_gpus(system: System, asked: Asked) -> tuple[tuple[GpuAnswer, ...], str]:
+    """Every GPU that answers, and what is to be said of the others; GpupassError when NVML is not there."""
     answers: list[GpuAnswer] = []
     try:
-        for answer in LIBRARY.answers(_read_all, asked):
-            answers.append(_named(answer, name_of))
+        for answer in system.nvml.answers(_read_all, asked):
+            answers.append(_named(answer, partial(process_name, system)))
     except NoNvmlAnswer as silent:
         return tuple(answers), silent.message
     return tuple(answers), ""
@@ -68,19 +68,21 @@ def _named(answer: GpuAnswer, name_of: Callable[[int], str]) -> GpuAnswer:
     return replace(answer, mig_gpu=replace(answer.mig_gpu, instances=instances))
 
 
-def _read_all(asked: Asked) -> Iterator[GpuAnswer]:
-    nvml = LIBRARY.open_within()
+def _read_all(opened: Opened, asked: Asked) -> Iterator[GpuAnswer]:
+    nvml = opened.nvml
     with told("ask the NVIDIA driver", nvml):
         count = nvml.nvmlDeviceGetCount()
     for index in range(count):
         try:
             handle = nvml.nvmlDeviceGetHandleByIndex(index)
-            yield _read(nvml, handle, asked)
+            yield _read(opened, handle, asked)
         except nvml.NVMLError:  # one GPU that is lost, or not for this user, must not hide the others
             continue
 
 
-def _read(nvml: Any, handle: Any, asked: Asked) -> GpuAnswer:
+def _read(opened: Opened, handle: Any, asked: Asked) -> GpuAnswer:
+    nvml = opened.nvml
+
     def ask(question: Callable[[Any], Any]) -> Any:
         try:
             return question(handle)
@@ -91,7 +93,7 @@ def _read(nvml: Any, handle: Any, asked: Asked) -> GpuAnswer:
     bus_id, memory = text(pci.busId), ask(nvml.nvmlDeviceGetMemoryInfo)
     address = parse_address(bus_id)
     if memory is not None:  # with ECC it is less, also of each MIG profile
-        LIBRARY.boards[uuid] = f"{pci.pciDeviceId:08x} {pci.pciSubSystemId:08x} {memory.total}"
+        opened.known.boards[uuid] = f"{pci.pciDeviceId:08x} {pci.pciSubSystemId:08x} {memory.total}"
     persistence = ask(nvml.nvmlDeviceGetPersistenceMode)
     return GpuAnswer(
         bus_id=bus_id,
@@ -101,24 +103,25 @@ def _read(nvml: Any, handle: Any, asked: Asked) -> GpuAnswer:
         memory_total=memory.total >> 20 if memory is not None else None,
         memory_used=memory.used >> 20 if memory is not None else None,
         persistence=bool(persistence) if persistence is not None else None,
-        vgpu_card=read_card(nvml, handle) if address in asked.cut else None,
-        **_mig(nvml, handle, uuid, address, asked),
+        vgpu_card=read_card(opened, handle) if address in asked.cut else None,
+        **_mig(opened, handle, uuid, address, asked),
     )
 
 
-def _mig(nvml: Any, handle: Any, uuid: str, address: Address | None, asked: Asked) -> dict[str, Any]:
+def _mig(opened: Opened, handle: Any, uuid: str, address: Address | None, asked: Asked) -> dict[str, Any]:
     """Nothing of a GPU that has no MIG; of any other why something could not be seen."""
+    nvml = opened.nvml
     found: dict[str, Any] = {}
     try:
         now, pending = nvml.nvmlDeviceGetMigMode(handle)
         found |= {"mig": bool(now), "mig_pending": bool(pending)}
         if address in asked.cut:
             found["mig_resets"] = needs_reset(nvml, handle)
-            found["mig_gpu"] = read_mig_gpu(nvml, handle, uuid, bool(now), guests=address in asked.with_vfs)
+            found["mig_gpu"] = read_mig_gpu(opened, handle, uuid, bool(now), guests=address in asked.with_vfs)
     except nvml.NVMLError as error:
         if found or code(error) != NOT_SUPPORTED:
             found["mig_unseen"] = why(error)
     except Incomplete as error:
-        LIBRARY.forget(uuid)
+        opened.known.forget(uuid)
         found["mig_unseen"] = str(error)
     return found

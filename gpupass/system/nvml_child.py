@@ -1,7 +1,7 @@
 """The process that calls NVML: an ioctl in uninterruptible sleep can be left behind only with its process.
 
-Each request is a function of this package with its arguments; it runs on a thread of its own there, so that
-one GPU does not wait for another. What is asked only once is told us, for the next such process.
+Each request is a function of this package, which gets what is open there, and its arguments; it runs on a
+thread of its own, so that one GPU does not wait for another. What it has learned comes back with the answer.
 """
 
 import os
@@ -12,28 +12,36 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 from gpupass.errors import GpupassError
-from gpupass.system.guarded import DESCRIPTORS, HELPERS, Hung, sleeps_in
+from gpupass.system.guarded import DESCRIPTORS, HELPERS, Hung, reap, sleeps_in
 
 _ENDING = 10.0  # seconds until it has closed every GPU
 _LARGEST = 1 << 20  # of a request
 
 
-class Child:
-    """`close` is called there before it ends; `learn` gets here what `learned` says there after a request."""
+class Inside(Protocol):
+    """What is open there."""
 
-    def __init__(
-        self, close: Callable[[], None], learned: Callable[[], Any], learn: Callable[[Any], None]
-    ) -> None:
+    def news(self) -> Any:
+        """What was learned since this was asked last; None: nothing."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Child:
+    """`inside` is what it works on; `learn` gets here what it has learned there."""
+
+    def __init__(self, inside: Inside, learn: Callable[[Any], None]) -> None:
         self.calls = 0  # that wait for it
         self._learn = learn
         self._sending = threading.Lock()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.pid = os.fork()
         if self.pid == 0:
-            _serve(theirs, close, learned)
+            _serve(theirs, inside)
         theirs.close()
         HELPERS.add(self.pid)
         self._requests = ours
@@ -56,7 +64,7 @@ class Child:
                     elif kind == "error":
                         raise value
                     else:
-                        return self._learn(value)
+                        return self._learn(value) if value is not None else None
         finally:
             os.close(mine)
 
@@ -78,21 +86,19 @@ class Child:
         """Wait until it has closed NVML and is gone; one that does not end is left behind."""
         with suppress(OSError):
             self._requests.send(b"end")
-        process = os.pidfd_open(self.pid)
-        waiting = select.poll()
-        waiting.register(process, select.POLLIN)
-        gone = bool(waiting.poll(_ENDING * 1000))
-        os.close(process)
-        self.leave(gone)
+        if reap(self.pid, _ENDING):
+            self._forget()
+        else:
+            self.leave()
 
-    def leave(self, gone: bool = False) -> None:
+    def leave(self) -> None:
         """Its other calls end with it, those in the kernel with the kernel."""
+        self._forget()
+        os.kill(self.pid, signal.SIGKILL)
+
+    def _forget(self) -> None:
         self._requests.close()
         HELPERS.discard(self.pid)
-        if not gone:
-            os.kill(self.pid, signal.SIGKILL)
-        else:
-            os.waitpid(self.pid, 0)
 
 
 def _exactly(pipe: Any, length: int) -> bytes:
@@ -108,7 +114,7 @@ def _exactly(pipe: Any, length: int) -> bytes:
     return data
 
 
-def _serve(requests: socket.socket, close: Callable[[], None], learned: Callable[[], Any]) -> NoReturn:
+def _serve(requests: socket.socket, inside: Inside) -> NoReturn:
     """Nothing of our parent's is kept: neither its locks nor its output; and we end when it does."""
     status = 1
     try:
@@ -126,21 +132,21 @@ def _serve(requests: socket.socket, close: Callable[[], None], learned: Callable
             if not request:  # our parent is gone: nobody may go on without its locks
                 os._exit(1)
             if request == b"end":
-                close()
+                inside.close()
                 status = 0
                 break
-            threading.Thread(target=_answer, args=(request, descriptors[0], learned), daemon=True).start()
+            threading.Thread(target=_answer, args=(request, descriptors[0], inside), daemon=True).start()
     finally:
         os._exit(status)
 
 
-def _answer(request: bytes, answer_to: int, learned: Callable[[], Any]) -> None:
+def _answer(request: bytes, answer_to: int, inside: Inside) -> None:
     with suppress(OSError), os.fdopen(answer_to, "wb") as pipe:
         try:
             call, arguments = pickle.loads(request)
-            for item in call(*arguments):
+            for item in call(inside, *arguments):
                 _say(pipe, "item", item)
-            _say(pipe, "end", learned())
+            _say(pipe, "end", inside.news())
         except Exception as error:
             _say(pipe, "error", error)
 

@@ -1,9 +1,11 @@
-"""NVML: opened by the first call for all threads, closed when need be; never in this process."""
+"""NVML: opened by the first call for all threads, in a process of its own; closed when need be."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from threading import Condition, Lock
 from typing import Any, TypeVar, cast
+
+from msgspec import Struct
 
 from gpupass.errors import GpupassError
 from gpupass.model.address import Address
@@ -38,22 +40,84 @@ _HINTS = {
 }
 
 
-class Library:
-    """Who asks NVML, who keeps it open, who needs it closed; and what it always answers the same.
+class Known(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What NVML always answers the same."""
 
-    It is open in a process of its own (nvml_child.py); what is named `_within` runs there.
-    """
+    boards: dict[str, str] = {}  # by GPU UUID: those of one kind tell the same of …
+    profiles: dict[str, tuple[MigProfile, ...]] = {}  # … these
+    compute_profiles: dict[tuple[str, int], tuple[tuple[int, int], ...]] = {}
+    vgpu_types: dict[int, str] = {}  # names by number
+
+    def copy(self) -> "Known":
+        return Known(
+            boards=self.boards.copy(),
+            profiles=self.profiles.copy(),
+            compute_profiles=self.compute_profiles.copy(),
+            vgpu_types=self.vgpu_types.copy(),
+        )
+
+    def board(self, uuid: str) -> str:
+        """The GPU alone where nobody has said what board it is."""
+        return self.boards.get(uuid, uuid)
+
+    def forget(self, uuid: str) -> None:
+        """What a GPU has told once; it was not all."""
+        board = self.board(uuid)
+        self.profiles.pop(board, None)
+        for known in [known for known in self.compute_profiles if known[0] == board]:
+            del self.compute_profiles[known]
+
+
+class Opened:
+    """NVML in its own process: initialised once, for all threads there."""
+
+    def __init__(self, known: Known) -> None:
+        self.known = known
+        self._told = known.copy()
+        self._opening = Lock()
+        self._open = False
+
+    @property
+    def nvml(self) -> Any:
+        """pynvml, initialised."""
+        import pynvml
+
+        with self._opening, told("ask the NVIDIA driver", pynvml):
+            if not self._open:
+                pynvml.nvmlInit()
+                self._open = True
+        return pynvml
+
+    @contextmanager
+    def gpu(self, address: str, what: str) -> Iterator[tuple[Any, Any]]:
+        """pynvml and the GPU's handle; errors within are told as "cannot WHAT: …"."""
+        nvml = self.nvml
+        with told(what, nvml, f"gpupass show {address}"):
+            yield nvml, nvml.nvmlDeviceGetHandleByPciBusId(address)
+
+    def news(self) -> Known | None:
+        now = self.known.copy()
+        if now == self._told:
+            return None
+        self._told = now
+        return now
+
+    def close(self) -> None:
+        if self._open:
+            import pynvml
+
+            with suppress(pynvml.NVMLError):
+                pynvml.nvmlShutdown()
+
+
+class Library:
+    """Who asks NVML, who keeps it open, who needs it closed. What is asked gets an Opened there."""
 
     def __init__(self) -> None:
         self._changed = Condition()
-        self._opening = Lock()  # there
-        self._callers = self._keepers = self._closers = 0
-        self._silent = self._open = False
+        self._callers = self._keepers = self._closers = self._silent = 0
         self._child: Child | None = None
-        self.boards: dict[str, str] = {}  # by GPU UUID: those of one kind tell the same of …
-        self.profiles: dict[str, tuple[MigProfile, ...]] = {}  # … these
-        self.compute_profiles: dict[tuple[str, int], tuple[tuple[int, int], ...]] = {}
-        self.vgpu_types: dict[int, str] = {}  # names by number
+        self._known = Known()
 
     def answers(
         self, call: Callable[..., Iterable[T]], *arguments: object, seconds: float = READ_SECONDS
@@ -82,7 +146,7 @@ class Library:
         _require_pynvml()
         with self._changed:
             self._changed.wait_for(lambda: not self._silent and not self._closers)
-            self._child = child = self._child or Child(self._close_within, self._known, self._learn)
+            self._child = child = self._child or Child(Opened(self._known), self._learn)
             self._callers += 1
             child.calls += 1
         try:
@@ -119,62 +183,30 @@ class Library:
         """Closed, and nobody calls: a GPU that NVML has open can be neither reset nor unbound."""
         with self._changed:
             self._closers += 1
-            self._changed.wait_for(lambda: not self._callers and not self._silent)
+            self._changed.wait_for(lambda: not self._callers)
             self._closers -= 1
-            self._silent = True
-            self._close()
-            self.profiles.clear()  # the driver may be another one afterwards
-            self.compute_profiles.clear()
-            self.vgpu_types.clear()
+            self._silent += 1
+            self.close()
+            self._known = Known(boards=self._known.boards)  # the driver may be another one afterwards
         try:
             yield
         finally:
             with self._changed:
-                self._silent = False
+                self._silent -= 1
                 self._changed.notify_all()
 
-    def board(self, uuid: str) -> str:
-        """The GPU alone where nobody has said what board it is."""
-        return self.boards.get(uuid, uuid)
+    def close(self) -> None:
+        with self._changed:
+            if self._child is not None:
+                child, self._child = self._child, None
+                child.end()
 
-    def forget(self, uuid: str) -> None:
-        """What a GPU has told once; it was not all."""
-        board = self.board(uuid)
-        self.profiles.pop(board, None)
-        for known in [known for known in self.compute_profiles if known[0] == board]:
-            del self.compute_profiles[known]
-
-    def open_within(self) -> Any:
-        """pynvml, initialised once for all threads."""
-        import pynvml
-
-        with self._opening, told("ask the NVIDIA driver", pynvml):
-            if not self._open:
-                pynvml.nvmlInit()
-                self._open = True
-        return pynvml
-
-    def _close_within(self) -> None:
-        if self._open:
-            import pynvml
-
-            with suppress(pynvml.NVMLError):
-                pynvml.nvmlShutdown()
-
-    def _known(self) -> tuple[Any, ...]:
-        return self.boards, self.profiles, self.compute_profiles, self.vgpu_types
-
-    def _learn(self, known: tuple[Any, ...]) -> None:
-        self.boards, self.profiles, self.compute_profiles, self.vgpu_types = known
+    def _learn(self, known: Known) -> None:
+        self._known = known
 
     def _close_if_idle(self) -> None:
         if not self._callers and not self._keepers:
-            self._close()
-
-    def _close(self) -> None:
-        if self._child is not None:
-            child, self._child = self._child, None
-            child.end()
+            self.close()
 
 
 class NoNvmlAnswer(GpupassError):
@@ -185,11 +217,8 @@ class NoNvmlAnswer(GpupassError):
         self.hung = hung
 
 
-LIBRARY = Library()
-
-
-def _one(call: Callable[..., T], arguments: tuple[object, ...]) -> Iterator[T]:
-    yield call(*arguments)
+def _one(opened: Opened, call: Callable[..., T], arguments: tuple[object, ...]) -> Iterator[T]:
+    yield call(opened, *arguments)
 
 
 def _require_pynvml() -> None:
@@ -210,14 +239,6 @@ def told(what: str, nvml: Any, hint: str = "nvidia-smi -L") -> Iterator[None]:
         yield
     except nvml.NVMLError as error:
         raise GpupassError(f"cannot {what}: {why(error)}", _HINTS.get(code(error), hint)) from None
-
-
-@contextmanager
-def gpu_at(address: str, what: str) -> Iterator[tuple[Any, Any]]:
-    """In NVML's process: pynvml and the GPU's handle; errors within are told as "cannot WHAT: …"."""
-    nvml = LIBRARY.open_within()
-    with told(what, nvml, f"gpupass show {address}"):
-        yield nvml, nvml.nvmlDeviceGetHandleByPciBusId(address)
 
 
 def why(error: Any) -> str:

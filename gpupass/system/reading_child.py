@@ -14,13 +14,14 @@ from typing import NoReturn
 
 from gpupass.errors import GpupassError, NotClean
 from gpupass.model.address import parse_address
-from gpupass.system.guarded import DESCRIPTORS
+from gpupass.system.guarded import DESCRIPTORS, reap
 from gpupass.system.may_hang import owner
 from gpupass.system.opened import opened
 from gpupass.system.reader import follows, read_regular
 
 _REQUEST = struct.Struct("<HIB")  # length of the path that comes after it; limit, How
 _ANSWER = struct.Struct("<q")  # length; below zero: cannot be read
+_ENDING = 1.0  # seconds
 _AT_ONCE = 64  # requests; their paths fit into a pipe, so that nobody waits for the other
 
 
@@ -83,6 +84,14 @@ class ReadingChild:
                     yield answer
                     if self._pid < 0:  # left behind, with what else it was asked
                         break
+
+    def close(self) -> None:
+        """One that hangs is left behind."""
+        with self._asking:
+            pid = self._pid
+            self._leave()
+        if pid >= 0:
+            reap(pid, _ENDING)
 
     def _ask(self, paths: Sequence[str], limit: int, how: How) -> None:
         if self._pid < 0:

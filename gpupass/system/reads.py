@@ -13,7 +13,7 @@ _SECONDS = 5.0
 
 
 class Reads:
-    """One for the process: whoever reads in it shares one child."""
+    """Whoever reads of one System shares one child."""
 
     def __init__(self) -> None:
         self._child = ReadingChild()
@@ -59,12 +59,12 @@ class Reads:
         finally:
             self._looks.notes = before
 
+    def close(self) -> None:
+        self._child.close()
+
     def _note(self, silent: Unread) -> None:
         notes: list[str] | None = getattr(self._looks, "notes", None)
         if notes is None:
             raise silent.not_clean() or silent
         if silent.message not in notes:
             notes.append(silent.message)
-
-
-READS = Reads()

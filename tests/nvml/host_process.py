@@ -92,7 +92,12 @@ class HostProcess(Machine):
         for line in minors:
             self.put(f"/dev/nvidia-caps/nvidia-cap{line.split()[1]}", "")
 
+    def _write(self, path: str, value: str, seconds: float = 10.0) -> None:
+        _trace(f"write {path.rpartition('/')[2]}")
+        super()._write(path, value, seconds)
+
     def _run(self, argv: tuple[str, ...], seconds: float = 60.0) -> str:
+        _trace(f"run {' '.join(argv)}")
         if argv[0] == "nvidia-smi":
             process.ENVIRONMENT = {
                 **os.environ,
@@ -100,6 +105,13 @@ class HostProcess(Machine):
             }
             return RealSystem._run(self, argv, seconds)
         return super()._run(argv, seconds)
+
+
+def _trace(line: str) -> None:
+    """Among the calls of NVML, where those are traced."""
+    if "FAKE_NVML_TRACE" in os.environ:
+        with Path(os.environ["FAKE_NVML_TRACE"]).open("a") as trace:
+            trace.write(f"{line}\n")
 
 
 def prepare() -> None:

@@ -11,8 +11,8 @@ VM1, FOREIGN = "00000000-0000-0000-0000-000000000001", "1b4e28ba-0000-4000-8000-
 BALANCED_H100 = ("14@0:2@0", "19@2:1@0", "19@3:1@0", "9@4:3@0")
 
 
-def cut(host, *wishes, status=0, **environment):
-    ended = host.run("apply", host.profile(rules(*wishes)), "--yes", **environment)
+def cut(host, *wishes, status=0, more=(), **environment):
+    ended = host.run("apply", host.profile(rules(*wishes)), "--yes", *more, **environment)
     assert ended.status == status, ended.text
     return ended.text
 
@@ -91,7 +91,7 @@ def test_one_slice_of_seven_touches_one_instance(machine, tmp_path):
         "nvmlDeviceCreateGpuInstanceWithPlacement",
     ):
         assert calls.count(call) == 1
-    assert calls.count("nvmlInitWithFlags") == 4, "once for each of three looks, once for all steps"
+    assert calls.count("nvmlInitWithFlags") == 3, "once for each of two looks, once for all steps"
 
 
 def test_what_fits_is_kept(machine):
@@ -539,12 +539,55 @@ def test_eight_at_once(machine, tmp_path):
     }
     cut(host, *wish, status=1, FAKE_NVML_TRACE=str(trace), **failing)
     assert sorted(host.gpus().values()) == [("off", ()), *[("on", BALANCED_H100)] * 7]
-    assert trace.read_text().split().count("nvmlInitWithFlags") == 4, (
-        "once for each of three looks, once for all steps"
+    assert trace.read_text().split().count("nvmlInitWithFlags") == 3, (
+        "once for each of two looks, once for all steps"
     )
     assert len(host.records()) == 7
     cut(host, *wish)
     assert set(host.gpus().values()) == {("on", BALANCED_H100)}
+
+
+CHANGES = ("Set", "Create", "Destroy")
+
+
+@pytest.mark.parametrize(
+    ("gpus", "wishes"),
+    [
+        (["A100-40 on"], ["mig, layout: balanced"]),
+        (["A100-40"], ["mig, layout: balanced"]),
+        (["A100-40"], ["passthrough"]),
+        (["A100-40", "A100-40"], ["mig, layout: balanced", "passthrough"]),
+    ],
+)
+def test_nvml_is_closed_after_each_look_and_whenever_a_gpu_is_reset_or_unbound(
+    gpus, wishes, machine, tmp_path
+):
+    host, trace = machine(*gpus), tmp_path / "trace"
+    cut(host, *wishes, more=["--allow-reset"], FAKE_NVML_TRACE=str(trace))
+    opened, looks, let_go = 0, [], []
+    for line in trace.read_text().splitlines():
+        if line == "nvmlInitWithFlags":
+            opened += 1
+            looks.append(set())
+        elif line == "nvmlShutdown":
+            opened -= 1
+        elif line.startswith("nvml"):
+            looks[-1] |= {"look"} if line.startswith("nvmlDeviceGetCount") else set()
+            looks[-1] |= {"change"} if any(word in line for word in CHANGES) else set()
+        elif "unbind" in line or "--gpu-reset" in line:
+            let_go.append(opened)
+    assert opened == 0 and not [one for one in looks if one == {"look", "change"}]
+    left = wishes != ["passthrough"]  # a GPU of the nvidia driver's
+    assert looks.count({"look"}) == 1 + left, "one before, and one that verifies"
+    wanted = wishes.count("passthrough") + (gpus[0] == "A100-40" and "mig" in wishes[0])
+    assert let_go == [0] * wanted
+
+
+def test_a_look_that_wants_nothing_is_the_only_one(machine, tmp_path):
+    host, trace = machine("H100-80 on"), tmp_path / "trace"
+    cut(host, "mig, layout: balanced")
+    told = cut(host, "mig, layout: balanced", FAKE_NVML_TRACE=str(trace))
+    assert "nothing to do" in told and trace.read_text().split().count("nvmlInitWithFlags") == 1
 
 
 def test_containers_are_told_what_an_apply_made(machine):

@@ -108,7 +108,7 @@ def test_what_gpupass_asks_of_every_gpu(asking):
 
 def test_gpupass_itself_reads_the_double(tmp_path):
     double = Double(tmp_path / "state", "A100-40,T4")
-    code = "from gpupass.system.nvml import Asked, read_gpus; print(*read_gpus(Asked(), str)[0], sep='\\n')"
+    code = "from gpupass.system import System; from gpupass.system.nvml import Asked, read_gpus; print(*read_gpus(System(), Asked())[0], sep='\\n')"
     done = subprocess.run(
         [sys.executable, "-c", code],
         env={**os.environ, **double.environment},

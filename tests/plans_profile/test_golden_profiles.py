@@ -23,7 +23,6 @@ from gpupass.system import RecordedHost
 from tests import machines_in_parts
 from tests.plans.test_golden_plans import Before, trimmed
 from tests.profile_trips import apply, kinds, plan, told
-from tests.simulated_nvml import NvmlMachine
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -89,7 +88,7 @@ def past(case, machine, new_state, request):
     told = json.loads((case / "case.json").read_text())
     if "machine" in told:
         machine = machines_in_parts.MACHINES[told["machine"]](new_state())
-        if isinstance(machine, NvmlMachine):
+        if told["machine"].startswith("vgpu"):
             request.getfixturevalue("nvml")
     elif "host" in told:
         machine = RecordedHost(str(HOSTS / told["host"]))

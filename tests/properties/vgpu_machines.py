@@ -15,8 +15,7 @@ from gpupass.model.profile import Profile, Rule, Select
 from gpupass.model.types import TypeCount
 from tests.machines_in_parts import vgpu_machine
 from tests.profile_trips import apply
-from tests.simulated import DOMAINS
-from tests.simulated_nvml import NvmlMachine
+from tests.simulated import DOMAINS, Machine
 from tests.simulated_vgpu import CARD, KINDS, VFS
 
 SELECT = Select(address=CARD)
@@ -32,13 +31,13 @@ class Doing:
     what: str
     arguments: tuple[object, ...] = ()
 
-    def happen(self, machine: NvmlMachine) -> None:
+    def happen(self, machine: Machine) -> None:
         with suppress(GpupassError, OSError):
             getattr(_Past(machine), self.what)(*self.arguments)
 
 
 class _Past:
-    def __init__(self, machine: NvmlMachine) -> None:
+    def __init__(self, machine: Machine) -> None:
         self.machine = machine
         self.vgpu = machine.vgpu
 
@@ -103,7 +102,7 @@ class _Past:
 
 def machine_of(
     framework: str, script: bool, tells_types: bool, past: tuple[Doing, ...], state: Path
-) -> NvmlMachine:
+) -> Machine:
     machine = vgpu_machine(state, framework, script)
     machine.vgpu.tells_types = tells_types
     for doing in past:

@@ -16,7 +16,6 @@ from gpupass.step import NOTHING, Facts, Kind, Step, facts
 from gpupass.steps.persistence import is_persistent, set_persistence
 from gpupass.system import System, mig_change
 from gpupass.system.holders import gpu_holders
-from gpupass.system.nvml_library import LIBRARY
 
 UNTOLD = "told when its MIG mode is on"  # of some GPUs: which profiles they have
 _BUSY = ("in use", "being used")  # as nvidia-smi words it
@@ -91,7 +90,7 @@ class SetMigMode(Step, frozen=True, kw_only=True):
         return replace(cut, on=self.on, pending=self.on, gpu=gpu)
 
     def current(self, system: System) -> Mode:
-        on, pending = mig_change.mode(self.address)
+        on, pending = mig_change.mode(system, self.address)
         persistent = self.reset and is_persistent(system, self.address, self.uuid)
         return Mode(on=on, pending=pending, persistent=persistent)
 
@@ -100,29 +99,29 @@ class SetMigMode(Step, frozen=True, kw_only=True):
         _switch(self, self.on, system)
         if self.reset:
             _reset(self, system)
-        elif _now(self) != (self.on, self.on):
+        elif _now(self, system) != (self.on, self.on):
             raise Pending(*_waits(system, self.address, self.on))
 
     def undo(self, before: Any, system: System) -> None:
-        if _now(self) != (before.on, before.pending):
+        if _now(self, system) != (before.on, before.pending):
             _switch(self, before.pending, system)
-            if self.reset and _now(self) != (before.on, before.pending):
+            if self.reset and _now(self, system) != (before.on, before.pending):
                 _reset(self, system)
-            if _now(self) != (before.on, before.pending):
+            if _now(self, system) != (before.on, before.pending):
                 message, hint = _waits(system, self.address, before.on)
                 raise GpupassError(message, hint)
         if before.persistent and not is_persistent(system, self.address, self.uuid):
             set_persistence(system, self.address, self.uuid, True)
 
 
-def _now(step: SetMigMode) -> tuple[bool, bool]:
-    return mig_change.mode(step.address)
+def _now(step: SetMigMode, system: System) -> tuple[bool, bool]:
+    return mig_change.mode(system, step.address)
 
 
 def _switch(step: SetMigMode, on: bool, system: System) -> None:
     """As far as the driver does it at once: what it promises is pending."""
-    waits = mig_change.set_mode(step.address, on) if _now(step) != (on, on) else ""
-    if _now(step)[1] != on:
+    waits = mig_change.set_mode(system, step.address, on) if _now(step, system) != (on, on) else ""
+    if _now(step, system)[1] != on:
         held = ", ".join(_holders(system, step.address)) if waits else ""
         why = waits or "the driver says it has, and it has not"
         why += f"; it is held by {held}" if held else ""
@@ -133,14 +132,14 @@ def _switch(step: SetMigMode, on: bool, system: System) -> None:
 
 def _reset(step: SetMigMode, system: System) -> None:
     """Nothing to do when the driver has reset it by itself. Pending while somebody holds the GPU."""
-    on, pending = _now(step)
+    on, pending = _now(step, system)
     if on == pending:
         return
     with _let_go(step, system):
         if mig_change.users(system, step.address) or gpu_holders(system, step.address):
             raise Pending(*_waits(system, step.address, pending))
         try:
-            with LIBRARY.silent():
+            with system.nvml.silent():
                 mig_change.reset(system, step.address, step.uuid)
         except GpupassError as error:
             if any(words in error.message for words in _BUSY):
@@ -149,7 +148,7 @@ def _reset(step: SetMigMode, system: System) -> None:
                     "end what uses it, then: gpupass recover",
                 ) from None
             raise
-    if _now(step) != (pending, pending):
+    if _now(step, system) != (pending, pending):
         raise Pending(*_waits(system, step.address, pending))
 
 

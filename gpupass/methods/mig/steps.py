@@ -65,8 +65,8 @@ class _Instance(Step, frozen=True, kw_only=True):
         """Is it there?"""
         raise NotImplementedError
 
-    def _change(self, present: bool, system: System) -> None:
-        """Nothing happens where it is so already."""
+    def _change(self, present: bool, system: System) -> bool:
+        """Is it there afterwards? Nothing happens where it is so already."""
         raise NotImplementedError
 
     def do(self, system: System, deadline: float) -> None:
@@ -77,8 +77,7 @@ class _Instance(Step, frozen=True, kw_only=True):
         self._reach(bool(before), system)
 
     def _reach(self, present: bool, system: System) -> None:
-        self._change(present, system)
-        if self.current(system) != present:
+        if self._change(present, system) != present:
             verb = "make" if present else "destroy"
             raise GpupassError(
                 f"cannot {verb} {self.name} on {self.address}: the driver says it has, and it has not",
@@ -124,13 +123,14 @@ class SetGpuInstance(_Instance, frozen=True, kw_only=True):
         return replace(gpu, instances=tuple(sorted(there, key=lambda one: (one.placement, one.profile))))
 
     def current(self, system: System) -> bool:
-        return mig_change.has_gpu_instance(self.address, self._at)
+        return mig_change.has_gpu_instance(system, self.address, self._at)
 
-    def _change(self, present: bool, system: System) -> None:
+    def _change(self, present: bool, system: System) -> bool:
         if present:
-            mig_change.make_gpu_instance(self.address, self.profile_id, self.placement, self.name)
-        else:
-            mig_change.destroy_gpu_instance(system, self.address, self._at, self.name)
+            return mig_change.make_gpu_instance(
+                system, self.address, self.profile_id, self.placement, self.name
+            )
+        return mig_change.destroy_gpu_instance(system, self.address, self._at, self.name)
 
 
 class SetComputeInstance(_Instance, frozen=True, kw_only=True):
@@ -177,14 +177,13 @@ class SetComputeInstance(_Instance, frozen=True, kw_only=True):
         return replace(instance, compute=tuple(sorted(parts, key=lambda part: part.placement)))
 
     def current(self, system: System) -> bool:
-        return mig_change.has_compute_instance(self.address, self.uuid, self._at, self.placement)
+        return mig_change.has_compute_instance(system, self.address, self.uuid, self._at, self.placement)
 
-    def _change(self, present: bool, system: System) -> None:
-        at = (self.address, self.uuid, self._at, self.placement, self.name)
+    def _change(self, present: bool, system: System) -> bool:
+        at = (system, self.address, self.uuid, self._at, self.placement, self.name)
         if present:
-            mig_change.make_compute_instance(*at)
-        else:
-            mig_change.destroy_compute_instance(system, *at)
+            return mig_change.make_compute_instance(*at)
+        return mig_change.destroy_compute_instance(*at)
 
 
 def recut(host: Host, address: Address, change: Callable[[MigGpu], MigGpu]) -> Host:

@@ -53,7 +53,7 @@ class SetVgpuSharing(Step, frozen=True, kw_only=True):
         return _told(host, self.address, mixed=self.mixed)
 
     def current(self, system: System) -> bool | None:
-        return _card(self.address).mixed
+        return _card(system, self.address).mixed
 
     def do(self, system: System, deadline: float) -> None:
         self._reach(self.mixed, system)
@@ -65,7 +65,7 @@ class SetVgpuSharing(Step, frozen=True, kw_only=True):
 
     def _reach(self, wanted: bool, system: System) -> None:
         if self.current(system) != wanted:
-            vgpu_card.set_mixed(self.address, wanted)
+            vgpu_card.set_mixed(system, self.address, wanted)
             _require(self.address, self.current(system), wanted)
 
 
@@ -97,7 +97,7 @@ class SetVgpuScheduler(Step, frozen=True, kw_only=True):
         return _told(host, self.address, scheduler=self.policy)
 
     def current(self, system: System) -> str | None:
-        return _card(self.address).scheduler
+        return _card(system, self.address).scheduler
 
     def do(self, system: System, deadline: float) -> None:
         self._reach(self.policy, system)
@@ -109,12 +109,12 @@ class SetVgpuScheduler(Step, frozen=True, kw_only=True):
 
     def _reach(self, wanted: str, system: System) -> None:
         if self.current(system) != wanted:
-            vgpu_card.set_scheduler(self.address, wanted)
+            vgpu_card.set_scheduler(system, self.address, wanted)
             _require(self.address, self.current(system), wanted)
 
 
-def _card(address: Address) -> VgpuCard:
-    return vgpu_card.card(address) or VgpuCard()
+def _card(system: System, address: Address) -> VgpuCard:
+    return vgpu_card.card(system, address) or VgpuCard()
 
 
 def _require(address: Address, found: bool | str | None, wanted: bool | str) -> None:

@@ -151,7 +151,7 @@ def test_nvidia_ctk_that_fails(nodes, monkeypatch):
 def test_access_nodes_of_instances_are_made_like_the_drivers_own_programs_do(nodes, monkeypatch):
     found = cut("A100-40", ("3g.20gb", 4))
     answer = GpuAnswer(bus_id=NVIDIA, uuid="GPU-1", minor=0, mig=True, mig_pending=True, mig_gpu=found)
-    monkeypatch.setattr("gpupass.observe.nvidia.read_gpus", lambda asked, name_of: ((answer,), ""))
+    monkeypatch.setattr("gpupass.observe.nvidia.read_gpus", lambda system, asked: ((answer,), ""))
     gi = f"gpu0/gi{found.instances[0].id}"
     nodes.put("/proc/driver/nvidia-caps/mig-minors", f"{gi}/access 12\n{gi}/ci0/access 13\n")
     ran = []

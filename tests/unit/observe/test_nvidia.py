@@ -14,7 +14,7 @@ from gpupass.model.host import Vgpu
 from gpupass.model.user import User, UserKind
 from gpupass.observe import observe
 from gpupass.observe.recording import record_host
-from gpupass.system import RecordedHost
+from gpupass.system import RecordedHost, System
 from gpupass.system.nvml import Asked, GpuAnswer, read_gpus
 from tests.host_tree import Function, HostTree
 from tests.mig_boards import board, instance
@@ -60,7 +60,7 @@ def test_answers(monkeypatch: pytest.MonkeyPatch) -> None:
         GetPersistenceMode=lambda index: 1,
     )
     monkeypatch.setitem(sys.modules, "pynvml", double)
-    (first, _), _ = read_gpus(Asked(), str)
+    (first, _), _ = read_gpus(System(), Asked())
     assert (first.bus_id, first.uuid, first.serial, first.minor) == ("00000000:01:00.0", "GPU-0", "165012", 0)
     assert (first.mig, first.mig_pending, first.persistence) == (False, True, True)
     assert (first.memory_total, first.memory_used) == (81920, 3)
@@ -68,7 +68,7 @@ def test_answers(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_a_gpu_does_not_support_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", _double())
-    (first, _), _ = read_gpus(Asked(), str)
+    (first, _), _ = read_gpus(System(), Asked())
     assert (first.serial, first.mig, first.memory_total, first.persistence) == (None, None, None, None)
 
 
@@ -79,13 +79,13 @@ def test_one_lost_gpu_does_not_hide_the_others(monkeypatch: pytest.MonkeyPatch) 
         return index
 
     monkeypatch.setitem(sys.modules, "pynvml", _double(GetHandleByIndex=handle))
-    assert [gpu.uuid for gpu in read_gpus(Asked(), str)[0]] == ["GPU-1"]
+    assert [gpu.uuid for gpu in read_gpus(System(), Asked())[0]] == ["GPU-1"]
 
 
 def test_without_the_module_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", None)
     with pytest.raises(GpupassError, match="pynvml") as refusal:
-        read_gpus(Asked(), str)
+        read_gpus(System(), Asked())
     assert refusal.value.hint == "pip install nvidia-ml-py"
 
 

@@ -80,7 +80,7 @@ WAIT = AwaitRelease(addresses=(LONE,), group=13)
 def test_released_when_the_last_file_is_closed(machine):
     pid = machine.process("qemu", "/dev/vfio/13")
     machine.process("other", "/dev/vfio/99")
-    machine.at(5, machine.close, pid)
+    machine.at(5, machine.lets_go, pid)
     WAIT.do(machine, machine.monotonic() + 30)
     assert 5 <= machine.clock - 1000 < 6
 
@@ -88,7 +88,7 @@ def test_released_when_the_last_file_is_closed(machine):
 @pytest.mark.parametrize(("closes", "wait", "released"), [(1.5, 0, True), (60, 0, False), (60, 30, False)])
 def test_even_at_the_deadline_qemu_has_a_moment_to_close(closes, wait, released, machine):
     pid = machine.process("qemu", "/dev/vfio/13")
-    machine.at(closes, machine.close, pid)
+    machine.at(closes, machine.lets_go, pid)
     if released:
         WAIT.do(machine, machine.monotonic() + wait)
         return

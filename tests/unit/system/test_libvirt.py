@@ -73,7 +73,7 @@ class Domain:
 
 class Connection:
     def __init__(self, domains):
-        self.domains, self.alive, self.callbacks = domains, True, []
+        self.domains, self.alive, self.callbacks = domains, True, {}
 
     def setKeepAlive(self, *_):
         raise LibvirtError(3, "not supported")
@@ -82,7 +82,14 @@ class Connection:
         return self.alive
 
     def domainEventRegisterAny(self, domain, event, callback, opaque):
-        self.callbacks.append(callback)
+        self.callbacks[event] = callback
+        return event
+
+    def domainEventDeregisterAny(self, event):
+        del self.callbacks[event]
+
+    def close(self):
+        self.alive = bool(self.callbacks)  # each holds it
 
     def listAllDomains(self):
         if not self.alive:
@@ -179,10 +186,64 @@ def test_a_restarted_daemon_is_found_again_with_its_events(libvirt):
     libvirt.fails = None
     assert hypervisor.live_xml("uuid-a") == "<domain>0</domain>"
     seen = hypervisor.events()
-    for callback in libvirt.connections[1].callbacks:
+    for callback in libvirt.connections[1].callbacks.values():
         callback(None, None, None)
     assert hypervisor.events() - seen == 5
     hypervisor.wait_event(seen, 10)  # at once: it came already
+
+
+class DyingDomain(Domain):
+    """Its first answer is the end of the connection."""
+
+    def XMLDesc(self, flags):
+        if self.connection.alive and self.connection is self.libvirt.connections[0]:
+            self.connection.alive = False
+            raise LibvirtError(38, "Cannot recv data")
+        return super().XMLDesc(flags)
+
+
+@pytest.fixture
+def dying(libvirt):
+    libvirt.domains.append(DyingDomain("a"))
+    hypervisor = Hypervisor("x")
+    DyingDomain.libvirt, DyingDomain.connection = libvirt, libvirt.connections[0]
+    return hypervisor
+
+
+def test_a_question_is_asked_once_more_where_the_connection_dies_of_it(dying, libvirt):
+    assert dying.live_xml("uuid-a") == "<domain>0</domain>"
+    assert len(libvirt.connections) == 2
+
+
+def test_it_says_where_there_is_no_new_connection(dying, libvirt):
+    libvirt.fails = "no such file"
+    with pytest.raises(LibvirtFailure, match="cannot connect to libvirt at x: no such file"):
+        dying.live_xml("uuid-a")
+
+
+def test_a_change_is_not_asked_for_twice(libvirt):
+    domain = Domain("a", fails={"attachDeviceFlags": 38})
+    libvirt.domains.append(domain)
+    hypervisor = Hypervisor("x")
+    domain.isActive = lambda: libvirt.connections[0].alive
+    for connection in libvirt.connections:
+        connection.isAlive = lambda: not domain.calls
+    with pytest.raises(LibvirtFailure):
+        hypervisor.attach("uuid-a", "<hostdev/>")
+    assert [call for call, *_ in domain.calls] == ["attach"]
+
+
+def test_a_closed_one_holds_nothing_and_its_thread_ends(libvirt):
+    turns = threading.Semaphore(0)
+    libvirt.virEventRunDefaultImpl = turns.acquire
+    before = threading.enumerate()
+    hypervisor = Hypervisor("x")
+    (loop,) = (one for one in threading.enumerate() if one.name == "libvirt-events" and one not in before)
+    hypervisor.close()
+    turns.release()
+    loop.join(20)
+    assert not loop.is_alive()
+    assert [(one.alive, one.callbacks) for one in libvirt.connections] == [(False, {})]
 
 
 @pytest.mark.parametrize(

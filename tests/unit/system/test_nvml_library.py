@@ -12,7 +12,7 @@ import pytest
 from gpupass.errors import GpupassError, NotClean
 from gpupass.model.mig import MigProfile
 from gpupass.system import nvml_child
-from gpupass.system.nvml_library import LIBRARY, Library, NoNvmlAnswer, told
+from gpupass.system.nvml_library import Known, Library, NoNvmlAnswer, told
 
 GPU = "0000:01:00.0"
 PROFILE = MigProfile(id=0, name="a", slices=1, memory=1, most=1, placements=())
@@ -52,44 +52,46 @@ def calls(monkeypatch, tmp_path):
 
 
 @pytest.fixture
-def library(monkeypatch):
-    """The one that the functions below mean."""
+def library():
     made = Library()
-    monkeypatch.setitem(globals(), "LIBRARY", made)
-    return made
+    yield made
+    made.close()
 
 
-def opened():
-    LIBRARY.open_within()
+def opened(there):
+    assert there.nvml
     return os.getpid()
 
 
-def slow(path):
-    LIBRARY.open_within()
+def slow(there, path):
+    assert there.nvml
     while not Path(path).exists():
         time.sleep(0.01)
     return os.getpid()
 
 
-def learning():
-    LIBRARY.profiles["GPU-1"] = (PROFILE,)
+def learning(there):
+    there.known.boards["GPU-1"] = "a board"
+    there.known.profiles["a board"] = (PROFILE,)
+    there.known.compute_profiles["a board", 0] = ((0, 1),)
+    there.known.vgpu_types[468] = "A100-4C"
 
 
-def known():
-    return dict(LIBRARY.profiles)
+def known(there):
+    return there.known
 
 
-def counted():
+def counted(there):
     yield 1
     yield 2
     time.sleep(60)
 
 
-def refused():
+def refused(there):
     raise GpupassError("cannot do it: no", "try this")
 
 
-def crash():
+def crash(there):
     os.abort()
 
 
@@ -115,12 +117,12 @@ def test_kept_open(calls, library):
 
 def test_silent_waits_for_callers_and_keeps_new_ones_out(calls, library, tmp_path):
     order, silenced = [], Event()
-    library.profiles["GPU-1"] = (PROFILE,)
+    ask(library, learning)
 
     def silence():
         with library.silent():
             order.append("silent")
-            assert library.profiles == {}
+            assert library._known.profiles == {}
             silenced.set()
 
     def late():
@@ -175,10 +177,26 @@ def test_many_threads(calls, library):
 
 def test_what_was_asked_once_the_next_process_knows(calls, library):
     ask(library, learning)
-    assert ask(library, known) == {"GPU-1": (PROFILE,)}
+    told = ask(library, known)
+    assert (told.profiles, told.vgpu_types) == ({"a board": (PROFILE,)}, {468: "A100-4C"})
     with library.silent():
         pass
-    assert ask(library, known) == {}
+    assert ask(library, known) == Known(boards={"GPU-1": "a board"}), "the driver may be another one by now"
+
+
+def test_several_may_need_it_closed_at_once(calls, library):
+    with library.silent():
+        other = Thread(target=lambda: library.silent().__enter__())
+        other.start()
+        other.join(20)
+        assert not other.is_alive()
+
+
+def test_what_is_kept_open_ends_with_the_library(calls, library):
+    with library.kept():
+        ask(library, opened)
+        library.close()
+        assert calls == ["init", "shutdown"]
 
 
 def test_what_hangs_is_left_behind_and_the_others_go_on(calls, library, tmp_path, monkeypatch):

@@ -32,7 +32,6 @@ def hangs(monkeypatch, tmp_path):
     monkeypatch.setattr(reading_child, "read_regular", read)
     monkeypatch.setattr(reads, "_SECONDS", 2.0)
     monkeypatch.setattr(patience, "_lost", [])
-    monkeypatch.setattr("gpupass.system.door.READS", reads.Reads())
     return words
 
 

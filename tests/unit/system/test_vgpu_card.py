@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from gpupass.model.host import VgpuCard, VgpuType
-from gpupass.system.nvml_library import LIBRARY
+from gpupass.system.nvml_library import Known
 from gpupass.system.vgpu_card import read_card
 
 
@@ -25,16 +25,11 @@ CALLS = {
 }
 
 
-@pytest.fixture(autouse=True)
-def nothing_known(monkeypatch):
-    monkeypatch.setattr(LIBRARY, "vgpu_types", {})
-
-
-def nvml(**calls):
+def opened(**calls):
     made = SimpleNamespace(NVMLError=NVMLError, **{**CALLS, **calls})
     real = made.nvmlVgpuTypeGetName
     made.nvmlVgpuTypeGetName = lambda number: real(number) if number != 470 else refuse()
-    return made
+    return SimpleNamespace(nvml=made, known=Known())
 
 
 TYPES = (VgpuType(id=468, name="A100-4C"), VgpuType(id=469, name="A100-8C"))
@@ -47,29 +42,22 @@ SILENT = {
 
 
 def test_all_of_it():
-    assert read_card(nvml(), None) == VgpuCard(**ALL), "a type without a name is left out"
+    assert read_card(opened(), None) == VgpuCard(**ALL), "a type without a name is left out"
 
 
 @pytest.mark.parametrize("call", SILENT)
 def test_one_question_is_not_answered(call):
-    assert read_card(nvml(**{call: refuse}), None) == VgpuCard(**{**ALL, **SILENT[call]})
+    assert read_card(opened(**{call: refuse}), None) == VgpuCard(**{**ALL, **SILENT[call]})
 
 
 def test_a_driver_without_vgpu():
     none = {call: refuse for call in SILENT}
-    assert read_card(nvml(**none), None) is None
-    assert read_card(nvml(**{**none, "nvmlDeviceGetSupportedVgpus": lambda device: []}), None) is None
+    assert read_card(opened(**none), None) is None
+    assert read_card(opened(**{**none, "nvmlDeviceGetSupportedVgpus": lambda device: []}), None) is None
 
 
 def test_names_are_asked_for_once():
     asked = []
-    names = nvml(nvmlVgpuTypeGetName=lambda number: asked.append(number) or f"NVIDIA A100-{number}C")
+    names = opened(nvmlVgpuTypeGetName=lambda number: asked.append(number) or f"NVIDIA A100-{number}C")
     assert read_card(names, None) == read_card(names, None)
     assert asked == [468, 469]
-
-
-def test_a_driver_that_is_loaded_anew_may_call_them_otherwise():
-    read_card(nvml(), None)
-    with LIBRARY.silent():
-        pass
-    assert LIBRARY.vgpu_types == {}
