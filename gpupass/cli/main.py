@@ -87,6 +87,10 @@ class LazyVerbs(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in VERBS:
             return None
+        if ctx.resilient_parsing:  # only a shell asks, for what can be typed next
+            from gpupass.cli.outline import verb
+
+            return verb(cmd_name)
         module, _, name = VERBS[cmd_name][0].partition(":")
         command: click.Command = getattr(import_module(f"gpupass.cli.{module}"), name)
         return command

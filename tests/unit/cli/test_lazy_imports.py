@@ -1,5 +1,6 @@
 """What a verb does not need, it does not import; and what is said of it without importing it is true."""
 
+import json
 import os
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 import click
 import pytest
 
+from gpupass.cli import outline
 from gpupass.cli.main import VERBS, cli
 from gpupass.model.address import Address
 from gpupass.model.mark import Origin, Quarantine
@@ -35,11 +37,13 @@ LISTS_ALL = (
     *DEAR,
     *(f"gpupass.cli.{where.partition(':')[0]}" for where, _ in VERBS.values()),
 )
+OUTLINED = tuple(name for name in (*LISTS_ALL, "msgspec") if name != "json")
 CASES = {
     "list": (["list", "--json", "--host", str(HOST)], {}, DEAR),
     "version": (["--version"], {}, LISTS_ALL),
     "help": (["--help"], {}, LISTS_ALL),
     "completion": ([], {"COMP_WORDS": "gpupass li", "COMP_CWORD": "1"}, LISTS_ALL),
+    "completion of an option": ([], {"COMP_WORDS": "gpupass apply --de", "COMP_CWORD": "2"}, OUTLINED),
 }
 
 
@@ -92,3 +96,34 @@ def test_the_list_of_verbs_says_what_each_says_of_itself() -> None:
         name: help for name, (_, help) in VERBS.items()
     }
     assert [name for name, verb in real.items() if verb.name != name or verb.hidden or verb.deprecated] == []
+
+
+def test_what_a_shell_is_told_of_each_verb_is_so(regenerate: bool) -> None:
+    """`pytest --regenerate` writes it anew."""
+    context = click.Context(cli)
+    real = {name: outline.outline(cli.get_command(context, name)) for name in VERBS}
+    if regenerate:
+        lines = ",\n".join(f" {json.dumps(name)}: {json.dumps(its)}" for name, its in real.items())
+        outline.OUTLINES.write_text(f"{{\n{lines}\n}}\n")
+    assert json.loads(outline.OUTLINES.read_text()) == real
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("gpupass apply --de", ["plain,--devices-only"]),
+        ("gpupass lab up --fr", ["plain,--from-snapshot"]),
+        ("gpupass quarantine cl", ["plain,clear"]),
+        ("gpupass list --host ", ["dir,"]),
+        ("gpupass nosuch --x", [""]),
+    ],
+)
+def test_completions(words: str, told: list[str]) -> None:
+    environment = {
+        "_GPUPASS_COMPLETE": "bash_complete",
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(len(words.split(" ")) - 1),
+    }
+    argv = [sys.executable, "-m", "gpupass"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=True, env=os.environ | environment)
+    assert done.stdout.splitlines() == told
