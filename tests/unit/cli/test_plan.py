@@ -350,9 +350,11 @@ def test_interrupted_while_several_are_at_work(gpupass, machine, tmp_path, monke
         return Machine._run(machine, argv, seconds)
 
     state = machine.snapshot()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored below a shell's `&`
     with monkeypatch.context() as patch:
         patch.setattr(machine, "_run", slow_modprobe)
         code, _, err = gpupass("apply two.yaml --yes")
+    signal.signal(signal.SIGINT, before)
     assert (code, machine.snapshot(), machine.open_journals()) == (130, state, [])
     assert "interrupted: what had begun is rolled back" in err
     assert "apply two.yaml: interrupted" in gpupass("history")[1]
