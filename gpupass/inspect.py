@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from gpupass.errors import GpupassError
 from gpupass.model.address import Address, parse_address
 from gpupass.model.host import Base, Device, Host
 from gpupass.observe import observe
@@ -25,6 +26,7 @@ class Listing(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     host: Host
     devices: tuple[Base, ...]
+    conditions: dict[Address, tuple[str, ...]]
 
 
 class Shown(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -64,23 +66,46 @@ def list_devices(system: Reader, connect: str, all_endpoints: bool) -> Listing:
     def names(bare: Host) -> Iterable[Address]:
         return (one.address for one in wanted(bare))
 
-    host = observe(system, detail=names, connect=connect, essentials=all_endpoints, cuts=False)
-    return Listing(host=host, devices=wanted(host))
+    from gpupass.planner.offers import conditions
+
+    host = observe(system, detail=names, connect=connect, essentials=all_endpoints)
+    pending = _pending(system)
+    found = {
+        one.address: (*(("pending",) if one.address in pending else ()), *conditions(host, one))
+        for one in wanted(host)
+    }
+    told = {address: words for address, words in found.items() if words}
+    return Listing(host=host, devices=wanted(host), conditions=told)
+
+
+def _pending(system: Reader) -> frozenset[Address]:
+    """What a change that has not ended is about: a guest has not let go yet, or the change was cut off."""
+    if not isinstance(system, System) or not system.state.exists():
+        return frozenset()
+    from gpupass.engine.journal import open_operations
+    from gpupass.store import store_of
+
+    try:
+        return frozenset(
+            address for operation in open_operations(store_of(system)) for address in operation.devices
+        )
+    except GpupassError:  # the footer says that what gpupass remembers cannot be read
+        return frozenset()
 
 
 def show_device(system: Reader, text: str, connect: str) -> Shown:
     """An address tells what to look at; any other name is looked for among all devices."""
-    from gpupass.devices.verdict import verdict_on
+    from gpupass.lending.judgement import judged_carrier
     from gpupass.planner.find import find
 
     host = observe(system, detail=_around(text), connect=connect)
     device = find(host, text, _applies(system))
-    return Shown(host=host, device=device, verdict=verdict_on(device, host))
+    return Shown(host=host, device=device, verdict=judged_carrier(host, device))
 
 
 def list_groups(system: Reader, connect: str, all_groups: bool) -> Groups:
     """Groups that hold a GPU, or all of them."""
-    from gpupass.devices.verdict import group_verdict
+    from gpupass.lending.judgement import judged_group
 
     wanted = _groups_of(_anything if all_groups else _is_gpu)
     host = observe(system, detail=wanted, connect=connect, cuts=False)
@@ -89,7 +114,7 @@ def list_groups(system: Reader, connect: str, all_groups: bool) -> Groups:
         for number, members in host.groups.items()
         if all_groups or any(member.is_gpu for member in members)
     ]
-    return Groups(host=host, verdicts=tuple(group_verdict(number, host) for number in numbers))
+    return Groups(host=host, verdicts=tuple(judged_group(host, number) for number in numbers))
 
 
 def list_slots(system: Reader, text: str | None, connect: str) -> Slots:

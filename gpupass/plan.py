@@ -6,7 +6,8 @@ from msgspec import Struct, field
 
 from gpupass.model.address import Address
 from gpupass.model.identity import Identity
-from gpupass.model.user import User, UserKind
+from gpupass.model.remedies import remedy
+from gpupass.model.user import Holder, User, UserKind
 from gpupass.step import Deed
 
 
@@ -64,12 +65,22 @@ NOTHING = Draft()
 
 
 def in_use_by_processes(name: str, users: Iterable[User]) -> Iterator[Finding]:
+    """One for each process, whatever it has open, or for whoever is to end with all of its processes."""
+    of: dict[tuple[Holder, str, int | None], list[User]] = {}
     for user in users:
         if user.kind is UserKind.PROCESS:
-            yield Finding(
-                message=f"{name} is in use by {user.name} ({user.detail})",
-                remedy=f"stop it: kill {user.pid}",
+            of.setdefault((user.holder, user.handle, user.pid if user.holder in _ALONE else None), []).append(
+                user
             )
+    for same in of.values():
+        first, more = same[0], len(same) - 1
+        others = f" and {more} more" if more else ""
+        yield Finding(
+            message=f"{name} is in use by {first.name} ({first.detail}){others}", remedy=remedy(first, name)
+        )
+
+
+_ALONE = (Holder.NOBODY, Holder.PROCESS, Holder.QEMU)
 
 
 def adopt_or_take_over(address: Address, rule: str = "") -> str:

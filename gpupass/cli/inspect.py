@@ -28,7 +28,15 @@ def list_(everything: bool, as_json: bool, host_dir: Path | None, connect: str) 
 
         host = listing.host
         devices = tuple(device_document(device, host) for device in listing.devices)
-        print_json(Listed(devices=devices, iommu=host.iommu, kernel=host.kernel, unseen=host.unseen))
+        print_json(
+            Listed(
+                devices=devices,
+                conditions=listing.conditions,
+                iommu=host.iommu,
+                kernel=host.kernel,
+                unseen=host.unseen,
+            )
+        )
     else:
         from gpupass.cli.tables import print_list
 

@@ -71,13 +71,18 @@ def _slots(console: Console, slots: Slots) -> None:
     _print_footer(console, slots.host)
 
 
+def _use(users: str, conditions: tuple[str, ...]) -> str:
+    """What forbids giving it away comes first: it is cut off last."""
+    return ", ".join((*conditions, *((users,) if users != "-" or not conditions else ())))
+
+
 def _list(console: Console, listing: Listing) -> None:
     rows = [
         (
             device.address,
             short_name(device),
             *_driven(device),
-            users_text(device.users),
+            _use(users_text(device.users), listing.conditions.get(device.address, ())),
         )
         for device in listing.devices
     ]

@@ -59,7 +59,8 @@ def _user(user: User, detailed: bool = False) -> str:
         case UserKind.VM:
             return f"VM {user.name}{detail}"
         case UserKind.PROCESS:
-            return f"process {user.name}{detail}" if detailed else f"{user.name}[{user.pid}]"
+            number = f"[{user.pid}]" if user.pid is not None else ""
+            return f"process {user.name}{detail}" if detailed else f"{user.name}{number}"
         case UserKind.DISK:
             return f"disk {user.name}{detail}"
         case UserKind.KERNEL:

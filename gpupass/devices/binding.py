@@ -2,14 +2,14 @@
 
 from collections.abc import Iterable, Iterator
 
-from gpupass.devices.verdict import NO_IOMMU_REMEDY, device_verdict
+from gpupass.devices.verdict import busy, device_verdict, kernel_findings
 from gpupass.model.address import Address, same_slot
 from gpupass.model.host import Base, Device, Host, lends
 from gpupass.model.mark import Origin, Quarantine
 from gpupass.model.mdev import MdevBus
-from gpupass.model.user import User, UserKind
+from gpupass.model.user import UserKind
 from gpupass.model.verdict import StayKind
-from gpupass.plan import Draft, Finding, in_use_by_processes
+from gpupass.plan import Draft, Finding
 from gpupass.step import Deed
 from gpupass.steps.bind import BindDriver
 from gpupass.steps.module import LoadModule
@@ -70,8 +70,7 @@ def bind(
             *(_to(host, device, member, wanted[member.address]) for member in moving),
         ),
         findings=(
-            *_group_findings(host, device, moving, allow_boot_display, whole_group),
-            *_busy_findings(moving),
+            *_group_findings(host, device, allow_boot_display, whole_group),
             *(_agreement(device, moving, agreed, driver) if whole_group else ()),
         ),
         devices=_addresses(host, device),
@@ -94,7 +93,7 @@ def give_back(host: Host, device: Base) -> Draft:
         makes=tuple(_home(host, member) for member in moving),
         findings=(
             *attached,
-            *_busy_findings(moving),
+            *(finding for member in moving for finding in busy(member)),
             *_quarantined(host, moving),
         ),
         devices=_addresses(host, device),
@@ -160,29 +159,37 @@ def _to(host: Host, device: Device, member: Device, driver: str) -> BindDriver:
     )
 
 
+_WITHOUT_A_GUEST = (StayKind.NO_GROUP, StayKind.INTERRUPTS, StayKind.RESERVED)  # what VFIO alone asks for
+
+
 def _group_findings(
-    host: Host, device: Device, moving: tuple[Device, ...], allow_boot_display: bool, whole_group: bool
+    host: Host, device: Device, allow_boot_display: bool, whole_group: bool
 ) -> Iterator[Finding]:
     verdict = device_verdict(device, host)
-    if whole_group and verdict.group is None:
-        yield Finding(message=verdict.reasons[0], remedy=NO_IOMMU_REMEDY)
-    elif whole_group and host.iommu.interrupt_remapping is False:
-        yield Finding(
-            message="the host has no interrupt remapping, so VFIO refuses every device",
-            remedy="switch x2APIC and VT-d or AMD-Vi on in the firmware setup",
-        )
     for stay in verdict.staying:
-        if stay.kind is not StayKind.BOOT_DISPLAY or not allow_boot_display:
+        allowed = stay.kind is StayKind.BOOT_DISPLAY and allow_boot_display
+        if not allowed and (whole_group or stay.kind not in _WITHOUT_A_GUEST):
+            yield Finding(message=stay.reason, remedy=stay.remedy)
+    if whole_group:
+        for member in endpoints(host, device):
+            yield from kernel_findings(member)
+
+
+def vfio_findings(host: Host, device: Device) -> Iterator[Finding]:
+    """What VFIO refuses whoever is to have the device, also where it is bound to it already."""
+    for stay in device_verdict(device, host).staying:
+        if stay.kind in _WITHOUT_A_GUEST:
             yield Finding(message=stay.reason, remedy=stay.remedy)
 
 
 def held_findings(members: tuple[Device, ...]) -> tuple[Finding, ...]:
     """Somebody drives the group without libvirt (QEMU by hand, SPDK, DPDK); one line per process."""
-    found: dict[int | None, Finding] = {}
+    found: dict[tuple[str, int | None], Finding] = {}
     for member in members:
-        for finding, user in zip(_busy_findings((member,)), _processes(member), strict=False):
-            if member.on_vfio:
-                found.setdefault(user.pid, finding)
+        if member.on_vfio:
+            for finding in busy(member):
+                first = next(user for user in member.users if user.kind is UserKind.PROCESS)
+                found.setdefault((first.handle, first.pid), finding)
     return tuple(found.values())
 
 
@@ -200,23 +207,6 @@ def quarantine_findings(host: Host, addresses: Iterable[Address]) -> tuple[Findi
 
 def _quarantined(host: Host, members: tuple[Device, ...]) -> tuple[Finding, ...]:
     return quarantine_findings(host, (member.address for member in members))
-
-
-def _processes(member: Device) -> tuple[User, ...]:
-    return tuple(user for user in member.users if user.kind is UserKind.PROCESS)
-
-
-def _busy_findings(moving: tuple[Device, ...]) -> list[Finding]:
-    """An unbind under an open device file can block for ever, so it is never tried.
-
-    Where a domain has the device the process is its QEMU, and killing that is no remedy.
-    """
-    return [
-        finding
-        for member in moving
-        if not any(user.kind is UserKind.DOMAIN for user in member.users)
-        for finding in in_use_by_processes(member.address, member.users)
-    ]
 
 
 def _agreement(

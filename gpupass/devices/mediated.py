@@ -8,6 +8,7 @@ from gpupass.model.address import Address
 from gpupass.model.host import Base, Host
 from gpupass.model.mark import Claim, Mark, tag_of
 from gpupass.model.mdev import Mdev
+from gpupass.model.remedies import remedy
 from gpupass.model.user import User, UserKind
 from gpupass.model.vgpu_types import param_words
 from gpupass.plan import Disruption, Draft, Finding
@@ -104,7 +105,7 @@ def in_use(name: str, what: str, users: tuple[User, ...]) -> Iterator[Finding]:
         yield Finding(
             message=f"{what} is in use by "
             + (f"domain {user.name}" if domain else f"{user.name} ({user.detail})"),
-            remedy=f"gpupass detach {user.name} {name}" if domain else "stop using it",
+            remedy=f"gpupass detach {user.name} {name}" if domain else remedy(user, name),
         )
 
 

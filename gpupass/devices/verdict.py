@@ -1,16 +1,22 @@
 """The verdict on an IOMMU group: what VFIO asks of all its members (Documentation/driver-api/vfio.rst)."""
 
+from collections.abc import Iterator
+
 from gpupass.devices.separation import acs_cause, advice
 from gpupass.model.address import same_slot, sysfs
-from gpupass.model.host import SRIOV_MANAGE, Base, Device, Host
+from gpupass.model.host import NVIDIA, SRIOV_MANAGE, Base, Device, Host
 from gpupass.model.mark import Quarantine
 from gpupass.model.remedies import remedy
 from gpupass.model.user import Holder, User, UserKind
 from gpupass.model.verdict import Companion, ResetAbility, Staying, StayKind, Verdict
+from gpupass.plan import Finding, in_use_by_processes
+from gpupass.steps.persistence import PERSISTENCED
 
 # Drivers that do no DMA themselves or manage it (driver_managed_dma): a group is viable with them in it.
 _HARMLESS = ("pcieport", "pci-stub", "pci-pf-stub", "shpchp")
 NO_IOMMU = "this host has no IOMMU"
+NO_REMAPPING = "the host has no interrupt remapping, so VFIO refuses every device"
+NO_REMAPPING_REMEDY = "switch x2APIC and VT-d or AMD-Vi on in the firmware setup"
 NO_IOMMU_REMEDY = (
     "switch VT-d or AMD-Vi on in the firmware setup; on Intel also boot with intel_iommu=on, then reboot"
 )
@@ -35,10 +41,8 @@ def device_verdict(device: Device, host: Host) -> Verdict:
     """The verdict on the device's group, seen from the device."""
     members = host.group_of(device)
     endpoints = tuple(member for member in members if not member.is_bridge)
-    staying = tuple(reason for member in members for reason in _staying(member, host))
+    staying = (*_host_stays(device, host), *(one for member in members for one in _staying(member, host)))
     reasons = tuple(dict.fromkeys(reason.reason for reason in staying))
-    if device.group is None:
-        reasons = (_why_no_group(device, host), *reasons)
     if device.is_bridge:
         reasons = (f"{device.address} is a bridge, which cannot be assigned", *reasons)
     return Verdict(
@@ -75,8 +79,26 @@ def needs_driver_change(device: Device) -> bool:
     return device.driver is not None and not device.on_vfio and device.driver not in _HARMLESS
 
 
-def _why_no_group(device: Device, host: Host) -> str:
-    return f"{device.address} is in no IOMMU group" if host.iommu.enabled else NO_IOMMU
+def _host_stays(device: Device, host: Host) -> Iterator[Staying]:
+    """What the host itself lacks, or its firmware wants."""
+
+    def because(kind: StayKind, reason: str, remedy: str) -> Staying:
+        return Staying(address=device.address, kind=kind, name="", reason=reason, remedy=remedy)
+
+    if device.group is None:
+        why = f"{device.address} is in no IOMMU group" if host.iommu.enabled else NO_IOMMU
+        yield because(StayKind.NO_GROUP, why, NO_IOMMU_REMEDY)
+    elif host.iommu.enabled and host.iommu.interrupt_remapping is False and not host.iommu.unsafe_interrupts:
+        yield because(StayKind.INTERRUPTS, NO_REMAPPING, NO_REMAPPING_REMEDY)
+    for group, region in host.iommu.direct:
+        if group == device.group:
+            yield because(
+                StayKind.RESERVED,
+                f"the firmware reserves {region} for IOMMU group {group} (RMRR): "
+                "the kernel refuses to give it to a guest",
+                "choose another device or slot, or end in the firmware setup what reserves it "
+                "(shared memory of a management controller; HPE's name for it: RMRDS)",
+            )
 
 
 def _moves(member: Device, target: Device) -> bool:
@@ -93,6 +115,21 @@ def _companion(member: Device, target: Device) -> Companion:
 
 def _staying(member: Device, host: Host) -> tuple[Staying, ...]:
     found = [_user_stays(member, user) for user in member.users if user.kind in _STAYS]
+    if member.detail is not None and not member.detail.responds:
+        found.append(
+            Staying(
+                address=member.address,
+                kind=StayKind.SILENT,
+                name="",
+                reason=silence(member),
+                remedy="power the device or the host off and on",
+            )
+        )
+    for kind, holding in ((StayKind.PROCESS, busy(member)), (StayKind.KERNEL, console(member))):
+        found += [
+            Staying(address=member.address, kind=kind, name="", reason=one.message, remedy=one.remedy)
+            for one in holding
+        ]
     if member.is_bridge and needs_driver_change(member):
         found.append(
             Staying(
@@ -119,6 +156,53 @@ def _staying(member: Device, host: Host) -> tuple[Staying, ...]:
             )
         )
     return tuple(found)
+
+
+def silence(member: Device) -> str:
+    return f"{member.address} does not answer: its configuration space reads all ones"
+
+
+def busy(member: Device) -> tuple[Finding, ...]:
+    """Processes that have it open, where it would change its driver or is lent without libvirt.
+
+    Where a domain has the device the process is its QEMU. What lets go with persistence mode, which is
+    switched off before, is not in the way.
+    """
+    if any(user.kind is UserKind.DOMAIN for user in member.users):
+        return ()
+    if not needs_driver_change(member) and not member.on_vfio:
+        return ()
+    nvidia = member.detail.nvidia if member.detail is not None else None
+    leaves = PERSISTENCED if nvidia is not None and nvidia.persistence else None
+    return tuple(in_use_by_processes(member.address, (u for u in member.users if u.name != leaves)))
+
+
+def console(member: Device) -> tuple[Finding, ...]:
+    """NVIDIA's driver waits for ever for the kernel's console to go; others take it down themselves."""
+    return tuple(
+        Finding(
+            message=f"{user.name} is on {member.address} ({user.detail})", remedy=remedy(user, member.address)
+        )
+        for user in member.users
+        if user.holder is Holder.CONSOLE and member.driver == NVIDIA
+    )
+
+
+def kernel_findings(member: Device) -> Iterator[Finding]:
+    """What the kernel has on it beside its console, and what may come of that."""
+    for user in member.users:
+        if user.kind is UserKind.KERNEL and user.holder is not Holder.CONSOLE and not member.on_vfio:
+            module = user.holder is Holder.MODULE
+            comes = (
+                "where it draws, an unbind is refused"
+                if module
+                else "where it stays, vfio-pci cannot reserve it"
+            )
+            yield Finding(
+                message=f"{user.name} is on {member.address} ({user.detail}): {comes}",
+                remedy=remedy(user, member.address),
+                fatal=False,
+            )
 
 
 def _functions_stay(host: Host, member: Device, vfs: tuple[Device, ...]) -> Staying:
@@ -175,16 +259,12 @@ def _disk(user: User) -> str:
 
 def _warnings(endpoints: tuple[Device, ...], host: Host) -> tuple[str, ...]:
     found = []
-    if host.iommu.enabled and host.iommu.interrupt_remapping is False:
-        found.append(
-            "no interrupt remapping: VFIO refuses every device; switch x2APIC and VT-d or AMD-Vi on in the "
-            "firmware setup"
-        )
+    if host.iommu.unsafe_interrupts:
+        found.append("no interrupt remapping, and allow_unsafe_interrupts: a guest can inject interrupts")
     for member in endpoints:
         if member.detail is not None and not member.detail.reset_methods:
             found.append(f"{member.address} has no reset of its own")
-        if member.detail is not None and not member.detail.responds:
-            found.append(f"{member.address} does not answer: its configuration space reads all ones")
+        found.extend(f"{one.message}; {one.remedy}" for one in kernel_findings(member))
         found.extend(
             f"domain {user.name} names {member.address} in its persistent XML"
             + (f" ({user.detail})" if user.detail and not user.detail.startswith("hostdev") else "")

@@ -1,6 +1,6 @@
 """A PCI function to a domain and back, its whole IOMMU group on VFIO and reset between two guests; pure."""
 
-from gpupass.devices.binding import VFIO, bind, endpoints, held_findings
+from gpupass.devices.binding import VFIO, bind, endpoints, held_findings, vfio_findings
 from gpupass.lending.cleaning import cleaning, until_closed
 from gpupass.lending.domain import covered as covered
 from gpupass.lending.domain import give as give
@@ -27,17 +27,22 @@ def loans(host: Host, slot: Slot) -> Loans:
     return tuple(Loan(address=one.address, hidden=one.address != slot.device) for one in members)
 
 
-def ready(host: Host, slot: Slot, missing: Loans, claimed: bool) -> Draft:
+def ready(host: Host, slot: Slot, missing: Loans, claimed: bool, agreed: tuple[Address, ...] = ()) -> Draft:
     """The group is bound to VFIO; also what no guest has had is reset before its first one."""
     device = device_of(host, slot)
     members = endpoints(host, device)
-    draft = bind(host, device, str(device.driver) if device.on_vfio else VFIO)
+    draft = bind(host, device, str(device.driver) if device.on_vfio else VFIO, agreed)
     untouched = not claimed and len(missing) == len(members)
     lost = () if draft.refused else tuple(lost_by(host, draft.steps))
     unlent = (finding for method in METHODS for finding in method.lend_findings(host, slot))
     return draft + Draft(
         makes=() if claimed else cleaning(host, _devices(host, missing))[0],
-        findings=(*lost, *(held_findings(members) if untouched else ()), *unlent),
+        findings=(
+            *lost,
+            *(held_findings(members) if untouched else ()),
+            *(vfio_findings(host, device) if device.on_vfio else ()),
+            *unlent,
+        ),
     )
 
 

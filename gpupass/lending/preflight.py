@@ -2,13 +2,18 @@
 
 from collections.abc import Iterator
 
+from gpupass.devices.verdict import silence
 from gpupass.model.domain import Domain, DomainState, Hostdev, Port, Written
 from gpupass.model.host import Bar, Device, Host
 from gpupass.model.mark import Quarantine
 from gpupass.model.mdev import Mdev
+from gpupass.model.remedies import remedy
+from gpupass.model.reset_known import TROUBLES
 from gpupass.model.user import User, UserKind
+from gpupass.model.vendor import Vendor
 from gpupass.plan import Finding
 
+_IGD = "0000:00:02.0"  # where every one is
 _GIB = 1 << 30
 _KIB = 1 << 10
 
@@ -27,11 +32,14 @@ def attach_findings(
     return (
         *_readiness(domain),
         *_claims(members, domain, leaving),
-        *_cleanliness(host, members),
+        *cleanliness(host, members),
         *_ports(device, domain),
-        *_memory_lock(domain),
+        *_memory_lock(domain, len(members)),
         *_host_memory(host, domain),
         *_numa(device, domain),
+        *(finding for member in members for finding in _trouble(member)),
+        *_integrated(device),
+        *_losses(domain),
     )
 
 
@@ -43,15 +51,25 @@ def mdev_attach_findings(
         *_readiness(domain),
         *_elsewhere(mdev.uuid, mdev.users, domain, leaving),
         *_no_port(domain),
-        *_memory_lock(domain),
+        *_memory_lock(domain, 1),
         *_host_memory(host, domain),
+        *_losses(domain),
     )
+
+
+_AWAKE = {
+    DomainState.CRASHED: "its guest is lost: virsh destroy {name}; then: virsh start {name}",
+    DomainState.PMSUSPENDED: "virsh dompmwakeup {name}",
+    DomainState.SHUTTING_DOWN: "wait until it is off; then: virsh start {name}",
+    DomainState.OTHER: "see what it does: virsh domstate {name} --reason",
+}
 
 
 def _readiness(domain: Domain) -> Iterator[Finding]:
     if not domain.active:
         yield Finding(
-            message=f"{domain.name} is not running ({domain.state})", remedy=f"virsh start {domain.name}"
+            message=f"{domain.name} is not running ({domain.state})",
+            remedy=_AWAKE.get(domain.state, "virsh start {name}").format(name=domain.name),
         )
     elif domain.state is DomainState.PAUSED:
         yield Finding(
@@ -84,12 +102,14 @@ def _claims(members: tuple[Device, ...], domain: Domain, leaving: Domain | None)
         for user in member.users:
             if user.kind is UserKind.DOMAIN_CONFIG and user.name != domain.name:
                 yield Finding(
-                    message=f"{member.address} is in the persistent definition of {user.name}",
-                    remedy=f"virsh edit {user.name}: take its <hostdev> out",
+                    message=f"{member.address} is in the persistent definition of {user.name}, "
+                    f"which cannot start while {domain.name} has it",
+                    remedy=remedy(user, member.address),
+                    fatal=False,
                 )
 
 
-def _cleanliness(host: Host, members: tuple[Device, ...]) -> Iterator[Finding]:
+def cleanliness(host: Host, members: tuple[Device, ...]) -> Iterator[Finding]:
     for member in members:
         quarantine = host.mark(Quarantine, member.address)
         if quarantine is not None and member.on_vfio:  # otherwise binding it is refused already
@@ -97,9 +117,9 @@ def _cleanliness(host: Host, members: tuple[Device, ...]) -> Iterator[Finding]:
                 message=f"{member.address} is quarantined: {quarantine.why}",
                 remedy=f"gpupass quarantine clear {member.address}",
             )
-        elif not member.facts.responds:
+        elif not member.facts.responds and member.on_vfio:
             yield Finding(
-                message=f"{member.address} does not answer: its configuration space reads all ones",
+                message=silence(member),
                 remedy="power the device or the host off and on",
             )
 
@@ -174,14 +194,48 @@ def _rounded(bar: Bar) -> int:
     return max(bar.size, 4096)
 
 
-def _memory_lock(domain: Domain) -> Iterator[Finding]:
-    """libvirt lets a VFIO guest lock its memory plus 1 GiB unless hard_limit says less (qemu_domain.c)."""
-    need = domain.memory + _GIB // _KIB
+def _memory_lock(domain: Domain, more: int) -> Iterator[Finding]:
+    """libvirt lets a VFIO guest lock its memory plus 1 GiB, with a vIOMMU its memory once for each device,
+    unless hard_limit says less (qemu_domain.c, qemuDomainGetMemLockLimitBytes)."""
+    times = len(domain.live) + more if domain.viommu else 1
+    need = domain.memory * times + _GIB // _KIB
     if domain.hard_limit is not None and domain.hard_limit < need:
+        each = f" ({times} devices behind a vIOMMU)" if times > 1 else ""
         yield Finding(
             message=f"{domain.name} may lock {size_text(domain.hard_limit * _KIB)} (memtune hard_limit), "
-            f"VFIO needs {size_text(need * _KIB)}",
+            f"VFIO needs {size_text(need * _KIB)}{each}",
             remedy=f"virsh memtune {domain.name} --hard-limit {need} --live --config",
+        )
+
+
+def _trouble(device: Device) -> Iterator[Finding]:
+    """A GPU that is known for it; a reset method that cures it is the first that the kernel takes."""
+    known = TROUBLES.get((device.vendor, device.device))
+    if known is not None and device.physfn is None and device.facts.reset_methods[:1] != (known.cured,):
+        yield Finding(
+            message=f"{device.address} ({known.family}) {known.what}", remedy=known.remedy, fatal=False
+        )
+
+
+def _integrated(device: Device) -> Iterator[Finding]:
+    """QEMU gives an OpRegion to what is there when it starts only (hw/vfio/igd.c, "hotplugged device")."""
+    if device.vendor == Vendor.INTEL and device.class_code >> 16 == 0x03 and device.address == _IGD:
+        yield Finding(
+            message=f"{device.address} is the processor's own GPU: plugged into a running guest it has no "
+            "OpRegion, so its displays stay dark there",
+            remedy="use it for computing only, or write it into the definition of a guest that is shut down",
+            fatal=False,
+        )
+
+
+def _losses(domain: Domain) -> Iterator[Finding]:
+    """The first device from the host takes it from a domain (qemu_migration.c, qemuMigrationSrcIsAllowed)."""
+    if not domain.live:
+        yield Finding(
+            message=f"while it has the device {domain.name} can be neither saved, live-migrated nor "
+            "snapshotted with its memory",
+            remedy="take the device back first: gpupass detach",
+            fatal=False,
         )
 
 

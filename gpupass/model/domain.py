@@ -13,7 +13,10 @@ class DomainState(StrEnum):
     RUNNING = "running"
     PAUSED = "paused"
     SHUT_OFF = "shut off"
-    OTHER = "other"  # shutting down, crashed, suspended by the guest
+    CRASHED = "crashed"  # on_crash preserve: its QEMU is there and has its devices
+    PMSUSPENDED = "suspended by the guest"
+    SHUTTING_DOWN = "shutting down"
+    OTHER = "other"
 
 
 class Written(StrEnum):

@@ -223,10 +223,16 @@ class OfBoth(Protocol):
 
 
 class Iommu(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`remapping` None: the kernel did not let us see."""
+    """`remapping` None: the kernel did not let us see.
+
+    `direct` are regions of a group that its firmware wants mapped one to one (RMRR, IVMD, RMR): the kernel
+    refuses every attach of a group with such (iommu.c, require_direct). (group, "0xbdf6e000-0xbdf82fff").
+    """
 
     enabled: bool
     interrupt_remapping: bool | None = None
+    unsafe_interrupts: bool = False  # allow_unsafe_interrupts: VFIO does without remapping
+    direct: tuple[tuple[int, str], ...] = ()
 
 
 NVIDIA = "nvidia"  # the driver

@@ -18,6 +18,7 @@ REMEDIES: Mapping[Holder, str] = {
     Holder.DOMAIN_DISK: "take the disk out: virsh detach-disk {handle}; or: virsh shutdown {first}",
     Holder.DOMAIN_INTERFACE: "shut the domain down, or move its interface: virsh shutdown {handle}",
     Holder.PROXMOX: "shut the VM down: qm shutdown {handle}",
+    Holder.PROXMOX_CONFIG: "take it out of that VM: qm set {first} --delete {unit}",
     Holder.QEMU: "shut its guest down, from inside or by the monitor of that QEMU (system_powerdown)",
     Holder.DOCKER: "stop the container: docker stop {handle}",
     Holder.PODMAN: "stop the container: podman stop {handle}",

@@ -30,6 +30,7 @@ class Holder(StrEnum):
     DOMAIN_DISK = "domain-disk"
     DOMAIN_INTERFACE = "domain-interface"
     PROXMOX = "proxmox"  # its VMs
+    PROXMOX_CONFIG = "proxmox-config"  # one that is shut down
     QEMU = "qemu"  # a guest of nobody known
     DOCKER = "docker"
     PODMAN = "podman"
@@ -62,7 +63,6 @@ class Holder(StrEnum):
     MASTER = "master"  # an interface that others are members of: bond, team, VRF
     NAMESPACE = "namespace"  # a container has the interface
     VDPA = "vdpa"
-    REMOTE_DISK = "remote-disk"
     CONSOLE = "console"
     FRAMEBUFFER = "framebuffer"
     MODULE = "module"

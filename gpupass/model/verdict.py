@@ -17,6 +17,13 @@ class StayKind(StrEnum):
     DOMAIN = "domain"
     SRIOV = "sr-iov"  # it has virtual functions, which would vanish
     QUARANTINE = "quarantine"
+    PROCESS = "process"  # an unbind under an open file can block for ever
+    KERNEL = "kernel"  # its console is on it
+    SILENT = "silent"  # it does not answer
+    NO_GROUP = "no-group"
+    INTERRUPTS = "interrupts"  # the host does not remap them
+    RESERVED = "reserved"  # the firmware wants memory of it mapped one to one
+    REFUSED = "refused"  # attach says why
 
     @property
     def overridable(self) -> bool:

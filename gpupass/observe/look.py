@@ -21,8 +21,14 @@ from gpupass.observe.pci import Vendor, read_around, read_basics, read_detail
 from gpupass.system import Reader, System
 from gpupass.system.door import STATE
 
+PROXMOX = "/etc/pve/qemu-server"
+_VDPA = "/sys/bus/vdpa/devices"
+_DISPLAY = 0x03  # the class
+
 if TYPE_CHECKING:
     from gpupass.observe.nvidia import Information
+    from gpupass.observe.proxmox import Machine
+    from gpupass.observe.vdpa import Vdpa
 
 Users = Mapping[str, tuple[User, ...]]  # by address, and by UUID of a mediated device
 Mdevs = Mapping[Address, tuple[Mdev, ...]]
@@ -102,14 +108,18 @@ def observe(
         users.append(users_of(domains, {mdev.uuid: one for one, alive in mdevs.items() for mdev in alive}))
     information = _information(system, devices if processes else wanted)
     renders = _renders(system, devices if processes else wanted)
+    vdpa = _vdpa(system) if processes or essentials else ()
     if processes:
         from gpupass.observe.processes import read_processes
 
-        found, missed = read_processes(system, devices, mdevs, _minors(information), renders)
+        machines = _machines(system)
+        found, missed = read_processes(
+            system, devices, mdevs, _minors(information), renders, domains, machines, vdpa
+        )
         unseen += missed
-        users.append(found)
+        users += (found, _of_machines(machines, devices, found), _framebuffers(system, wanted))
     if essentials:
-        found, missed = _essentials(system, replace(bare, domains=domains))
+        found, missed = _essentials(system, replace(bare, domains=domains), vdpa)
         unseen += missed
         users.append(found)
     drivers = _host_drivers(system, wanted, aliases, kernel)
@@ -159,7 +169,7 @@ def observe(
             for bus in others
         ),
         domains=domains,
-        iommu=read_iommu(system),
+        iommu=read_iommu(system, wanted),
         boot_id=system.boot_id(),
         machine_id=system.machine_id(),
         sriov_manage=system.exists(SRIOV_MANAGE),
@@ -181,6 +191,34 @@ def _completed(
     if detail is None and not users:
         return device
     return replace(device, detail=detail, users=users, name=labels.get(device.ids, device.name))
+
+
+def _machines(system: Reader) -> "tuple[Machine, ...]":
+    if not system.exists(PROXMOX):
+        return ()
+    from gpupass.observe.proxmox import read_machines
+
+    return read_machines(system)
+
+
+def _of_machines(machines: "Iterable[Machine]", devices: Iterable[Device], running: Users) -> Users:
+    """Of those whose process is no user of it already."""
+    if not machines:
+        return {}
+    from gpupass.observe.proxmox import users_of_machines
+
+    here = {user.handle for users in running.values() for user in users}
+    wanted = users_of_machines(machines, [device.address for device in devices], here)
+    return {str(address): tuple(found) for address, found in wanted.items()}
+
+
+def _framebuffers(system: Reader, devices: Iterable[Device]) -> Users:
+    displays = [device for device in devices if device.class_code >> 16 == _DISPLAY]
+    if not displays:
+        return {}
+    from gpupass.observe.framebuffers import read_framebuffers
+
+    return {str(address): found for address, found in read_framebuffers(system, displays).items()}
 
 
 def _joined(name: str, sources: Iterable[Users]) -> tuple[User, ...]:
@@ -256,14 +294,22 @@ def _sees_no_extended(detail: Detail) -> bool:
     return detail.acs is Acs.UNKNOWN and detail.responds
 
 
-def _essentials(system: Reader, host: Host) -> tuple[Users, tuple[str, ...]]:
+def _vdpa(system: Reader) -> "tuple[Vdpa, ...]":
+    if not system.exists(_VDPA):
+        return ()
+    from gpupass.observe.vdpa import read_vdpa
+
+    return read_vdpa(system)
+
+
+def _essentials(system: Reader, host: Host, vdpa: "tuple[Vdpa, ...]") -> tuple[Users, tuple[str, ...]]:
     from gpupass.observe.blocks import read_blocks
     from gpupass.observe.disks import read_disk_users
     from gpupass.observe.networks import read_network, read_network_users
 
     network = read_network(system)
     disks, unseen = read_disk_users(system, read_blocks(system, network), host.devices, host.domains)
-    networks = read_network_users(system, network, host.devices, host.domains)
+    networks = read_network_users(system, network, host.devices, host.domains, vdpa)
     found: dict[str, tuple[User, ...]] = {}
     for device in host.devices:
         users = (*disks.get(device.address, ()), *networks.get(device.address, ()))

@@ -19,10 +19,10 @@ from gpupass.model.user import Holder, User, UserKind
 from gpupass.observe.number import number
 from gpupass.observe.paths import addresses_in
 from gpupass.observe.uevent import parse_uevent
+from gpupass.observe.vdpa import Vdpa
 from gpupass.system import Reader
 
 _NET = "/sys/class/net"
-_VDPA = "/sys/bus/vdpa/devices"
 _UP = 0x1  # RTF_UP of linux/route.h
 _REJECT = 0x200  # RTF_REJECT
 _NETWORK = 0x02  # the class
@@ -106,7 +106,11 @@ def read_network(system: Reader) -> Network:
 
 
 def read_network_users(
-    system: Reader, network: Network, devices: Iterable[Device] = (), domains: Iterable[Domain] = ()
+    system: Reader,
+    network: Network,
+    devices: Iterable[Device] = (),
+    domains: Iterable[Domain] = (),
+    vdpa: Iterable[Vdpa] = (),
 ) -> dict[Address, tuple[User, ...]]:
     """Users by address; of what is in other network name spaces only that it is there."""
     users: dict[Address, list[User]] = {}
@@ -115,7 +119,7 @@ def read_network_users(
             user = _user(interface, [need for need in needs if need.kind is kind])
             for address in network.functions(interface):
                 users.setdefault(address, []).append(user)
-    for address, user in (*_elsewhere(system, devices), *_vdpa(system)):
+    for address, user in (*_elsewhere(system, devices), *_made(vdpa)):
         users.setdefault(address, []).append(user)
     return {address: tuple(dict.fromkeys(found)) for address, found in users.items()}
 
@@ -223,14 +227,13 @@ def _elsewhere(system: Reader, devices: Iterable[Device]) -> Iterator[tuple[Addr
                 )
 
 
-def _vdpa(system: Reader) -> Iterator[tuple[Address, User]]:
-    for name in system.names(_VDPA):
-        path = system.resolve(f"{_VDPA}/{name}") or ""
-        driver = system.link(f"{_VDPA}/{name}/driver")
-        detail = f"vDPA device, driver {driver}" if driver else "vDPA device"
-        user = User(kind=UserKind.NETWORK, name=name, detail=detail, holder=Holder.VDPA, handle=name)
-        for address in addresses_in(path)[-1:]:
-            yield address, user
+def _made(vdpa: Iterable[Vdpa]) -> Iterator[tuple[Address, User]]:
+    for one in vdpa:
+        detail = f"vDPA device, driver {one.driver}" if one.driver else "vDPA device"
+        yield (
+            one.address,
+            User(kind=UserKind.NETWORK, name=one.name, detail=detail, holder=Holder.VDPA, handle=one.name),
+        )
 
 
 def _network(route: str) -> IPv4Network | IPv6Network | None:

@@ -1,20 +1,27 @@
-"""Which host processes hold which device: nodes of the VFIO, DRM, accelerator and NVIDIA drivers."""
+"""Which host processes hold which device, by its files: VFIO, displays, sound, buses, RDMA, disks, …"""
 
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from gpupass.model.address import Address, parse_address
+from gpupass.model.address import Address
+from gpupass.model.domain import Domain
 from gpupass.model.host import Device
 from gpupass.model.mdev import Mdev
-from gpupass.model.user import User, UserKind
+from gpupass.model.user import Holder, User, UserKind
 from gpupass.model.wire import to_json
 from gpupass.observe import recorded
+from gpupass.observe.owners import Owner, read_owner
+from gpupass.observe.paths import addresses_in
+from gpupass.observe.proxmox import Machine
+from gpupass.observe.vdpa import VDPA, Vdpa
 from gpupass.system import Reader
 
 if TYPE_CHECKING:
-    from gpupass.system.holders import Holder
+    from gpupass.system.holders import Holder as Process
 
 NOT_SEEN = "device files held by other users' processes: run as root"
+_USB = re.compile(r"/usb\d+/")  # what can be pulled out lets go of whoever has it open
 
 
 def read_processes(
@@ -23,6 +30,9 @@ def read_processes(
     mdevs: Mapping[Address, tuple[Mdev, ...]],
     minors: Mapping[int, Address],
     renders: Mapping[Address, tuple[str, ...]],
+    domains: Collection[Domain] = (),
+    machines: Collection[Machine] = (),
+    vdpa: Collection[Vdpa] = (),
 ) -> tuple[dict[str, tuple[User, ...]], tuple[str, ...]]:
     """Users by address, and by UUID of a mediated device; and what could not be seen.
 
@@ -31,10 +41,10 @@ def read_processes(
     from gpupass.system.holders import listed
 
     classes = listed(system)
-    found, unseen = read_holders(system, classes)
-    if not found:
+    found, unseen = read_holders(system, classes, vdpa)
+    if not found and not any(domain.parts for domain in domains):
         return {}, unseen
-    nodes = _nodes(system, devices, classes)
+    nodes = _nodes(system, devices, classes) | {node: [one.address] for one in vdpa for node in one.nodes}
     for minor, gpu in minors.items():
         nodes.setdefault(f"/dev/nvidia{minor}", []).append(gpu)
     for gpu, parts in renders.items():
@@ -46,28 +56,60 @@ def read_processes(
             for node in _mdev_nodes(system, mdev):
                 nodes[node] = [mdev.uuid, parent]
     users: dict[str, list[User]] = {}
+    owners: dict[int, Owner] = {}
     for holder in found:
-        user = User(
-            kind=UserKind.PROCESS,
-            name=holder.name,
-            detail=f"pid {holder.pid}, {holder.node}",
-            pid=holder.pid,
-        )
-        for address in nodes.get(holder.node, ()):
-            users.setdefault(address, []).append(user)
+        addresses = nodes.get(holder.node, [])
+        if addresses and holder.pid not in owners:
+            owners[holder.pid] = read_owner(system, holder.pid, holder.name, domains, machines)
+        for address in addresses:
+            users.setdefault(address, []).append(_user(holder, owners[holder.pid]))
+    for address, user in _drawn_on(domains, nodes):
+        its = users.setdefault(address, [])
+        if not any((one.holder, one.handle) == (user.holder, user.handle) for one in its):
+            its.append(user)
     return {address: tuple(sorted(found, key=_order)) for address, found in users.items()}, unseen
 
 
+def _user(holder: "Process", owner: Owner) -> User:
+    words = [f"pid {holder.pid}", holder.node, *([owner.words] if owner.words else [])]
+    return User(
+        kind=UserKind.PROCESS,
+        name=holder.name,
+        detail=", ".join(words),
+        pid=holder.pid,
+        holder=owner.holder,
+        handle=owner.handle,
+    )
+
+
+def _drawn_on(domains: Iterable[Domain], nodes: Mapping[str, Iterable[str]]) -> Iterator[tuple[str, User]]:
+    """Running domains whose XML names a device file: what an ordinary user sees of their QEMU."""
+    for domain in domains:
+        for part in domain.parts:
+            for address in nodes.get(part.name, ()):
+                yield (
+                    address,
+                    User(
+                        kind=UserKind.PROCESS,
+                        name=f"domain {domain.name}",
+                        detail=part.name,
+                        holder=Holder.DOMAIN,
+                        handle=domain.name,
+                    ),
+                )
+
+
 def read_holders(
-    system: Reader, classes: Mapping[str, tuple[str, ...]]
-) -> tuple[tuple["Holder", ...], tuple[str, ...]]:
-    """Of the nodes of these classes of devices, and NVIDIA's, which have none."""
-    from gpupass.system.holders import Holder, holders, known_nodes
+    system: Reader, classes: Mapping[str, tuple[str, ...]], vdpa: Iterable[Vdpa] = ()
+) -> tuple[tuple["Process", ...], tuple[str, ...]]:
+    """Of the nodes of these classes of devices, NVIDIA's and vDPA's, which have none."""
+    from gpupass.system.holders import Holder as Held
+    from gpupass.system.holders import holders, known_nodes, number_of
 
     if system.recorded:
 
-        def _holder(item: Mapping[str, object]) -> Holder:
-            return Holder(pid=int(str(item["pid"])), name=str(item["name"]), node=str(item["node"]))
+        def _holder(item: Mapping[str, object]) -> Held:
+            return Held(pid=int(str(item["pid"])), name=str(item["name"]), node=str(item["node"]))
 
         return recorded.load(
             system,
@@ -76,13 +118,17 @@ def read_holders(
             {"holders": [], "unseen": []},
         )
     nodes = known_nodes(system, classes)
+    for one in vdpa:
+        for node in one.nodes:
+            number = number_of(system.read(f"{VDPA}/{one.name}/{node.rpartition('/')[2]}/dev"))
+            nodes |= {number: node} if number is not None else {}
     if not nodes:  # looking through all processes is dear
         return (), ()
     unseen = () if system.target("/proc/1/exe") is not None else (NOT_SEEN,)
     return tuple(holders(system, nodes)), unseen
 
 
-def spell_holders(found: tuple["Holder", ...], unseen: tuple[str, ...]) -> str:
+def spell_holders(found: tuple["Process", ...], unseen: tuple[str, ...]) -> str:
     return to_json({"holders": found, "unseen": unseen}, indent=1).decode()
 
 
@@ -100,13 +146,15 @@ def _nodes(
     system: Reader, devices: Iterable[Device], classes: Mapping[str, tuple[str, ...]]
 ) -> dict[str, list[str]]:
     """Device node → the functions it stands for; a VFIO group stands for all its members."""
+    from gpupass.system.holders import CLASSES
+
     nodes: dict[str, list[str]] = {}
     for device in devices:
         if device.group is not None and device.on_vfio:
             nodes.setdefault(f"/dev/vfio/{device.group}", []).append(device.address)
-    for kind, prefix in (("vfio-dev", "vfio/devices"), ("drm", "dri"), ("accel", "accel")):
-        for name in classes[kind]:
-            address = parse_address(system.link(f"/sys/class/{kind}/{name}/device") or "")
-            if address is not None:
-                nodes.setdefault(f"/dev/{prefix}/{name}", []).append(address)
+    for kind, names in classes.items():
+        for name in names:
+            path = system.resolve(f"/sys/class/{kind}/{name}") or ""
+            for address in () if _USB.search(path) else addresses_in(path)[-1:]:
+                nodes.setdefault(f"{CLASSES[kind]}/{name}", []).append(address)
     return nodes

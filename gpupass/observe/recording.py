@@ -22,6 +22,7 @@ from gpupass.observe.mdev import DEFINITIONS, MDEVS, PARENTS
 from gpupass.observe.naming import read_names
 from gpupass.observe.nodes import MIG_MINORS, read_nodes
 from gpupass.observe.nvidia import read_answers, spell_answers, with_vfs
+from gpupass.observe.owners import owner_files
 from gpupass.observe.pci import read_basics, read_devices
 from gpupass.observe.processes import read_holders, spell_holders
 from gpupass.observe.programs import read_nvidia_ctk, spell_programs
@@ -29,9 +30,10 @@ from gpupass.observe.recorded_marks import FILE, spell_marks
 from gpupass.observe.remembered import read_remembered
 from gpupass.observe.secrets import without_secrets
 from gpupass.observe.stacks import osd_links, read_zpool, target_files
+from gpupass.observe.vdpa import read_vdpa
 from gpupass.system import Reader
 from gpupass.system.door import STATE
-from gpupass.system.holders import listed
+from gpupass.system.holders import CLASSES, listed
 from gpupass.system.store import Store
 
 _FUNCTION_FILES = (
@@ -68,7 +70,7 @@ def record_host(system: Reader, directory: Path, connect: str) -> Stored:
     _blocks(store, system)
     _networks(store, system)
     _kernel(store, system)
-    for kind in ("vfio-dev", "drm", "accel"):
+    for kind in CLASSES:
         for name in system.names(f"/sys/class/{kind}"):
             store.link(f"/sys/class/{kind}/{name}")
             store.link(f"/sys/class/{kind}/{name}/device")
@@ -231,6 +233,10 @@ def _networks(store: Store, system: Reader) -> None:
     for device in read_devices(system):
         if system.exists(sysfs(device.address, "net")):
             store.directory(f"{system.resolve(sysfs(device.address))}/net")
+    for name in system.names("/sys/bus/vdpa/devices"):
+        for node in system.names(f"/sys/bus/vdpa/devices/{name}"):
+            if node.startswith("vhost-vdpa-"):
+                store.directory(f"{system.resolve(f'/sys/bus/vdpa/devices/{name}')}/{node}")
 
 
 _CMDLINE = re.compile(
@@ -238,7 +244,17 @@ _CMDLINE = re.compile(
     r"|nvidia|nouveau|amdgpu|radeon|i915|xe|ast|mgag200|simpledrm|efifb|vesafb|video|fbcon|nomodeset|vga|drm"
     r"|(default_)?hugepages\w*|kvm\w*|mem_encrypt|initcall_blacklist|nvme|mlx\w*|igb|ixgbe|ice|console|swiotlb"
 )
-_MODULES = ("vfio", "vfio_pci", "vfio_pci_core", "vfio_iommu_type1", "iommufd", "kvm", "kvm_intel", "kvm_amd")
+_MODULES = (
+    "nvidia_drm",
+    "vfio",
+    "vfio_pci",
+    "vfio_pci_core",
+    "vfio_iommu_type1",
+    "iommufd",
+    "kvm",
+    "kvm_intel",
+    "kvm_amd",
+)
 _OPTIONS = re.compile(
     r"^\s*((options|softdep|install|remove|blacklist)\s+(vfio|kvm|nvidia|nouveau|amdgpu|radeon|i915|xe|iommu|snd_hda)"
     r"[\w-]*\b.*)$",
@@ -308,8 +324,12 @@ def _answers(store: Store, system: Reader) -> tuple[str, ...]:
     devices = tuple(read_devices(system))
     names = read_names(system, devices)
     store.text(recorded.NAMES, json.dumps(names, indent=1, ensure_ascii=False, sort_keys=True) + "\n")
-    found, blind = read_holders(system, listed(system))
+    found, blind = read_holders(system, listed(system), read_vdpa(system))
     store.text(recorded.HOLDERS, spell_holders(found, blind) + "\n")
+    for pid in sorted({holder.pid for holder in found}):
+        store.file(f"/proc/{pid}/cgroup")
+    for path, text in owner_files(system, {holder.pid: holder.name for holder in found}):
+        store.text(path, text)
     unseen = blind
     if system.names("/proc/driver/nvidia/gpus"):
         answers, missed = read_answers(system, [device.address for device in devices], with_vfs(devices))

@@ -43,6 +43,18 @@ def offers_of(host: Host, device: Base) -> Iterator[Offer]:
         yield _offer(host, slot, cut=not slot.part and len(slots) > 1)
 
 
+def conditions(host: Host, carrier: Base) -> Iterator[str]:
+    """What keeps it from being given away beside its users: "quarantined", "cut", "MIG mode pending"."""
+    if carrier.detail is None:
+        return
+    whole = next(offers_of(host, carrier), None)
+    if whole is not None and whole.state in (SlotState.QUARANTINED, SlotState.CLAIMED, SlotState.CUT):
+        yield whole.state.value
+    nvidia = carrier.detail.nvidia if isinstance(carrier, Device) else None
+    if nvidia is not None and "pending" in (nvidia.mig_mode or ""):
+        yield "MIG mode pending"
+
+
 def _offer(host: Host, slot: Slot, cut: bool) -> Offer:
     method = method_of(slot)
     users = method.users(host, slot)

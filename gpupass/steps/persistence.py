@@ -9,6 +9,8 @@ from gpupass.model.host import Device, Host
 from gpupass.step import NOTHING, Facts, Kind, Step, facts
 from gpupass.system import System
 
+PERSISTENCED = "nvidia-persiste"  # nvidia-persistenced, cut by the kernel; it lets go when it is told to
+
 
 class SetPersistence(Step, frozen=True, kw_only=True):
     """NVIDIA persistence mode of one GPU."""

@@ -11,7 +11,17 @@ from gpupass.system.guarded import HELPERS
 from gpupass.system.reader import Number, Reader
 
 _AT_ONCE = 64  # processes
-CLASSES = {"vfio": "/dev/vfio", "vfio-dev": "/dev/vfio/devices", "drm": "/dev/dri", "accel": "/dev/accel"}
+CLASSES = {  # of sysfs: where its nodes are
+    "vfio": "/dev/vfio",
+    "vfio-dev": "/dev/vfio/devices",
+    "drm": "/dev/dri",
+    "accel": "/dev/accel",
+    "sound": "/dev/snd",
+    "infiniband_verbs": "/dev/infiniband",
+    "infiniband_mad": "/dev/infiniband",
+    **dict.fromkeys(("i2c-dev", "drm_dp_aux_dev", "graphics", "video4linux", "uio", "ptp", "mei"), "/dev"),
+    **dict.fromkeys(("nvme", "nvme-generic", "apex", "hailo_chardev", "habanalabs"), "/dev"),
+}
 _NVIDIA = re.compile(r"^ *(\d+) nvidia(?:-frontend)?$", re.MULTILINE)
 _CONTROL = {
     254: "/dev/nvidia-modeset",
@@ -38,7 +48,7 @@ def known_nodes(system: Reader, classes: Mapping[str, tuple[str, ...]]) -> dict[
         number: f"{CLASSES[kind]}/{name}"
         for kind, names in classes.items()
         for name in names
-        if (number := _number(system.read(f"/sys/class/{kind}/{name}/dev"))) is not None
+        if (number := number_of(system.read(f"/sys/class/{kind}/{name}/dev"))) is not None
     }
     nvidia = _NVIDIA.search(system.read("/proc/devices") or "")
     if nvidia is not None:
@@ -84,6 +94,6 @@ def _of(system: Reader, names: set[str]) -> tuple[Holder, ...]:
     return tuple(holders(system, nodes)) if nodes else ()
 
 
-def _number(text: str | None) -> Number | None:
+def number_of(text: str | None) -> Number | None:
     found = re.fullmatch(r"(\d{1,10}):(\d{1,10})", text or "")
     return (int(found[1]), int(found[2])) if found is not None else None

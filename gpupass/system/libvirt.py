@@ -19,6 +19,17 @@ from gpupass.system.patience import lost, patience
 T = TypeVar("T")
 
 
+_STATES = {  # virDomainState
+    1: DomainState.RUNNING,
+    2: DomainState.RUNNING,  # blocked on something: so Xen says most of the time
+    3: DomainState.PAUSED,
+    4: DomainState.SHUTTING_DOWN,
+    5: DomainState.SHUT_OFF,
+    6: DomainState.CRASHED,
+    7: DomainState.PMSUSPENDED,
+}
+
+
 class DomainText(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One domain as libvirt tells it: XML texts (None: not running, not persistent), resident KiB, job."""
 
@@ -153,9 +164,7 @@ class Hypervisor:
             if error.get_error_code() != OPERATION_INVALID:
                 raise
             active, live, job = False, None, None  # it has stopped just now
-        state = {1: DomainState.RUNNING, 3: DomainState.PAUSED, 5: DomainState.SHUT_OFF}.get(
-            domain.state()[0], DomainState.OTHER
-        )
+        state = _STATES.get(domain.state()[0], DomainState.OTHER)
         return DomainText(
             name=domain.name(),
             uuid=domain.UUIDString(),

@@ -58,6 +58,7 @@ class Listed(Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The devices of a host, and what is known of the host itself."""
 
     devices: tuple[DeviceDocument, ...]
+    conditions: dict[Address, tuple[str, ...]]  # "quarantined", "not clean", "pending", "cut", …
     iommu: Iommu
     kernel: str
     unseen: tuple[str, ...]

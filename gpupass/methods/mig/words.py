@@ -8,8 +8,7 @@ from gpupass.model.mig import GpuInstance, MigState
 from gpupass.model.user import UserKind
 from gpupass.model.vendor import Vendor
 from gpupass.plan import Disruption, Finding
-
-_DAEMON = "nvidia-persiste"  # nvidia-persistenced, cut by the kernel; it lets go when it is told to
+from gpupass.steps.persistence import PERSISTENCED
 
 
 def supports(host: Host, device: Device) -> str | None:
@@ -41,7 +40,7 @@ def after_the_mode(device: Device) -> str:
 
 def held(device: Device, state: MigState, on: bool) -> Iterator[Finding]:
     """Whoever has the GPU open keeps its mode from changing: told before, and no reason to refuse."""
-    holders = [user for user in device.users if user.kind is UserKind.PROCESS and user.name != _DAEMON]
+    holders = [user for user in device.users if user.kind is UserKind.PROCESS and user.name != PERSISTENCED]
     if holders and state.on != on:
         names = ", ".join(dict.fromkeys(user.words for user in holders))
         what = "can be reset" if state.resets else f"can switch MIG mode {'on' if on else 'off'}"

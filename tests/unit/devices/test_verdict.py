@@ -5,9 +5,9 @@ from msgspec.structs import replace
 
 from gpupass.devices.verdict import device_verdict, group_verdict
 from gpupass.model.address import Address
-from gpupass.model.host import Acs, Detail, Device, Host, Iommu
+from gpupass.model.host import Acs, Detail, Device, Host, Iommu, Nvidia
 from gpupass.model.mark import Quarantine
-from gpupass.model.user import User, UserKind
+from gpupass.model.user import Holder, User, UserKind
 from gpupass.model.verdict import StayKind
 
 GPU, AUDIO, OTHER, PORT = (
@@ -90,14 +90,55 @@ def test_who_stays_and_why(user: User, kind: StayKind, words: str) -> None:
     assert staying.kind.overridable is (kind is StayKind.BOOT_DISPLAY)
 
 
-def test_a_process_and_a_persistent_definition_only_warn() -> None:
-    users = (
-        User(kind=UserKind.PROCESS, name="Xorg", pid=1),
-        User(kind=UserKind.DOMAIN_CONFIG, name="vm2"),
-    )
-    verdict = group_verdict(1, _host(_device(GPU, users=users)))
+def test_a_persistent_definition_only_warns() -> None:
+    verdict = group_verdict(1, _host(_device(GPU, users=(User(kind=UserKind.DOMAIN_CONFIG, name="vm2"),))))
     assert verdict.viable
     assert any("vm2" in warning for warning in verdict.warnings)
+
+
+@pytest.mark.parametrize(("driver", "viable"), [("amdgpu", False), ("vfio-pci", False), (None, True)])
+def test_whoever_has_it_open_keeps_it(driver: str | None, viable: bool) -> None:
+    unit = Holder.UNIT
+    user = User(kind=UserKind.PROCESS, name="Xorg", pid=1, holder=unit, handle="sddm.service")
+    verdict = group_verdict(1, _host(_device(GPU, driver=driver, users=(user,))))
+    assert verdict.viable is viable
+    assert [stay.remedy for stay in verdict.staying if not viable] == (
+        [] if viable else ["stop the service: systemctl stop sddm.service"]
+    )
+
+
+@pytest.mark.parametrize(("persistence", "viable"), [(True, True), (False, False)])
+def test_what_lets_go_with_persistence_mode_is_not_in_the_way(persistence: bool, viable: bool) -> None:
+    detail = Detail(nvidia=Nvidia(uuid="GPU-1", persistence=persistence), reset_methods=("bus",))
+    user = User(kind=UserKind.PROCESS, name="nvidia-persiste", pid=1)
+    host = _host(_device(GPU, driver="nvidia", detail=detail, users=(user,)))
+    assert group_verdict(1, host).viable is viable
+
+
+@pytest.mark.parametrize(("driver", "viable"), [("nvidia", False), ("amdgpu", True)])
+def test_only_nvidia_s_driver_waits_for_the_console(driver: str, viable: bool) -> None:
+    user = User(
+        kind=UserKind.KERNEL,
+        name="the kernel's console",
+        detail="fb0",
+        holder=Holder.CONSOLE,
+        handle="vtcon1",
+    )
+    verdict = group_verdict(1, _host(_device(GPU, driver=driver, users=(user,))))
+    assert verdict.viable is viable
+    assert all("/sys/class/vtconsole/vtcon1/bind" in stay.remedy for stay in verdict.staying)
+
+
+def test_a_region_of_the_firmware_forbids_its_group() -> None:
+    iommu = Iommu(enabled=True, direct=((1, "0xbdf6e000-0xbdf82fff"),))
+    verdict = group_verdict(1, _host(_device(GPU), iommu=iommu))
+    assert not verdict.viable and "RMRR" in verdict.reasons[0] and "0xbdf6e000" in verdict.reasons[0]
+
+
+def test_unsafe_interrupts_only_warn() -> None:
+    iommu = Iommu(enabled=True, interrupt_remapping=False, unsafe_interrupts=True)
+    verdict = group_verdict(1, _host(_device(GPU), iommu=iommu))
+    assert verdict.viable and any("inject" in warning for warning in verdict.warnings)
 
 
 def test_quarantine() -> None:
@@ -122,9 +163,10 @@ def test_a_bridge_cannot_be_assigned() -> None:
 def test_warnings() -> None:
     silent = Detail(reset_methods=(), responds=False)
     host = _host(_device(GPU, detail=silent), iommu=Iommu(enabled=True, interrupt_remapping=False))
-    warnings = "\n".join(group_verdict(1, host).warnings)
-    for words in ("no reset", "does not answer", "interrupt remapping"):
-        assert words in warnings
+    verdict = group_verdict(1, host)
+    assert "no reset" in verdict.warnings[0]
+    for words in ("does not answer", "interrupt remapping"):
+        assert words in "\n".join(verdict.reasons)
 
 
 @pytest.mark.parametrize(
