@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from gpupass.errors import GpupassError
-from gpupass.model.address import Address, parse_address
+from gpupass.model.address import Address, Name, parse_address
 from gpupass.model.host import Base, Device, Host
 from gpupass.observe import observe
 from gpupass.system import Reader, System
@@ -49,11 +49,15 @@ class Slots(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     host: Host
     offers: tuple["Offer", ...]
-    names: dict[Address, str]  # what the last profile calls their devices
+    names: dict[Name, str]  # what the last profile calls what they are cut from
 
     def name(self, slot: "Slot") -> str:
         """As people would type it."""
-        known = self.names.get(slot.of, slot.of)
+        of, cut = str(slot.of), ""
+        while of not in self.names and "/" in of:
+            of, _, part = of.rpartition("/")
+            cut = f"/{part}{cut}"
+        known = f"{self.names.get(of, of)}{cut}"
         return f"{known}/{slot.part}" if slot.part else known
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from msgspec import Struct
 
-from gpupass.model.address import Address
+from gpupass.model.address import Name
 from gpupass.model.carrier import Carrier, CarrierKind
 from gpupass.model.host import Device, Host
 from gpupass.model.mark import Mark
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 # Of everything that changes together: the rules that speak of a device, its own and those that others of its
 # ways stand on; () where none does, and what gpupass has made of it goes.
-Rules = Mapping[Address, tuple[Rule, ...]]
+Rules = Mapping[Name, tuple[Rule, ...]]
 
 
 C = TypeVar("C", bound=Carrier)  # functions, and all that it takes

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gpupass.model.address import Address
+from gpupass.model.address import Address, Name, root_of
 from gpupass.model.host import Host
 from gpupass.model.mark import Mark, MarkKey
 
@@ -31,6 +31,7 @@ class Kind(StrEnum):
     TURNS = "turns"  # … and take them otherwise than by themselves
     CUT = "cut"  # a part that somebody can have has been made of it
     PART = "part"  # this part is there: a mediated device, a vGPU
+    WHOLE = "whole"  # and so is what belongs to it: whoever stands on it may
     SHARES = "shares"  # virtual functions to come have their shares
     OWNED = "owned"  # a domain owns the hidden functions of a group
     LENT = "lent"  # a domain has it
@@ -51,6 +52,15 @@ def facts(*found: Fact) -> Facts:
     return frozenset(found)
 
 
+def _there(carrier: Name) -> Facts:
+    """Its driver has the function; and what has none of its own is cut from one, whole."""
+    driver = (Kind.DRIVER, root_of(carrier))
+    of, cut, _ = carrier.rpartition("/")
+    return (
+        facts(driver, (Kind.CUT, of), (Kind.PART, carrier), (Kind.WHOLE, carrier)) if cut else facts(driver)
+    )
+
+
 class Step(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=True, tag_field="step"):
     """The base of all steps: what most of them do not say. What every step must say is in `Deed`.
 
@@ -68,7 +78,7 @@ class Step(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=Tr
     beside: ClassVar[str] = ""  # what cannot be beside what it must be without, for people
 
     @property
-    def carriers(self) -> tuple[Address, ...]:
+    def carriers(self) -> tuple[Name, ...]:
         """What it is about; () for a kernel module or a file."""
         return ()
 
@@ -76,7 +86,7 @@ class Step(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=Tr
     def needs(self) -> Facts:
         """What must be so while it is done: its devices have their drivers, a virtual function is there."""
         there = ((Kind.VFS, self.of),) if self.of is not None else ()
-        return facts(*((Kind.DRIVER, carrier) for carrier in self.carriers), *there)
+        return facts(*there).union(*map(_there, self.carriers))
 
     @property
     def gives(self) -> Facts:
@@ -147,7 +157,7 @@ class Deed(Protocol):
     @property
     def forgets(self) -> tuple[MarkKey, ...]: ...
     @property
-    def carriers(self) -> tuple[Address, ...]: ...
+    def carriers(self) -> tuple[Name, ...]: ...
 
     @property
     def needs(self) -> Facts: ...

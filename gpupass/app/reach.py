@@ -7,8 +7,8 @@ from msgspec import Struct
 
 from gpupass.app.intents import QEMU
 from gpupass.app.look import require_libvirt
-from gpupass.methods import alike, slot_of
-from gpupass.model.address import Address
+from gpupass.methods import alike, slot_at
+from gpupass.model.address import Address, root_of
 from gpupass.model.apply import Apply
 from gpupass.model.host import Base, Device, Host, vf_address
 from gpupass.model.profile import NVIDIA_CTK, Profile
@@ -16,7 +16,8 @@ from gpupass.observe import observe
 from gpupass.plan import HostPlan, Plan
 from gpupass.planner.export import export
 from gpupass.planner.profile import changed_with, plan_profile
-from gpupass.planner.selection import Chosen, attachments, candidates, choose
+from gpupass.planner.selection import attachments, candidates, choose
+from gpupass.planner.standing import Chosen
 from gpupass.profiles import write_profile
 from gpupass.store import store_of
 from gpupass.store.applies import new_id
@@ -71,7 +72,9 @@ class Reach(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         found: dict[Address, None] = {}
         for one in choose(self.profile, sight):
             found |= dict.fromkeys(member.address for member in sight.group_of(one.carrier))
-            found |= dict.fromkeys(other.address for other in changed_with(sight, one.carrier, one.rule))
+            if not one.path:
+                along = changed_with(sight, one.carrier, one.rule)
+                found |= dict.fromkeys(other.address for other in along)
             found |= dict.fromkeys(_vfs(sight, one.carrier))
         return tuple(found)
 
@@ -93,7 +96,7 @@ class Reach(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         if self.devices_only:
             return frozenset()
         slots = (
-            slot_of(sight, want.chosen.carrier, want.part)
+            slot_at(sight, want.chosen.carrier, (*want.chosen.path, *want.path))
             for want in attachments(self.profile, choose(self.profile, sight), sight)
         )
         return frozenset(slot.device for slot in slots if slot is not None)
@@ -103,7 +106,7 @@ class Reach(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         touched = {address for plan in plans for address in plan.devices}
         meant = choose(self.profile, sight)
         names: dict[Base, str] = dict(_along(meant, sight))
-        names |= {one.carrier: one.name.replace("/", ".") for one in meant}
+        names |= {one.carrier: one.name.replace("/", ".") for one in meant if not one.path}
         chosen = tuple(device for device in names if device.address in touched)
         return Apply(
             id=new_id(store_of(system), system.now()),
@@ -117,7 +120,7 @@ class Reach(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             takes_back=self.takes_back,
             connect=self.connect,
             devices_only=self.devices_only,
-            known=tuple(mark.key for mark in sight.marks if mark.carrier in touched),
+            known=tuple(mark.key for mark in sight.marks if root_of(mark.carrier) in touched),
         )
 
     def _worth_a_look(self, bare: Host) -> set[Address]:

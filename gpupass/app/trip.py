@@ -15,7 +15,7 @@ from gpupass.engine import journal
 from gpupass.engine.journal import Operation
 from gpupass.engine.run import Result, leave_half, resume
 from gpupass.errors import GpupassError, Interrupted, Refused
-from gpupass.model.address import Address
+from gpupass.model.address import Address, root_of
 from gpupass.model.apply import Apply, ApplyEnd
 from gpupass.model.mark import Claim, Quarantine
 from gpupass.plan import HostPlan
@@ -150,6 +150,6 @@ def _leave_to_others(store: Store, old: Apply, reports: tuple[Report, ...]) -> N
     if old.known is None:
         return
     touched = {address for report in reports for address in report.plan.devices}
-    here = (mark for mark in read_marks(store) if mark.carrier in touched)
+    here = (mark for mark in read_marks(store) if root_of(mark.carrier) in touched)
     ours = (mark.key for mark in here if not isinstance(mark, Claim | Quarantine))
     forget(store, *(key for key in ours if key not in old.known))

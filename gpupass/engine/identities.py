@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from gpupass.engine.journal import Operation
 from gpupass.errors import NeedsPerson, Refused
-from gpupass.model.address import Address
+from gpupass.model.address import Address, root_of
 from gpupass.model.identity import Identity
 from gpupass.step import Deed
 from gpupass.system import System
@@ -44,4 +44,4 @@ def _changed(
 def _addresses(step: Deed) -> tuple[Address, ...]:
     marked = (mark.carrier for mark in step.marks)
     above = (step.of,) if step.of is not None else ()
-    return tuple(dict.fromkeys((*step.carriers, *above, *marked)))
+    return tuple(dict.fromkeys(map(root_of, (*step.carriers, *above, *marked))))

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from gpupass.errors import Damaged
 from gpupass.kinds import AnyStep
-from gpupass.model.address import BOOT, Address
+from gpupass.model.address import BOOT, Address, root_of
 from gpupass.model.identity import Identity
 from gpupass.model.mark import Mark, MarkKey
 from gpupass.plan import Plan
@@ -83,7 +83,7 @@ def intent(
     """
     event = {"intent": number, "before": before} | ({"identities": met} if met else {})
     operation = _apply(operation, event)
-    sets = tuple(replace(mark, identity=operation.identities.get(mark.carrier)) for mark in sets)
+    sets = tuple(replace(mark, identity=operation.identities.get(root_of(mark.carrier))) for mark in sets)
     with store.writing() as commit:
         had = marks.bodies(commit, (*(mark.key for mark in sets), *forgets))
         operations.append(commit, operation.id, event | ({"marks": had} if had else {}))

@@ -9,7 +9,7 @@ from msgspec import Struct
 from gpupass.engine import identities, journal
 from gpupass.engine.journal import Operation
 from gpupass.errors import GpupassError, Interrupted, NeedsPerson, NotClean, Pending
-from gpupass.model.address import Address
+from gpupass.model.address import Address, root_of
 from gpupass.model.mark import Quarantine
 from gpupass.plan import Plan
 from gpupass.step import Deed
@@ -161,14 +161,15 @@ def roll_back(operation: Operation, system: System, cause: GpupassError | None) 
     kept: set[str] = set()
     for number in _backwards(operation):
         step = operation.steps[number]
-        if kept.intersection(step.carriers):
+        about = {root_of(carrier) for carrier in step.carriers}
+        if kept & about:
             continue
         try:
             identities.require_same(operation, step, system)
             step.undo(operation.before[number], system)
         except GpupassError as failure:
             failures.append(failure)
-            kept.update(operation.devices if _committed(step, system) else step.carriers)
+            kept.update(operation.devices if _committed(step, system) else about)
             continue
         with suppress(GpupassError):  # undoing it once more changes nothing
             operation = journal.undone(store, operation, number)

@@ -13,10 +13,12 @@ from gpupass.lending import function, mdev
 from gpupass.lending.claims import adopted, claimed, end_of_claim
 from gpupass.lending.domain import keeps, take
 from gpupass.lending.lender import Lender, Loan, Loans, whole
-from gpupass.model.address import Address
+from gpupass.methods import carrier_of, cut_again
+from gpupass.model.address import Address, Name
+from gpupass.model.carrier import CarrierKind, kind_of
 from gpupass.model.domain import Domain
 from gpupass.model.host import Base, Device, Host
-from gpupass.model.mark import Quarantine
+from gpupass.model.mark import Claim, Quarantine
 from gpupass.model.slot import Slot, SlotKind
 from gpupass.plan import NOTHING, Draft, Finding
 from gpupass.step import Deed, known_as, remarked
@@ -58,7 +60,7 @@ def attach(host: Host, domain: Domain, slot: Slot, connect: str, shown: tuple[Ad
     clean = _made_clean(_clean(lender, host.after(ready.steps), slot, missing)) if dirty else NOTHING
     given = Draft(
         makes=lender.give(host, domain, loans, connect),
-        findings=tuple(_obstacles(lender, host, domain, slot, loans, connect)),
+        findings=(*_divided(host, slot), *_obstacles(lender, host, domain, slot, loans, connect)),
     )
     return here + ready + clean + given
 
@@ -179,7 +181,7 @@ def _take_back(lender: Lender, host: Host, domain: Domain, slot: Slot, connect: 
 
 def _remembered(host: Host, domain: Domain, loans: Loans, taken: tuple[Deed, ...]) -> tuple[Deed, ...]:
     """Whatever becomes of them, they are not clean until a fresh look has seen to it."""
-    known = {loan.address: adopted(host, domain, loan) for loan in loans}
+    known: dict[Name, tuple[Claim, ...]] = {loan.address: adopted(host, domain, loan) for loan in loans}
     return tuple(remarked(step, known[step.carriers[0]]) for step in taken)
 
 
@@ -206,6 +208,19 @@ def _made_clean(draft: Draft) -> Draft:
 
 def _quarantined(host: Host, loans: Loans) -> tuple[Finding, ...]:
     return quarantine_findings(host, (loan.address for loan in loans))
+
+
+def _divided(host: Host, slot: Slot) -> Iterator[Finding]:
+    """A part that is cut again: others may have its parts. Of a whole function its driver tells that."""
+    carrier = carrier_of(host, slot)
+    if carrier is None or kind_of(carrier) is CarrierKind.FUNCTION:
+        return
+    parts = ", ".join(part.part for part in cut_again(host, carrier))
+    if parts:
+        yield Finding(
+            message=f"{slot.name} is cut into {parts}, and so it is not lent",
+            remedy="take the rule that cuts it out of the profile: gpupass apply",
+        )
 
 
 def _elsewhere(what: str, domain: Domain, owner: Domain) -> Finding:

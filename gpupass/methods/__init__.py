@@ -9,7 +9,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from gpupass.method import Method
+from gpupass.method import Method, unread
 from gpupass.methods.host import HOST
 from gpupass.methods.mdev import MDEV
 from gpupass.methods.mig import MIG
@@ -17,7 +17,7 @@ from gpupass.methods.partition import PARTITION
 from gpupass.methods.passthrough import PASSTHROUGH
 from gpupass.methods.sriov import SRIOV
 from gpupass.methods.vgpu import VGPU
-from gpupass.model.address import Address
+from gpupass.model.address import Address, Name, root_of
 from gpupass.model.carrier import Carrier, kind_of
 from gpupass.model.host import Device, Host
 from gpupass.model.profile import Rule
@@ -30,18 +30,26 @@ METHODS: tuple[Method[Any], ...] = (SRIOV, MIG, MDEV, VGPU, PARTITION, PASSTHROU
 RULES: dict[str, type[Rule]] = {method.tag: method.rule for method in METHODS}
 
 
-def ways(carrier: Carrier) -> tuple[Method[Any], ...]:
-    """Those that can be asked about it."""
-    if isinstance(carrier, Device):
-        return METHODS
+def takers(carrier: Carrier) -> tuple[Method[Any], ...]:
+    """Those that can cut it, or have it whole."""
     return tuple(method for method in METHODS if kind_of(carrier) in method.takes)
 
 
+def ways(carrier: Carrier) -> tuple[Method[Any], ...]:
+    """Those that can be asked about it: of a function all, also what is cut from another one."""
+    return METHODS if isinstance(carrier, Device) else takers(carrier)
+
+
 def with_sights(system: Reader, of: Host) -> Host:
-    """With what only one way sees of what was looked at closely."""
-    looked_at = (carrier for carrier in of.carriers if carrier.detail is not None)
-    found = (method.read(system, carrier) for carrier in looked_at for method in ways(carrier))
-    return of.seeing(*(one for one in found if one is not None))
+    """With what only one way sees of what was looked at closely, and of what is cut from that."""
+    if all(method.read is unread for method in METHODS):
+        return of
+    todo: list[Carrier] = [carrier for carrier in of.carriers if carrier.detail is not None]
+    while todo:
+        found = [method.read(system, carrier) for carrier in todo for method in ways(carrier)]
+        of = of.seeing(*(one for one in found if one is not None))
+        todo = [part for carrier in todo for part in parts_of(of, carrier) if isinstance(part, Slot)]
+    return of
 
 
 def slots_of(of: Host, carrier: Carrier) -> tuple[Slot, ...]:
@@ -50,11 +58,58 @@ def slots_of(of: Host, carrier: Carrier) -> tuple[Slot, ...]:
     for method in ways(carrier):
         for slot in method.slots(of, carrier):
             found.pop((slot.device, None), None)
-            own = slot.device != slot.of
+            own = slot.device != root_of(slot.of)
             found[slot.device if own else f"{slot.of}/{slot.part}", slot.mdev] = replace(
                 slot, method=method.tag
             )
     return tuple(sorted(found.values(), key=lambda slot: bool(slot.part)))
+
+
+def carrier_of(of: Host, slot: Slot) -> Carrier | None:
+    """The function that it is, else the slot itself; None: the function is not there."""
+    return of.device(slot.device) if slot.is_function else slot
+
+
+def parts_of(of: Host, carrier: Carrier) -> Iterator[Carrier]:
+    """What is cut from it, each as a carrier of its own."""
+    if isinstance(carrier, Slot) or carrier.detail is not None:
+        for slot in slots_of(of, carrier):
+            part = carrier_of(of, slot) if slot.part else None
+            if part is not None:
+                yield part
+
+
+def cut_again(of: Host, carrier: Carrier) -> Iterator[Slot]:
+    """Its parts, where it can be cut itself: those of a VF may be its card's."""
+    tags = {method.tag for method in takers(carrier)}
+    return (slot for slot in slots_of(of, carrier) if slot.part and slot.method in tags)
+
+
+def all_below(of: Host, carrier: Carrier) -> Iterator[Carrier]:
+    """Its parts and theirs: what stands on something comes before it."""
+    for part in parts_of(of, carrier):
+        yield from all_below(of, part)
+        yield part
+
+
+def carrier_at(of: Host, carrier: Carrier | None, path: Iterable[str]) -> Carrier | None:
+    """From a carrier down to a part of a part of it; None: there is none such, yet."""
+    for part in path:
+        slot = slot_of(of, carrier, part) if carrier is not None else None
+        carrier = carrier_of(of, slot) if slot is not None else None
+    return carrier
+
+
+def slot_at(of: Host, carrier: Carrier, path: tuple[str, ...]) -> Slot | None:
+    """The carrier itself where there is no way to go."""
+    above = carrier_at(of, carrier, path[:-1])
+    return slot_of(of, above, path[-1] if path else "") if above is not None else None
+
+
+def carrier_called(of: Host, name: Name) -> Carrier | None:
+    """As steps and marks call it."""
+    root, *path = name.split("/")
+    return carrier_at(of, of.carrier(root), path)
 
 
 def alike(of: Host, carrier: Carrier) -> tuple[Device, ...]:
@@ -63,8 +118,9 @@ def alike(of: Host, carrier: Carrier) -> tuple[Device, ...]:
 
 
 def slot_of(of: Host, carrier: Carrier, part: str) -> Slot | None:
-    """The one of this name; None: there is no such part yet."""
-    return next((slot for slot in slots_of(of, carrier) if slot.part == part), None)
+    """The one of this name, or this UUID; None: there is no such part yet."""
+    there = slots_of(of, carrier)
+    return next((slot for slot in there if part in (slot.part, slot.mdev)), None)
 
 
 def method_of(slot: Slot) -> Method[Any]:

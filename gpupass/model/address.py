@@ -1,6 +1,7 @@
 """PCI addresses: one spelling everywhere, `DDDD:BB:DD.F` in lower case.
 
-A parent of mediated devices that is no PCI function goes by the kernel's name for it: `mbochs`.
+A parent of mediated devices that is no PCI function goes by the kernel's name for it: `mbochs`. What is cut
+from either and has no function of its own goes by the name of that and its part: `0000:01:00.0/3g.20gb@4`.
 """
 
 import re
@@ -10,7 +11,9 @@ from msgspec import Meta
 
 _NAME = r"[A-Za-z][A-Za-z0-9_.-]{0,62}"
 _SPELLED = r"([0-9a-f]{4}|[1-9a-f][0-9a-f]{4,7}):[0-9a-f]{2}:[01][0-9a-f]\.[0-7]"
+_PART = r"[A-Za-z0-9][A-Za-z0-9._+,@-]{0,99}"  # of one device; no way out of its directory
 Address = NewType("Address", Annotated[str, Meta(pattern=rf"^({_SPELLED}|{_NAME})$(?!\n)")])
+Name = Annotated[str, Meta(pattern=rf"^({_SPELLED}|{_NAME})(/{_PART}){{0,8}}$(?!\n)")]  # of any carrier
 PCI_DEVICES = "/sys/bus/pci/devices"
 BOOT = Address("boot")  # no device: the files that decide about the next boot, locked like one
 
@@ -32,6 +35,11 @@ def parse_address(text: str) -> Address | None:
 def parent_address(name: str) -> Address | None:
     """The address of a parent in /sys/class/mdev_bus; None when it is no name to make a path of."""
     return parse_address(name) or (Address(name) if _PARENT.fullmatch(name) else None)
+
+
+def root_of(name: Name) -> Address:
+    """The function, or the parent, that it is cut from in the end."""
+    return Address(name.partition("/")[0])
 
 
 def same_slot(a: Address, b: Address) -> bool:

@@ -35,4 +35,4 @@ def kind_of(carrier: Carrier) -> CarrierKind:
         return CarrierKind.BUS
     if isinstance(carrier, Device):
         return CarrierKind.FUNCTION if carrier.physfn is None else CarrierKind.VF
-    return _OF_SLOTS[carrier.kind]
+    return CarrierKind.MDEV if carrier.mdev is not None else _OF_SLOTS[carrier.kind]

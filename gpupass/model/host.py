@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar, overload
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from gpupass.model.address import Address
+from gpupass.model.address import Address, Name
 from gpupass.model.amd import Amd, Gim
 from gpupass.model.domain import Domain
 from gpupass.model.identity import Identity
@@ -278,8 +278,8 @@ class Host(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=T
                 functions.setdefault(device.physfn, []).append(device)
         return {pf: tuple(vfs) for pf, vfs in functions.items()}
 
-    def device(self, address: Address) -> Device | None:
-        return self._by_address.get(address)
+    def device(self, address: Name) -> Device | None:
+        return self._by_address.get(Address(address))
 
     @property
     def carriers(self) -> tuple[Base, ...]:
@@ -289,11 +289,11 @@ class Host(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=T
     def _buses(self) -> dict[Address, MdevBus]:
         return {bus.address: bus for bus in self.mdev_buses}
 
-    def carrier(self, address: Address) -> Base | None:
+    def carrier(self, address: Name) -> Base | None:
         """A function, or a parent of mediated devices that is none."""
-        return self._by_address.get(address) or self._buses.get(address)
+        return self._by_address.get(Address(address)) or self._buses.get(Address(address))
 
-    def devices_at(self, addresses: Iterable[Address]) -> tuple[Device, ...]:
+    def devices_at(self, addresses: Iterable[Name]) -> tuple[Device, ...]:
         """The functions that are there, in the order asked for."""
         return tuple(found for address in addresses if (found := self.device(address)) is not None)
 
@@ -333,9 +333,9 @@ class Host(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=T
     def altered_domain(self, uuid: str, change: Callable[[Domain], Domain]) -> "Host":
         return replace(self, domains=tuple(change(one) if one.uuid == uuid else one for one in self.domains))
 
-    def functions_of(self, pf: Address) -> tuple[Device, ...]:
+    def functions_of(self, pf: Name) -> tuple[Device, ...]:
         """The virtual functions of a physical one that are there, by address."""
-        return self._functions.get(pf, ())
+        return self._functions.get(Address(pf), ())
 
     def domain(self, name_or_uuid: str) -> Domain | None:
         return next((d for d in self.domains if name_or_uuid in (d.name, d.uuid)), None)
@@ -345,31 +345,31 @@ class Host(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=T
         return {mark.key: mark for mark in self.marks}
 
     @cached_property
-    def _marks_of(self) -> dict[Address, tuple[Mark, ...]]:
-        found: dict[Address, list[Mark]] = {}
+    def _marks_of(self) -> dict[Name, tuple[Mark, ...]]:
+        found: dict[Name, list[Mark]] = {}
         for mark in self.marks:
             found.setdefault(mark.carrier, []).append(mark)
         return {carrier: tuple(marks) for carrier, marks in found.items()}
 
-    def mark(self, kind: type[M], carrier: Address, part: str = "") -> M | None:
+    def mark(self, kind: type[M], carrier: Name, part: str = "") -> M | None:
         """About the carrier itself, or about one part of it."""
         found = self._marks.get((tag_of(kind), carrier, part))
         return found if isinstance(found, kind) else None
 
-    def mark_of_this_boot(self, kind: type[M], carrier: Address, part: str = "") -> M | None:
+    def mark_of_this_boot(self, kind: type[M], carrier: Name, part: str = "") -> M | None:
         """What is remembered of drivers, VFs and mdevs tells nothing once the host has booted anew."""
         found = self.mark(kind, carrier, part)
         return found if found is not None and found.boot_id == self.boot_id else None
 
-    def marks_of(self, kind: type[M], carrier: Address) -> tuple[M, ...]:
+    def marks_of(self, kind: type[M], carrier: Name) -> tuple[M, ...]:
         """About every part of it."""
         return tuple(mark for mark in self._marks_of.get(carrier, ()) if isinstance(mark, kind))
 
     @cached_property
-    def _seen(self) -> dict[tuple[type[Seen], Address], Seen]:
+    def _seen(self) -> dict[tuple[type[Seen], Name], Seen]:
         return {(type(one), one.carrier): one for one in self.seen}
 
-    def sight(self, kind: type[S], carrier: Address) -> S | None:
+    def sight(self, kind: type[S], carrier: Name) -> S | None:
         """What a way sees of it, as `kind` is of that way."""
         found = self._seen.get((kind, carrier))
         return found if isinstance(found, kind) else None

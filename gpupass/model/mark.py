@@ -7,10 +7,10 @@ from typing import ClassVar, TypeVar
 
 from msgspec import Struct
 
-from gpupass.model.address import Address
+from gpupass.model.address import Address, Name
 from gpupass.model.identity import Identity
 
-MarkKey = tuple[str, Address, str]  # tag, carrier, part
+MarkKey = tuple[str, Name, str]  # tag, carrier, part
 
 
 class Mark(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="mark"):
@@ -19,7 +19,7 @@ class Mark(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fi
     `identity` is the engine's to tell, which sets marks. None: an earlier version has set it.
     """
 
-    carrier: Address
+    carrier: Name
     part: str = ""
     boot_id: str = ""
     identity: Identity | None = None  # who had the carrier's address
@@ -41,6 +41,7 @@ def tag_of(kind: type[Mark]) -> str:
 class Origin(Mark, frozen=True, kw_only=True, tag="origin"):
     """The driver and override that it had before the first bind, and the names that only its driver knows."""
 
+    carrier: Address
     driver: str | None
     override: str | None = None
     gpu_uuid: str | None = None
@@ -52,6 +53,7 @@ class Origin(Mark, frozen=True, kw_only=True, tag="origin"):
 class Claim(Mark, frozen=True, kw_only=True, tag="claim"):
     """Handed to a domain and not yet seen clean again. `declared`: a profile said so, and may unsay it."""
 
+    carrier: Address
     domain: str
     uuid: str
     alias: str | None = None
@@ -63,6 +65,7 @@ class Claim(Mark, frozen=True, kw_only=True, tag="claim"):
 class Quarantine(Mark, frozen=True, kw_only=True, tag="quarantine"):
     """Nobody gets it until a person says so. `since`: ISO 8601, UTC."""
 
+    carrier: Address
     why: str
     since: str = ""
 

@@ -39,6 +39,7 @@ class Place(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 NAME = r"[A-Za-z][A-Za-z0-9._-]{0,62}"
 DRIVER = r"[A-Za-z0-9_-]{1,63}"
+PART = r"[A-Za-z0-9][A-Za-z0-9._+,@-]{0,99}"
 NAME_FORM = "a letter, then letters, digits, '.', '_' or '-'"
 DRIVER_FORM = "letters, digits, '_' or '-'"
 ADDRESS = r"([0-9a-fA-F]{4,8}:)?[0-9a-fA-F]{1,2}:[01]?[0-9a-fA-F]\.[0-7]"
@@ -47,14 +48,22 @@ ADDRESS = r"([0-9a-fA-F]{4,8}:)?[0-9a-fA-F]{1,2}:[01]?[0-9a-fA-F]\.[0-7]"
 class Select(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Every condition given must hold; names that stay the same (uuid, serial, slot) are the best.
 
-    Without an address, UUID, serial, slot or class only GPUs and accelerators are meant; bridges and
-    virtual functions never are.
+    Without an address, UUID, serial, slot or class only GPUs and accelerators are meant; bridges never are,
+    virtual functions only as slots of another rule.
     """
 
     address: Annotated[Address | None, Key("PCI address, 0000:01:00.0", pattern=ADDRESS)] = None
     uuid: Annotated[str | None, Key("NVIDIA GPU UUID, GPU-…")] = None
     serial: Annotated[str | None, Key("serial number, of the board or PCI Express")] = None
-    slot: Annotated[str | None, Key("physical slot name", also=("physical-slot",))] = None
+    slot: Annotated[
+        str | None,
+        Key(
+            "physical slot name; or RULE/PART: that slot of another rule of this profile, card/3g.20gb@4",
+            pattern=rf"[^/]+|{NAME}(/{PART})+",
+            form="a physical slot's name, or RULE/PART",
+            also=("physical-slot",),
+        ),
+    ] = None
     vendor: Annotated[
         str | None, Key("nvidia, amd, intel, or four hex digits", pattern="nvidia|amd|intel|[0-9a-fA-F]{4}")
     ] = None
@@ -80,6 +89,11 @@ class Select(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         str | None,
         Key("kernel driver that has it, or had it before gpupass bound it", pattern=DRIVER, form=DRIVER_FORM),
     ] = None
+
+    @property
+    def on(self) -> tuple[str, ...]:
+        """The rule that makes the slot which is meant, and the way from there; () for a device."""
+        return tuple(self.slot.split("/")) if self.slot is not None and "/" in self.slot else ()
 
 
 class Said(Protocol):

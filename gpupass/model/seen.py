@@ -4,13 +4,13 @@ from typing import TypeVar
 
 from msgspec import Struct
 
-from gpupass.model.address import Address
+from gpupass.model.address import Name
 
 
 class Seen(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Read in the one look, beside what the model has for all ways; a step of the way says what it leaves."""
 
-    carrier: Address
+    carrier: Name
 
 
 S = TypeVar("S", bound=Seen)

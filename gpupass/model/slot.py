@@ -4,7 +4,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-from gpupass.model.address import Address
+from gpupass.model.address import Address, Name, root_of
 
 
 class SlotKind(StrEnum):
@@ -31,13 +31,13 @@ def vf_part(number: int) -> str:
 class Slot(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`device` is the function itself (of a VF or vGPU: the VF), or the one that the slot is cut from.
 
-    `part` names it among the slots of `of`, the device that people select: "vf0", "3g.20gb@4"; "" for that
-    device itself.
+    `part` names it among the slots of `of`: "vf0", "3g.20gb@4"; "" for that itself. `of` is the device that
+    people select, or a slot that is cut again.
     """
 
     kind: SlotKind
     device: Address
-    of: Address
+    of: Name
     part: str = ""
     mdev: str | None = None  # UUID
     size: str = ""  # "A100-4C", "3g.20gb"
@@ -46,6 +46,16 @@ class Slot(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     @property
     def name(self) -> str:
         return f"{self.of}/{self.part}" if self.part else self.of
+
+    @property
+    def address(self) -> Name:
+        """What it is called as a carrier of other slots, whatever a profile calls it."""
+        return f"{self.of}/{self.mdev or self.part}"
+
+    @property
+    def is_function(self) -> bool:
+        """It is a function of its own."""
+        return self.mdev is None and (not self.part or self.device != root_of(self.of))
 
     @property
     def what(self) -> str:

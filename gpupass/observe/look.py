@@ -180,8 +180,8 @@ def observe(
         nodes=_nodes(system) if nodes else None,
         unseen=tuple(dict.fromkeys(unseen)),
     )
-    host = _with_sights(system, host) if cuts and asked_about else host
-    return _with_marks(system, host) if marks else host
+    host = _with_marks(system, host) if marks else host
+    return _with_sights(system, host) if cuts and asked_about else host
 
 
 def _completed(

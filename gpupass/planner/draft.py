@@ -4,28 +4,32 @@ Each piece is planned on the host as all before it will leave it, in the order i
 what a step must be without, or what stands on what it ends, goes before it.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from typing import Any
 
 from msgspec.structs import replace
 
 from gpupass.lending.handover import clean
 from gpupass.lending.lender import whole
-from gpupass.methods import METHODS, lost_by, ways
-from gpupass.model.address import Address
+from gpupass.method import Method
+from gpupass.methods import METHODS, all_below, carrier_called, cut_again, lost_by, takers, ways
+from gpupass.model.address import Address, Name, root_of
+from gpupass.model.carrier import Carrier
 from gpupass.model.host import Host
 from gpupass.model.profile import Rule
-from gpupass.plan import NOTHING, Draft, Plan
+from gpupass.plan import NOTHING, Draft, Finding, Plan, adopt_or_take_over
 from gpupass.planner.order import in_order
 from gpupass.step import Deed, Facts, Kind, known_as, remarked
 
-Its = Mapping[Address, tuple[Rule, ...]]
+Its = Mapping[Name, tuple[Rule, ...]]
 
 
 def plan_of(title: str, draft: Draft, host: Host | None = None) -> Plan:
     """A draft in its order; `host`: it has not been told yet which function is of which."""
     told = placed(host, draft) if host is not None else draft
     steps = in_order(told.takes, told.makes)
-    about = dict.fromkeys((*draft.devices, *(address for step in steps for address in step.carriers)))
+    about = dict.fromkeys((*draft.devices, *(root_of(name) for step in steps for name in step.carriers)))
     return Plan(
         title=title,
         steps=steps,
@@ -64,7 +68,8 @@ def placed(host: Host, draft: Draft) -> Draft:
     made = host.after(draft.makes)
 
     def told(step: Deed) -> Deed:
-        devices = host.devices_at(step.carriers) or made.devices_at(step.carriers)
+        roots = tuple(map(root_of, step.carriers))
+        devices = host.devices_at(roots) or made.devices_at(roots)
         return known_as(step, devices[0].physfn if devices else None)
 
     return replace(draft, takes=tuple(map(told, draft.takes)), makes=tuple(map(told, draft.makes)))
@@ -74,19 +79,59 @@ def with_what_stands_on_it(host: Host, piece: Draft, its: Its) -> Draft:
     """`host` is as it is after all that was taken from it so far."""
     todo, whole_piece = list(piece.steps), piece
     while todo:
-        step = todo.pop(0)
-        for at in step.carriers:
-            carrier = host.carrier(at)
-            for method in reversed(ways(carrier) if carrier is not None else ()):  # from afar
-                if type(step) in method.steps:
-                    continue
-                more = method.clear(host, carrier, its.get(at, ()), step)
-                if more.steps or more.findings:
-                    more = placed(host, more)
-                    whole_piece += more
-                    host = imagine(host, in_order(more.takes, ()))
-                    todo += more.steps
+        for what_ends in _askers(host, todo.pop(0), its):
+            more = what_ends(host)
+            if more.steps or more.findings:
+                more = placed(host, more)
+                whole_piece += more
+                host = imagine(host, in_order(more.takes, ()))
+                todo += more.steps
     return whole_piece
+
+
+def _askers(host: Host, step: Deed, its: Its) -> Iterator[Callable[[Host], Draft]]:
+    """Of each way on what the step is about, what is furthest from the card first; then of what stands on
+    parts that it ends."""
+    for at in step.carriers:
+        carrier = carrier_called(host, at)
+        if carrier is None:
+            continue
+        rules = its.get(at, ())
+        for method in reversed(ways(carrier)):
+            if type(step) not in method.steps:
+                yield partial(_cleared, method, carrier, rules, step)
+        for part in _ended(host, step, carrier):
+            yield partial(_uncut, part, rules, step)
+
+
+def _cleared(way: Method[Any], carrier: Carrier, rules: tuple[Rule, ...], step: Deed, host: Host) -> Draft:
+    return way.clear(host, carrier, rules, step)
+
+
+def _ended(host: Host, step: Deed, carrier: Carrier) -> Iterator[Carrier]:
+    """Parts that are cut again, and are none, or others of the same name, after the step."""
+    standing = tuple(part for part in all_below(host, carrier) if any(cut_again(host, part)))
+    if not standing:
+        return
+    anew = root_of(carrier.address) in {*step.resets, *step.rebinds}
+    after = imagine(host, (step,))
+    there = carrier_called(after, carrier.address)
+    stay = {part.address for part in all_below(after, there)} if there is not None and not anew else set()
+    yield from (part for part in standing if part.address not in stay)
+
+
+def _uncut(part: Carrier, rules: tuple[Rule, ...], step: Deed, host: Host) -> Draft:
+    """What gpupass made of it goes, or all where the rule takes over."""
+    over = tuple(Rule(name=one.name, select=one.select, take_over=True) for one in rules if one.take_over)
+    draft = sum((way.cut(host, {part.address: over}) for way in takers(part)), NOTHING)
+    after = imagine(host, in_order(draft.takes, ()))
+    there = carrier_called(after, part.address)
+    left = ", ".join(slot.part for slot in cut_again(after, there)) if there is not None else ""
+    if not left:
+        return draft
+    told = f"{part.address} has {left}, which gpupass did not make and which would go: {step.words()}"
+    finding = Finding(message=told, remedy=adopt_or_take_over(root_of(part.address)))
+    return draft + Draft(findings=(finding,))
 
 
 def cleaned_before(host: Host, piece: Draft) -> Draft:

@@ -1,10 +1,14 @@
 """A host as it is → the profile that asks for nothing else; pure."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from gpupass.lending.handover import holder
-from gpupass.methods import slots_of, ways
-from gpupass.model.address import Address
+from gpupass.method import Method
+from gpupass.methods import carrier_of, slots_of, takers, ways
+from gpupass.model.address import Address, root_of
+from gpupass.model.carrier import Carrier
 from gpupass.model.host import Base, Device, Host
 from gpupass.model.mdev import MdevBus
 from gpupass.model.profile import Attachment, Profile, Rule, Select
@@ -15,7 +19,7 @@ def worth_telling(host: Host, cuttable: bool = False) -> tuple[Base, ...]:
 
     With `cuttable` parents of mediated devices that have none, too.
     """
-    remembered = {mark.carrier for mark in host.marks}
+    remembered = {root_of(mark.carrier) for mark in host.marks}
     lent = {hostdev.address for domain in host.domains for hostdev in domain.live}
     cut = {device.physfn for device in host.devices if device.physfn is not None}
     devices = (
@@ -53,7 +57,7 @@ def export(
         if carrier.address in spoken_for or any(way.unseen(host, carrier) for way in ways(carrier)):
             continue
         rule = _rule(host, carrier, (names or {}).get(carrier) or f"{_word(carrier)}{len(rules)}", take_over)
-        rules.append(rule)
+        rules += (rule, *_standing(host, carrier, rule))
         if isinstance(carrier, Device) and carrier.on_vfio:
             spoken_for.update(member.address for member in host.group_of(carrier))
         attachments += _attachments(host, carrier, rule)
@@ -67,11 +71,29 @@ def _word(carrier: Base) -> str:
 def _rule(host: Host, carrier: Base, name: str, take_over: bool) -> Rule:
     """What the last way says, knowing of those before it, asks for all of it."""
     shell = Rule(name=name, select=_select(carrier), take_over=take_over)
+    return _asked(host, carrier, shell, ways(carrier))[-1]
+
+
+def _asked(host: Host, carrier: Carrier, shell: Rule, by: tuple[Method[Any], ...]) -> tuple[Rule, ...]:
     found: tuple[Rule, ...] = ()
-    for method in ways(carrier):
+    for method in by:
         rule = method.export(host, carrier, shell, found)
         found = (*found, rule) if rule is not None else found
-    return found[-1]
+    return found
+
+
+def _standing(host: Host, carrier: Carrier, rule: Rule) -> Iterator[Rule]:
+    """Of its parts that are cut again, and of theirs."""
+    for slot in slots_of(host, carrier):
+        part = carrier_of(host, slot) if slot.part and rule.names(slot.part) else None
+        if part is None:
+            continue
+        name = re.sub(r"[^A-Za-z0-9._-]", "-", f"{rule.name}-{slot.part}")[:63]
+        select = Select(slot=f"{rule.name}/{slot.part}")
+        found = _asked(host, part, Rule(name=name, select=select, take_over=rule.take_over), takers(part))
+        if found and not (found[-1].lends_whole or found[-1].for_host):
+            yield found[-1]
+            yield from _standing(host, part, found[-1])
 
 
 def _select(carrier: Base) -> Select:

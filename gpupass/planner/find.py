@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterator
 
 from gpupass.devices.binding import no_endpoint
 from gpupass.errors import GpupassError, Refused, Usage
-from gpupass.methods import slot_of, slots_of
-from gpupass.model.address import Address
+from gpupass.methods import carrier_at, carrier_called, slot_of, slots_of
+from gpupass.model.address import Name, root_of
 from gpupass.model.apply import Apply, ApplyEnd
-from gpupass.model.carrier import CarrierKind, kind_of
+from gpupass.model.carrier import Carrier, CarrierKind, kind_of
 from gpupass.model.host import Base, Device, Host
 from gpupass.model.select import resolve
 from gpupass.model.slot import Slot
@@ -18,42 +18,59 @@ Applies = Callable[[], tuple[Apply, ...]]  # asked only where nothing on the hos
 
 
 def find(host: Host, text: str, applies: Applies = tuple) -> Base:
-    """Usage when nothing, or more than one device, is called so."""
-    try:
-        return resolve(host, text)
-    except Usage:
-        names = profile_names(host, applies)
-        device = host.carrier(names[text]) if text in names else None
-        if device is None:
-            raise
-        return device
+    """The device that is called so, or that a slot is cut from which a rule speaks of.
+
+    Usage when nothing, or more than one device, is called so.
+    """
+    carrier, _ = _found(host, text.strip(), (), applies)
+    base = host.carrier(root_of(carrier.address))
+    if base is None:
+        raise Usage(f"cannot find {text}: its device has left the host", "gpupass list --all")
+    return base
 
 
 def find_slot(host: Host, text: str, applies: Applies = tuple) -> Slot:
-    """DEVICE, DEVICE/PART, or the UUID of a mediated device. Usage when there is no such slot."""
-    by_uuid = next((slot for slot in _mediated(host) if slot.mdev == text.strip().lower()), None)
+    """DEVICE, DEVICE/PART, a part of that, or the UUID of a mediated device. Usage: there is no such slot."""
+    text = text.strip()
+    by_uuid = next((slot for slot in _mediated(host) if slot.mdev == text.lower()), None)
     if by_uuid is not None:
         return by_uuid
-    name, _, part = text.strip().rpartition("/")
-    device = find(host, text if not name or part.isdecimal() else name, applies)
-    if not name or part.isdecimal():
-        part = ""
-    slot = slot_of(host, device, part)
+    words = text.split("/")
+    at = 2 if len(words) > 1 and words[1].isdecimal() else 1  # gpu/1: the second of a rule's
+    carrier, path = _found(host, "/".join(words[:at]), tuple(words[at:]), applies)
+    of = carrier_at(host, carrier, path[:-1])
+    slot = _whole_or_part(host, of, path[-1] if path else "") if of is not None else None
     if slot is None:
-        known = ", ".join(slot.name for slot in slots_of(host, device))
-        if not part:
-            what = no_endpoint(device)
-            if isinstance(device, Device) and device.is_bridge:
-                raise Refused(f"cannot hand out {text}: it is {what}", "gpupass slots")
-            raise Usage(
-                f"cannot hand {text} out as a whole: it is {what}; it has {known or 'no slots'}",
-                f"gpupass slots {device.address}",
-            )
-        raise Usage(
-            f"cannot find {text}: {device.address} has {known or 'no slots'}",
-            f"gpupass slots {device.address}",
-        )
+        raise _no_slot(host, text, of or carrier, bool(path))
     return slot
+
+
+def _found(host: Host, name: str, path: tuple[str, ...], applies: Applies) -> tuple[Carrier, tuple[str, ...]]:
+    """What is called `name`, and the way from there."""
+    try:
+        return resolve(host, name), path
+    except Usage:
+        names = profile_names(host, applies)
+        called = carrier_called(host, names[name]) if name in names else None
+        if called is None:
+            raise
+        return called, path
+
+
+def _whole_or_part(host: Host, of: Carrier, part: str) -> Slot | None:
+    """A slot that a rule speaks of by a name of its own is that slot, whole."""
+    return of if isinstance(of, Slot) and not part else slot_of(host, of, part)
+
+
+def _no_slot(host: Host, text: str, of: Carrier, parted: bool) -> GpupassError:
+    known = ", ".join(slot.name for slot in slots_of(host, of)) or "no slots"
+    look = f"gpupass slots {root_of(of.address)}"
+    if parted or isinstance(of, Slot):
+        return Usage(f"cannot find {text}: {of.address} has {known}", look)
+    what = no_endpoint(of)
+    if isinstance(of, Device) and of.is_bridge:
+        return Refused(f"cannot hand out {text}: it is {what}", "gpupass slots")
+    return Usage(f"cannot hand {text} out as a whole: it is {what}; it has {known}", look)
 
 
 def _mediated(host: Host) -> Iterator[Slot]:
@@ -62,13 +79,13 @@ def _mediated(host: Host) -> Iterator[Slot]:
             yield from slots_of(host, carrier)
 
 
-def profile_names(host: Host, applies: Applies) -> dict[str, Address]:
+def profile_names(host: Host, applies: Applies) -> dict[str, Name]:
     """Of the last applied profile, resolved anew: what a name means may have changed places since."""
     try:
         after = [apply.after for apply in applies() if apply.end is not ApplyEnd.TAKEN_BACK]
         if not after:
             return {}
         profile = load_profile("the last profile", lambda _: after[-1], "")
-        return dict(names_of(choose(profile, host)))
+        return dict(names_of(choose(profile, host), host))
     except GpupassError:
         return {}

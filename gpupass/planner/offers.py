@@ -6,7 +6,8 @@ from enum import StrEnum
 from msgspec import Struct
 
 from gpupass.lending.handover import holder
-from gpupass.methods import METHODS, method_of, slots_of, ways
+from gpupass.methods import METHODS, carrier_of, method_of, slots_of, ways
+from gpupass.model.carrier import Carrier
 from gpupass.model.host import Base, Device, Host
 from gpupass.model.mark import Claim, Quarantine
 from gpupass.model.slot import Slot, SlotKind
@@ -36,11 +37,15 @@ class Offer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     domains: bool = True  # a domain can have it
 
 
-def offers_of(host: Host, device: Base) -> Iterator[Offer]:
-    """The device itself first."""
-    slots = slots_of(host, device)
+def offers_of(host: Host, carrier: Carrier) -> Iterator[Offer]:
+    """The device itself first; each part before what it is cut into again."""
+    slots = slots_of(host, carrier)
     for slot in slots:
-        yield _offer(host, slot, cut=not slot.part and len(slots) > 1)
+        part = carrier_of(host, slot) if slot.part else None
+        looked_at = part if isinstance(part, Slot) or (part is not None and part.detail is not None) else None
+        below = tuple(one for one in offers_of(host, looked_at) if one.slot.part) if looked_at else ()
+        yield _offer(host, slot, cut=bool(below) or (not slot.part and len(slots) > 1))
+        yield from below
 
 
 def conditions(host: Host, carrier: Base) -> Iterator[str]:

@@ -6,7 +6,7 @@ from gpupass.devices.binding import endpoints, origin_of
 from gpupass.lending.claims import adopted
 from gpupass.lending.handover import holder
 from gpupass.lending.lender import Loan, whole
-from gpupass.methods import slots_of, ways
+from gpupass.methods import all_below, slots_of, takers, ways
 from gpupass.model.host import Base, Host
 from gpupass.model.mark import Mark, Origin
 from gpupass.model.slot import Slot
@@ -25,6 +25,9 @@ def adopt_plan(host: Host, device: Base) -> Plan:
 def _adoptions(host: Host, device: Base) -> Iterator[Mark]:
     for method in ways(device):
         yield from method.adopt(host, device)
+    for part in all_below(host, device):
+        for method in takers(part):
+            yield from method.adopt(host, part)
     for function in (*endpoints(host, device), *host.functions_of(device.address)):
         if function.on_vfio and not function.lends_itself and origin_of(host, function) is None:
             driver = function.facts.host_driver

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from msgspec.structs import replace
 
 from gpupass.methods import alike
-from gpupass.model.address import Address
+from gpupass.model.address import Address, root_of
 from gpupass.model.domain import Domain
 from gpupass.model.host import Base, Device, Host
 from gpupass.model.mdev import MdevBus
@@ -21,7 +21,7 @@ def parts_of(host: Host) -> Part:
             below.setdefault(device.parent, []).append(device)
     marks: dict[Address, list[int]] = {}
     for number, mark in enumerate(host.marks):
-        marks.setdefault(mark.carrier, []).append(number)
+        marks.setdefault(root_of(mark.carrier), []).append(number)
 
     def around(device: Device) -> Iterator[Device]:
         yield from host.group_of(device)

@@ -1,6 +1,8 @@
 """(Host, Profile) → HostPlan; pure. What domains have that others shall have, drivers, parts, attachments."""
 
 from collections.abc import Callable, Collection, Iterator
+from itertools import count
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -10,14 +12,25 @@ from gpupass.lending import handover
 from gpupass.lending.claims import declared
 from gpupass.lending.handover import holder
 from gpupass.lending.managers import even_of_others
-from gpupass.methods import METHODS, slot_of, slots_of, ways
-from gpupass.model.address import Address
+from gpupass.method import Method
+from gpupass.methods import (
+    METHODS,
+    carrier_at,
+    carrier_called,
+    carrier_of,
+    parts_of,
+    slot_at,
+    slots_of,
+    takers,
+    ways,
+)
+from gpupass.model.address import Address, Name
+from gpupass.model.carrier import Carrier
 from gpupass.model.domain import Manager
 from gpupass.model.host import Base, Device, Host
 from gpupass.model.mark import Claim
-from gpupass.model.mdev import MdevBus
 from gpupass.model.profile import Profile, Rule
-from gpupass.model.slot import Slot
+from gpupass.model.slot import Slot, vf_part
 from gpupass.plan import NOTHING, Disruption, Draft, Finding, HostPlan, Plan, adopt_or_take_over
 from gpupass.planner.draft import (
     Its,
@@ -31,8 +44,10 @@ from gpupass.planner.draft import (
     with_what_stands_on_it,
 )
 from gpupass.planner.order import in_order
-from gpupass.planner.parts import parts_of
-from gpupass.planner.selection import Chosen, Wanted, attachments, choose
+from gpupass.planner.parts import parts_of as hosts_around
+from gpupass.planner.selection import Wanted, attachments, choose, why_not
+from gpupass.planner.standing import Chosen, nearest
+from gpupass.step import Kind
 
 _PASSES = 6  # functions, modes and instances may each ask for the others to be made anew, once
 
@@ -41,7 +56,7 @@ def plan_profile(profile: Profile, host: Host, connect: str, devices_only: bool 
     """Usage when the profile does not fit this host; what forbids a change is a finding of its Plan."""
     chosen = choose(profile, host)
     wanted = () if devices_only else attachments(profile, chosen, host)
-    part = parts_of(host)
+    part = hosts_around(host)
     plans: list[Plan] = []
     domains = host.domains
     for together in _together(chosen, host):
@@ -75,7 +90,8 @@ def _together(chosen: tuple[Chosen, ...], host: Host) -> Iterator[tuple[Chosen, 
         return number
 
     for number, one in enumerate(chosen):
-        for member in (*host.group_of(one.carrier), *changed_with(host, one.carrier, one.rule)):
+        along = changed_with(host, one.carrier, one.rule) if not one.path else ()
+        for member in (*host.group_of(one.carrier), *along):
             mine, other = head(number), head(first.setdefault(member.address, number))
             with_whom[max(mine, other)] = min(mine, other)
     found: dict[int, list[Chosen]] = {}
@@ -100,19 +116,23 @@ class _Work:
         self.connect, self.chosen, self.wanted, self.devices_only = connect, chosen, wanted, devices_only
         self.draft = self.lent = NOTHING  # `lent`: what is to be back, and as it is then
         self.refused: set[str] = set()
+        self.tree: tuple[Host | None, tuple[tuple[Carrier, ...], ...]] = (None, ())
 
     def plan(self) -> Plan:
-        title = ", ".join(f"{one.name}: {one.rule.use} {one.carrier.address}" for one in self.chosen)
-        quarrels = tuple(_quarrels(self.chosen))
+        title = ", ".join(f"{one.name}: {one.rule.use} {one.where}" for one in self.chosen)
+        quarrels = tuple(_quarrels(tuple((one, self._now(one)) for one in self.chosen)))
         if quarrels:  # what speaks against lending the group is still told
             self.refused |= {one.name for one in self.chosen if not one.rule.lends_whole}
         waits: tuple[str, ...] = ()
         for _ in range(_PASSES):
             before = self.draft.steps
             self.draft = replace(self.draft, waits=())
-            for phase in (self._detach, self._home):
+            for phase in (self._fits, self._detach, self._home):
                 self._each(phase)
             unmade = self._cut()
+            later = {one.name for one in self.chosen if self._now(one) is None} - self.refused
+            for one in self.chosen:
+                self._add(self._unmade(one, unmade) if one.name in later else NOTHING)
             for want in self.wanted:
                 if want.chosen.name not in self.refused:
                     self._add(self._attached(want.chosen, want, unmade))
@@ -120,9 +140,8 @@ class _Work:
             if self.draft.steps == before or self.refused:
                 break
         plan = plan_of(title, self.draft + Draft(findings=quarrels) + lost(self.host, self.draft))
-        return replace(
-            plan, waits=tuple(dict.fromkeys(waits)), continues=plan.continues or bool(plan.steps and unmade)
-        )
+        more = plan.continues or bool(plan.steps and (unmade or later))
+        return replace(plan, waits=tuple(dict.fromkeys(waits)), continues=more)
 
     def _each(self, phase: Callable[[Chosen], Draft]) -> None:
         """Where one phase says no, the later ones would only say it again in other words."""
@@ -140,30 +159,52 @@ class _Work:
         if self.draft.steps != before:
             self.now = imagine(self.host, in_order(self.draft.takes, self.draft.makes))
 
-    def _now(self, one: Chosen) -> Base:
+    def _base(self, one: Chosen) -> Base:
         return self.now.carrier(one.carrier.address) or one.carrier
 
-    def _domain_for(self, one: Chosen, part: str) -> str | None:
-        return next(
-            (w.attachment.domain for w in self.wanted if w.chosen.name == one.name and w.part == part), None
-        )
+    def _now(self, one: Chosen) -> Carrier | None:
+        """None: a slot that is not there yet."""
+        return carrier_at(self.now, self._base(one), one.path)
+
+    def _domain_for(self, one: Chosen, path: tuple[str, ...]) -> str | None:
+        found = (w.attachment.domain for w in self.wanted if w.chosen.name == one.name and w.path == path)
+        return next(found, None)
+
+    def _fits(self, one: Chosen) -> Draft:
+        carrier = self._now(one)
+        cannot = why_not(one.rule, carrier) if carrier is not None else None
+        return Draft(findings=(cannot,)) if cannot is not None else NOTHING
 
     def _detach(self, one: Chosen) -> Draft:
-        device = self._now(one)
-        draft = Draft(devices=tuple(member.address for member in self.now.group_of(device)))
-        for slot in slots_of(self.now, device):
+        carrier = self._now(one)
+        base = self._base(one)
+        draft = Draft(devices=tuple(member.address for member in self.now.group_of(base)))
+        for path, slot in self._slots(one, carrier) if carrier is not None else ():
             owner = holder(self.now, slot)
             if owner is not None:
-                draft += self._taken(one, slot, owner.name, owner.uuid)
-            elif not slot.part and not one.rule.lends_whole:
+                draft += self._taken(one, path, slot, owner.name, owner.uuid)
+            elif not path and not one.rule.lends_whole:
                 draft += handover.clean(self.now, slot)
         return draft
 
-    def _taken(self, one: Chosen, slot: Slot, owner: str, uuid: str) -> Draft:
-        target = self._domain_for(one, slot.part)
+    def _slots(
+        self, one: Chosen, carrier: Carrier, way: tuple[str, ...] = ()
+    ) -> Iterator[tuple[tuple[str, ...], Slot]]:
+        """It, its parts and theirs, but for those that have a rule of their own; each with the way there."""
+        for slot in slots_of(self.now, carrier):
+            path = (*way, slot.part) if slot.part else way
+            if (way and not slot.part) or nearest(one, path, self.chosen) != (one, path):
+                continue
+            yield path, slot
+            part = carrier_of(self.now, slot) if slot.part else None
+            if part is not None:
+                yield from self._slots(one, part, path)
+
+    def _taken(self, one: Chosen, path: tuple[str, ...], slot: Slot, owner: str, uuid: str) -> Draft:
+        target = self._domain_for(one, path)
         claim = self.now.mark(Claim, slot.device, slot.mdev or "")
         ours = claim is not None and claim.uuid == uuid
-        must = not slot.part and not one.rule.lends_whole  # the host works with it itself, or has cut it
+        must = not path and not one.rule.lends_whole  # the host works with it itself, or has cut it
         if target is not None and not must:
             receiver = self.now.domain(target)
             if receiver is None or receiver.uuid == uuid or not receiver.active:
@@ -191,7 +232,11 @@ class _Work:
         """What the host is to work with, or to cut, goes back to its driver."""
         device, rule = self._now(one), one.rule
         named = rule.driver_for_host
-        if isinstance(device, MdevBus) or rule.lends_whole or (named is not None and device.driver == named):
+        if (
+            not isinstance(device, Device)
+            or rule.lends_whole
+            or (named is not None and device.driver == named)
+        ):
             return NOTHING
         origin = origin_of(self.now, device)
         if device.on_vfio and origin is None and not rule.take_over:
@@ -205,23 +250,48 @@ class _Work:
         return NOTHING
 
     def _cut(self) -> frozenset[str]:
-        """All ways, each on what those before it leave; names of what only a fresh look can tell."""
+        """All ways, each on what those before it leave; what is cut again after what it is cut from."""
         waiting: set[str] = set()
         open_names = {one.name for one in self.chosen} - self.refused
-        for method in METHODS:
-            its = self._rules(open_names)
-            piece = method.cut(self.now, its)
-            if piece.steps:
-                piece = with_what_stands_on_it(self._before_makings(), placed(self.now, piece), its)
-                piece = cleaned_before(self.now, piece)
-            self._add(replace(piece, losses=tuple(self._untold(piece))))
-            if piece.waits:
-                waiting |= {
-                    one.name for one in self.chosen if any(one.carrier.address in w for w in piece.waits)
-                }
-            if piece.refused:
-                self.refused |= open_names
+        for level in count():
+            if level and (self.refused or level >= len(self._levels())):
+                break
+            for method in METHODS:
+                waiting |= self._cut_by(method, open_names, level)
         return frozenset(waiting)
+
+    def _cut_by(self, method: Method[Any], open_names: set[str], level: int) -> set[str]:
+        """Names of what only a fresh look can tell."""
+        its = self._rules(open_names)
+        here = {carrier.address: carrier for carrier in self._levels()[level]}
+        mine = {at: its.get(at, ()) for at, carrier in here.items() if _asked_of(method, carrier, level, its)}
+        if level and not mine:
+            return set()
+        elsewhere = {at: its[at] for at in its if not level and self._is_told(method, at, its[at])}
+        piece = method.cut(self.now, mine | elsewhere)
+        if piece.steps:
+            piece = with_what_stands_on_it(self._before_makings(), placed(self.now, piece), its)
+            piece = cleaned_before(self.now, piece)
+        self._add(replace(piece, losses=tuple(self._untold(piece))))
+        if piece.refused:
+            self.refused |= open_names
+        return {one.name for one in self.chosen if any(one.carrier.address in w for w in piece.waits)}
+
+    def _is_told(self, method: Method[Any], name: Name, rules: tuple[Rule, ...]) -> bool:
+        """Of rules of others about what is cut from its own, though it does not cut that."""
+        carrier = carrier_called(self.now, name)
+        own = any(type(rule) is method.rule for rule in rules)
+        return carrier is not None and method not in takers(carrier) and not own
+
+    def _levels(self) -> tuple[tuple[Carrier, ...], ...]:
+        """The devices, their parts, the parts of these, …"""
+        if self.tree[0] is not self.now:
+            bases = dict.fromkeys(self._base(one) for one in self.chosen)
+            found: list[tuple[Carrier, ...]] = [tuple(bases)]
+            while found[-1]:
+                found.append(tuple(part for one in found[-1] for part in parts_of(self.now, one)))
+            self.tree = self.now, tuple(found[:-1])
+        return self.tree[1]
 
     def _before_makings(self) -> Host:
         """All is back, and as it is between two guests; and what the cuts so far have taken has gone."""
@@ -235,27 +305,38 @@ class _Work:
         return (loss for loss in piece.losses if not loss.at_work or loss.victim not in named)
 
     def _rules(self, names: Collection[str]) -> Its:
-        found: dict[Address, tuple[Rule, ...]] = {}
+        found: dict[Name, tuple[Rule, ...]] = {}
         for one in self.chosen:
-            if one.name in names:
-                device = self._now(one)
-                asked = (rule for way in ways(device) for rule in way.asks(self.now, device, (one.rule,)))
-                found[one.carrier.address] = (one.rule, *asked)
+            carrier = self._now(one) if one.name in names else None
+            if carrier is not None:
+                asked = (rule for way in ways(carrier) for rule in way.asks(self.now, carrier, (one.rule,)))
+                found[carrier.address] = (one.rule, *asked)
         return found
 
+    def _unmade(self, one: Chosen, unmade: frozenset[str]) -> Draft:
+        """A slot that nobody has made: yet, or at all."""
+        on = one.rule.select.slot
+        if self._will_be(one, one.path, unmade):
+            return Draft(waits=(f"{on} is not made yet: {one.name} ({one.rule.use}) comes then",))
+        told = f"{on} is not there, and {one.name} stands on it"
+        return Draft(findings=(self._not_there(one, one.path, told),))
+
+    def _not_there(self, one: Chosen, path: tuple[str, ...], message: str) -> Finding:
+        base = self._base(one)
+        near = next(at for n in range(len(path), -1, -1) if (at := carrier_at(self.now, base, path[:n])))
+        known = ", ".join(slot.part for slot in slots_of(self.now, near) if slot.part)
+        called = next((other.name for other in self.chosen if self._now(other) == near), near.address)
+        remedy = f"{called} has {known}" if known else f"gpupass show {one.carrier.address}"
+        return Finding(message=message, remedy=remedy)
+
     def _attached(self, one: Chosen, want: Wanted, unmade: frozenset[str]) -> Draft:
-        slots = {slot.part: slot for slot in slots_of(self.now, self._now(one))}
-        name, slot = want.attachment.domain, slots.get(want.part)
-        domain = self.now.domain(name)
-        if slot is None and self._will_be(one, want.part, unmade):
+        name, path = want.attachment.domain, (*one.path, *want.path)
+        domain, slot = self.now.domain(name), slot_at(self.now, self._base(one), path)
+        if slot is None and self._will_be(one, path, unmade):
             return Draft(waits=(f"{want.attachment.device} is not made yet: {name} gets it then",))
         if slot is None:
-            known = ", ".join(part for part in slots if part)
-            finding = Finding(
-                message=f"{want.attachment.device} is not there, and {name} is to have it",
-                remedy=f"{one.name} has {known}" if known else f"gpupass show {one.carrier.address}",
-            )
-            return Draft(findings=(finding,))
+            told = f"{want.attachment.device} is not there, and {name} is to have it"
+            return Draft(findings=(self._not_there(one, path, told),))
         if any(slot.device in step.leaves_open for step in self.draft.takes):
             return Draft(waits=(f"libvirt gives {slot.device} back first: {name} gets it then",))
         if domain is None:
@@ -274,34 +355,41 @@ class _Work:
         """What else this domain is to have."""
         theirs = (one for one in self.wanted if one.attachment.domain == want.attachment.domain)
         return tuple(
-            slot.device for one in theirs if (slot := slot_of(self.now, self._now(one.chosen), one.part))
+            slot.device
+            for one in theirs
+            if (slot := slot_at(self.now, self._base(one.chosen), (*one.chosen.path, *one.path)))
         )
 
-    def _will_be(self, one: Chosen, part: str, unmade: frozenset[str]) -> bool:
-        """What is made tells its names first; and a PF without VFs need not know where they will be."""
-        device = self._now(one)
-        sriov = device.facts.sriov if isinstance(device, Device) else None
-        vfs = (f"vf{number}" for number in range(sriov.enabled if sriov is not None else 0))
-        return one.name in unmade or part in vfs
+    def _will_be(self, one: Chosen, path: tuple[str, ...], unmade: frozenset[str]) -> bool:
+        """What is made tells its names first; but a PF without VFs need not know where they will be, and
+        which partitions a GPU has shows in the next look."""
+        base = self._base(one)
+        sriov = base.facts.sriov if isinstance(base, Device) else None
+        vfs = {vf_part(number) for number in range(sriov.enabled if sriov is not None else 0)}
+        hidden = (Kind.CUT, base.address)
+        untold = any(hidden in step.ends and not step.gives for step in self.draft.steps)
+        return one.name in unmade or untold or vfs.issuperset(path[:1])
 
 
-def _quarrels(chosen: tuple[Chosen, ...]) -> Iterator[Finding]:
+def _asked_of(method: Method[Any], carrier: Carrier, level: int, its: Its) -> bool:
+    """Of devices those that rules speak of; of parts all that it can cut: what has no rule is to be whole."""
+    return method in takers(carrier) if level else carrier.address in its
+
+
+def _quarrels(chosen: tuple[tuple[Chosen, Carrier | None], ...]) -> Iterator[Finding]:
     """A group is on VFIO as a whole or not at all."""
-    for one in chosen:
-        for other in chosen[: chosen.index(one)]:
-            yield from _quarrel(other, one)
+    devices = [(one, carrier) for one, carrier in chosen if isinstance(carrier, Device)]
+    for number, (one, device) in enumerate(devices):
+        for other, beside in devices[:number]:
+            if device.group is not None and device.group == beside.group:
+                yield from _quarrel((other, beside), (one, device))
 
 
-def _quarrel(one: Chosen, other: Chosen) -> Iterator[Finding]:
-    lent, kept = (one, other) if one.rule.lends_whole else (other, one)
-    together = _group(one.carrier) is not None and _group(one.carrier) == _group(other.carrier)
-    if together and lent.rule.lends_whole and not kept.rule.lends_whole:
+def _quarrel(one: tuple[Chosen, Device], other: tuple[Chosen, Device]) -> Iterator[Finding]:
+    (lent, _), (kept, at_home) = (one, other) if one[0].rule.lends_whole else (other, one)
+    if lent.rule.lends_whole and not kept.rule.lends_whole:
         yield Finding(
-            message=f"{lent.name} and {kept.name} ({kept.carrier.address}) are in one IOMMU group, "
+            message=f"{lent.name} and {kept.name} ({at_home.address}) are in one IOMMU group, "
             f"which cannot be {lent.rule.use} and {kept.rule.use} at once",
             remedy="gpupass groups; then use: passthrough for both, or for none",
         )
-
-
-def _group(carrier: Base) -> int | None:
-    return carrier.group if isinstance(carrier, Device) else None

@@ -7,34 +7,28 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gpupass.errors import Usage
-from gpupass.methods import METHODS
-from gpupass.model.address import Address
-from gpupass.model.carrier import kind_of
+from gpupass.methods import carrier_at, takers
+from gpupass.model.address import Address, Name
+from gpupass.model.carrier import Carrier, kind_of
 from gpupass.model.host import Base, Device, Host
 from gpupass.model.mdev import MdevBus
 from gpupass.model.pci_class import class_words
-from gpupass.model.profile import Attachment, Place, Profile, Rule, Select
+from gpupass.model.profile import Attachment, Profile, Rule, Select
 from gpupass.model.select import card_in_slot, drivers_of, serials_of, uuid_of
 from gpupass.model.slot import vf_part
 from gpupass.model.vendor import Vendor
+from gpupass.plan import Finding
+from gpupass.planner.standing import Chosen, at, meant, nearest, nothing_to_stand_on, standing
 
 _CLASSES = {"display": "03", "accelerator": "12", "network": "02", "storage": "01"}
 
 
-class Chosen(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What one rule means; `name` is the rule's, with /1 for the second of several."""
-
-    name: str
-    rule: Rule
-    carrier: Base
-
-
 class Wanted(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One attachment, found: `part` is "" for the chosen device itself, "vf0" and the like for its parts."""
+    """One attachment, found: `path` leads to the part of what was chosen; () for that itself."""
 
     attachment: Attachment
     chosen: Chosen
-    part: str = ""
+    path: tuple[str, ...] = ()
 
 
 def candidates(profile: Profile, host: Host) -> tuple[Address, ...]:
@@ -49,7 +43,7 @@ def choose(profile: Profile, host: Host) -> tuple[Chosen, ...]:
     chosen: list[Chosen] = []
     problems: list[tuple[str, str]] = []
     owner: dict[Address, Rule] = {}
-    for rule in profile.gpus:
+    for rule in (one for one in profile.gpus if not one.select.on):
         found = tuple(carrier for carrier in _near(rule.select, host) if _fits(rule.select, carrier, host))
         found = found[: rule.count] if rule.count is not None else found
         if not rule.optional and len(found) < (rule.count or 1):
@@ -57,14 +51,18 @@ def choose(profile: Profile, host: Host) -> tuple[Chosen, ...]:
         problems += _unsaid(rule, found)
         for number, carrier in enumerate(found):
             other = owner.setdefault(carrier.address, rule)
-            if other is not rule:
-                remedy = f"{_at(other.place)}the other one; select more narrowly in one of them"
-                problems.append(
-                    (f"{_at(rule.place)}{rule.name} and {other.name} both claim {carrier.address}", remedy)
-                )
+            problems += [_both(rule, other, carrier.address)] if other is not rule else []
             problems += _not_cut(rule, carrier)
             name = rule.name if len(found) == 1 else f"{rule.name}/{number}"
             chosen.append(Chosen(name=name, rule=rule, carrier=carrier))
+    taken: dict[Name, Rule] = {}
+    for rule, ones in standing(profile.gpus, tuple(chosen)):
+        if not ones and not rule.optional:
+            problems.append(nothing_to_stand_on(rule, profile.gpus))
+        for one in ones:
+            other = taken.setdefault(one.where, rule)
+            problems += [_both(rule, other, one.where)] if other is not rule else []
+        chosen += ones
     require_none("use this profile here", problems)
     return tuple(chosen)
 
@@ -82,7 +80,7 @@ def pinned(profile: Profile, host: Host) -> Profile:
         device = host.device(select.address) if select.address is not None else None
         if select.address is not None and device is None and alone:
             whoever = f"{rule.name} means whoever has {select.address} one day: nobody has it now"
-            problems.append((f"{_at(rule.place)}{whoever}", "model: VENDOR:DEVICE in its select"))
+            problems.append((f"{at(rule.place)}{whoever}", "model: VENDOR:DEVICE in its select"))
         if device is not None and alone:
             rule = replace(rule, select=replace(select, model=device.ids))
         rules.append(rule)
@@ -94,29 +92,23 @@ def attachments(profile: Profile, chosen: tuple[Chosen, ...], host: Host) -> tup
     """Usage with every attachment whose device no rule has chosen; of optional rules they are left out."""
     found: list[Wanted] = []
     problems: list[tuple[str, str]] = []
-    names = {one.name: one for one in chosen} | {
-        f"{one.rule.name}/0": one for one in chosen if "/" not in one.name
-    }
-    by_address = {one.carrier.address: one for one in chosen}
+    by_address = {one.carrier.address: one for one in chosen if not one.path}
     optional = {rule.name for rule in profile.gpus if rule.optional}
     for attachment in profile.attachments:
-        name, _, last = attachment.device.rpartition("/")
-        if attachment.device in names:
-            found.append(Wanted(attachment=attachment, chosen=names[attachment.device]))
-        elif name in names and not last.isdecimal():
-            found.append(Wanted(attachment=attachment, chosen=names[name], part=last))
-        elif (at := _by_address(attachment, by_address, host)) is not None:
-            found.append(at)
+        there = meant(attachment.device, chosen) or _by_address(attachment, by_address, host)
+        if there is not None:
+            one, path = nearest(*there, chosen)
+            found.append(Wanted(attachment=attachment, chosen=one, path=path))
         elif attachment.device.partition("/")[0] not in optional:
-            known = ", ".join(names) or "none"
+            known = ", ".join(one.name for one in chosen) or "none"
             problems.append(
                 (
-                    f"{_at(attachment.place)}no rule has chosen {attachment.device}, "
+                    f"{at(attachment.place)}no rule has chosen {attachment.device}, "
                     f"wanted by {attachment.domain}",
                     f"known here: {known}",
                 )
             )
-    problems += [_kept(want) for want in found if not want.part and not want.chosen.rule.lends_whole]
+    problems += [_kept(want) for want in found if not want.path and not want.chosen.rule.lends_whole]
     require_none("use this profile here", problems)
     return tuple(found)
 
@@ -125,7 +117,7 @@ def _kept(want: Wanted) -> tuple[str, str]:
     """Only to be seen here where the attachment names an address."""
     rule, attachment = want.chosen.rule, want.attachment
     use = f"{rule.name} says use: {rule.use}"
-    return f"{_at(attachment.place)}{attachment.device} cannot be attached: {use}", "use: passthrough"
+    return f"{at(attachment.place)}{attachment.device} cannot be attached: {use}", "use: passthrough"
 
 
 def require_none(verb: str, problems: list[tuple[str, str]]) -> None:
@@ -135,17 +127,19 @@ def require_none(verb: str, problems: list[tuple[str, str]]) -> None:
         raise Usage(f"cannot {verb}: {len(problems)} problems", reasons=tuple(problems))
 
 
-def _by_address(attachment: Attachment, chosen: dict[Address, Chosen], host: Host) -> Wanted | None:
+def _by_address(
+    attachment: Attachment, chosen: dict[Address, Chosen], host: Host
+) -> tuple[Chosen, tuple[str, ...]] | None:
     """An address in the model's spelling; a VF's belongs to the rule of its PF."""
     address = Address(attachment.device)
     if address in chosen:
-        return Wanted(attachment=attachment, chosen=chosen[address])
+        return chosen[address], ()
     device = host.device(address)
     pf = chosen.get(device.physfn) if device is not None and device.physfn is not None else None
     sriov = pf.carrier.facts.sriov if pf is not None and isinstance(pf.carrier, Device) else None
     if device is None or pf is None or sriov is None or device.address not in sriov.vfs:
         return None
-    return Wanted(attachment=attachment, chosen=pf, part=vf_part(sriov.vfs.index(device.address)))
+    return pf, (vf_part(sriov.vfs.index(device.address)),)
 
 
 def _near(select: Select, host: Host) -> Iterable[Base]:
@@ -154,6 +148,8 @@ def _near(select: Select, host: Host) -> Iterable[Base]:
         return tuple(bus for bus in host.mdev_buses if bus.address == select.parent)
     if select.address is not None:
         devices: Iterable[Device] = host.devices_at((select.address,))
+    elif select.on:
+        devices = ()
     elif select.slot is not None:
         devices = card_in_slot(host, select.slot)
     else:
@@ -202,7 +198,7 @@ def _unsaid(rule: Rule, found: Iterable[Base]) -> Iterator[tuple[str, str]]:
         if isinstance(one, Device) and one.is_storage and rule.select.class_ is None and not rule.for_host:
             what = f"{class_words(one.class_code)} ({one.ids})"
             yield (
-                f"{_at(rule.place)}{rule.name} means {one.address}, which is storage: {what}",
+                f"{at(rule.place)}{rule.name} means {one.address}, which is storage: {what}",
                 "class: storage in its select, if that is meant",
             )
 
@@ -213,33 +209,42 @@ def _too_few(rule: Rule, found: tuple[Base, ...], host: Host) -> tuple[str, str]
     if there is not None and rule.select.model is not None and not _model_fits(rule.select.model, there):
         what = f"{there.address} is {there.ids} ({there.name or class_words(there.class_code)}) now"
         return (
-            f"{_at(rule.place)}{rule.name} wants {rule.select.model}: {what}",
+            f"{at(rule.place)}{rule.name} wants {rule.select.model}: {what}",
             "gpupass list --all; cards may have changed their addresses",
         )
     return (
-        f"{_at(rule.place)}{rule.name} wants {wish}, this host has {len(found) or 'none'} that match",
+        f"{at(rule.place)}{rule.name} wants {wish}, this host has {len(found) or 'none'} that match",
         "gpupass list --all; or optional: true",
     )
 
 
 def _not_cut(rule: Rule, carrier: Base) -> Iterator[tuple[str, str]]:
+    cannot = why_not(rule, carrier)
+    if cannot is not None:
+        yield f"{at(rule.place)}{rule.name}: {cannot.message}", cannot.remedy
+
+
+def why_not(rule: Rule, carrier: Carrier) -> Finding | None:
+    """What its way can neither cut nor have whole."""
     kind = kind_of(carrier)
-    takes = next(method.takes for method in METHODS if method.rule is type(rule))
-    if kind not in takes:
-        ways = " or ".join(f"use: {method.tag}" for method in METHODS if kind in method.takes)
-        cannot = f"use: {rule.use} cannot cut {carrier.address}, a {kind}"
-        yield f"{_at(rule.place)}{rule.name}: {cannot}", ways
+    if any(method.rule is type(rule) for method in takers(carrier)):
+        return None
+    ways = " or ".join(f"use: {method.tag}" for method in takers(carrier))
+    return Finding(message=f"use: {rule.use} cannot cut {carrier.address}, a {kind}", remedy=ways)
 
 
-def _at(place: Place) -> str:
-    return f"{place}: " if place.file else ""
+def _both(rule: Rule, other: Rule, where: Name) -> tuple[str, str]:
+    remedy = f"{at(other.place)}the other one; select more narrowly in one of them"
+    return f"{at(rule.place)}{rule.name} and {other.name} both claim {where}", remedy
 
 
-def names_of(chosen: Iterable[Chosen]) -> Iterator[tuple[str, Address]]:
-    """Every name that a person may type for a chosen device or one of its VFs."""
+def names_of(chosen: Iterable[Chosen], host: Host) -> Iterator[tuple[str, Name]]:
+    """Every name that a person may type for what is chosen, or for one of its VFs."""
     for one in chosen:
-        yield one.name, one.carrier.address
-        detail = one.carrier.detail if isinstance(one.carrier, Device) else None
+        carrier = carrier_at(host, one.carrier, one.path)
+        if carrier is not None:
+            yield one.name, carrier.address
+        detail = carrier.detail if isinstance(carrier, Device) else None
         sriov = detail.sriov if detail is not None else None
         for number, vf in enumerate(sriov.vfs if sriov is not None else ()):
             yield f"{one.name}/{vf_part(number)}", vf

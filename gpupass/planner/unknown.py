@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Iterator
 
 from msgspec.structs import replace
 
-from gpupass.model.address import Address
+from gpupass.model.address import Address, root_of
 from gpupass.model.host import Base, Device, Host
 from gpupass.model.mark import Mark, Quarantine
 from gpupass.model.mdev import MdevBus
@@ -43,7 +43,7 @@ def still_meant(marks: Iterable[Mark], host: Host) -> tuple[Mark, ...]:
 
 def _still_meant(marks: Iterable[Mark], host: Host) -> Iterator[Mark]:
     for mark in marks:
-        device, was = host.device(mark.carrier), mark.identity
+        device, was = host.device(root_of(mark.carrier)), mark.identity
         if was is None or (device is not None and not device.identity.contradicts(was)):
             yield mark
         elif isinstance(mark, Quarantine):

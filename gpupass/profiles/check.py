@@ -3,13 +3,11 @@
 import re
 
 from gpupass.model.address import parse_address
-from gpupass.model.profile import Place, Rule
+from gpupass.model.profile import PART, Place, Rule
 from gpupass.profiles.findings import Findings, nearest, quoted
 from gpupass.profiles.written import Part
 
-_DEVICE = re.compile(
-    r"(?P<name>[^/]+)(/(?P<nth>[0-9]{1,9}))?(/(?P<part>(?![0-9]+$)[A-Za-z0-9][A-Za-z0-9._+,@-]{0,99}))?"
-)
+_DEVICE = re.compile(rf"(?P<name>[^/]+)(/(?P<nth>[0-9]{{1,9}}))?(/(?P<part>(?![0-9]+$){PART}(/{PART})*))?")
 _LIBVIRT = re.compile(r"pci_[0-9a-fA-F]{4}_[0-9a-fA-F]{2}_[0-9a-fA-F]{2}_[0-7]")
 Identity = tuple[str, int, str]
 
@@ -30,9 +28,44 @@ def check_rules(rules: tuple[Part, ...], findings: Findings) -> None:
             findings.add(part.place, message)
 
 
+def check_standing(rules: tuple[Part, ...], findings: Findings) -> None:
+    """Rules about slots of others: these are there, and no rule stands on itself in the end."""
+    named = {rule.get("name"): rule for rule in rules if rule.get("name") is not None}
+    for rule in rules:
+        on = _stands_on(rule)
+        if not on:
+            continue
+        select = rule.get("select")
+        place = select.where("slot")
+        if len(select.fields) > 1:
+            findings.add(place, f"slot: {quoted(select.get('slot'))} says all: no other condition beside it")
+        if on[0] not in named:
+            near = nearest(on[0], {name: name for name in named})
+            findings.add(place, f"slot: no rule has the name {quoted(on[0])}{near}")
+        elif len(circle := _circle(rule, named)) > 1 and circle[-1] == circle[0]:
+            findings.add(place, f"slot: {quoted(circle[0])} stands on itself: {' → '.join(circle)}")
+
+
+def _circle(rule: Part, named: dict[str, Part]) -> list[str]:
+    """The names on the way down, until one comes again."""
+    names = {rule.get("name") or "": rule}
+    while on := _stands_on(rule):
+        if on[0] in names or on[0] not in named:
+            return [*names, on[0]]
+        rule = names[on[0]] = named[on[0]]
+    return [*names]
+
+
+def _stands_on(rule: Part) -> tuple[str, ...]:
+    select = rule.get("select")
+    slot = select.get("slot") if select is not None else None
+    return tuple(slot.split("/")) if slot is not None and "/" in slot else ()
+
+
 def check_attachments(attachments: tuple[Part, ...], rules: tuple[Part, ...], findings: Findings) -> None:
     """Each attachment names something that can be attached, and a device goes to one domain."""
     named = {rule.get("name"): rule for rule in rules if rule.get("name") is not None}
+    named |= {"/".join(on): rule for rule in rules if (on := _stands_on(rule))}
     taken: dict[Identity, Part] = {}
     for attachment in attachments:
         device = attachment.get("device")
@@ -54,13 +87,24 @@ def _can_be_attached(attachment: Part, named: dict[str, Part], findings: Finding
         return False
     rule = named.get(match["name"])
     if rule is None:
-        near = nearest(match["name"], {name: name for name in named})
+        near = nearest(match["name"], {name: name for name in named if "/" not in name})
         findings.add(place, f"no rule has the name {quoted(match['name'])}{near}")
         return False
-    why = _why_not(rule, match["nth"], match["part"] or "")
+    rule, nth, part = _whose(rule, match["nth"], match["part"] or "", named)
+    why = _why_not(rule, nth, part)
     if why:
         findings.add(place, f"{quoted(device)} cannot be attached: {why}")
     return not why
+
+
+def _whose(rule: Part, nth: str | None, part: str, named: dict[str, Part]) -> tuple[Part, str | None, str]:
+    """A slot that has a rule of its own is that rule's."""
+    words = part.split("/") if part else []
+    for number in range(len(words), 0, -1):
+        way = "/".join((rule.get("name"), *([nth] if nth is not None else []), *words[:number]))
+        if way in named:
+            return _whose(named[way], None, "/".join(words[number:]), named)
+    return rule, nth, part
 
 
 def _why_not(rule: Part, nth: str | None, part: str) -> str:
@@ -81,9 +125,12 @@ def _identity(device: str, named: dict[str, Part]) -> Identity:
         return address, 0, ""
     match = _DEVICE.fullmatch(device)
     assert match is not None
-    select = named[match["name"]].get("select") if match["name"] in named else None
+    if match["name"] not in named:
+        return match["name"], int(match["nth"] or 0), match["part"] or ""
+    rule, nth, part = _whose(named[match["name"]], match["nth"], match["part"] or "", named)
+    select = rule.get("select")
     address = select.get("address") if select is not None else None
-    return address or match["name"], int(match["nth"] or 0), match["part"] or ""
+    return address or rule.get("name"), int(nth or 0), part
 
 
 def _report_twice(attachment: Part, first: Part, findings: Findings) -> None:

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from gpupass.errors import Usage
 from gpupass.model.address import parse_address
 from gpupass.model.profile import VERSION, Attachment, Profile
-from gpupass.profiles.check import check_attachments, check_rules, device_of
+from gpupass.profiles.check import check_attachments, check_rules, check_standing, device_of
 from gpupass.profiles.document import Document
 from gpupass.profiles.findings import Enough, Findings, quoted
 from gpupass.profiles.nodes import Map, Node, Scalar, Tag
@@ -37,6 +37,7 @@ def load_profile(name: str, read: Read, hostname: str) -> Profile:
         containers = _containers(documents, hostname)
         rules, attachments = _for_host(documents, hostname, findings)
         check_rules(rules, findings)
+        check_standing(rules, findings)
         check_attachments(attachments, rules, findings)
     except Enough:
         pass

@@ -38,7 +38,8 @@ class SetMdev(Step, frozen=True, kw_only=True):
 
     @property
     def _there(self) -> Facts:
-        return facts((Kind.PART, self.uuid), (Kind.CUT, self.of or self.address))
+        of = self.of or self.address
+        return facts((Kind.PART, self.uuid), (Kind.PART, f"{of}/{self.uuid}"), (Kind.CUT, of))
 
     @property
     def needs(self) -> Facts:

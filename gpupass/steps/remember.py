@@ -2,7 +2,7 @@
 
 from typing import Any, ClassVar
 
-from gpupass.model.address import Address
+from gpupass.model.address import Name
 from gpupass.step import NOTHING, Facts, Step
 from gpupass.system import System
 
@@ -10,14 +10,14 @@ from gpupass.system import System
 class Remember(Step, frozen=True, kw_only=True):
     """Its marks and what it forgets are all it does."""
 
-    address: Address
+    address: Name
 
     Before: ClassVar[Any] = type(None)
     hidden: ClassVar[bool] = True
     means: ClassVar[bool] = True
 
     @property
-    def carriers(self) -> tuple[Address, ...]:
+    def carriers(self) -> tuple[Name, ...]:
         return (self.address,)
 
     @property

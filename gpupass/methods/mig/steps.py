@@ -19,7 +19,6 @@ _NO_ID = -1  # the driver chooses one
 class Fact(StrEnum):
     """What steps of this way give, end and need among themselves."""
 
-    INSTANCE = "this GPU instance"
     COMPUTE = "compute instance"
 
 
@@ -101,7 +100,7 @@ class SetGpuInstance(_Instance, frozen=True, kw_only=True):
 
     @property
     def _there(self) -> Facts:
-        return facts((Kind.INSTANCE, self.address), (Fact.INSTANCE, f"{self.address}/{self.name}"))
+        return facts((Kind.INSTANCE, self.address), (Kind.PART, f"{self.address}/{self.name}"))
 
     @property
     def gives(self) -> Facts:
@@ -145,15 +144,23 @@ class SetComputeInstance(_Instance, frozen=True, kw_only=True):
 
     @property
     def needs(self) -> Facts:
-        return super().needs | facts((Fact.INSTANCE, f"{self.address}/{self.profile}@{self.start}"))
+        return super().needs | facts((Kind.PART, self._instance))
+
+    @property
+    def _instance(self) -> str:
+        return f"{self.address}/{self.profile}@{self.start}"
+
+    @property
+    def _there(self) -> Facts:
+        return facts((Fact.COMPUTE, self.address), (Kind.WHOLE, self._instance))
 
     @property
     def gives(self) -> Facts:
-        return facts((Fact.COMPUTE, self.address)) if self.present else NOTHING
+        return self._there if self.present else NOTHING
 
     @property
     def ends(self) -> Facts:
-        return NOTHING if self.present else facts((Fact.COMPUTE, self.address))
+        return NOTHING if self.present else self._there
 
     @property
     def rank(self) -> Rank:

@@ -16,7 +16,7 @@ from gpupass.errors import GpupassError, NeedsPerson
 from gpupass.model.address import Address, sysfs
 from gpupass.model.amd import AMDGPU
 from gpupass.model.host import Device, Host
-from gpupass.step import Facts, Step, facts
+from gpupass.step import Facts, Kind, Step, facts
 from gpupass.steps import attribute
 from gpupass.steps.bind import bind, binding
 from gpupass.system import System
@@ -50,6 +50,11 @@ class SetComputePartition(Step, frozen=True, kw_only=True):
     @property
     def needs(self) -> Facts:
         return super().needs | facts((Fact.MEMORY, self.address))
+
+    @property
+    def ends(self) -> Facts:
+        """The partitions that were; which there are then shows at the next look."""
+        return facts((Kind.CUT, self.address))
 
     def words(self) -> str:
         return f"set current_compute_partition of {self.address} to {self.mode}"
@@ -91,6 +96,11 @@ class SetMemoryPartition(Step, frozen=True, kw_only=True):
     @property
     def gives(self) -> Facts:
         return facts(*((Fact.MEMORY, address) for address in self.addresses))
+
+    @property
+    def ends(self) -> Facts:
+        """Likewise."""
+        return facts(*((Kind.CUT, address) for address in self.addresses))
 
     @property
     def rebinds(self) -> tuple[Address, ...]:

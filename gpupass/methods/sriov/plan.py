@@ -70,7 +70,7 @@ def cut(host: Host, rules: Rules) -> Draft:
     if draft.refused:
         return draft
     made = host.after(draft.steps)
-    return sum((_drivers(made, pf, rule) for pf, rule in driven), draft)
+    return sum((_drivers(made, pf, rule, rules) for pf, rule in driven), draft)
 
 
 def clear(host: Host, pf: Device, rules: tuple[Rule, ...], step: Deed) -> Draft:
@@ -131,11 +131,11 @@ def _left(pf: Device, rules: tuple[Rule, ...]) -> Draft:
     return Draft(foreign=(left,))
 
 
-def _drivers(host: Host, pf: Device, rule: SriovRule) -> Draft:
-    """Each VF to the driver its profile names."""
+def _drivers(host: Host, pf: Device, rule: SriovRule, rules: Rules) -> Draft:
+    """Each VF to the driver its profile names; one with a rule of its own is not asked for here."""
     draft = NOTHING
     for number, vf in enumerate(vfs_of(host, host.devices_at((pf.address,))[0])):
-        draft += _driver(host, vf, rule.vf, number)
+        draft += _driver(host, vf, rule.vf, number) if not rules.get(vf.address) else NOTHING
     if (
         draft.steps
         and made_by_us(host, pf) is None

@@ -20,7 +20,9 @@ def test_a_folder_and_an_entry_are_all_that_it_takes(tmp_path):
     methods = tmp_path / "gpupass" / "methods"
     (methods / "lanes").mkdir()
     shutil.copy(TOY / "lanes.py", methods / "lanes" / "__init__.py")
-    shutil.copy(TOY / "scenario.py", tmp_path / "tests" / "unit" / "app" / "test_lanes.py")
+    app = tmp_path / "tests" / "unit" / "app"
+    shutil.copy(TOY / "scenario.py", app / "test_lanes.py")
+    shutil.copy(TOY / "kernel.py", app / "kernel.py")
     text = (methods / "__init__.py").read_text()
     entered = text.replace("(SRIOV, MIG,", "(LANES, SRIOV, MIG,").replace(
         "from gpupass.methods.mdev", "from gpupass.methods.lanes import LANES\nfrom gpupass.methods.mdev"
