@@ -17,7 +17,7 @@ from gpupass.engine.run import Result, execute
 from gpupass.errors import GpupassError
 from gpupass.kinds import STEPS as STEP_KINDS
 from gpupass.kinds import AnyMark, AnyStep
-from gpupass.model.address import BOOT, Address
+from gpupass.model.address import BOOT, Address, Name
 from gpupass.model.mark import Claim, Origin
 from gpupass.model.wire import from_json, to_json
 from gpupass.plan import Plan
@@ -43,6 +43,8 @@ def values(kind):
     """Any value of a type that a step or a mark has."""
     if kind is Address:
         return st.sampled_from([GPU, LONE, BOOT])
+    if kind is Name:
+        return st.sampled_from([GPU, LONE, f"{GPU}/3g.20gb@4", f"{GPU}/3g.20gb@4/lane0"])
     kind = getattr(kind, "__supertype__", kind)
     if get_origin(kind) in (Union, UnionType):
         return st.one_of(values(arm) for arm in get_args(kind))

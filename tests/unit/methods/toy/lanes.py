@@ -61,9 +61,8 @@ class SetLanes(Step, frozen=True, kw_only=True):
         self.undo(self.lanes, system)
 
     def undo(self, before: Any, system: System) -> None:
-        system.write(
-            _DIR + self.address.replace("/", "!"), str(before), root_of(self.address), what=self.words()
-        )
+        path = _DIR + self.address.replace("/", "!")
+        system.write(path, str(before), root_of(self.address), what=self.words())
 
 
 def read(system: Reader, carrier: Carrier) -> Seen | None:
