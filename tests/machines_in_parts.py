@@ -85,3 +85,12 @@ def others_gim_loaded(machine: Machine, *options: str) -> None:
 
 def others_virtual_functions(machine: Machine, pf: str, count: int) -> None:
     machine.sriov.enable(pf, count, None)
+
+
+def others_memory_mode(machine: Machine, mode: str) -> None:
+    for gpu in machine.amd.gpus:
+        machine.amd.store(f"/sys/bus/pci/devices/{gpu}/current_memory_partition", mode)
+    for gpu in machine.amd.gpus:
+        machine.set_driver(gpu, None)
+    for gpu in machine.amd.gpus:
+        machine.set_driver(gpu, "amdgpu")

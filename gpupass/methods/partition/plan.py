@@ -113,7 +113,8 @@ def _back(host: Host, gpu: Device, its: tuple[Rule, ...], rules: Rules) -> Draft
     if rule_of(its) is not None:
         return NOTHING
     draft = _uncut(host, gpu, its, rules)
-    return replace(draft, takes=draft.makes, makes=()) + _left_alone(host, gpu, its)
+    left = NOTHING if draft.steps else _left_alone(host, gpu, its)
+    return replace(draft, takes=draft.makes, makes=()) + left
 
 
 def _memory_first(host: Host, gpu: Device, its: tuple[Rule, ...], rules: Rules) -> Draft:

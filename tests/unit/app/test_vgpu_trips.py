@@ -19,6 +19,7 @@ from gpupass.plan import Finding, HostPlan
 from gpupass.profiles import load_profile, write_profile
 from gpupass.store import store_of
 from gpupass.store.applies import write_apply
+from gpupass.system import vgpu_card
 from tests.machines_in_parts import (
     others_functions,
     others_instance,
@@ -560,6 +561,24 @@ def test_a_setting_that_was_not_told_is_not_put_back(step, nvml, new_state):
     assert step.current(machine) != before
     step.undo(before, machine)
     assert step.current(machine) == before
+
+
+def test_a_setting_that_the_driver_does_not_take_is_a_failure(nvml, new_state, monkeypatch):
+    machine = vgpu_machine(new_state(), "vendor")
+    exported(machine)
+    told = []
+    for name in ("set_mixed", "set_scheduler"):
+        monkeypatch.setattr(vgpu_card, name, lambda system, *said: told.append(said))
+    for step in (
+        SetVgpuSharing(address=CARD, mixed=True),
+        SetVgpuScheduler(address=CARD, policy="fixed-share"),
+    ):
+        with pytest.raises(GpupassError, match="the driver has not taken"):
+            step.do(machine, 0.0)
+    assert told == [(CARD, True), (CARD, "fixed-share")]
+    SetVgpuScheduler(address=CARD, policy="best-effort").do(machine, 0.0)
+    SetVgpuSharing(address=CARD, mixed=False).do(machine, 0.0)
+    assert len(told) == 2, "what is so already is not said again: the driver refuses beside a guest"
 
 
 def test_a_boot_tries_what_goes_on_failing_three_times(nvml, new_state):

@@ -128,6 +128,14 @@ def test_in_use_unknown_and_full():
     unknown = cut(host(), rule(("mbochs-smal", 1))).refusals
     assert "did you mean mbochs-small?" in unknown[0].message
     assert "has room for 4 more" in cut(host(), rule(("large", 5))).refusals[0].message
+    assert deeds(cut(host(), rule(("large", 4)))) == [("mbochs-large", True)] * 4
+
+
+def test_whoever_loses_one_is_told():
+    there = host(Mdev(uuid=FOREIGN, type="mbochs-medium"))
+    for wish in (rule(("small", 1), take_over=True), rule(take_over=True)):
+        assert [loss.loses for loss in cut(there, wish).disruptions] == [f"{FOREIGN} (mbochs-medium)"]
+    assert cut(there, rule(("small", 1))).disruptions == ()
 
 
 def test_made_anew_only_where_it_is_ours():
