@@ -51,7 +51,7 @@ def _as_it_is(device: Device, step: Deed) -> Device:
     return device
 
 
-class Method(Struct, Generic[C], frozen=True, kw_only=True):
+class Method(Struct, Generic[C], frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Made once by each package of methods/, which says what it has; the rest is nothing."""
 
     rule: type[Rule]  # its `use` is the tag of its slots
