@@ -83,6 +83,11 @@ class Step(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=Tr
         return ()
 
     @property
+    def target(self) -> str:
+        """That in one word, for programs: 0000:01:00.0, module:vfio-pci, file:/etc/…"""
+        return self.carriers[0] if self.carriers else ""
+
+    @property
     def needs(self) -> Facts:
         """What must be so while it is done: its devices have their drivers, a virtual function is there."""
         there = ((Kind.VFS, self.of),) if self.of is not None else ()
@@ -158,6 +163,8 @@ class Deed(Protocol):
     def forgets(self) -> tuple[MarkKey, ...]: ...
     @property
     def carriers(self) -> tuple[Name, ...]: ...
+    @property
+    def target(self) -> str: ...
 
     @property
     def needs(self) -> Facts: ...

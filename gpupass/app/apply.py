@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from gpupass.app.consent import Consent, Patience
 from gpupass.app.reach import Reach
 from gpupass.app.report import Came, Ending, Report
-from gpupass.app.rounds import OnPlan, OnStep, Trip, quiet, unshown
+from gpupass.app.rounds import OnPlan, OnStep, Trip, quiet, since, unshown
 from gpupass.app.session import Session
 from gpupass.app.trip import carry_out, require_ready
 from gpupass.cdi.specification import PATH as CDI_FILE
@@ -48,7 +48,8 @@ def apply_profile(
     from gpupass.app.cdi import refresh
 
     connect = None if reach.devices_only else reach.connect
-    return replace(came, warnings=refresh(session, reach.profile.containers, connect))
+    warnings, refreshed = refresh(session, reach.profile.containers, connect)
+    return replace(came, warnings=warnings, refreshed=refreshed)
 
 
 def apply_when_ready(
@@ -64,13 +65,16 @@ def apply_when_ready(
     uri = None if reach.devices_only else reach.connect
     came = Came(reports=(), plan=HostPlan())
     done: dict[str, Report] = {}
+    beside: dict[str, Report] = {}  # what a crash had left, what containers are told
     failures: Counter[str] = Counter()
     while True:
         happened = system.watch(uri)
         failure: GpupassError | None = None
         try:
             came = apply_profile(session, reach, consent, patience)
-            done |= {report.title: report for report in came.reports}
+            done |= {report.title: since(done.get(report.title), report) for report in came.reports}
+            beside |= {report.title: report for report in (*came.settled, *came.refreshed)}
+            came = replace(came, settled=(), refreshed=tuple(beside.values()))
             failures.update(report.title for report in came.reports if report.ending is Ending.FAILED)
             consent = replace(consent, given_up=frozenset(t for t, n in failures.items() if n >= _TRIES))
             if not came.plan.waits and not came.plan.refusals and came.done:
@@ -79,6 +83,7 @@ def apply_when_ready(
                 happened = system.watch(uri)  # what it did itself is no reason to look again at once
         except (Usage, Refused) as error:
             failure = error
+            beside |= {report.title: report for report in (error.came.settled if error.came else ())}
         left = deadline - system.monotonic()
         if left <= 0:
             return replace(came, reports=_at_last(done, failure, reach))
@@ -92,5 +97,6 @@ def _at_last(done: dict[str, Report], failure: GpupassError | None, reach: Reach
     if not done:
         raise failure
     title = f"apply {reach.source} once more"
-    report = Report(title=title, ending=Ending.FAILED, plan=Plan(title=title), note=failure.message)
+    plan = Plan(title=title)
+    report = Report(title=title, ending=Ending.FAILED, plan=plan, note=failure.message, error=failure)
     return (*done.values(), report)

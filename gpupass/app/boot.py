@@ -1,12 +1,14 @@
 """What the next boot does: the profile and its units, and the devices that are bound early."""
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from gpupass.app.files import facts_after, facts_of_boot, names_in
 from gpupass.app.intents import Alone, Intent
 from gpupass.app.look import group_addresses
 from gpupass.app.report import Ending, Report
@@ -24,6 +26,7 @@ from gpupass.model.profile import Profile
 from gpupass.observe import nothing, observe
 from gpupass.observe.boot import read_boot
 from gpupass.plan import HostPlan, Plan
+from gpupass.planner.difference import Difference, Facts, difference
 from gpupass.planner.selection import pinned
 from gpupass.profiles import write_profile
 from gpupass.steps.file import WriteFile
@@ -46,6 +49,13 @@ class OfBoot(Alone, frozen=True, kw_only=True):
     """Files of the next boot: only what was approved is done."""
 
     approved: Plan | None = None
+
+    def foreseen(self, sight: Any, plan: Plan) -> Difference:
+        return difference(self.facts(sight, names_in(plan)), facts_after(plan))
+
+    def facts(self, sight: Any, names: Iterable[str]) -> Facts:
+        boot = sight if isinstance(sight, BootState) else sight[1]
+        return facts_of_boot(boot, names)
 
     def touches(self, sight: object) -> tuple[Address, ...]:
         return (BOOT,)

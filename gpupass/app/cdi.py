@@ -1,11 +1,13 @@
 """/etc/cdi/gpupass.yaml: what containers can be given, by `gpupass cdi` and after every apply."""
 
+from collections.abc import Iterable
 from contextlib import suppress
 
 from msgspec.structs import replace
 
+from gpupass.app.files import facts_after, facts_of_files, names_in
 from gpupass.app.intents import QEMU, Alone
-from gpupass.app.report import Report, planned
+from gpupass.app.report import Came, Ending, Report, forbid, known, planned
 from gpupass.app.session import Session
 from gpupass.app.verbs import single
 from gpupass.cdi.specification import (
@@ -23,13 +25,15 @@ from gpupass.model.host import Host
 from gpupass.model.profile import CDI, NVIDIA_CTK
 from gpupass.observe import observe
 from gpupass.observe.nodes import read_nodes
-from gpupass.plan import Finding, HostPlan
+from gpupass.plan import Finding, HostPlan, Plan
+from gpupass.planner.difference import Difference, Facts, difference
 from gpupass.store import store_of
 from gpupass.system import Reader, System
 from gpupass.system.executable import installed
 
 _SECONDS = 30.0
-_GENERATE = ("nvidia-ctk", "cdi", "generate", "--output=/etc/cdi/nvidia.yaml")
+_NVIDIA = "/etc/cdi/nvidia.yaml"
+_GENERATE = ("nvidia-ctk", "cdi", "generate", f"--output={_NVIDIA}")
 
 
 class Told(Alone, frozen=True, kw_only=True):
@@ -41,6 +45,13 @@ class Told(Alone, frozen=True, kw_only=True):
     def look(self, system: System) -> tuple[Host, HostFile | None]:
         before, host = system.read_file(PATH), _look(system, self.connect)
         return _with_capabilities(system, host) if self._has_nvidia(before) else host, before
+
+    def foreseen(self, sight: tuple[Host, HostFile | None], plan: Plan) -> Difference:
+        return difference(self.facts(sight, names_in(plan)), facts_after(plan))
+
+    def facts(self, sight: tuple[Host, HostFile | None], names: Iterable[str]) -> Facts:
+        _, file = sight
+        return facts_of_files((file,) if file is not None else (), names)
 
     def touches(self, sight: object) -> tuple[Address, ...]:
         return (BOOT,)
@@ -72,7 +83,13 @@ def preview(system: Reader, connect: str | None = QEMU) -> Report:
     else:
         data = system.read_bytes(PATH)
         before = None if data is None else HostFile(path=PATH, text=data.decode(errors="surrogateescape"))
-    return planned(Told().plan((_look(system, connect), before)).plans[0])
+    intent, sight = Told(), (_look(system, connect), before)
+    made = intent.plan(sight)
+    (plan,) = made.plans
+    report = planned(plan, intent.foreseen(sight, plan))
+    with known(Came(reports=(report,), plan=made, made=made)):
+        forbid(plan.title, plan.refusals)
+    return report
 
 
 def text_of(system: Reader, connect: str = QEMU) -> tuple[str, tuple[Finding, ...]]:
@@ -83,18 +100,30 @@ def text_of(system: Reader, connect: str = QEMU) -> tuple[str, tuple[Finding, ..
     return cdi_text(host, nvidia), cdi_plan(host, None, nvidia).findings
 
 
-def refresh(session: Session, containers: str | None, connect: str | None) -> tuple[Finding, ...]:
-    """After an apply, where profile or file ask for it: what goes wrong is told and undoes nothing."""
+def refresh(
+    session: Session, containers: str | None, connect: str | None
+) -> tuple[tuple[Finding, ...], tuple[Report, ...]]:
+    """After an apply, where profile or file ask for it; what goes wrong is told and undoes nothing."""
     found: list[Finding] = []
+    written: list[Report] = []
     system = session.system
     try:
         if containers == NVIDIA_CTK:
+            had = system.read(_NVIDIA)
             found += _generate(system)
+            written += [_generated()] if system.read(_NVIDIA) != had else []
         nvidia = {CDI: True, NVIDIA_CTK: False}.get(containers or "")
-        found += _written(session, Told(connect=connect, nvidia=nvidia)).warnings
+        report = _written(session, Told(connect=connect, nvidia=nvidia))
+        found += report.warnings
+        written += [report] if report.changed else []
     except GpupassError as error:
         found.append(_stale(error))
-    return tuple(found)
+    return tuple(found), tuple(written)
+
+
+def _generated() -> Report:
+    title = f"have nvidia-ctk write {_NVIDIA}"
+    return Report(title=title, ending=Ending.DONE, plan=Plan(title=title), changed=True)
 
 
 def _generate(system: System) -> tuple[Finding, ...]:

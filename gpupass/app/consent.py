@@ -3,7 +3,7 @@
 from msgspec import Struct
 
 from gpupass.app.report import forbid
-from gpupass.errors import Refused
+from gpupass.errors import Disrupts, Resets, Unlike
 from gpupass.plan import HostPlan, Plan
 from gpupass.planner.estimate import gpu_resets
 
@@ -33,19 +33,19 @@ def require_same(shown: HostPlan, made: HostPlan) -> None:
     for old, new in zip(shown.plans, made.plans, strict=False):
         _require_same_devices(old, new)
         if old.steps != new.steps:
-            raise Refused(
+            raise Unlike(
                 f"cannot apply this plan: the host has changed since in what it touches ({old.title})",
                 _ANEW,
             )
     if len(shown.plans) != len(made.plans):
-        raise Refused("cannot apply this plan: the profile now means other devices", _ANEW)
+        raise Unlike("cannot apply this plan: the profile now means other devices", _ANEW)
 
 
 def _require_same_devices(old: Plan, new: Plan) -> None:
     for address, was in old.identities.items():
         now = new.identities.get(address)
         if now is not None and now.contradicts(was):
-            raise Refused(
+            raise Unlike(
                 f"cannot apply this plan: {address} is {now.beside(was)} now, "
                 f"the plan was for {was.beside(now)}",
                 _ANEW,
@@ -62,11 +62,11 @@ def allowed(made: HostPlan, consent: Consent, title: str) -> tuple[Plan, ...]:
         reasons = tuple((f"{victim.victim} would lose {victim.loses}", "") for victim in made.victims)
         names = ", ".join(dict.fromkeys(victim.victim for victim in made.victims))
         hint = "--allow-disruption, when they may be disrupted"
-        raise Refused(f"cannot {title}: it disrupts {names}", hint, reasons)
+        raise Disrupts(f"cannot {title}: it disrupts {names}", hint, reasons)
     resets = [address for one in plans for address in gpu_resets(one)]
     if resets and not consent.reset:
         hint = "--allow-reset, when they may be reset; who uses them: gpupass list"
-        raise Refused(f"cannot {title}: it resets {', '.join(resets)} for another MIG mode", hint)
+        raise Resets(f"cannot {title}: it resets {', '.join(resets)} for another MIG mode", hint)
     return plans
 
 

@@ -1,5 +1,6 @@
 """What is wanted of a device or slot, as data: what it may touch, what is seen for it, and its plan."""
 
+from collections.abc import Iterable
 from typing import Any, ClassVar, Protocol, Self
 
 from msgspec import Struct
@@ -19,6 +20,7 @@ from gpupass.model.host import Base, Host
 from gpupass.model.mark import Claim
 from gpupass.model.slot import Slot
 from gpupass.plan import Draft, HostPlan, Plan
+from gpupass.planner.difference import Difference, Facts, difference, facts_after, facts_of
 from gpupass.planner.draft import identified, lost, plan_of
 from gpupass.planner.find import find_slot
 from gpupass.planner.ownership import adopt_plan
@@ -44,6 +46,14 @@ class Intent(Protocol):
     def plan(self, sight: Any) -> HostPlan: ...
     def title(self, made: HostPlan) -> str:
         """As in "cannot TITLE: …"."""
+        ...
+
+    def foreseen(self, sight: Any, plan: Plan) -> Difference:
+        """What the plan, of this sight, will make of it."""
+        ...
+
+    def facts(self, sight: Any, names: Iterable[str]) -> Facts:
+        """What is told in a difference of these devices or files, as they are."""
         ...
 
     def keeps(self, sight: Any) -> frozenset[Address]:
@@ -73,7 +83,17 @@ class Alone(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return None
 
 
-class OfDevice(Alone, frozen=True, kw_only=True):
+class OfHost(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An intent whose sight is a host."""
+
+    def foreseen(self, sight: Host, plan: Plan) -> Difference:
+        return difference(facts_of(sight, plan.devices), facts_after(sight, plan))
+
+    def facts(self, sight: Host, names: Iterable[str]) -> Facts:
+        return facts_of(sight, map(Address, names))
+
+
+class OfDevice(OfHost, Alone, frozen=True, kw_only=True):
     """About one device, by address: another name may be known only while the host's driver has it."""
 
     group: tuple[Address, ...]  # the device first

@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from gpupass.errors import Refused
+from gpupass.errors import NoLibvirt
 from gpupass.model.address import PCI_DEVICES, Address, parse_address, same_slot, sysfs
 from gpupass.model.host import Host
 from gpupass.model.slot import Slot
@@ -78,6 +78,6 @@ def group_of(host: Host, address: Address) -> tuple[Address, ...]:
 def require_libvirt(host: Host) -> None:
     for unseen in host.unseen:
         if unseen.startswith("libvirt:"):
-            raise Refused(
+            raise NoLibvirt(
                 f"cannot tell which domain has what: {unseen.partition(': ')[2]}", "virsh list --all"
             )

@@ -3,9 +3,7 @@
 from collections.abc import Iterable, Iterator
 from typing import ClassVar
 
-from msgspec import Struct
-
-from gpupass.app.intents import QEMU
+from gpupass.app.intents import QEMU, OfHost
 from gpupass.app.look import require_libvirt
 from gpupass.methods import alike, slot_at
 from gpupass.model.address import Address, root_of
@@ -24,7 +22,7 @@ from gpupass.store.applies import new_id
 from gpupass.system import Reader, System
 
 
-class Reach(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Reach(OfHost, frozen=True, kw_only=True):
     """This host is as the profile says."""
 
     profile: Profile

@@ -17,10 +17,10 @@ from gpupass.app.reach import Reach
 from gpupass.app.report import Ending, Report, failed, told
 from gpupass.app.rounds import Trip, in_rounds
 from gpupass.app.session import Session
-from gpupass.app.trip import SETTLE_SECONDS, carry_out, require_ready, require_root
+from gpupass.app.trip import SETTLE_SECONDS, carry_out, moved, require_ready, require_root
 from gpupass.engine import journal
 from gpupass.engine.journal import Operation
-from gpupass.engine.run import Result, leave_half, resume
+from gpupass.engine.run import Result, StepStatus, leave_half, resume, statuses
 from gpupass.errors import Busy, Damaged, GpupassError, Pending, Refused
 from gpupass.lending.plug import written_in
 from gpupass.model.address import BOOT, Address, parse_address
@@ -44,6 +44,18 @@ def unfinished(system: System) -> tuple[Operation, ...]:
     return journal.open_operations(store_of(system))
 
 
+def left_open(operation: Operation) -> Report:
+    """What `recover` would take to its end, as it was left."""
+    plan = Plan(title=operation.title, steps=operation.steps, devices=operation.devices)
+    known = tuple(
+        StepStatus.PENDING if number in operation.before and one is StepStatus.NOT_RUN else one
+        for number, one in enumerate(statuses(operation))
+    )
+    note = f"since {operation.time}" + (f": {operation.pending}" if operation.pending else "")
+    ending = Ending.PENDING if operation.pending else Ending.UNFINISHED
+    return Report(title=operation.title, ending=ending, plan=plan, note=note, changed=True, statuses=known)
+
+
 def recover(system: System, *, connect: str = QEMU, wait: bool = False) -> tuple[Report, ...]:
     """Take every crashed or pending operation to its end, then clean what guests left behind without us."""
     with Session(system) as session:
@@ -59,14 +71,20 @@ def recover(system: System, *, connect: str = QEMU, wait: bool = False) -> tuple
         return (*reports, *_clean_leftovers(session, connect, deadline))
 
 
-def start_anew(system: System, connect: str = QEMU) -> tuple[Path, tuple[Quarantine, ...]]:
-    """Set a store aside that cannot be believed; what is not provably idle is quarantined in a new one."""
-    require_root()
+def start_anew(
+    system: System, connect: str = QEMU, *, dry_run: bool = False
+) -> tuple[Path | None, tuple[Quarantine, ...]]:
+    """Set a store aside that cannot be believed; what is not provably idle is quarantined in a new one.
+
+    Where the old one is then (dry run: None), and who is quarantined.
+    """
+    if not dry_run:
+        require_root()
     with Session(system) as session:
-        return _anew(session, connect)
+        return _anew(session, connect, dry_run)
 
 
-def _anew(session: Session, connect: str) -> tuple[Path, tuple[Quarantine, ...]]:
+def _anew(session: Session, connect: str, dry_run: bool) -> tuple[Path | None, tuple[Quarantine, ...]]:
     from gpupass.store import anew
 
     system, store = session.system, session.store
@@ -82,14 +100,17 @@ def _anew(session: Session, connect: str) -> tuple[Path, tuple[Quarantine, ...]]
         at_work = {Address(name) for devices in store.last_known().values() for name in devices}
         lost = f"gpupass has lost its memory ({error.why})"
         known = quarantines(host, at_work - {BOOT}, lost, system.now())
-        return anew.start_anew(store, known), known
+        return None if dry_run else anew.start_anew(store, known), known
     raise Refused("cannot forget what gpupass remembers: it is whole", "gpupass recover")
 
 
-def quarantine_clear(system: System, device: str) -> Report:
+def quarantine_clear(system: System, device: str, *, dry_run: bool = False) -> Report:
     """A person says the device may be used again."""
     with Session(system) as session:
-        require_ready(session)
+        if dry_run:
+            session.store.require_readable()
+        else:
+            require_ready(session)
         typed = parse_address(device)
         known = quarantined(system)
         gone = typed if any(mark.carrier == typed for mark in known) else None  # off the bus, perhaps
@@ -98,9 +119,12 @@ def quarantine_clear(system: System, device: str) -> Report:
         plan = Plan(title=f"clear the quarantine of {address}")
         if mark is None:
             return Report(title=plan.title, ending=Ending.NOTHING, plan=plan)
+        note = f"it was: {mark.why}"
+        if dry_run:
+            return Report(title=plan.title, ending=Ending.PLANNED, plan=plan, note=note, changed=True)
         with hold(system.state, (address,)):
             forget(session.store, mark.key)
-    return Report(title=plan.title, ending=Ending.DONE, plan=plan, note=f"it was: {mark.why}")
+    return Report(title=plan.title, ending=Ending.DONE, plan=plan, note=note, changed=True)
 
 
 def quarantined(system: System) -> tuple[Quarantine, ...]:
@@ -129,7 +153,7 @@ def _close_applies(session: Session) -> None:
 def _recover_one(session: Session, operation: Operation, deadline: float) -> Report:
     """One that cannot be ended now must not keep the others from it."""
     plan = Plan(title=operation.title, steps=operation.steps, devices=operation.devices)
-    report = Report(title=operation.title, ending=Ending.DONE, plan=plan)
+    report = Report(title=operation.title, ending=Ending.DONE, plan=plan, statuses=statuses(operation))
     system, store = session.system, session.store
     try:
         with hold(system.state, operation.devices, wait=0.0):
@@ -142,11 +166,13 @@ def _recover_one(session: Session, operation: Operation, deadline: float) -> Rep
             patience = 0.0 if fresh.pending is not None else SETTLE_SECONDS
             until = max(deadline, system.monotonic() + patience)
             outcome = resume(fresh, system, until)
+            ended = moved(fresh, outcome)
             if outcome.result is Result.DONE and outcome.operation.continues:
-                return _go_on(session, outcome.operation, report, until - system.monotonic())
-            return told(report, outcome)
+                report = _go_on(session, outcome.operation, report, until - system.monotonic())
+                return replace(report, changed=ended or report.changed)
+            return replace(told(report, outcome), changed=ended)
     except Busy as busy:
-        return replace(report, ending=Ending.BUSY, note=busy.message)
+        return replace(report, ending=Ending.BUSY, note=busy.message, error=busy)
     except GpupassError as error:
         return failed(report, error)
 
@@ -233,7 +259,7 @@ def _clean_leftovers(session: Session, connect: str, deadline: float) -> Iterato
         try:
             yield from _clean_leftover(session, report, claim.part or None, connect, deadline)
         except Busy as busy:
-            yield replace(report, ending=Ending.BUSY, note=busy.message)
+            yield replace(report, ending=Ending.BUSY, note=busy.message, error=busy)
         except GpupassError as error:
             yield failed(report, error)
 
@@ -275,7 +301,8 @@ def _forget_vanished(session: Session, claim: Claim, connect: str, another: Devi
             and (another is None or _is_anothers(another, mark))
         )
         forget(session.store, *(mark.key for mark in gone if not isinstance(mark, Quarantine)))
-    return Report(title=title, ending=Ending.DONE, plan=plan, note="it is gone from the host")
+    note = "it is gone from the host"
+    return Report(title=title, ending=Ending.DONE, plan=plan, note=note, changed=True)
 
 
 def _clean_leftover(

@@ -1,14 +1,17 @@
 """What became of a change, as told to the operator."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gpupass.engine.run import Outcome, Result
+from gpupass.engine.run import Outcome, Result, StepStatus
 from gpupass.errors import GpupassError, Refused
 from gpupass.model.address import Address
 from gpupass.plan import Disruption, Finding, HostPlan, Plan
+from gpupass.planner.difference import SAME, Difference
 from gpupass.planner.estimate import gpu_resets
 
 
@@ -23,6 +26,8 @@ class Ending(StrEnum):
     NEEDS_PERSON = "needs a person"
     BUSY = "at work"
     FAILED = "failed"
+    NOT_RUN = "not done"  # what may not be, or was not come to
+    UNFINISHED = "unfinished"  # since a crash
 
 
 _ENDINGS = {
@@ -43,6 +48,10 @@ class Report(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     plan: Plan
     note: str = ""
     error: GpupassError | None = None
+    changed: bool = False  # something of the host or of what gpupass remembers is otherwise now, or would be
+    statuses: tuple[StepStatus, ...] = ()  # of the plan's steps
+    difference: Difference = SAME  # which facts are otherwise now, or would be
+    settled: tuple["Report", ...] = ()  # what a crash had left there: taken to its end before
 
     @property
     def warnings(self) -> tuple[Finding, ...]:
@@ -53,9 +62,21 @@ class Came(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a trip came to: one report per set of devices, and the plan, with what has to wait."""
 
     reports: tuple[Report, ...]
-    plan: HostPlan
+    plan: HostPlan = HostPlan()
     warnings: tuple[Finding, ...] = ()  # of what containers are told afterwards
     withdrawn: tuple[str, ...] = ()  # titles of what a guest was asked for, and nobody wants any more
+    made: HostPlan = HostPlan()  # the plan as it was before anything was done
+    settled: tuple[Report, ...] = ()  # what a crash had left there: taken to its end before
+    refreshed: tuple[Report, ...] = ()  # what containers are told
+
+    @property
+    def whole(self) -> tuple[Report, ...]:
+        """Every change that was wanted, also what has not been done, and what was done beside."""
+        tried = {report.title: report for report in self.reports}
+        wanted = tuple(
+            tried.pop(one.title) if one.title in tried else _untried(one) for one in self.made.plans
+        )
+        return (*self.settled, *wanted, *tried.values(), *self.refreshed)
 
     @property
     def done(self) -> bool:
@@ -82,6 +103,12 @@ class Came(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 def told(report: Report, outcome: Outcome) -> Report:
+    report = replace(
+        report,
+        changed=outcome.stands,
+        statuses=outcome.statuses,
+        difference=report.difference if outcome.stands else SAME,
+    )
     if outcome.error is None:
         return replace(report, ending=_ENDINGS[outcome.result])
     ending = Ending.FAILED if outcome.result is Result.ROLLED_BACK else _ENDINGS[outcome.result]
@@ -89,13 +116,38 @@ def told(report: Report, outcome: Outcome) -> Report:
 
 
 def failed(report: Report, error: GpupassError) -> Report:
-    return replace(report, ending=Ending.FAILED, note=error.message, error=error)
+    """Before anything was done."""
+    return replace(report, ending=Ending.FAILED, note=error.message, error=error, difference=SAME)
 
 
-def planned(plan: Plan) -> Report:
-    """Of a dry run; Refused like the deed itself."""
-    forbid(plan.title, plan.refusals)
-    return Report(title=plan.title, ending=Ending.PLANNED if plan.steps else Ending.NOTHING, plan=plan)
+def planned(plan: Plan, difference: Difference = SAME) -> Report:
+    """What would be done."""
+    return Report(
+        title=plan.title,
+        ending=Ending.PLANNED if plan.steps else Ending.NOTHING,
+        plan=plan,
+        changed=bool(plan.steps),
+        statuses=(StepStatus.PLANNED,) * len(plan.steps),
+        difference=difference,
+    )
+
+
+def _untried(plan: Plan) -> Report:
+    nothing = not plan.steps and not plan.refusals
+    ending = Ending.NOTHING if nothing else Ending.NOT_RUN
+    return Report(
+        title=plan.title, ending=ending, plan=plan, statuses=(StepStatus.NOT_RUN,) * len(plan.steps)
+    )
+
+
+@contextmanager
+def known(came: Came) -> Iterator[None]:
+    """Whatever fails within tells what has become of the change so far."""
+    try:
+        yield
+    except GpupassError as error:
+        error.came = error.came or came
+        raise
 
 
 def forbid(title: str, refusals: tuple[Finding, ...]) -> None:

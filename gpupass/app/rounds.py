@@ -1,6 +1,7 @@
 """Plans, each an operation of its own, several at a time, and what a fresh look still wants of them."""
 
 from collections.abc import Callable, Container
+from contextlib import suppress
 from functools import partial
 
 from msgspec import Struct
@@ -12,10 +13,11 @@ from gpupass.app.report import Ending, Report, failed, told
 from gpupass.app.session import Session
 from gpupass.engine import journal
 from gpupass.engine.journal import Operation
-from gpupass.engine.run import Outcome, conclude, execute, extend, roll_back
-from gpupass.errors import GpupassError, Interrupted, NeedsPerson
+from gpupass.engine.run import Outcome, StepStatus, conclude, execute, extend, roll_back
+from gpupass.errors import GpupassError, Interrupted, NeedsPerson, as_error
 from gpupass.model.address import BOOT
 from gpupass.plan import HostPlan, Plan
+from gpupass.planner.difference import come_about, together
 from gpupass.step import Deed
 from gpupass.system import interrupts
 
@@ -44,6 +46,14 @@ class Trip(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     apply: str = ""  # the id of its entry in the history, where it has one
 
 
+class Stopped(Interrupted):
+    """Between two rounds; `reports` is what had become of each change by then."""
+
+    def __init__(self, reports: tuple[Report, ...]) -> None:
+        super().__init__("interrupted: what had begun is rolled back", "gpupass history")
+        self.reports = reports
+
+
 def in_rounds(
     trip: Trip, made: HostPlan, plans: tuple[Plan, ...], pending: tuple[Operation, ...]
 ) -> tuple[tuple[Report, ...], HostPlan]:
@@ -53,20 +63,22 @@ def in_rounds(
     unseen: tuple[Plan, ...] = ()
     for rounds_left in reversed(range(trip.intent.rounds)):
         ran = _run(trip, todo, pending)
-        reports |= {report.title: _since(reports.get(report.title), report) for report in ran}
+        reports |= {report.title: since(reports.get(report.title), report) for report in ran}
         pending = ()
         if not trip.apply and ran[0].ending is not Ending.DONE:
-            break
+            return _looked_at(trip, tuple(reports.values())), _unwaiting(made, reports)
         if interrupts.asked() and (trip.apply or _continuing(trip, reports)):
             stopped = Interrupted("interrupted: what had begun is rolled back", "gpupass history")
-            take_back(trip, stopped, reports)
-            raise stopped
+            reports |= _told(reports, take_back(trip, stopped, reports))
+            raise Stopped(tuple(reports.values()))
         try:
             made = _titled(trip, trip.intent.plan(trip.session.look(trip.intent)), plans)
-        except GpupassError as error:
+        except Exception as bug:
+            error = as_error(bug)
             reports |= _told(reports, take_back(trip, error, reports))
             reports = {title: _unverified(report, error) for title, report in reports.items()}
             return tuple(reports.values()), _unwaiting(made, reports)
+        reports = {title: _as_seen(trip, report) for title, report in reports.items()}
         ended = _conclude(trip, reports, made, trip.consent if rounds_left else None)
         reports |= _told(reports, ended)
         made = _without(made, {title for title, outcome in ended.items() if outcome.error is not None})
@@ -80,6 +92,21 @@ def in_rounds(
     for one in (*left, *unseen):
         reports[one.title] = _unfinished(reports[one.title], one)
     return tuple(reports.values()), _unwaiting(made, reports)
+
+
+def _looked_at(trip: Trip, reports: tuple[Report, ...]) -> tuple[Report, ...]:
+    """How what stands half-way is, only a fresh look can tell; where none is to be had, nothing differs."""
+    if not any(report.changed for report in reports):
+        return reports
+    with suppress(GpupassError):
+        trip.session.look(trip.intent)
+    return tuple(_as_seen(trip, report) for report in reports)
+
+
+def _as_seen(trip: Trip, report: Report) -> Report:
+    """What of that which was to differ does so."""
+    facts = trip.intent.facts(trip.session.last, report.difference.after)
+    return replace(report, difference=come_about(report.difference, facts))
 
 
 def take_back(trip: Trip, cause: GpupassError, titles: Container[str] | None = None) -> dict[str, Outcome]:
@@ -127,13 +154,25 @@ def _without(made: HostPlan, titles: set[str]) -> HostPlan:
     return replace(made, plans=tuple(one for one in made.plans if one.title not in titles))
 
 
-def _since(earlier: Report | None, report: Report) -> Report:
-    """With the findings and devices of the rounds before."""
+def since(earlier: Report | None, report: Report) -> Report:
+    """With the findings, devices and steps of the rounds before."""
     if earlier is None:
         return report
     findings = tuple(dict.fromkeys((*earlier.plan.findings, *report.plan.findings)))
     devices = tuple(dict.fromkeys((*earlier.plan.devices, *report.plan.devices)))
-    return replace(report, plan=replace(report.plan, findings=findings, devices=devices))
+    same = report.plan.steps[: len(earlier.plan.steps)] == earlier.plan.steps  # one operation went on
+    return replace(
+        report,
+        plan=replace(
+            report.plan,
+            findings=findings,
+            devices=devices,
+            steps=report.plan.steps if same else (*earlier.plan.steps, *report.plan.steps),
+        ),
+        statuses=report.statuses if same else (*earlier.statuses, *report.statuses),
+        changed=report.changed or (earlier.changed and not same),
+        difference=together(earlier.difference, report.difference),
+    )
 
 
 def _unwaiting(made: HostPlan, reports: dict[str, Report]) -> HostPlan:
@@ -169,7 +208,13 @@ def _run(trip: Trip, plans: tuple[Plan, ...], pending: tuple[Operation, ...]) ->
 def _one(trip: Trip, continuing: dict[str, Operation], pending: tuple[Operation, ...], plan: Plan) -> Report:
     system, begun = trip.session.system, continuing.get(plan.title)
     whole = plan if begun is None else replace(plan, steps=(*begun.steps, *plan.steps))
-    report = Report(title=plan.title, ending=Ending.DONE, plan=whole)
+    report = Report(
+        title=plan.title,
+        ending=Ending.DONE,
+        plan=whole,
+        statuses=(StepStatus.NOT_RUN,) * len(whole.steps),
+        difference=trip.intent.foreseen(trip.session.last, plan),
+    )
     replaced = tuple(operation for operation in pending if set(operation.devices) & set(plan.devices))
     deadline = system.monotonic() + trip.patience.seconds
     on_step = partial(trip.on_step, plan.title)

@@ -35,6 +35,12 @@ class Session:
         self.sight = (intent, sight)
         return sight
 
+    @property
+    def last(self) -> Any:
+        """What was seen last, for whomever."""
+        assert self.sight is not None, "nobody has looked yet"
+        return self.sight[1]
+
     def seen(self, whose: object) -> Any | None:
         """What was seen last, where that was for the same intent."""
         return self.sight[1] if self.sight is not None and self.sight[0] == whose else None

@@ -1,6 +1,7 @@
 """The one trip of every change: lock → settle → look → plan → do → look, until a look wants nothing more."""
 
 import os
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -8,17 +9,17 @@ from msgspec.structs import replace
 
 from gpupass.app.consent import Consent, Patience, allowed, require_same
 from gpupass.app.intents import Intent
-from gpupass.app.report import Came, Ending, Report
-from gpupass.app.rounds import Trip, in_rounds
+from gpupass.app.report import Came, Ending, Report, known, planned, told
+from gpupass.app.rounds import Stopped, Trip, in_rounds
 from gpupass.app.session import Session
 from gpupass.engine import journal
 from gpupass.engine.journal import Operation
-from gpupass.engine.run import Result, leave_half, resume
-from gpupass.errors import GpupassError, Interrupted, Refused
+from gpupass.engine.run import Outcome, Result, leave_half, resume
+from gpupass.errors import GpupassError, NotRoot, Refused
 from gpupass.model.address import Address, root_of
 from gpupass.model.apply import Apply, ApplyEnd
 from gpupass.model.mark import Claim, Quarantine
-from gpupass.plan import HostPlan
+from gpupass.plan import HostPlan, Plan
 from gpupass.store import Store
 from gpupass.store.applies import read_applies, write_apply
 from gpupass.store.marks import forget, read_marks
@@ -37,37 +38,61 @@ def carry_out(trip: Trip, devices: tuple[Address, ...], shown: HostPlan | None =
     require_ready(session)
     with hold(system.state, devices, wait=trip.patience.for_others):
         with interrupts.deferred():
-            pending = settle(session, devices, trip.patience)
-        sight = session.look(trip.intent)
-        if not set(trip.intent.touches(sight)) <= set(devices):
-            raise Refused("cannot apply: the devices changed while they were looked at", "try again")
-        intent = trip.intent.fixed(sight)
-        made = intent.plan(sight)
-        if shown is not None:
-            require_same(shown, made)
-        trip.on_plan(made)
-        plans = allowed(made, trip.consent, intent.title(made))
-        pending, withdrawn = _withdraw(session, intent, sight, made, pending)
-        entry = intent.entry(system, sight, plans)
-        if not plans:
-            _mark_taken_back(session, entry, ())
-            return Came(reports=(), plan=made, withdrawn=withdrawn)
-        trip = replace(trip, intent=intent, apply=_begin(session, entry, trip.consent))
+            pending, settled = settle(session, devices, trip.patience)
+        with known(Came(reports=(), plan=HostPlan(), settled=settled)):
+            sight = session.look(trip.intent)
+            if not set(trip.intent.touches(sight)) <= set(devices):
+                raise Refused("cannot apply: the devices changed while they were looked at", "try again")
+            intent = trip.intent.fixed(sight)
+            made = intent.plan(sight)
+        came = Came(reports=(), plan=made, made=made, settled=settled)
+        with known(came):
+            if shown is not None:
+                require_same(shown, made)
+            trip.on_plan(made)
+            plans = allowed(made, trip.consent, intent.title(made))
+            pending, withdrawn = _withdraw(session, intent, sight, made, pending)
+            entry = intent.entry(system, sight, plans)
+            came = replace(came, withdrawn=withdrawn)
+            if not plans:
+                _mark_taken_back(session, entry, ())
+                return came
+            trip = replace(trip, intent=intent, apply=_begin(session, entry, trip.consent))
         try:
             with interrupts.deferred():
                 reports, made = in_rounds(trip, made, plans, pending)
-        except Interrupted:
+        except Stopped as stopped:
             _end(session, entry, trip.consent, ApplyEnd.INTERRUPTED)
+            stopped.came = replace(came, reports=stopped.reports)
             raise
         with suppress(GpupassError):  # the store's disk is full: recover says that it was interrupted
             _end(session, entry, trip.consent, _apply_end(reports))
             _mark_taken_back(session, entry, reports)
-    return Came(reports=reports, plan=made, withdrawn=withdrawn)
+    return replace(came, reports=reports, plan=made)
 
 
-def settle(session: Session, devices: tuple[Address, ...], patience: Patience) -> tuple[Operation, ...]:
-    """End crashed operations on `devices`; the pending ones are returned: a new order replaces them."""
+def rehearse(session: Session, intent: Intent, consent: Consent = Consent()) -> Came:  # noqa: B008 - frozen
+    """What the trip would do, refused like it; nothing is locked or written, so anybody may ask."""
+    session.store.require_readable()
+    sight = session.look(intent)
+    made = intent.plan(sight)
+    came = Came(reports=(), plan=made, made=made)
+    with known(came):
+        plans = allowed(made, consent, intent.title(made))
+    return replace(came, reports=foretold(intent, sight, plans))
+
+
+def foretold(intent: Intent, sight: Any, plans: tuple[Plan, ...]) -> tuple[Report, ...]:
+    """Each of them as it would come about."""
+    return tuple(planned(one, intent.foreseen(sight, one)) for one in plans)
+
+
+def settle(
+    session: Session, devices: tuple[Address, ...], patience: Patience
+) -> tuple[tuple[Operation, ...], tuple[Report, ...]]:
+    """End crashed operations on `devices`, and tell of it; the pending ones: a new order replaces them."""
     pending, store, system = [], session.store, session.system
+    settled: list[Report] = []
     for operation in journal.open_operations(store):
         if not set(operation.devices) & set(devices):
             continue
@@ -78,18 +103,35 @@ def settle(session: Session, devices: tuple[Address, ...], patience: Patience) -
         else:
             seconds = min(patience.seconds, SETTLE_SECONDS)
             outcome = resume(operation, system, system.monotonic() + seconds)
+            settled += _resumed(operation, outcome)
             if outcome.result is Result.PENDING:
                 pending.append(outcome.operation)
             elif outcome.result is Result.NEEDS_PERSON and outcome.error is not None:
+                outcome.error.came = Came(reports=(), plan=HostPlan(), settled=tuple(settled))
                 raise outcome.error
             elif outcome.result is Result.DONE and outcome.operation.continues:
                 leave_half(outcome.operation, system)  # the new order goes on from there
-    return tuple(pending)
+    return tuple(pending), tuple(settled)
+
+
+def _resumed(operation: Operation, outcome: Outcome) -> Iterator[Report]:
+    """Where there was something to take back or to go on with."""
+    plan = Plan(title=operation.title, steps=operation.steps, devices=operation.devices)
+    report = told(Report(title=plan.title, ending=Ending.DONE, plan=plan), outcome)
+    if moved(operation, outcome):
+        yield replace(report, changed=True, note=report.note or "a crash had left it open")
+
+
+def moved(operation: Operation, outcome: Outcome) -> bool:
+    """Has it been taken back or gone on with, from how it was left?"""
+    left = operation.before.keys() - operation.undone
+    ended = bool(left) and outcome.result is not Result.PENDING
+    return ended or outcome.operation.done != operation.done
 
 
 def require_root(hint: str = "run it with sudo; --dry-run needs no root") -> None:
     if os.geteuid() != 0:
-        raise Refused("cannot change this host: you are not root", hint)
+        raise NotRoot("cannot change this host: you are not root", hint)
 
 
 def require_ready(session: Session) -> None:

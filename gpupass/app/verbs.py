@@ -7,10 +7,10 @@ from msgspec.structs import replace
 from gpupass.app.consent import Patience
 from gpupass.app.intents import QEMU, Adopt, Attach, Bind, Detach, Forget, Intent, Move, Unbind
 from gpupass.app.look import find_slot_named, functions_of_card, group_addresses
-from gpupass.app.report import Ending, Report, planned
+from gpupass.app.report import Ending, Report, known
 from gpupass.app.rounds import Trip
 from gpupass.app.session import Session
-from gpupass.app.trip import carry_out
+from gpupass.app.trip import carry_out, rehearse
 from gpupass.devices.binding import VFIO
 from gpupass.errors import Pending, Usage
 from gpupass.model.address import Address, parse_address, sysfs
@@ -131,8 +131,7 @@ def single(
 ) -> Report:
     """The trip of one plan, or what it would be; an ending that is none is raised."""
     if dry_run:
-        session.store.require_readable()
-        return planned(intent.plan(session.look(intent)).plans[0])
+        return rehearse(session, intent).whole[0]
     trip = Trip(session=session, intent=intent, patience=Patience(seconds=seconds))
     came = carry_out(trip, devices)
     if not came.reports:
@@ -140,13 +139,14 @@ def single(
         if came.withdrawn:
             last = came.withdrawn[-1]
             note = f"no longer wanted: {last}; but its guest has been asked and may still let go"
-        return Report(title=plan.title, ending=Ending.NOTHING, plan=plan, note=note)
+        return Report(title=plan.title, ending=Ending.NOTHING, plan=plan, note=note, settled=came.settled)
     (report,) = came.reports
-    if isinstance(report.error, Pending):
-        raise Pending(f"pending: {report.title}: {report.error.message}", report.error.hint)
-    if report.error is not None:
-        raise report.error
-    return report
+    with known(came):
+        if isinstance(report.error, Pending):
+            raise Pending(f"pending: {report.title}: {report.error.message}", report.error.hint)
+        if report.error is not None:
+            raise report.error
+    return replace(report, settled=came.settled)
 
 
 def _hand_over(

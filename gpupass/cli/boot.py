@@ -11,7 +11,7 @@ from gpupass.app import Ending, Report
 from gpupass.app.profile_file import load_file
 from gpupass.cli.output import json_option, show_finding, tell_text
 from gpupass.cli.report import show_reports
-from gpupass.errors import Usage
+from gpupass.errors import Unasked, Usage
 from gpupass.model.profile import Profile
 from gpupass.plan import Plan
 from gpupass.system import System
@@ -91,7 +91,7 @@ def _agreed(system: System, verb: Verb, line: str, dry_run: bool, yes: bool, as_
         return show_reports(planned, as_json=as_json)
     if not yes:
         if as_json or not sys.stdin.isatty():
-            raise Usage(f"cannot {planned.title}: nobody is there to be asked", line)
+            raise Unasked(f"cannot {planned.title}: nobody is there to be asked", line)
         for finding in planned.warnings:
             show_finding("warning: ", finding.message, finding.remedy)
         click.confirm(f"{planned.title}?", abort=True, err=True)

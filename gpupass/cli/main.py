@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gpupass import __version__
-from gpupass.errors import GpupassError
+from gpupass.errors import GpupassError, Interrupted, Unforeseen, Usage
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -127,6 +127,7 @@ def cli() -> None:
       2 usage                       3 differences found
       4 refused, nothing changed    5 a person is needed
       6 pending: somebody has not let go yet   130 interrupted, everything rolled back
+      70 a fault of gpupass itself
     """
 
 
@@ -152,24 +153,30 @@ def main() -> None:
 def run() -> None:
     """Every foreseeable failure ends as one line, a hint and its exit status (SystemExit)."""
     _print_any_name()
+    as_json = "--json" in sys.argv[1:]
     try:
         status = cli.main(prog_name="gpupass", standalone_mode=False)
     except (click.exceptions.Abort, KeyboardInterrupt):
         status = 130
+        if as_json:
+            _show(Interrupted("interrupted"), as_json)
     except click.ClickException as error:
-        _show_usage(error)
+        _show(Usage(error.format_message(), "gpupass --help"), as_json) if as_json else _show_usage(error)
         status = error.exit_code
     except GpupassError as error:
-        _show(error, as_json="--json" in sys.argv[1:])
+        _show(error, as_json)
         status = error.exit_code
     except BrokenPipeError:
         sys.stderr.close()
         status = 141
     except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        _show(GpupassError(f"cannot write the output: {error.strerror}"), as_json=False)
-        status = 1
+        full = error.errno == errno.ENOSPC
+        why = GpupassError(f"cannot write the output: {error.strerror}") if full else Unforeseen(error)
+        _show(why, as_json=as_json and not full)
+        status = why.exit_code
+    except Exception as bug:
+        _show(Unforeseen(bug), as_json)
+        status = Unforeseen.exit_code
     sys.exit(status if isinstance(status, int) else 0)
 
 
@@ -184,7 +191,12 @@ def _show_usage(error: click.ClickException) -> None:
 def _show(error: GpupassError, as_json: bool) -> None:
     from gpupass.cli.output import show_error
 
-    show_error(error, as_json)
+    if not as_json:
+        show_error(error)
+        return
+    from gpupass.cli.failed import print_failure
+
+    print_failure(error, sys.argv[1:])
 
 
 def _print_any_name() -> None:

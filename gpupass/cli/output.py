@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from gpupass.cli.documents.document import Document, failed
+from gpupass.cli.documents.document import Document
 from gpupass.cli.printable import printable, printable_lines
 from gpupass.errors import GpupassError
 from gpupass.model.wire import to_json
@@ -71,11 +71,8 @@ def show_finding(lead: str, message: str, remedy: str | None, err: bool = True) 
         tell(f"{' ' * len(lead)}{remedy}", err)
 
 
-def show_error(error: GpupassError, as_json: bool) -> None:
+def show_error(error: GpupassError) -> None:
     """One line "cannot …: why", the findings if there are several, and a hint to type."""
-    if as_json:
-        print_json(failed(error))
-        return
     tell(error.message, err=True)
     for message, remedy in error.reasons:
         show_finding("  - ", message, remedy)

@@ -6,24 +6,25 @@ from contextlib import suppress
 from pathlib import Path
 
 import click
-from msgspec.structs import asdict, replace
+from msgspec.structs import replace
 
 from gpupass.app.apply import apply_profile, apply_when_ready, plan_apply
 from gpupass.app.consent import Consent, Patience, allowed, require_same
 from gpupass.app.history import before, gone_since, last_apply
 from gpupass.app.profile_file import load_file, load_text, read_file
 from gpupass.app.reach import Reach
-from gpupass.app.report import Came
+from gpupass.app.report import Came, Report, known
 from gpupass.app.rounds import quiet
 from gpupass.app.saved_plan import is_plan, plan_text, read_plan
 from gpupass.app.session import Session
-from gpupass.app.trip import require_root
+from gpupass.app.trip import foretold, require_root
 from gpupass.cli.inspect import reader_at
-from gpupass.cli.output import connect_option, host_option, json_option, print_json, show_finding, tell
+from gpupass.cli.output import connect_option, host_option, json_option, show_finding, tell
 from gpupass.cli.plan_view import NOTHING, show_differences, show_host_plan
-from gpupass.cli.report import show_reports, status_of
-from gpupass.errors import Pending, Refused, Usage
+from gpupass.cli.report import error_of, print_changes, refusal, show_reports, status_of
+from gpupass.errors import GpupassError, Pending, Refused, Unasked, Usage
 from gpupass.model.address import Address
+from gpupass.model.host import Host
 from gpupass.plan import Disruption, Finding, HostPlan
 from gpupass.step import Deed
 from gpupass.system import System
@@ -47,6 +48,14 @@ _timeout = click.option(
     metavar="SECONDS",
     help="How long to wait for a guest to let go.",
 )
+_locks = click.option(
+    "--lock-timeout",
+    default=10.0,
+    show_default=True,
+    type=click.FloatRange(0),
+    metavar="SECONDS",
+    help="How long to wait for another gpupass that is at work on a device.",
+)
 _dry_run = click.option("--dry-run", is_flag=True, help="Show the plan, change nothing.")
 
 
@@ -63,13 +72,12 @@ def plan(
     """Show what `apply FILE` would do, and whom it would disturb. Exit status 3: there is something to do."""
     system = reader_at(host_dir)
     reach = Reach(profile=load_file(system, file), source=file, connect=connect)
-    made = reach.plan(reach.look(system))
+    sight = reach.look(system)
+    made = reach.plan(sight)
     if out is not None:
         write_text(out, plan_text(made, reach))
     if as_json:
-        from gpupass.cli.documents.changes import planned
-
-        print_json(planned(made))
+        print_changes(_foretold(reach, sight, made), refusal(reach.title(made), made.refusals))
     else:
         show_host_plan(made, allow_reset=allow_reset)
     if made.refusals:
@@ -82,6 +90,8 @@ def plan(
 @_disrupt
 @_reset
 @_timeout
+@_locks
+@_dry_run
 @click.option("--devices-only", is_flag=True, help="Leave attachments out; libvirt is not asked.")
 @click.option("--boot", is_flag=True, help="Do what can be done, wait for what is not there yet.")
 @click.option("--wait", type=click.FloatRange(0), metavar="SECONDS", help="How long to wait for it.")
@@ -93,6 +103,8 @@ def apply(
     allow_disruption: bool,
     allow_reset: bool,
     timeout: float,
+    lock_timeout: float,
+    dry_run: bool,
     devices_only: bool,
     boot: bool,
     wait: float | None,
@@ -101,12 +113,13 @@ def apply(
     as_json: bool,
 ) -> int:
     """Make this host as the profile FILE says, or do the saved PLAN; asks first."""
-    require_root("run it with sudo; to look only: gpupass plan")
+    if not dry_run:
+        require_root("run it with sudo; to look only: gpupass plan")
     line = f"gpupass apply {shlex.quote(file)}"
     consent = Consent(disruption=allow_disruption, reset=allow_reset, partly=boot)
-    patience = Patience(seconds=timeout)
+    patience = Patience(seconds=timeout, for_others=lock_timeout)
     text = read_file(file)
-    waits = boot or wait is not None
+    waits = (boot or wait is not None) and not dry_run
     if waits and not yes:
         again = (" --boot" if boot else "") + (f" --wait {wait:g}" if wait is not None else "")
         raise Usage("cannot apply: --boot and --wait ask nobody", f"{line}{again} --yes")
@@ -120,14 +133,14 @@ def apply(
                 programs=not boot,
             )
             if not waits:
-                return _agree_and_apply(session, reach, consent, patience, line, yes, as_json)
+                return _agree_and_apply(session, reach, consent, patience, line, yes, as_json, dry_run)
             seconds = wait if wait is not None else _BOOT_PATIENCE
             return _show_came(apply_when_ready(session, reach, consent, patience, seconds), as_json)
         if waits:
             raise Usage("cannot wait: a saved plan is for the host as it was", f"{line} --yes")
         reach, shown = read_plan(file, text)
         reach = replace(reach, devices_only=devices_only)
-        return _agree_and_apply(session, reach, consent, patience, line, yes, as_json, shown)
+        return _agree_and_apply(session, reach, consent, patience, line, yes, as_json, dry_run, shown)
 
 
 @click.command()
@@ -139,12 +152,11 @@ def check(file: str, as_json: bool, host_dir: Path | None, connect: str) -> int:
     """Is this host as the profile FILE says? Exit status 0: yes; 3: no, and the differences."""
     system = reader_at(host_dir)
     reach = Reach(profile=load_file(system, file), source=file, connect=connect)
-    made = reach.plan(reach.look(system))
+    sight = reach.look(system)
+    made = reach.plan(sight)
     same = not made.to_do and not made.refusals and not made.waits
     if as_json:
-        from gpupass.cli.documents.changes import Checked, planned
-
-        print_json(Checked(matches=same, **asdict(planned(made))))
+        print_changes(_foretold(reach, sight, made))
     else:
         show_differences(made)
     return 0 if same else DIFFERENT
@@ -154,6 +166,7 @@ def check(file: str, as_json: bool, host_dir: Path | None, connect: str) -> int:
 @_disrupt
 @_reset
 @_timeout
+@_locks
 @_dry_run
 @_yes
 @connect_option
@@ -162,6 +175,7 @@ def rollback(
     allow_disruption: bool,
     allow_reset: bool,
     timeout: float,
+    lock_timeout: float,
     dry_run: bool,
     yes: bool,
     connect: str,
@@ -177,18 +191,15 @@ def rollback(
             tell(f"back to before: {entry.source}, applied by {entry.user} at {entry.time}", err=True)
             for address in gone:
                 tell(f"passed over: {address} has left this host", err=True)
-        if dry_run:
-            made = plan_apply(session, reach)
-            if as_json:
-                from gpupass.cli.documents.changes import planned
-
-                print_json(planned(made))
-            else:
-                show_host_plan(made)
-            return Refused.exit_code if made.refusals else 0
         consent = Consent(disruption=allow_disruption, reset=allow_reset)
-        patience = Patience(seconds=timeout)
-        return _agree_and_apply(session, reach, consent, patience, "gpupass rollback", yes, as_json)
+        patience = Patience(seconds=timeout, for_others=lock_timeout)
+        return _agree_and_apply(session, reach, consent, patience, "gpupass rollback", yes, as_json, dry_run)
+
+
+def _foretold(reach: Reach, sight: Host, made: HostPlan) -> tuple[Report, ...]:
+    """Nothing of a plan comes about where a part of it is refused."""
+    would = foretold(reach, sight, made.plans)
+    return tuple(replace(report, changed=report.changed and not made.refusals) for report in would)
 
 
 def _agree_and_apply(
@@ -199,6 +210,7 @@ def _agree_and_apply(
     line: str,
     yes: bool,
     as_json: bool,
+    dry_run: bool,
     saved: HostPlan | None = None,
 ) -> int:
     """Show, ask, and do exactly what was shown; `line` is what to type again.
@@ -213,22 +225,29 @@ def _agree_and_apply(
             show_host_plan(made, refusals=False, allow_reset=consent.reset)
 
     on_step = quiet if as_json else _tell
-    if yes and saved is None:
+    if yes and saved is None and not dry_run:
         came = apply_profile(session, reach, consent, patience, on_step=on_step, on_plan=show)
         return _show_came(came, as_json, shown=seen[0])
     made = plan_apply(session, reach)
-    if saved is not None:
-        require_same(saved, made)
-    show(made)
-    if allowed(made, consent, reach.title(made)) and not yes:
-        _agree(line, as_json)
+    came = Came(reports=(), plan=made, made=made)
+    with known(came):
+        if saved is not None:
+            require_same(saved, made)
+        show(made)
+        plans = allowed(made, consent, reach.title(made))
+        if plans and not yes and not dry_run:
+            _agree(line, as_json)
+    if dry_run:
+        if as_json:
+            print_changes(replace(came, reports=foretold(reach, session.last, plans)).whole)
+        return 0
     came = apply_profile(session, reach, consent, patience, made, on_step)
     return _show_came(came, as_json, shown=made)
 
 
 def _agree(line: str, as_json: bool) -> None:
     if as_json or not sys.stdin.isatty():
-        raise Usage("cannot change this host: nobody is there to be asked", f"{line} --yes")
+        raise Unasked("cannot change this host: nobody is there to be asked", f"{line} --yes")
     if not click.confirm("Do this?", err=True):
         tell("nothing has been changed", err=True)
         raise click.Abort
@@ -248,11 +267,13 @@ def _show_came(came: Came, as_json: bool, shown: HostPlan | None = None) -> int:
     """
     spared = (*map(_spared, came.spared), *map(_unreset, came.unreset))
     waits, refusals = came.plan.waits, (*came.plan.refusals, *spared)
+    unmet = Refused.exit_code if refusals else Pending.exit_code if waits else 0
+    status = status_of(came.reports) or unmet
     if as_json:
-        from gpupass.cli.documents.changes import ApplyDocument, report_document
-
-        results = tuple(map(report_document, came.reports))
-        print_json(ApplyDocument(results=results, waits=waits, refused=refusals, warnings=came.warnings))
+        why = error_of(came.whole) or refusal("apply all of it", refusals) or _waiting(waits)
+        print_changes(
+            came.whole, why, waits=waits, refused=refusals, warnings=came.warnings, exit_code=status
+        )
     else:
         show_reports(*came.reports, as_json=False)
         if shown is None and not came.reports and not waits and not refusals:
@@ -262,10 +283,15 @@ def _show_came(came: Came, as_json: bool, shown: HostPlan | None = None) -> int:
                 tell(f"waits: {wait}")
         for warning in came.warnings:
             show_finding("warning: ", warning.message, warning.remedy)
-        for refusal in refusals:
-            show_finding("cannot: ", refusal.message, refusal.remedy)
-    refused = Refused.exit_code if refusals else 0
-    return status_of(came.reports) or refused or (Pending.exit_code if waits else 0)
+        for refused in refusals:
+            show_finding("cannot: ", refused.message, refused.remedy)
+    return status
+
+
+def _waiting(waits: tuple[str, ...]) -> GpupassError | None:
+    return (
+        Pending(f"pending: {'; '.join(waits)}", "gpupass apply FILE --wait SECONDS --yes") if waits else None
+    )
 
 
 def _spared(disruption: Disruption) -> Finding:

@@ -42,7 +42,7 @@ def validate(files: tuple[str, ...], hostname: str | None, as_json: bool) -> int
             status = error.exit_code
             documents.append(FileDocument(file=file, valid=False, errors=_errors(error)))
             if not as_json:
-                show_error(error, as_json=False)
+                show_error(error)
             continue
         rules, attachments = len(loaded.gpus), len(loaded.attachments)
         documents.append(FileDocument(file=file, valid=True, rules=rules, attachments=attachments, errors=()))
@@ -74,11 +74,16 @@ def import_mig(file: str, config: str | None, as_json: bool, host_dir: Path | No
 
 
 def _errors(error: Usage) -> tuple[Error, ...]:
+    from gpupass.cli.documents.document import where
     from gpupass.profiles import ProfileInvalid
 
     alone = ((error.message, error.hint or ""),)
     reasons = error.findings if isinstance(error, ProfileInvalid) else alone
-    return tuple(Error(message=message, remedy=remedy) for message, remedy in reasons)
+    spots = error.spots or (None,) * len(reasons)
+    return tuple(
+        Error(message=message, remedy=remedy, **where(spot))
+        for (message, remedy), spot in zip(reasons, spots, strict=True)
+    )
 
 
 def _count(number: int, noun: str) -> str:

@@ -17,28 +17,28 @@ DOCUMENTS: dict[str, tuple[Any, ...]] = {
     "groups": (devices.Grouped,),
     "slots": (slots.Slotted,),
     "record": (devices.Recorded,),
-    "bind": (changes.Changed,),
-    "unbind": (changes.Changed,),
-    "attach": (changes.Changed,),
-    "detach": (changes.Changed,),
-    "move": (changes.Changed,),
-    "recover": (changes.Changed, changes.Unfinished, changes.Forgotten),
+    "bind": (changes.Envelope,),
+    "unbind": (changes.Envelope,),
+    "attach": (changes.Envelope,),
+    "detach": (changes.Envelope,),
+    "move": (changes.Envelope,),
+    "recover": (changes.Envelope,),
     "quarantine list": (changes.Quarantined,),
-    "quarantine clear": (changes.Changed,),
-    "adopt": (changes.Changed,),
-    "plan": (changes.Planned,),
-    "apply": (changes.ApplyDocument,),
-    "check": (changes.Checked,),
-    "rollback": (changes.ApplyDocument, changes.Planned),
+    "quarantine clear": (changes.Envelope,),
+    "adopt": (changes.Envelope,),
+    "plan": (changes.Envelope,),
+    "apply": (changes.Envelope,),
+    "check": (changes.Envelope,),
+    "rollback": (changes.Envelope,),
     "export": (profiles.Exported,),
     "diff": (profiles.Compared,),
     "history": (changes.History,),
     "profile validate": (profiles.Validated,),
     "profile import-mig": (profiles.Imported,),
-    "enable": (changes.Changed,),
-    "disable": (changes.Changed,),
-    "cdi": (changes.Changed, profiles.Specified),
-    "host early-bind": (changes.Changed,),
+    "enable": (changes.Envelope,),
+    "disable": (changes.Envelope,),
+    "cdi": (changes.Envelope, profiles.Specified),
+    "host early-bind": (changes.Envelope,),
     "lab status": (lab.LabStatus,),
     "lab topologies": (lab.Topologies,),
 }
@@ -60,7 +60,7 @@ def schema(verb: tuple[str, ...], as_json: bool) -> None:
 
 def schema_of(verb: str) -> dict[str, Any]:
     """JSON Schema, draft 2020-12, of what one of DOCUMENTS prints, or prints instead when it fails."""
-    kinds = (*DOCUMENTS[verb], Failed)
+    kinds = DOCUMENTS[verb] if is_envelope(verb) else (*DOCUMENTS[verb], Failed)
     roots, definitions = msgspec.json.schema_components(kinds, ref_template="#/$defs/{name}")
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -68,6 +68,11 @@ def schema_of(verb: str) -> dict[str, Any]:
         "anyOf": list(roots),
         "$defs": {name: _printed(one) for name, one in sorted(definitions.items())},
     }
+
+
+def is_envelope(verb: str) -> bool:
+    """It tells a failure in the envelope, too."""
+    return changes.Envelope in DOCUMENTS.get(verb, ())
 
 
 def _why_not(name: str) -> str:

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from gpupass.engine import identities, journal
 from gpupass.engine.journal import Operation
-from gpupass.errors import GpupassError, Interrupted, NeedsPerson, NotClean, Pending
+from gpupass.errors import GpupassError, Interrupted, NeedsPerson, NotClean, Pending, as_error
 from gpupass.model.address import Address, root_of
 from gpupass.model.mark import Quarantine
 from gpupass.plan import Plan
@@ -30,12 +30,52 @@ class Result(StrEnum):
     NEEDS_PERSON = "needs-person"
 
 
+class StepStatus(StrEnum):
+    """How far a step came."""
+
+    PLANNED = "planned"
+    DONE = "done"
+    FAILED = "failed"  # and was taken back, where it had begun and could be
+    UNDONE = "undone"
+    NOT_RUN = "not-run"
+    PENDING = "pending"
+
+
 class Outcome(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`error` is the failure behind every result but DONE."""
 
     operation: Operation
     result: Result
     error: GpupassError | None = None
+
+    @property
+    def stands(self) -> bool:
+        """Something that it has changed, or asked a guest for, is so now."""
+        operation = self.operation
+        return self.result is not Result.ROLLED_BACK and bool(operation.before.keys() - operation.undone)
+
+    @property
+    def statuses(self) -> tuple[StepStatus, ...]:
+        """Of each step."""
+        now = statuses(self.operation, back=self.result is Result.ROLLED_BACK)
+        stopped = StepStatus.PENDING if self.result is Result.PENDING else StepStatus.FAILED
+        if self.error is None or isinstance(self.error, Interrupted):
+            return now
+        first = next((n for n in range(len(now)) if n not in self.operation.done), None)
+        return tuple(stopped if number == first else one for number, one in enumerate(now))
+
+
+def statuses(operation: Operation, back: bool = False) -> tuple[StepStatus, ...]:
+    """As the journal tells; `back`: all that had begun is undone, if there was room to write so or not."""
+    undone = operation.undone | operation.before.keys() if back else operation.undone
+    return tuple(
+        StepStatus.UNDONE
+        if number in undone
+        else StepStatus.DONE
+        if number in operation.done
+        else StepStatus.NOT_RUN
+        for number in range(len(operation.steps))
+    )
 
 
 def execute(
@@ -134,8 +174,8 @@ def proceed(
         return Outcome(operation=operation, result=Result.PENDING, error=error)
     except NeedsPerson as error:
         return _give_up(operation, system, (error,), error)
-    except GpupassError as error:
-        return roll_back(operation, system, error)
+    except Exception as error:
+        return roll_back(operation, system, as_error(error))
     if operation.continues:
         return Outcome(operation=operation, result=Result.DONE)
     with suppress(GpupassError):  # likewise: the next gpupass finds every step done
@@ -167,8 +207,8 @@ def roll_back(operation: Operation, system: System, cause: GpupassError | None) 
         try:
             identities.require_same(operation, step, system)
             step.undo(operation.before[number], system)
-        except GpupassError as failure:
-            failures.append(failure)
+        except Exception as failure:
+            failures.append(as_error(failure))
             kept.update(operation.devices if _committed(step, system) else about)
             continue
         with suppress(GpupassError):  # undoing it once more changes nothing

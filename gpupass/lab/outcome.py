@@ -11,6 +11,7 @@ class LabLost(GpupassError):
     """The machine itself is gone or silent; says nothing about the command that ran."""
 
     exit_code = 255
+    kind = "lab-lost"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

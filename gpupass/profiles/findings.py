@@ -4,8 +4,9 @@ from difflib import get_close_matches
 
 from msgspec import Struct, field
 
-from gpupass.errors import Usage
+from gpupass.errors import Spot, Usage
 from gpupass.model.profile import Place
+from gpupass.profiles.nodes import Node, path_to
 
 MOST = 100
 _COMPARED = 300  # words that one suggestion is looked for among; it takes some 30 µs each
@@ -14,13 +15,18 @@ _COMPARED = 300  # words that one suggestion is looked for among; it takes some 
 class ProfileInvalid(Usage):
     """A profile that cannot be used; `findings` are all its errors, each with its remedy or ""."""
 
-    def __init__(self, name: str, findings: tuple[tuple[str, str], ...]) -> None:
+    kind = "profile-invalid"
+
+    def __init__(
+        self, name: str, findings: tuple[tuple[str, str], ...], spots: tuple[Spot | None, ...]
+    ) -> None:
         if len(findings) == 1:
             (message, remedy) = findings[0]
             super().__init__(f"cannot use {name}: {message}", remedy or None)
         else:
             super().__init__(f"cannot use {name}: {len(findings)} errors", reasons=findings)
         self.findings = findings
+        self.spots = spots
 
 
 class Enough(Exception):
@@ -30,10 +36,11 @@ class Enough(Exception):
 class Findings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Grows while a profile is read; the same finding at the same place counts once."""
 
-    found: dict[tuple[str, int, int, str], str] = field(default_factory=dict)
+    found: dict[tuple[str, int, int, str], tuple[str, Place]] = field(default_factory=dict)
+    trees: dict[str, Node] = field(default_factory=dict)  # of the files that could be read, by name
 
     def add(self, place: Place, message: str, remedy: str = "") -> None:
-        self.found.setdefault((place.file, place.line, place.column, message), remedy)
+        self.found.setdefault((place.file, place.line, place.column, message), (remedy, place))
         if len(self.found) >= MOST:
             raise Enough
 
@@ -44,12 +51,19 @@ class Findings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         files = list(dict.fromkeys(file for file, *_ in self.found))
         ordered = sorted(self.found, key=lambda at: (files.index(at[0]), at[1], at[2]))
         lines = [
-            (f"{file}:{line}:{column}: {message}", self.found[file, line, column, message])
+            (f"{file}:{line}:{column}: {message}", self.found[file, line, column, message][0])
             for file, line, column, message in ordered
         ]
+        spots: list[Spot | None] = [self._spot(self.found[at][1]) for at in ordered]
         if len(lines) >= MOST:
             lines.append((f"{name}: there may be more", "repair these first"))
-        raise ProfileInvalid(name, tuple(lines))
+            spots.append(None)
+        raise ProfileInvalid(name, tuple(lines), tuple(spots))
+
+    def _spot(self, place: Place) -> Spot:
+        tree = self.trees.get(place.file)
+        path = path_to(place, tree) if tree is not None else None
+        return Spot(path=path, file=place.file, line=place.line, column=place.column)
 
 
 def quoted(text: str) -> str:

@@ -69,6 +69,8 @@ class _Reader:
         """The file behind those it includes."""
         self.seen.add(posixpath.normpath(name))
         node = read_tree(name, text, self.findings)
+        if node is not None:
+            self.findings.trees[name] = node
         if node is None or not _is_our_version(node, self.findings):
             return ()
         part = read_part(Document, node, self.findings, "the profile")

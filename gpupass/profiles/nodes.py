@@ -41,3 +41,22 @@ class Map(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 Node = Scalar | List | Map
+
+
+def path_to(place: Place, node: Node, at: str = "") -> str | None:
+    """gpus[1].layout[0], for the very place that a value or key of the tree has; None: it is not in it.
+
+    By identity: a mapping begins where its first key does.
+    """
+    if node.place is place:
+        return at
+    below: tuple[tuple[str, Node], ...] = ()
+    if isinstance(node, Map):
+        below = tuple((f"{at}.{name.text}" if at else name.text, value) for name, value in node.entries)
+        own = (path for (path, _), (name, _) in zip(below, node.entries, strict=True) if name.place is place)
+        if (path := next(own, None)) is not None:
+            return path
+    elif isinstance(node, List):
+        below = tuple((f"{at}[{number}]", item) for number, item in enumerate(node.items))
+    found = (path_to(place, value, path) for path, value in below)
+    return next((path for path in found if path is not None), None)

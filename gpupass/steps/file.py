@@ -35,6 +35,10 @@ class WriteFile(Step, frozen=True, kw_only=True):
     Before: ClassVar[Any] = Before
 
     @property
+    def target(self) -> str:
+        return f"file:{self.path}"
+
+    @property
     def gives(self) -> Facts:
         return facts((Kind.FILE, self.path))
 

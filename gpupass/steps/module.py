@@ -15,6 +15,10 @@ class LoadModule(Step, frozen=True, kw_only=True):
     means: ClassVar[bool] = True
 
     @property
+    def target(self) -> str:
+        return f"module:{self.module}"
+
+    @property
     def gives(self) -> Facts:
         return facts((Kind.MODULE, self.module))
 

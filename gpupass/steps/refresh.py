@@ -35,6 +35,10 @@ class Refresh(Step, frozen=True, kw_only=True):
     Before: ClassVar[Any] = type(None)
     settles: ClassVar[bool] = True
 
+    @property
+    def target(self) -> str:
+        return f"reader:{self.what}"
+
     def words(self) -> str:
         return f"have {self.what} read its files again"
 

@@ -16,6 +16,10 @@ class EnableUnit(Step, frozen=True, kw_only=True):
 
     Before: ClassVar[Any] = bool
 
+    @property
+    def target(self) -> str:
+        return f"unit:{self.unit}"
+
     def words(self) -> str:
         return f"{'enable' if self.on else 'disable'} {self.unit}"
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gpupass.errors import GpupassError, Refused
+from gpupass.errors import GpupassError, NoLibvirt, Refused
 from gpupass.model.domain import DomainState
 from gpupass.model.wire import from_json
 from gpupass.system.in_time import NoAnswer, in_time
@@ -45,6 +45,8 @@ class DomainText(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 class LibvirtFailure(GpupassError):
     """A libvirt call that failed; `code` is virErrorNumber, NO_ANSWER for one that never ended."""
+
+    kind = "libvirt-failed"
 
     def __init__(self, text: str, code: int, hint: str | None = None) -> None:
         super().__init__(text, hint)
@@ -95,7 +97,7 @@ class Hypervisor:
         try:
             self._connection = self._in_time(self._opened, _SECONDS)
         except self._libvirt.libvirtError as error:
-            raise Refused(
+            raise NoLibvirt(
                 f"cannot connect to libvirt at {self._uri}: {_text(error)}", "systemctl start libvirtd"
             ) from None
 

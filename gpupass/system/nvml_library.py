@@ -212,6 +212,9 @@ class Library:
 class NoNvmlAnswer(GpupassError):
     """A call into NVML did not return; its process is left behind."""
 
+    kind = "no-answer"
+    retryable = True
+
     def __init__(self, seconds: float, hung: Hung) -> None:
         super().__init__(f"NVML does not answer (asked for {seconds:g} s)", "dmesg | grep -i nvrm")
         self.hung = hung

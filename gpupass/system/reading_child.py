@@ -35,6 +35,9 @@ class How(IntEnum):
 class Unread(GpupassError):
     """A file did not answer."""
 
+    kind = "no-answer"
+    retryable = True
+
     def __init__(self, path: str, seconds: float) -> None:
         super().__init__(f"{path} does not answer (asked for {seconds:g} s)", "dmesg | tail")
         self.seconds = seconds

@@ -88,7 +88,7 @@ class EmulatedHost:
         assert b"Traceback" not in done.stderr, said
         assert done.returncode == code, said
         document = json.loads(done.text)
-        assert document["schema"] == 1
+        assert document["schema"] == 2
         return document
 
     def killed(self, verb: str, thing: str, points: int) -> list[dict]:

@@ -47,7 +47,7 @@ def test_what_the_host_lives_on_is_never_taken(groups, places):
 
 def test_a_boot_display_moves_only_when_told(groups, places):
     plan = groups.gpupass("bind", places["boot"], "--allow-boot-display", "--dry-run")
-    assert plan["results"][0]["result"] == "planned"
+    assert plan["changes"][0]["result"] == "planned"
 
 
 def test_gpu_and_audio_move_together(groups, places):
@@ -73,7 +73,7 @@ def test_attach_move_and_detach_a_group(groups, places):
         f"virsh -q detach-device-alias vm2 {alias}; "
         f"for i in $(seq 100); do virsh dumpxml vm2 | grep -q {alias} || exit 0; sleep 0.1; done; exit 1"
     )
-    assert groups.gpupass("recover")["results"] == [], "the audio function still holds the group"
+    assert groups.gpupass("recover")["changes"] == [], "the audio function still holds the group"
     assert "attached to vm2" in groups.refused("attach", "vm1", places["gpu"])
     groups.gpupass("detach", "vm2", places["gpu"])
     assert groups.hostdevs("vm2") == set()

@@ -43,7 +43,7 @@ def seen(host):
 
 
 def steps(document):
-    return [step["step"] for plan in document["plans"] for step in plan["steps"]]
+    return [step["step"] for step in document["steps"]]
 
 
 def vfs(host):
@@ -71,7 +71,7 @@ def test_the_whole_trip(mixed):
     edited = write(mixed, "edited.yaml", PROFILE.replace("vm2, device: nic/vf0", "vm2, device: nic/vf1"))
     assert mixed.gpupass("diff", file, edited, code=3)["differ"]
     minimal = mixed.gpupass("plan", edited, code=3)
-    assert [plan["title"] for plan in minimal["plans"] if plan["steps"]] == [f"nic: sriov {PF}"]
+    assert [plan["title"] for plan in minimal["changes"] if plan["steps"]] == [f"nic: sriov {PF}"]
     assert [d["victim"] for d in minimal["disrupts"]] == ["domain vm2"]
     assert "vm2" in mixed.refused("apply", edited, "--yes")
     assert "has changed since" in mixed.refused("apply", "/root/plan.json", "--yes")
@@ -105,7 +105,7 @@ def test_one_device_fails_and_the_other_is_done(mixed):
     before = mixed.functions()[PF]
     mixed.sh(f"mount --bind /dev/null /sys/bus/pci/devices/{PF}/sriov_numvfs")
     file = write(mixed, "host.yaml", PROFILE.replace("  - {domain: vm2, device: nic/vf0}", ""))
-    results = {r["title"]: r for r in mixed.gpupass("apply", file, "--yes", code=1)["results"]}
+    results = {r["title"]: r for r in mixed.gpupass("apply", file, "--yes", code=1)["changes"]}
     assert results[f"render: passthrough {GPU}"]["result"] == "done"
     assert results[f"nic: sriov {PF}"]["result"] == "failed"
     assert mixed.hostdevs("vm1") == {GPU, AUDIO}
@@ -137,6 +137,6 @@ def test_the_power_goes_in_mid_apply_and_every_boot_restores(mixed):
         time.sleep(2)
     assert mixed.hostdevs("vm1") == {GPU, AUDIO} and mixed.hostdevs("vm2") == {vfs(mixed)[0]}
     mixed.gpupass("recover")
-    assert mixed.gpupass("recover", "--dry-run")["unfinished"] == []
+    assert mixed.gpupass("recover", "--dry-run")["changes"] == []
     mixed.gpupass("disable")
     assert not mixed.sh("ls /etc/gpupass /etc/systemd/system/gpupass{,-attach}.service 2>/dev/null || true")

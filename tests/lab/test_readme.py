@@ -64,7 +64,7 @@ def test_installation(tmp_path):
     argv = shlex.split(pip.replace("/opt/gpupass", str(target)))
     subprocess.run(argv, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
     done = subprocess.run([target / "bin/gpupass", "list", "--json"], capture_output=True, text=True)
-    assert done.returncode == 0 and '"schema": 1' in done.stdout, done.stderr
+    assert done.returncode == 0 and '"schema": 2' in done.stdout, done.stderr
 
 
 def test_the_lab(hosts):

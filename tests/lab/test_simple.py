@@ -16,7 +16,7 @@ GROUP = "$(basename $(readlink /sys/bus/pci/devices/0000:01:00.0/iommu_group))"
 
 
 def results(document):
-    return [item["result"] for item in document["results"]]
+    return [item["result"] for item in document["changes"]]
 
 
 def records(host):
@@ -68,11 +68,11 @@ def test_bind_and_unbind(simple):
     assert results(simple.gpupass("bind", GPU)) == ["done"]
     assert simple.driver(GPU) == "vfio-pci"
     assert simple.sh(f"cat /sys/bus/pci/devices/{GPU}/driver_override").strip() == "vfio-pci"
-    assert results(simple.gpupass("bind", GPU)) == ["nothing to do"]
+    assert results(simple.gpupass("bind", GPU)) == ["nothing"]
     assert results(simple.gpupass("unbind", GPU)) == ["done"]
     assert simple.driver(GPU) == "bochs-drm"
     assert simple.sh(f"cat /sys/bus/pci/devices/{GPU}/driver_override").strip() == "(null)"
-    assert results(simple.gpupass("unbind", GPU)) == ["nothing to do"]
+    assert results(simple.gpupass("unbind", GPU)) == ["nothing"]
     assert records(simple) == []
 
 
@@ -84,9 +84,9 @@ def test_attach_move_detach_again_and_again(simple):
         assert results(simple.gpupass("move", GPU, "--to", target)) == ["done"]
         assert simple.hostdevs(target) == {GPU}
     assert simple.hostdevs("vm2") == set()
-    assert results(simple.gpupass("move", GPU, "--to", "vm1")) == ["nothing to do"]
+    assert results(simple.gpupass("move", GPU, "--to", "vm1")) == ["nothing"]
     assert results(simple.gpupass("detach", "vm1", GPU)) == ["done"]
-    assert results(simple.gpupass("detach", "vm1", GPU)) == ["nothing to do"]
+    assert results(simple.gpupass("detach", "vm1", GPU)) == ["nothing"]
     assert simple.hostdevs("vm1") == set()
     assert simple.sh(f"fuser /dev/vfio/{GROUP} 2>&1 || true").strip() == ""
     assert records(simple) == [GPU]  # only the way back to its host driver
@@ -283,7 +283,7 @@ def test_another_domains_definition_claims_it(simple):
 def test_a_display_without_a_reset_of_its_own_gets_the_slots(simple):
     simple.sh(f"echo > /sys/bus/pci/devices/{GPU}/reset_method")
     assert simple.gpupass("show", GPU)["device"]["reset_methods"] == []
-    steps = simple.gpupass("attach", "vm1", GPU, "--dry-run")["results"][0]["steps"]
+    steps = simple.gpupass("attach", "vm1", GPU, "--dry-run")["steps"]
     assert [step["method"] for step in steps if step["step"] == "ResetDevice"] == ["bus"]
     assert results(simple.gpupass("attach", "vm1", GPU)) == ["done"]
     assert results(simple.gpupass("detach", "vm1", GPU)) == ["done"]
@@ -355,5 +355,5 @@ def test_a_journal_from_before_a_reboot(simple):
     simple.lab.run(["sh", "-c", f"GPUPASS_CRASH=3 gpupass bind {GPU}"], timeout=60)
     simple.sh(f"{REMEMBERED} elsewhen")
     document = simple.gpupass("recover")
-    assert results(document) == ["rolled back"]
+    assert results(document) == ["rolled-back"]
     simple.gpupass("bind", GPU)

@@ -36,7 +36,7 @@ def slots(host, *device):
 
 
 def steps(document):
-    return [step["step"] for plan in document["plans"] for step in plan["steps"]]
+    return [step["step"] for step in document["steps"]]
 
 
 def types(host):
@@ -64,7 +64,7 @@ def test_the_whole_trip(slices):
     assert types(slices) == ([], [])
     assert slices.gpupass("check", file, code=3)["matches"] is False
     card_only = CUT.replace("-4C", "-4X").partition("  - {name: screens")[0]
-    (wrong,) = slices.gpupass("apply", write(slices, "a.yaml", card_only), "--yes", code=1)["results"]
+    (wrong,) = slices.gpupass("apply", write(slices, "a.yaml", card_only), "--yes", code=1)["changes"]
     assert "offers no vGPU type A100-4X, did you mean" in wrong["note"]
     assert types(slices) == ([], []), "the VFs, which only showed it, are gone again"
     slices.gpupass("apply", file, "--yes")

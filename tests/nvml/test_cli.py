@@ -413,7 +413,7 @@ def test_json_for_programs(machine):
     host = machine("H100-80")
     file = host.profile(rules("mig, layout: [7g.80gb]"))
     planned = json.loads(host.run("plan", file, "--json").text)
-    assert [step["step"] for step in planned["plans"][0]["steps"]] == [
+    assert [step["step"] for step in planned["steps"]] == [
         "SetMigMode",
         "SetGpuInstance",
         "SetComputeInstance",

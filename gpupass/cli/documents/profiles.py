@@ -2,7 +2,7 @@
 
 from msgspec import UNSET, Struct, UnsetType
 
-from gpupass.cli.documents.document import Document
+from gpupass.cli.documents.document import Document, Where
 from gpupass.plan import Finding
 
 
@@ -27,7 +27,7 @@ class Compared(Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
     diff: str
 
 
-class Error(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Error(Where, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One thing that is wrong with a profile; `remedy` may be empty."""
 
     message: str

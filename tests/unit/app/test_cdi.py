@@ -177,7 +177,7 @@ def test_the_verb(nodes, monkeypatch, tmp_path):
     printed = CliRunner().invoke(cli, ["cdi", "--print"])
     assert printed.exit_code == 0 and printed.stderr == "" and written(nodes) == []
     planned = CliRunner().invoke(cli, ["cdi", "--dry-run", "--json"])
-    assert json.loads(planned.stdout)["results"][0]["result"] == "planned" and written(nodes) == []
+    assert json.loads(planned.stdout)["changes"][0]["result"] == "planned" and written(nodes) == []
     assert CliRunner().invoke(cli, ["cdi"]).stdout == f"done: write {PATH}\n"
     assert nodes.read(PATH) + "\n" == printed.stdout
     assert "nothing to do" in CliRunner().invoke(cli, ["cdi"]).stdout

@@ -63,7 +63,7 @@ def test_json_of_a_refusal_holds_every_reason(gpupass, machine):
     machine.libvirt.guests["vm1"].job = "a bounded job"
     code, out, err = gpupass(f"attach vm1 {LONE} --json")
     document = json.loads(out)
-    assert (code, err, document["schema"], document["error"]["exit_code"]) == (4, "", 1, 4)
+    assert (code, err, document["schema"], document["error"]["exit_code"]) == (4, "", 2, 4)
     assert len(document["error"]["reasons"]) == 2
     assert all(reason["message"] and reason["remedy"] for reason in document["error"]["reasons"])
     code, out, err = gpupass(f"attach vm1 {LONE}")
@@ -72,9 +72,10 @@ def test_json_of_a_refusal_holds_every_reason(gpupass, machine):
 
 def test_json_of_a_success(gpupass):
     code, out, _ = gpupass(f"attach vm1 {LONE} --json")
-    (result,) = json.loads(out)["results"]
+    document = json.loads(out)
+    (result,) = document["changes"]
     assert (code, result["result"], result["devices"]) == (0, "done", [LONE])
-    assert [step["step"] for step in result["steps"]][-1] == "AttachDevice"
+    assert [step["step"] for step in document["steps"]][-1] == "AttachDevice"
 
 
 def test_pending_and_its_end(gpupass, machine):
@@ -85,7 +86,7 @@ def test_pending_and_its_end(gpupass, machine):
     code, out, _ = gpupass("recover")
     assert code == 6 and out.startswith("pending: move")
     code, out, _ = gpupass("recover --dry-run --json")
-    assert [entry["devices"] for entry in json.loads(out)["unfinished"]] == [[LONE]]
+    assert [entry["devices"] for entry in json.loads(out)["changes"]] == [[LONE]]
     machine.at(100, machine.libvirt.reboot, "vm1")
     code, out, _ = gpupass("recover --wait")
     assert code == 0 and out.startswith("done: move")

@@ -167,9 +167,9 @@ def test_as_an_operator_types_it(as_json, damaged, monkeypatch, capsys):
     out = capsys.readouterr().out
     if as_json:
         found = json.loads(out)
-        assert found["aside"].endswith("damaged-1") and LONE in {
-            one["carrier"] for one in found["quarantine"]
-        }
+        aside, *quarantined = found["changes"]
+        assert found["changed"] and aside["note"].endswith("damaged-1")
+        assert [LONE] in [one["devices"] for one in quarantined]
     else:
         assert "set aside: " in out and f"quarantined: {LONE}" in out and "quarantine clear DEVICE" in out
     shutil.rmtree(damaged.state)

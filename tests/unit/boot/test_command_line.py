@@ -79,7 +79,7 @@ def test_json(gpupass):
     assert (code, err, json.loads(out)["error"]["exit_code"]) == (2, "", 2)
     for line, steps in {"enable gpus.yaml --json --yes": 6, "disable --json": 6}.items():
         code, out, err = gpupass(line)
-        (result,) = json.loads(out)["results"]
+        (result,) = json.loads(out)["changes"]
         assert (code, err, result["result"], len(result["steps"])) == (0, "", "done", steps)
 
 

@@ -28,7 +28,7 @@ def test_ambiguous_device_as_json() -> None:
     done = _run("show", "b4-96-91-ff-ff-aa-bb-cc", "--json", "--host", str(HOSTS / "server-sriov"))
     assert done.returncode == 2
     error = json.loads(done.stdout)
-    assert error["schema"] == 1
+    assert error["schema"] == 2
     assert "0000:41:00.0" in error["error"]["message"] and "0000:41:00.1" in error["error"]["message"]
 
 

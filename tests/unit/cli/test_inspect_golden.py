@@ -48,7 +48,7 @@ def test_golden(name: str, verb: str, words: list[str], as_json: bool, regenerat
 def test_json_carries_its_schema(name: str) -> None:
     for words in VERBS.values():
         result = CliRunner().invoke(cli, [*words, "--json", "--host", str(HOSTS / name)])
-        assert json.loads(result.stdout)["schema"] == 1
+        assert json.loads(result.stdout)["schema"] == 2
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -198,11 +198,13 @@ def test_json_is_all_there_is_on_stdout(before, line, wanted, gpupass):
     document = json.loads(out)
     assert (code, document["schema"]) == (
         2 if asks and "keep" not in line and "dry" not in line else wanted,
-        1,
+        2,
     )
     assert "cannot" not in err
     if code in (1, 2):
         assert document["error"]["exit_code"] == code and document["error"]["message"].startswith("cannot ")
+    elif "error" in document:
+        assert (document["error"] or {"exit_code": 0})["exit_code"] == (0 if code == 3 else code)
 
 
 def test_declined(gpupass, machine):

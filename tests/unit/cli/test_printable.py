@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gpupass.cli.failed import print_failure
 from gpupass.cli.output import show_error, tell
 from gpupass.cli.printable import printable, printable_lines
 from gpupass.errors import GpupassError
@@ -43,11 +44,11 @@ def test_nothing_that_a_terminal_obeys(text):
 
 def test_errors_and_lines(capsys):
     tell("domain \x1bc")
-    show_error(GpupassError("cannot \u202e", "virsh \x07", (("a\nb", "c\x1b"),)), as_json=False)
+    show_error(GpupassError("cannot \u202e", "virsh \x07", (("a\nb", "c\x1b"),)))
     out, err = capsys.readouterr()
     assert out == "domain \\x1bc\n"
     assert err == "cannot \\u202e\n  - a\\nb\n    c\\x1b\nhint: virsh \\x07\n"
-    show_error(GpupassError("cannot \u202e"), as_json=True)
+    print_failure(GpupassError("cannot \u202e"), ["list", "--json"])
     assert json.loads(capsys.readouterr().out)["error"]["message"] == "cannot \u202e"
 
 

@@ -42,7 +42,7 @@ def test_json(tmp_path: Path) -> None:
     done = _run("validate", "--json", "bad.yaml", "-", given=GOOD, cwd=tmp_path)
     assert done.returncode == 2
     document = json.loads(done.stdout)
-    assert document["schema"] == 1
+    assert document["schema"] == 2
     bad, good = document["files"]
     assert bad == {
         "file": "bad.yaml",
@@ -51,6 +51,10 @@ def test_json(tmp_path: Path) -> None:
             {
                 "message": "bad.yaml:2:1: unknown key 'zebra'",
                 "remedy": "known here: version, include, gpus, attachments, containers, hosts",
+                "path": "zebra",
+                "file": "bad.yaml",
+                "line": 2,
+                "column": 1,
             }
         ],
     }
