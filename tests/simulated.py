@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from gpupass.engine import journal
-from gpupass.errors import GpupassError, Refused
+from gpupass.errors import GpupassError, NoLibvirt
 from gpupass.model.boot import HostFile
 from gpupass.store import store_of
 from gpupass.store.marks import forget, read_marks
@@ -547,7 +547,7 @@ class Machine(System):
 
     def hypervisor(self, uri: str) -> SimulatedLibvirt:
         if not self.libvirt_runs:
-            raise Refused(f"cannot connect to libvirt at {uri}: no such file", "systemctl start libvirtd")
+            raise NoLibvirt(f"cannot connect to libvirt at {uri}: no such file", "systemctl start libvirtd")
         return self.libvirt
 
     def _run(self, argv: tuple[str, ...], seconds: float = 60.0) -> str:

@@ -36,11 +36,17 @@ def difference(before: Facts, after: Facts) -> Difference:
     for name in sorted(before.keys() | after.keys()):
         old, new = before.get(name), after.get(name)
         words = sorted(new if new is not None else old or ())
-        other = [word for word in words if (old or {}).get(word) != (new or {}).get(word)]
+        other = [word for word in words if _said(old, word) != _said(new, word)]
         if other or (old is None) != (new is None):
             had[name] = {word: old.get(word) for word in other} if old is not None else None
             has[name] = {word: new[word] for word in other} if new is not None else None
     return Difference(before=had, after=has)
+
+
+def _said(facts: Mapping[str, Any] | None, word: str) -> Any:
+    """Of what comes or goes nothing is told that it has not."""
+    value = facts.get(word) if facts is not None else None
+    return None if value in ("", []) else value
 
 
 def come_about(foreseen: Difference, now: Facts) -> Difference:
@@ -101,7 +107,7 @@ def _nvidia(detail: Detail) -> Iterator[tuple[str, Any]]:
         yield "mig", cut.on
         if cut.gpu is not None or not cut.on:
             yield "instances", sorted(map(_instance, cut.gpu.instances if cut.gpu is not None else ()))
-    if detail.vgpu is not None:
+    if detail.vgpu is not None and detail.vgpu.told:
         yield "vgpu", detail.vgpu.current
         yield "vgpu-params", detail.vgpu.params
     card = detail.nvidia.vgpu_card if detail.nvidia is not None else None

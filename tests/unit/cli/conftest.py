@@ -1,3 +1,3 @@
-from tests.machines import hidden, machine, new_state
+from tests.machines import hidden, machine, new_state, nvml
 
-__all__ = ["hidden", "machine", "new_state"]
+__all__ = ["hidden", "machine", "new_state", "nvml"]
