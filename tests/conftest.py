@@ -4,6 +4,7 @@ import os
 
 import pytest
 
+from gpupass.errors import Unforeseen
 from gpupass.model.wire import from_json, to_json
 
 _GATES = {"lab": "GPUPASS_LAB", "gpu": "GPUPASS_GPU"}
@@ -28,6 +29,27 @@ def documents(monkeypatch):
         return text
 
     monkeypatch.setattr("gpupass.cli.output.to_json", checked)
+
+
+@pytest.fixture
+def faults():
+    """Faults of gpupass itself that a test has it make: elsewhere each of them is a failure."""
+    return []
+
+
+@pytest.fixture(autouse=True)
+def no_faults(request, monkeypatch):
+    """gpupass tells its own faults in one line: no test may take them for a foreseen failure."""
+    made = request.getfixturevalue("faults") if "faults" in request.fixturenames else []
+    tell = Unforeseen.__init__
+
+    def noted(self, bug):
+        made.append(bug)
+        tell(self, bug)
+
+    monkeypatch.setattr(Unforeseen, "__init__", noted)
+    yield
+    assert "faults" in request.fixturenames or not made, made
 
 
 def pytest_collection_modifyitems(items):

@@ -319,7 +319,7 @@ FILES = {
 
 
 @pytest.mark.parametrize("name", FAILED)
-def test_what_fails_has_changed_what_it_says(name, type_in, new_state):
+def test_what_fails_has_changed_what_it_says(name, type_in, new_state, faults):
     prepare, line, (code, kind, retryable), ends = FAILED[name]
     machine = Machine(new_state())
     prepare(machine)
@@ -328,6 +328,7 @@ def test_what_fails_has_changed_what_it_says(name, type_in, new_state):
     error = told["error"]
     assert (ended, error["code"], error["retryable"]) == (code, kind, retryable), error
     assert told["changed"] is (state(machine) != had)
+    assert bool(faults) is (kind == "unforeseen")
     assert set(statuses(told)) == ends
     assert "\n" not in error["message"] and error["message"]
     if not told["changed"]:
@@ -453,7 +454,7 @@ def test_where_in_a_profile(type_in, new_state):
     assert (told["error"]["path"], told["error"]["file"], told["error"]["line"]) == (None, "p", 2)
 
 
-def test_a_fault_of_our_own_is_one_line_and_exit_70(type_in, new_state, monkeypatch, capsys):
+def test_a_fault_of_our_own_is_one_line_and_exit_70(type_in, new_state, monkeypatch, capsys, faults):
     """Wherever it happens; a verb that reads says it in its own document."""
     machine = Machine(new_state())
     monkeypatch.setattr("gpupass.app.intents.look_around", lambda *_, **__: bug())
@@ -462,15 +463,18 @@ def test_a_fault_of_our_own_is_one_line_and_exit_70(type_in, new_state, monkeypa
     assert told["error"]["message"].startswith(
         "cannot go on: gpupass has a fault: ValueError: an unforeseen value"
     )
-    monkeypatch.setattr("gpupass.cli.inspect.list_devices", lambda *_, **__: bug(), raising=False)
     monkeypatch.setattr(sys, "argv", ["gpupass", "bind", LONE])
     with pytest.raises(SystemExit) as ended:
         main.run()
     out, err = capsys.readouterr()
     assert (ended.value.code, out) == (70, "") and err.count("\n") == 2 and "hint: " in err
+    monkeypatch.setattr("gpupass.inspect.observe", lambda *_, **__: bug())
+    code, told = type_in(machine, "list")
+    assert (code, told.keys(), told["error"]["code"]) == (70, {"schema", "error"}, "unforeseen")
+    assert len(faults) == 3
 
 
-def test_an_undo_that_has_a_fault_takes_a_person(type_in, new_state, monkeypatch):
+def test_an_undo_that_has_a_fault_takes_a_person(type_in, new_state, monkeypatch, faults):
     machine = Machine(new_state())
     machine.faults["drivers_probe", LONE] = errno.EIO
     monkeypatch.setattr(BindDriver, "undo", lambda *_: bug())
