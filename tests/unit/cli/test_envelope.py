@@ -414,8 +414,9 @@ def test_what_a_crash_had_left_is_told_by_whoever_ends_it(type_in, new_state, mo
     killed(machine, monkeypatch, type_in, "apply lend --yes")
     off = two((LONE, "host"), (PF, "sriov, vfs: 3"))
     code, told = type_in(machine, "apply off --yes", off=off)
-    assert (code, told["error"]["code"], told["changed"]) == (4, "refused", False)
-    assert len(machine.open_journals()) == 1, "nothing is begun where nothing may be done"
+    assert (code, told["error"]["code"], told["changed"]) == (4, "refused", True)
+    assert [change["result"] for change in told["changes"]] == ["rolled-back", "nothing", "not-run"]
+    assert machine.open_journals() == [] and machine.driver(LONE) == "bochs-drm"
 
 
 def test_locked_by_another(type_in, new_state):
