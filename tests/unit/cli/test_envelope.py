@@ -451,8 +451,6 @@ def test_where_in_a_profile(type_in, new_state):
     )
     assert (error["path"], error["file"], error["line"]) == (found[0][0], "p", found[0][1])
     assert all(f"p:{one['line']}:{one['column']}: " in one["message"] for one in error["reasons"])
-    _, told = type_in(Machine(new_state()), "apply p --yes", p=rule("0000:ee:00.0", "host"))
-    assert (told["error"]["path"], told["error"]["file"], told["error"]["line"]) == (None, "p", 2)
 
 
 def test_a_fault_of_our_own_is_one_line_and_exit_70(type_in, new_state, monkeypatch, capsys, faults):
