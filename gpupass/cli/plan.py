@@ -26,6 +26,7 @@ from gpupass.errors import GpupassError, Pending, Refused, Unasked, Usage
 from gpupass.model.address import Address
 from gpupass.model.host import Host
 from gpupass.plan import Disruption, Finding, HostPlan
+from gpupass.profiles.instead import meant
 from gpupass.step import Deed
 from gpupass.system import System
 from gpupass.system.texts import write_text
@@ -39,6 +40,10 @@ _disrupt = click.option(
 )
 _reset = click.option(
     "--allow-reset", is_flag=True, help="Even if an NVIDIA GPU has to be reset for another MIG mode."
+)
+_adopt = click.option("--adopt", is_flag=True, help="As if every rule of FILE said take-over: true.")
+_absent = click.option(
+    "--absent", is_flag=True, help="The devices of FILE are the host's again: drivers as before, nothing cut."
 )
 _timeout = click.option(
     "--timeout",
@@ -63,15 +68,25 @@ _dry_run = click.option("--dry-run", is_flag=True, help="Show the plan, change n
 @click.argument("file")
 @click.option("--out", metavar="PLAN", help="Save the plan for `gpupass apply PLAN`.")
 @_reset
+@_adopt
+@_absent
 @json_option
 @host_option
 @connect_option
 def plan(
-    file: str, out: str | None, allow_reset: bool, as_json: bool, host_dir: Path | None, connect: str
+    file: str,
+    out: str | None,
+    allow_reset: bool,
+    adopt: bool,
+    absent: bool,
+    as_json: bool,
+    host_dir: Path | None,
+    connect: str,
 ) -> int:
     """Show what `apply FILE` would do, and whom it would disturb. Exit status 3: there is something to do."""
     system = reader_at(host_dir)
-    reach = Reach(profile=load_file(system, file), source=file, connect=connect)
+    profile = meant(load_file(system, file), adopt, absent)
+    reach = Reach(profile=profile, source=file, connect=connect)
     sight = reach.look(system)
     made = reach.plan(sight)
     if out is not None:
@@ -89,6 +104,8 @@ def plan(
 @click.argument("file", metavar="FILE|PLAN")
 @_disrupt
 @_reset
+@_adopt
+@_absent
 @_timeout
 @_locks
 @_dry_run
@@ -102,6 +119,8 @@ def apply(
     file: str,
     allow_disruption: bool,
     allow_reset: bool,
+    adopt: bool,
+    absent: bool,
     timeout: float,
     lock_timeout: float,
     dry_run: bool,
@@ -126,7 +145,7 @@ def apply(
     with Session(System()) as session:
         if not is_plan(text):
             reach = Reach(
-                profile=load_text(session.system, file, text),
+                profile=meant(load_text(session.system, file, text), adopt, absent),
                 source=file,
                 connect=connect,
                 devices_only=devices_only,
@@ -136,6 +155,9 @@ def apply(
                 return _agree_and_apply(session, reach, consent, patience, line, yes, as_json, dry_run)
             seconds = wait if wait is not None else _BOOT_PATIENCE
             return _show_came(apply_when_ready(session, reach, consent, patience, seconds), as_json)
+        if adopt or absent:
+            hint = f"gpupass plan FILE --out PLAN{' --adopt' * adopt}{' --absent' * absent}"
+            raise Usage("cannot read a saved plan otherwise than it is written", hint)
         if waits:
             raise Usage("cannot wait: a saved plan is for the host as it was", f"{line} --yes")
         reach, shown = read_plan(file, text)
@@ -145,13 +167,16 @@ def apply(
 
 @click.command()
 @click.argument("file")
+@_adopt
+@_absent
 @json_option
 @host_option
 @connect_option
-def check(file: str, as_json: bool, host_dir: Path | None, connect: str) -> int:
+def check(file: str, adopt: bool, absent: bool, as_json: bool, host_dir: Path | None, connect: str) -> int:
     """Is this host as the profile FILE says? Exit status 0: yes; 3: no, and the differences."""
     system = reader_at(host_dir)
-    reach = Reach(profile=load_file(system, file), source=file, connect=connect)
+    profile = meant(load_file(system, file), adopt, absent)
+    reach = Reach(profile=profile, source=file, connect=connect)
     sight = reach.look(system)
     made = reach.plan(sight)
     same = not made.to_do and not made.refusals and not made.waits
