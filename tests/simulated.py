@@ -252,6 +252,9 @@ _TOLD = {
 }
 
 
+_NOT_TOLD = {"carrier", "part", "boot_id", "since", "identity", "atoms"}
+
+
 class SimulatedKernelLog(KernelLog):
     """What the kernel has said since this was opened."""
 
@@ -457,14 +460,13 @@ class Machine(System):
         return found
 
     def records(self) -> dict[str, dict[str, object]]:
-        """What gpupass remembers: by tag and carrier, +part; without times, boots and whose it is."""
+        """What gpupass remembers: by tag and carrier, +part; without times, boots, atoms and whose it is."""
         found = {}
         for mark in read_marks(store_of(self)):
             tag, carrier, part = mark.key
             told = msgspec.structs.asdict(mark)
             name = f"{tag} {carrier}{f'+{part}' if part else ''}"
-            aside = {"carrier", "part", "boot_id", "since", "identity"}
-            found[name] = {key: told[key] for key in told.keys() - aside}
+            found[name] = {key: told[key] for key in told.keys() - _NOT_TOLD}
         return found
 
     def open_journals(self) -> list[str]:

@@ -4,6 +4,8 @@ from msgspec.structs import replace
 
 from gpupass.lending.hostdev_xml import alias_of
 from gpupass.lending.lender import Loan, Loans
+from gpupass.methods import atoms_of, slots_of
+from gpupass.model.atom import Atoms, groups
 from gpupass.model.domain import Domain
 from gpupass.model.host import Host
 from gpupass.model.mark import Claim, MarkKey, tag_of
@@ -16,6 +18,7 @@ class EndClaim(Remember, frozen=True, kw_only=True):
     """It is back and clean: nobody's any more."""
 
     mdev: str | None = None
+    groups: tuple[str, ...] = ()  # atoms that its owner may hold for others, too
 
     @property
     def needs(self) -> Facts:
@@ -24,7 +27,7 @@ class EndClaim(Remember, frozen=True, kw_only=True):
 
     @property
     def gives(self) -> Facts:
-        return facts((Kind.FREE, self.mdev or self.address))
+        return facts((Kind.FREE, self.mdev or self.address), *((Kind.FREE, group) for group in self.groups))
 
 
 def key_of(loan: Loan) -> MarkKey:
@@ -41,9 +44,12 @@ def claim(host: Host, domain: Domain, loan: Loan) -> Claim:
 
 
 def end_of_claim(host: Host, loan: Loan) -> tuple[EndClaim, ...]:
-    if _claim(host, loan) is None:
+    known = _claim(host, loan)
+    if known is None:
         return ()
-    return (EndClaim(address=loan.address, mdev=loan.mdev, forgets=(key_of(loan),), why="clean again"),)
+    forgets, shared = (key_of(loan),), groups(known.atoms)
+    end = EndClaim(address=loan.address, mdev=loan.mdev, groups=shared, forgets=forgets, why="clean again")
+    return (end,)
 
 
 def adopted(host: Host, domain: Domain, loan: Loan) -> tuple[Claim, ...]:
@@ -78,4 +84,15 @@ def _of(host: Host, domain: Domain, loan: Loan, alias: str | None) -> Claim:
         uuid=domain.uuid,
         alias=alias,
         boot_id=host.boot_id,
+        atoms=tuple(sorted(_atoms(host, loan))),
     )
+
+
+def _atoms(host: Host, loan: Loan) -> Atoms:
+    carrier = host.carrier(loan.address)
+    if carrier is None or carrier.detail is None:
+        return frozenset()
+    slots = (
+        slot for slot in slots_of(host, carrier) if slot.mdev == loan.mdev and (loan.mdev or not slot.part)
+    )
+    return next((atoms_of(host, slot) for slot in slots), frozenset())

@@ -10,8 +10,10 @@ from gpupass.lending.domain_xml import hostdev_text
 from gpupass.lending.failures import hint_for
 from gpupass.lending.hostdev_xml import hostdev_xml, mdev_xml
 from gpupass.model.address import Address, sysfs
+from gpupass.model.atom import groups as shared
 from gpupass.model.domain import Domain, Hostdev
 from gpupass.model.host import B, Host
+from gpupass.model.mark import Claim
 from gpupass.model.mdev import Mdev
 from gpupass.model.user import User, UserKind
 from gpupass.step import NOTHING, Facts, Kind, Step, facts
@@ -90,8 +92,10 @@ class AttachDevice(_Plug, frozen=True, kw_only=True):
     @property
     def needs(self) -> Facts:
         clean = ((Kind.CLEAN, self.address),) if self.mdev is None else ()
-        free = (Kind.FREE, self.mdev or self.address)
-        return super().needs | facts((Kind.CLOSED, self.address), free, *clean)
+        claims = (mark for mark in self.marks if isinstance(mark, Claim))
+        groups = (group for claim in claims for group in shared(claim.atoms))
+        free = ((Kind.FREE, name) for name in (self.mdev or self.address, *groups))
+        return super().needs | facts((Kind.CLOSED, self.address), *free, *clean)
 
     @property
     def gives(self) -> Facts:

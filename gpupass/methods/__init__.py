@@ -18,6 +18,7 @@ from gpupass.methods.passthrough import PASSTHROUGH
 from gpupass.methods.sriov import SRIOV
 from gpupass.methods.vgpu import VGPU
 from gpupass.model.address import Address, Name, root_of
+from gpupass.model.atom import Atoms
 from gpupass.model.carrier import Carrier, kind_of
 from gpupass.model.host import Device, Host
 from gpupass.model.profile import Rule
@@ -98,6 +99,18 @@ def carrier_at(of: Host, carrier: Carrier | None, path: Iterable[str]) -> Carrie
         slot = slot_of(of, carrier, part) if carrier is not None else None
         carrier = carrier_of(of, slot) if slot is not None else None
     return carrier
+
+
+def atoms_of(of: Host, slot: Slot) -> Atoms:
+    """With those of all that it is cut into: nobody can have that beside it."""
+    carrier = carrier_of(of, slot)
+    below = (part for part in slots_of(of, carrier) if part.part) if carrier is not None else ()
+    return slot.atoms.union(*(atoms_of(of, part) for part in below))
+
+
+def overlap(of: Host, one: Slot, other: Slot) -> Atoms:
+    """What of the two cannot be lent to two owners at once."""
+    return atoms_of(of, one) & atoms_of(of, other)
 
 
 def slot_at(of: Host, carrier: Carrier, path: tuple[str, ...]) -> Slot | None:

@@ -58,6 +58,7 @@ class Claim(Mark, frozen=True, kw_only=True, tag="claim"):
     uuid: str
     alias: str | None = None
     declared: bool = False
+    atoms: tuple[str, ...] = ()  # what nobody else can have meanwhile
 
     what: ClassVar[str] = "the domain"
 

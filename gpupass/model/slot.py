@@ -42,6 +42,7 @@ class Slot(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     mdev: str | None = None  # UUID
     size: str = ""  # "A100-4C", "3g.20gb"
     method: str = ""  # the way that it is of
+    atoms: frozenset[str] = frozenset()  # what nobody else can have with it, as its way says (model/atom.py)
 
     @property
     def name(self) -> str:

@@ -1,7 +1,7 @@
 """(Host, Profile) → HostPlan; pure. What domains have that others shall have, drivers, parts, attachments."""
 
 from collections.abc import Callable, Collection, Iterator
-from itertools import count
+from itertools import chain, count
 from typing import Any
 
 from msgspec.structs import replace
@@ -15,6 +15,7 @@ from gpupass.lending.managers import even_of_others
 from gpupass.method import Method
 from gpupass.methods import (
     METHODS,
+    atoms_of,
     carrier_at,
     carrier_called,
     carrier_of,
@@ -25,6 +26,7 @@ from gpupass.methods import (
     ways,
 )
 from gpupass.model.address import Address, Name
+from gpupass.model.atom import words
 from gpupass.model.carrier import Carrier
 from gpupass.model.domain import Manager
 from gpupass.model.host import Base, Device, Host
@@ -123,22 +125,22 @@ class _Work:
         quarrels = tuple(_quarrels(tuple((one, self._now(one)) for one in self.chosen)))
         if quarrels:  # what speaks against lending the group is still told
             self.refused |= {one.name for one in self.chosen if not one.rule.lends_whole}
-        waits: tuple[str, ...] = ()
         for _ in range(_PASSES):
             before = self.draft.steps
             self.draft = replace(self.draft, waits=())
             for phase in (self._fits, self._detach, self._home):
                 self._each(phase)
             unmade = self._cut()
-            later = {one.name for one in self.chosen if self._now(one) is None} - self.refused
-            for one in self.chosen:
-                self._add(self._unmade(one, unmade) if one.name in later else NOTHING)
+            self._keep_apart()
             for want in self.wanted:
                 if want.chosen.name not in self.refused:
                     self._add(self._attached(want.chosen, want, unmade))
-            waits = self.draft.waits
             if self.draft.steps == before or self.refused:
                 break
+        later = tuple(o for o in self.chosen if self._now(o) is None and o.name not in self.refused)
+        for one in later:
+            self._add(self._unmade(one, unmade))
+        waits = self.draft.waits
         plan = plan_of(title, self.draft + Draft(findings=quarrels) + lost(self.host, self.draft))
         more = plan.continues or bool(plan.steps and (unmade or later))
         return replace(plan, waits=tuple(dict.fromkeys(waits)), continues=more)
@@ -263,7 +265,7 @@ class _Work:
     def _cut_by(self, method: Method[Any], open_names: set[str], level: int) -> set[str]:
         """Names of what only a fresh look can tell."""
         its = self._rules(open_names)
-        here = {carrier.address: carrier for carrier in self._levels()[level]}
+        here = {carrier.address: carrier for carrier in chain(*self._levels()[level : level + 1])}
         mine = {at: its.get(at, ()) for at, carrier in here.items() if _asked_of(method, carrier, level, its)}
         if level and not mine:
             return set()
@@ -321,6 +323,19 @@ class _Work:
         told = f"{on} is not there, and {one.name} stands on it"
         return Draft(findings=(self._not_there(one, one.path, told),))
 
+    def _keep_apart(self) -> None:
+        """What two owners cannot have at once does not go to two domains."""
+        first: dict[str, Wanted] = {}
+        for want in self.wanted:
+            path = (*want.chosen.path, *want.path)
+            slot = slot_at(self.now, self._base(want.chosen), path)
+            for atom in sorted(atoms_of(self.now, slot)) if slot is not None else ():
+                other = first.setdefault(atom, want)
+                if other.attachment.domain != want.attachment.domain:
+                    self._add(Draft(findings=(_shared(other, want, atom),)))
+                    self.refused |= {other.chosen.name, want.chosen.name}
+                    break
+
     def _not_there(self, one: Chosen, path: tuple[str, ...], message: str) -> Finding:
         base = self._base(one)
         near = next(at for n in range(len(path), -1, -1) if (at := carrier_at(self.now, base, path[:n])))
@@ -374,6 +389,12 @@ class _Work:
 def _asked_of(method: Method[Any], carrier: Carrier, level: int, its: Its) -> bool:
     """Of devices those that rules speak of; of parts all that it can cut: what has no rule is to be whole."""
     return method in takers(carrier) if level else carrier.address in its
+
+
+def _shared(one: Wanted, other: Wanted, atom: str) -> Finding:
+    goes = " and ".join(f"{want.attachment.device} to {want.attachment.domain}" for want in (one, other))
+    told = f"{goes} cannot both be: they share {words(atom)}"
+    return Finding(message=told, remedy="attach both to one domain, or only one of them")
 
 
 def _quarrels(chosen: tuple[tuple[Chosen, Carrier | None], ...]) -> Iterator[Finding]:

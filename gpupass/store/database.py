@@ -10,6 +10,7 @@ from typing import Any
 from zlib import crc32
 
 from gpupass.errors import Busy, Damaged, GpupassError, Refused
+from gpupass.store import held
 
 CRASH = "GPUPASS_CRASH"  # fault injection: "3" dies after this process's third commit, "3-" just before it
 WAIT = 10.0  # seconds for another gpupass to write what it has to
@@ -26,8 +27,8 @@ COLUMNS = {
     "held": ("slot", "atom", "owner"),
     "fences": ("carrier", "fence"),
 }
-# one script a version; PRAGMA user_version says how many of them a database has had
-MIGRATIONS = (
+# one script, or one filling of rows, a version; PRAGMA user_version says how many of them a database has had
+MIGRATIONS: tuple["str | Callable[[Commit], None]", ...] = (
     """
     CREATE TABLE chain (seq INTEGER PRIMARY KEY, hash TEXT NOT NULL, crc INTEGER NOT NULL) STRICT;
     CREATE TABLE operations (id TEXT PRIMARY KEY, began INTEGER NOT NULL, ended INTEGER,
@@ -46,6 +47,7 @@ MIGRATIONS = (
     CREATE TABLE fences (carrier TEXT PRIMARY KEY, fence INTEGER NOT NULL, crc INTEGER NOT NULL)
       STRICT, WITHOUT ROWID;
     """,
+    held.fill,  # who holds what, from the claims
 )
 _INSERT = {
     table: f"INSERT OR REPLACE INTO {table} ({', '.join(columns)}, crc) VALUES ({'?, ' * len(columns)}?)"
@@ -64,12 +66,12 @@ def connect(path: Path, write: bool) -> sqlite3.Connection:
     return connection
 
 
-def in_memory(of: sqlite3.Connection | None = None) -> sqlite3.Connection:
+def in_memory(path: Path, of: sqlite3.Connection | None = None) -> sqlite3.Connection:
     """An empty one, or a copy, of this version."""
     connection = _connection(":memory:")
     if of is not None:
         of.backup(connection)
-    migrate(connection)
+    migrate(connection, path)
     return connection
 
 
@@ -80,7 +82,7 @@ def build(path: Path, fill: Callable[["Commit"], object]) -> str:
     os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
     connection = connect(path, write=True)
     try:
-        migrate(connection)
+        migrate(connection, path)
         begin(connection)
         first = Commit(connection, path)
         fill(first)
@@ -116,10 +118,18 @@ def version(connection: sqlite3.Connection) -> int:
     return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
-def migrate(connection: sqlite3.Connection) -> None:
-    """To this version, all or nothing."""
-    for number, script in enumerate(MIGRATIONS[version(connection) :], start=version(connection) + 1):
-        connection.executescript(f"BEGIN IMMEDIATE; {script} PRAGMA user_version = {number}; COMMIT;")
+def migrate(connection: sqlite3.Connection, path: Path) -> None:
+    """To this version, each all or nothing. Damaged when it is to be filled from what cannot be believed."""
+    for number, step in enumerate(MIGRATIONS[version(connection) :], start=version(connection) + 1):
+        connection.executescript(f"BEGIN IMMEDIATE; {step if isinstance(step, str) else ''}")
+        try:
+            if not isinstance(step, str):
+                step(Commit(connection, path))
+            connection.execute(f"PRAGMA user_version = {number}")
+            connection.execute("COMMIT")
+        except BaseException:
+            roll_back(connection)
+            raise
 
 
 def require_version(connection: sqlite3.Connection, path: Path, told: int) -> None:
@@ -185,6 +195,12 @@ class Commit(Rows):
     def put(self, table: str, *row: Any) -> None:
         data = _spelled(table, row)
         self._connection.execute(_INSERT[table], (*row, crc32(data)))
+        self._digest.update(data)
+
+    def add(self, table: str, *row: Any) -> None:
+        """What is there already is never replaced."""
+        data = _spelled(table, row)
+        self._connection.execute(_INSERT[table].replace(" OR REPLACE", ""), (*row, crc32(data)))
         self._digest.update(data)
 
     def drop(self, table: str, **key: Any) -> None:

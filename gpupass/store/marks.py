@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from gpupass.errors import Damaged
 from gpupass.model.mark import MARKS, M, Mark, MarkKey, tag_of
 from gpupass.model.wire import from_json, to_json
+from gpupass.store import held
 
 if TYPE_CHECKING:
     from gpupass.store.database import Commit
@@ -48,13 +49,13 @@ def forget(store: "Store", *keys: MarkKey) -> None:
 
 
 def put(commit: "Commit", *marks: Mark) -> None:
+    """Refused where a claim is about what another owner has."""
     for mark in marks:
-        commit.put("marks", *mark.key, to_json(mark).decode())
+        _keep(commit, mark.key, to_json(mark).decode())
 
 
 def drop(commit: "Commit", key: MarkKey) -> None:
-    tag, carrier, part = key
-    commit.drop("marks", tag=tag, carrier=carrier, part=part)
+    _keep(commit, key, None)
 
 
 def bodies(rows: "Reader", keys: Iterable[MarkKey]) -> list[list[str | None]]:
@@ -68,10 +69,17 @@ def bodies(rows: "Reader", keys: Iterable[MarkKey]) -> list[list[str | None]]:
 
 def put_back(commit: "Commit", before: list[list[str | None]]) -> None:
     for tag, carrier, part, body in before:
-        if body is None:
-            commit.drop("marks", tag=tag, carrier=carrier, part=part)
-        else:
-            commit.put("marks", tag, carrier, part, body)
+        _keep(commit, (str(tag), str(carrier), str(part)), body, refuse=False)
+
+
+def _keep(commit: "Commit", key: MarkKey, body: str | None, refuse: bool = True) -> None:
+    tag, carrier, part = key
+    if tag == held.CLAIM:
+        held.follow(commit, carrier, part, body, refuse)
+    if body is None:
+        commit.drop("marks", tag=tag, carrier=carrier, part=part)
+    else:
+        commit.put("marks", tag, carrier, part, body)
 
 
 def read_body(key: tuple[str, str, str], body: str) -> Mark:

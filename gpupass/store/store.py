@@ -211,7 +211,7 @@ class Store:
             return Nothing()
         from gpupass.store import database
 
-        found = database.Commit(database.in_memory(), self.path)
+        found = database.Commit(database.in_memory(self.path), self.path)
         first_version.take_over(found, self.state)
         return found
 
@@ -228,7 +228,7 @@ class Store:
         if write and not self._writes:
             self._close_database()
             connection = self._connection = database.connect(self.path, write=True)
-            database.migrate(connection)
+            database.migrate(connection, self.path)
             if self._slot(directory) is None:
                 head.rewrite(directory, self._first_head(database.Rows(connection, self.path)))
             from gpupass.store import first_version
@@ -253,7 +253,7 @@ class Store:
         connection = database.connect(self.path, write=False)
         try:
             if 0 < database.version(connection) < len(database.MIGRATIONS):
-                on_disk, connection = connection, database.in_memory(connection)
+                on_disk, connection = connection, database.in_memory(self.path, connection)
                 on_disk.close()
             self._agree(connection, directory)
             database.require_whole(connection, self.path)

@@ -16,6 +16,7 @@ from gpupass.devices.mediated import (
 )
 from gpupass.method import Rules
 from gpupass.methods.mdev.rule import MdevRule
+from gpupass.model.atom import of_mdev
 from gpupass.model.host import Base, Device, Host
 from gpupass.model.mark import Mark
 from gpupass.model.mdev import Mdev, MdevType
@@ -40,6 +41,7 @@ def slots(host: Host, parent: Base) -> Iterator[Slot]:
             part=part_of(host, parent, mdev),
             mdev=mdev.uuid,
             size=kinds[mdev.type].name if mdev.type in kinds else mdev.type,
+            atoms=of_mdev(mdev),
         )
 
 

@@ -20,6 +20,7 @@ from gpupass.methods.mig.ownership import (
 )
 from gpupass.methods.mig.recut import Recut, in_use, plan_recut
 from gpupass.methods.mig.rule import MigRule
+from gpupass.model.atom import of_slices
 from gpupass.model.host import NVIDIA, Device, Host, Nvidia
 from gpupass.model.mark import Mark
 from gpupass.model.mig import GpuInstance, LayoutEntry, MigGpu
@@ -32,11 +33,11 @@ from gpupass.steps.remember import Remember
 
 
 def slots(host: Host, device: Device) -> Iterator[Slot]:
-    """GPU instances by profile and place."""
+    """GPU instances by profile and place; their memory slices are nobody else's."""
+    at = device.address
     for one in instances(device):
-        yield Slot(
-            kind=SlotKind.MIG, device=device.address, of=device.address, part=one.name, size=one.profile
-        )
+        atoms = of_slices(at, "memory", one.placement.slices)
+        yield Slot(kind=SlotKind.MIG, device=at, of=at, part=one.name, size=one.profile, atoms=atoms)
 
 
 def cut(host: Host, rules: Rules) -> Draft:

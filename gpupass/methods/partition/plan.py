@@ -46,7 +46,8 @@ def slots(host: Host, gpu: Device) -> Iterator[Slot]:
     amd = gpu.facts.amd
     for part in amd.partitions if amd is not None and len(amd.partitions) > 1 else ():
         size = " ".join(mode for mode in (amd.compute, amd.memory) if mode) if amd is not None else ""
-        yield Slot(kind=SlotKind.PARTITION, device=gpu.address, of=gpu.address, part=part.name, size=size)
+        at, atoms = gpu.address, frozenset({f"partition:{gpu.address}/{part.name}"})
+        yield Slot(kind=SlotKind.PARTITION, device=at, of=at, part=part.name, size=size, atoms=atoms)
 
 
 def alike(host: Host, gpu: Device) -> tuple[Device, ...]:

@@ -6,6 +6,7 @@ from gpupass.devices.binding import VFIO, bind, no_endpoint
 from gpupass.method import Rules
 from gpupass.methods.passthrough.rule import PassthroughRule
 from gpupass.model.address import same_slot
+from gpupass.model.atom import of_function
 from gpupass.model.host import Device, Host, lends
 from gpupass.model.profile import Rule
 from gpupass.model.slot import Slot, SlotKind
@@ -17,7 +18,8 @@ def slots(host: Host, device: Device) -> Iterator[Slot]:
     if not no_endpoint(device):
         vgpu = device.facts.vgpu is not None and device.facts.vgpu.current
         whole = SlotKind.FUNCTION if device.physfn is None else SlotKind.VF
-        yield Slot(kind=SlotKind.VGPU if vgpu else whole, device=device.address, of=device.address)
+        at, kind = device.address, SlotKind.VGPU if vgpu else whole
+        yield Slot(kind=kind, device=at, of=at, atoms=of_function(device))
 
 
 def cut(host: Host, rules: Rules) -> Draft:

@@ -18,6 +18,7 @@ from gpupass.methods.sriov.making import (
 )
 from gpupass.methods.sriov.marks import Made, autoprobe_before, made_by_us
 from gpupass.methods.sriov.rule import SriovRule, Vf
+from gpupass.model.atom import of_function
 from gpupass.model.host import Device, Host
 from gpupass.model.mark import Mark
 from gpupass.model.profile import Rule
@@ -32,7 +33,8 @@ def slots(host: Host, pf: Device) -> Iterator[Slot]:
     sriov = pf.facts.sriov
     for vf in host.devices_at(sriov.vfs) if sriov is not None else ():
         number = sriov.vfs.index(vf.address) if sriov is not None else 0
-        yield Slot(kind=SlotKind.VF, device=vf.address, of=pf.address, part=vf_part(number))
+        part, atoms = vf_part(number), of_function(vf)
+        yield Slot(kind=SlotKind.VF, device=vf.address, of=pf.address, part=part, atoms=atoms)
 
 
 def alike(host: Host, device: Device) -> tuple[Device, ...]:

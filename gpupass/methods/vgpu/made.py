@@ -6,6 +6,7 @@ from typing import ClassVar
 from msgspec import Struct
 
 from gpupass.devices import mediated
+from gpupass.model.atom import of_function, of_mdev
 from gpupass.model.host import Device, Host, VgpuCard, VgpuType
 from gpupass.model.mark import Mark
 from gpupass.model.mdev import Mdev, MdevType
@@ -87,6 +88,7 @@ def slots(host: Host, card: Device) -> Iterator[Slot]:
             part=part or _place(host, card, one),
             mdev=one.uuid,
             size=one.type,
+            atoms=of_function(one.vf).union(*(of_mdev(m) for m in one.vf.facts.mdevs if m.uuid == one.uuid)),
         )
 
 

@@ -5,8 +5,9 @@ import pytest
 from gpupass.app import verbs
 from gpupass.errors import Refused, Usage
 from gpupass.profiles import load_profile, write_profile
+from gpupass.store import store_of
 from tests.profile_trips import apply, endings, exported, kinds, plan, rollback, told
-from tests.simulated import NIC
+from tests.simulated import GPU, GPU_AUDIO, NIC
 
 VFS = ("0000:0a:10.0", "0000:0a:10.2")
 CUT = f"{{name: nic, select: {{address: '{NIC}'}}, use: sriov, vfs: 2}}"
@@ -137,3 +138,25 @@ def test_what_fails_takes_all_of_it_back(machine):
     before = machine.snapshot()
     machine.faults["drivers_probe", VFS[0]] = 5
     assert endings(apply(machine, LENT)) == ["failed"] and machine.snapshot() == before
+
+
+def test_what_shares_an_iommu_group_does_not_go_to_two_domains(machine):
+    wish = (
+        f"gpus: [{{name: a, select: {{address: '{GPU}'}}, use: passthrough}}, "
+        f"{{name: b, select: {{address: '{GPU_AUDIO}'}}, use: passthrough}}]\n"
+        "attachments: [{domain: vm1, device: a}, {domain: vm2, device: b}]"
+    )
+    (refused,) = plan(machine, wish).refusals
+    assert refused.message == "a to vm1 and b to vm2 cannot both be: they share IOMMU group 11"
+    one = wish.replace("vm2", "vm1")
+    assert not plan(machine, one).refusals
+
+
+def test_the_store_holds_what_a_domain_has(machine):
+    wish = f"{LENT}\nattachments: [{{domain: vm1, device: mine}}]"
+    assert endings(apply(machine, wish)) == ["done"]
+    with store_of(machine).reading() as rows:
+        assert f"function:{VFS[0]}" in {atom for atom, _ in rows.rows("owned")}
+    assert endings(apply(machine, LENT, allow_disruption=True)) == ["done"]
+    with store_of(machine).reading() as rows:
+        assert rows.rows("owned") == rows.rows("held") == []
