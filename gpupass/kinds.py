@@ -4,6 +4,7 @@ from typing import Any, Union
 
 from gpupass import step
 from gpupass.lending.claims import EndClaim
+from gpupass.lending.force import DestroyDomain
 from gpupass.lending.plug import AttachDevice, DetachDevice
 from gpupass.methods import METHODS
 from gpupass.model.mark import MARKS, Mark
@@ -34,6 +35,7 @@ _OF_ALL: tuple[type[Deed], ...] = (
     ResetDevice,
     AttachDevice,
     DetachDevice,
+    DestroyDomain,
     AwaitRelease,
     WriteFile,
     EnableUnit,

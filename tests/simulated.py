@@ -300,6 +300,7 @@ class Machine(System):
         self.amd = SimulatedAmd(self)
         self.gim = SimulatedGim(self)
         self.vgpu = SimulatedVgpu(self)
+        self.programs: dict[str, Callable[..., None]] = {}  # hooks
 
     # what happens to the machine from outside
 
@@ -546,6 +547,12 @@ class Machine(System):
             self._events.remove(due)
             self.clock = max(self.clock, due[0])
             due[2](*due[3])
+
+    def hooks(self) -> tuple[str, ...]:
+        return tuple(sorted(self.programs))
+
+    def run_hook(self, path: str, *arguments: str, given: bytes) -> None:
+        self.programs[path](*arguments, given)
 
     def hypervisor(self, uri: str) -> SimulatedLibvirt:
         if not self.libvirt_runs:

@@ -240,6 +240,12 @@ class SimulatedLibvirt:
             plugged.going = True
             self.machine.at(guest.lets_go, self._eject, guest, plugged)
 
+    def destroy(self, uuid: str) -> None:
+        guest = self._running(uuid)
+        self.machine.log.append((f"destroy {guest.name}", ""))
+        if self._fault("destroy") != "lies":
+            self.stop(guest.name)
+
     # inside
 
     def _find(self, uuid: str) -> Guest | None:

@@ -49,7 +49,7 @@ def apply_profile(
 
     connect = None if reach.devices_only else reach.connect
     warnings, refreshed = refresh(session, reach.profile.containers, connect)
-    return replace(came, warnings=warnings, refreshed=refreshed)
+    return replace(came, warnings=(*came.warnings, *warnings), refreshed=refreshed)
 
 
 def apply_when_ready(

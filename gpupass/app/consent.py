@@ -53,11 +53,17 @@ def _require_same_devices(old: Plan, new: Plan) -> None:
 
 
 def allowed(made: HostPlan, consent: Consent, title: str) -> tuple[Plan, ...]:
-    """The plans to do; Refused ("cannot `title`: …") when one may not be done, unless the others shall be."""
+    """The plans to do: without those that take more than was agreed to, where others are left.
+
+    Refused ("cannot `title`: …") when none is, or when one cannot be done, unless the others shall be.
+    """
     plans = made.to_do
     if consent.partly:
         return tuple(one for one in plans if may_go_on(one, consent) and one.title not in consent.given_up)
     forbid(title, made.refusals)
+    agreed = tuple(one for one in plans if may_go_on(one, consent))
+    if agreed:
+        return agreed
     if made.victims and not consent.disruption:
         reasons = tuple((f"{victim.victim} would lose {victim.loses}", "") for victim in made.victims)
         names = ", ".join(dict.fromkeys(victim.victim for victim in made.victims))

@@ -32,6 +32,11 @@ QEMU = "qemu:///system"
 class Intent(Protocol):
     """What the trip asks of whatever is wanted; `sight` is what its own `look` saw."""
 
+    @property
+    def action(self) -> str:
+        """As hooks are told it: the verb."""
+        ...
+
     rounds: ClassVar[int]  # how often what a fresh look still wants is done, too
 
     def look(self, system: System) -> Any: ...
@@ -69,6 +74,10 @@ class Alone(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An intent of one plan."""
 
     rounds: ClassVar[int] = 1
+
+    @property
+    def action(self) -> str:
+        return type(self).__name__.lower()
 
     def fixed(self, sight: Any) -> Self:
         return self
@@ -160,6 +169,7 @@ class OfSlot(OfDevice, frozen=True, kw_only=True):
     called: str  # the slot, as it was typed
     even_of: Manager | None = None  # who else manages the domain and need not know
     slot: Slot | None = None  # what that means
+    force: bool = False  # who does not let go of it in time is destroyed
 
     def fixed(self, sight: Host) -> Self:
         return replace(self, slot=self.its_slot(sight))
@@ -212,8 +222,8 @@ class Move(_Receives, frozen=True, kw_only=True):
         if owner is None or owner.uuid == domain.uuid:
             return self.attached(sight)
         title = f"move {slot.what} from {owner.name} to {domain.name}"
-        draft = self.asked(handover.move(sight, domain, slot, self.connect), domain, owner)
-        return _alone(plan_of(title, draft, sight), sight)
+        moved = handover.move(sight, domain, slot, self.connect, self.force)
+        return _alone(plan_of(title, self.asked(moved, domain, owner), sight), sight)
 
 
 class Detach(OfSlot, frozen=True, kw_only=True):
@@ -229,8 +239,8 @@ class Detach(OfSlot, frozen=True, kw_only=True):
         slot = self.its_slot(sight)
         owner = self._owner(sight, slot)
         title = f"detach {slot.what} from {owner.name}"
-        draft = self.asked(handover.detach(sight, owner, slot, self.connect), owner)
-        made = plan_of(title, draft, sight)
+        taken = handover.detach(sight, owner, slot, self.connect, self.force)
+        made = plan_of(title, self.asked(taken, owner), sight)
         rest = replace(made, continues=False)  # what is left to clean is remembered by its claim
         return _alone(rest, sight)
 

@@ -35,6 +35,10 @@ class Reach(OfHost, frozen=True, kw_only=True):
 
     rounds: ClassVar[int] = 4  # the driver, MIG mode and functions, GPU instances, the vGPUs on them
 
+    @property
+    def action(self) -> str:
+        return "rollback" if self.takes_back else "apply"
+
     def look(self, system: Reader) -> Host:
         """The devices that the profile could mean, all that hangs together with them, and its domains."""
         if isinstance(system, System):

@@ -63,7 +63,7 @@ class Came(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     reports: tuple[Report, ...]
     plan: HostPlan = HostPlan()
-    warnings: tuple[Finding, ...] = ()  # of what containers are told afterwards
+    warnings: tuple[Finding, ...] = ()  # of hooks, and of what containers are told afterwards
     withdrawn: tuple[str, ...] = ()  # titles of what a guest was asked for, and nobody wants any more
     made: HostPlan = HostPlan()  # the plan as it was before anything was done
     settled: tuple[Report, ...] = ()  # what a crash had left there: taken to its end before

@@ -8,6 +8,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from gpupass.app.consent import Consent, Patience, allowed, require_same
+from gpupass.app.hooks import INTERRUPTED, Hooks
 from gpupass.app.intents import Intent
 from gpupass.app.report import Came, Ending, Report, known, planned, told
 from gpupass.app.rounds import Stopped, Trip, in_rounds
@@ -57,18 +58,22 @@ def carry_out(trip: Trip, devices: tuple[Address, ...], shown: HostPlan | None =
             if not plans:
                 _mark_taken_back(session, entry, ())
                 return came
+            hooks = Hooks(system, intent.action, plans)
+            hooks.before(intent.title(made))
             trip = replace(trip, intent=intent, apply=_begin(session, entry, trip.consent))
         try:
             with interrupts.deferred():
                 reports, made = in_rounds(trip, made, plans, pending)
         except Stopped as stopped:
+            hooks.after(INTERRUPTED)
             _end(session, entry, trip.consent, ApplyEnd.INTERRUPTED)
             stopped.came = replace(came, reports=stopped.reports)
             raise
         with suppress(GpupassError):  # the store's disk is full: recover says that it was interrupted
             _end(session, entry, trip.consent, _apply_end(reports))
             _mark_taken_back(session, entry, reports)
-    return replace(came, reports=reports, plan=made)
+        warnings = hooks.after(reports=reports)
+    return replace(came, reports=reports, plan=made, warnings=warnings)
 
 
 def rehearse(session: Session, intent: Intent, consent: Consent = Consent()) -> Came:  # noqa: B008 - frozen

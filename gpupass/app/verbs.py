@@ -95,15 +95,16 @@ def detach(
     connect: str = QEMU,
     timeout: float = 30.0,
     even_of: Manager | None = None,
+    force: bool = False,
     dry_run: bool = False,
 ) -> Report:
-    """Ask the guest for the slot, and see it closed and clean."""
+    """Ask the guest for the slot, and see it closed and clean; `force` destroys one that does not follow."""
     with Session(system) as session:
         system.hypervisor(connect)
         gone = _left_the_host(system, domain, slot, connect)
         if gone is not None:
             return single(session, gone, gone.group, seconds=timeout, dry_run=dry_run)
-        return _hand_over(session, Detach, domain, slot, connect, timeout, dry_run, even_of)
+        return _hand_over(session, Detach, domain, slot, connect, timeout, dry_run, even_of, force=force)
 
 
 def move(
@@ -114,11 +115,12 @@ def move(
     connect: str = QEMU,
     timeout: float = 30.0,
     even_of: Manager | None = None,
+    force: bool = False,
     dry_run: bool = False,
 ) -> Report:
     """From whichever domain has the slot to another one, or back to where it was."""
     with Session(system) as session:
-        return _hand_over(session, Move, target, slot, connect, timeout, dry_run, even_of)
+        return _hand_over(session, Move, target, slot, connect, timeout, dry_run, even_of, force=force)
 
 
 def single(
@@ -141,12 +143,13 @@ def single(
             note = f"no longer wanted: {last}; but its guest has been asked and may still let go"
         return Report(title=plan.title, ending=Ending.NOTHING, plan=plan, note=note, settled=came.settled)
     (report,) = came.reports
+    plan = replace(report.plan, findings=(*report.plan.findings, *came.warnings))
     with known(came):
         if isinstance(report.error, Pending):
             raise Pending(f"pending: {report.title}: {report.error.message}", report.error.hint)
         if report.error is not None:
             raise report.error
-    return replace(report, settled=came.settled)
+    return replace(report, plan=plan, settled=came.settled)
 
 
 def _hand_over(
@@ -159,11 +162,20 @@ def _hand_over(
     dry_run: bool,
     even_of: Manager | None,
     shown: tuple[str, ...] = (),
+    force: bool = False,
 ) -> Report:
     system = session.system
     system.hypervisor(connect)  # Refused at once when libvirt is away
     group, known = find_slot_named(system, slot)
-    wanted = intent(group=group, connect=connect, domain=domain, called=slot, slot=known, even_of=even_of)
+    wanted = intent(
+        group=group,
+        connect=connect,
+        domain=domain,
+        called=slot,
+        slot=known,
+        even_of=even_of,
+        force=force,
+    )
     if isinstance(wanted, Attach):
         also = (find_slot_named(system, text)[0][0] for text in shown)
         wanted = replace(wanted, shown=tuple(also))

@@ -9,7 +9,7 @@ import click
 from msgspec.structs import replace
 
 from gpupass.app.apply import apply_profile, apply_when_ready, plan_apply
-from gpupass.app.consent import Consent, Patience, allowed, require_same
+from gpupass.app.consent import Consent, Patience, allowed, may_go_on, require_same, why_not
 from gpupass.app.history import before, gone_since, last_apply
 from gpupass.app.profile_file import load_file, load_text, read_file
 from gpupass.app.reach import Reach
@@ -248,6 +248,9 @@ def _agree_and_apply(
         seen.append(made)
         if not as_json:
             show_host_plan(made, refusals=False, allow_reset=consent.reset)
+            for one in made.to_do:
+                if not may_go_on(one, consent):
+                    tell(f"left undone: {one.title}: {why_not(one, consent)}")
 
     on_step = quiet if as_json else _tell
     if yes and saved is None and not dry_run:
@@ -265,7 +268,7 @@ def _agree_and_apply(
     if dry_run:
         if as_json:
             print_changes(replace(came, reports=foretold(reach, session.last, plans)).whole)
-        return 0
+        return 0 if len(plans) == len(made.to_do) else Refused.exit_code
     came = apply_profile(session, reach, consent, patience, made, on_step)
     return _show_came(came, as_json, shown=made)
 

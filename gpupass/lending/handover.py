@@ -12,6 +12,7 @@ from gpupass.devices.binding import give_back, quarantine_findings
 from gpupass.lending import function, mdev
 from gpupass.lending.claims import adopted, claimed, end_of_claim
 from gpupass.lending.domain import keeps, take
+from gpupass.lending.force import by_force
 from gpupass.lending.lender import Lender, Loan, Loans, whole
 from gpupass.methods import carrier_of, cut_again
 from gpupass.model.address import Address, Name
@@ -92,8 +93,11 @@ def _obstacles(
             host = host.after(lender.give(host, now, (loan,), connect))
 
 
-def detach(host: Host, domain: Domain, slot: Slot, connect: str) -> Draft:
-    """Ask the guest for all of it, see it closed, clean it. Empty when nothing is left to do."""
+def detach(host: Host, domain: Domain, slot: Slot, connect: str, force: bool = False) -> Draft:
+    """Ask the guest for all of it, see it closed, clean it. Empty when nothing is left to do.
+
+    `force`: a guest that does not let go in time is destroyed.
+    """
     lender = _lender(slot, type(domain))
     if lender is None:
         return _refusal(slot)
@@ -102,13 +106,13 @@ def detach(host: Host, domain: Domain, slot: Slot, connect: str) -> Draft:
     owner = lender.holder(host, loans)
     if owner is not None and owner.uuid != domain.uuid:
         return here + Draft(findings=(_elsewhere(slot.what, domain, owner),))
-    back = _take_back(lender, host, domain, slot, connect)
+    back = _take_back(lender, host, domain, slot, connect, force)
     untouchable = _quarantined(host, loans) if back.steps and owner is None else ()
-    return here + back + Draft(findings=(*lender.keeps(domain, loans), *untouchable))
+    return here + back + Draft(findings=(*_keeps(lender, domain, loans, force), *untouchable))
 
 
-def move(host: Host, target: Domain, slot: Slot, connect: str) -> Draft:
-    """From whoever has it: one change, so that a failure goes back to the first owner."""
+def move(host: Host, target: Domain, slot: Slot, connect: str, force: bool = False) -> Draft:
+    """From whoever has it: one change, so that a failure goes back to the first owner, if he still runs."""
     lender = _lender(slot, type(target))
     if lender is None:
         return _refusal(slot)
@@ -116,14 +120,14 @@ def move(host: Host, target: Domain, slot: Slot, connect: str) -> Draft:
     owner = lender.holder(host, loans)
     if owner is None or owner.uuid == target.uuid:
         return attach(host, target, slot, connect)
-    back = _take_back(lender, host, owner, slot, connect)
+    back = _take_back(lender, host, owner, slot, connect, force)
     open_end = any(step.leaves_open for step in back.takes)
     return (
         Draft(devices=lender.devices(host, slot))
         + back
         + Draft(
             makes=() if open_end else lender.give(host, target, loans, connect),
-            findings=(*lender.keeps(owner, loans), *lender.obstacles(host, slot, target, owner)),
+            findings=(*_keeps(lender, owner, loans, force), *lender.obstacles(host, slot, target, owner)),
         )
     )
 
@@ -168,21 +172,27 @@ def _lenders(slot: Slot) -> Iterator[Lender]:
     return (lender for lender in found if lender is not None)
 
 
-def _take_back(lender: Lender, host: Host, domain: Domain, slot: Slot, connect: str) -> Draft:
+def _take_back(lender: Lender, host: Host, domain: Domain, slot: Slot, connect: str, force: bool) -> Draft:
     loans = lender.loans(host, slot)
     taken = lender.take(domain, loans, connect)
     if not taken and not claimed(host, loans):
         return NOTHING
+    ended = by_force(domain, loans, connect, taken) if force and taken else Draft(takes=taken)
     if any(step.leaves_open for step in taken):
-        taken = _remembered(host, domain, loans, taken)
-        return Draft(takes=taken, findings=tuple(_by_libvirt(step, domain) for step in taken))
-    return Draft(takes=taken) + _clean(lender, host, slot, loans)
+        found = tuple(_by_libvirt(step, domain) for step in taken)
+        return replace(ended, takes=_remembered(host, domain, loans, ended.takes)) + Draft(findings=found)
+    return ended + _clean(lender, host, slot, loans)
+
+
+def _keeps(lender: Lender, domain: Domain, loans: Loans, force: bool) -> Iterator[Finding]:
+    """What keeps a guest from letting go does not keep it from being destroyed."""
+    return (replace(finding, fatal=not force) for finding in lender.keeps(domain, loans))
 
 
 def _remembered(host: Host, domain: Domain, loans: Loans, taken: tuple[Deed, ...]) -> tuple[Deed, ...]:
     """Whatever becomes of them, they are not clean until a fresh look has seen to it."""
     known: dict[Name, tuple[Claim, ...]] = {loan.address: adopted(host, domain, loan) for loan in loans}
-    return tuple(remarked(step, known[step.carriers[0]]) for step in taken)
+    return tuple(remarked(step, known[step.carriers[0]]) if step.leaves_open else step for step in taken)
 
 
 def _by_libvirt(step: Deed, domain: Domain) -> Finding:

@@ -147,9 +147,10 @@ class AttachDevice(_Plug, frozen=True, kw_only=True):
 
 
 class DetachDevice(_Plug, frozen=True, kw_only=True):
-    """Ask the domain to let go of it, and wait until it has."""
+    """Ask the domain to let go of it, and wait until it has; with `force` until a later step ends it."""
 
     managed: bool = False  # libvirt itself gives it back to the host then
+    force: bool = False
 
     Before: ClassVar[Any] = str | bool  # as its XML was; True: as gpupass would plug it
 
@@ -200,12 +201,23 @@ class DetachDevice(_Plug, frozen=True, kw_only=True):
                         return
             except LibvirtFailure as failure:  # libvirt is away; the guest may have been asked already
                 trouble = f" ({failure.message})"
+            except GpupassError:
+                if self.force:  # what can never work needs no patience
+                    return
+                raise
+            if self.force and now >= deadline:
+                return
             if now >= deadline or interrupts.asked():
-                raise Pending(
-                    f"{self.domain} has not let go of {self.what} yet{trouble}",
-                    "gpupass recover --wait, or shut the guest down: nothing else can force it",
-                )
+                raise Pending(f"{self.domain} has not let go of {self.what} yet{trouble}", self._what_next())
             hypervisor.wait_event(seen, min(_LOOK_AGAIN, max(0.05, deadline - now)))
+
+    def _what_next(self) -> str:
+        if self.force:
+            return (
+                f"gpupass recover goes on, and destroys {self.domain} in the end; "
+                f"to call that off: gpupass detach {self.domain} {self.mdev or self.address}"
+            )
+        return "gpupass recover --wait, or shut the guest down; --force --yes destroys it"
 
     def undo(self, before: Any, system: System) -> None:
         if not before or self.has(system):

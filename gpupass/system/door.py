@@ -145,6 +145,21 @@ class System(Reader):
 
         return run(argv, seconds)
 
+    def hooks(self) -> tuple[str, ...]:
+        """The administrator's programs; Refused when others than root can change one."""
+        from gpupass.system.hooks import find_hooks
+
+        return find_hooks()
+
+    def run_hook(self, path: str, *arguments: str, given: bytes) -> None:
+        """GpupassError with its own words when it says no, or does not end in time."""
+        from gpupass.system.hooks import run_hook
+
+        try:
+            run_hook(path, arguments, given)
+        except Hung as hung:
+            raise GpupassError(f"it does not end ({hung})", f"cat /proc/{hung.pid}/stack") from None
+
     def hypervisor(self, uri: str) -> "Hypervisor":
         """Its libvirt connection; GpupassError when there is none to be had."""
         from gpupass.system.libvirt import Hypervisor

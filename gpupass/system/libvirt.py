@@ -63,6 +63,7 @@ _SECONDS = 10.0  # it answers from what it knows
 _QEMU_SECONDS = 3.0  # here it asks QEMU, which may be at something else
 _CHANGE_SECONDS = 600.0  # QEMU pins and maps all of the guest's memory for its first device
 _CLOSING_SECONDS = 2.0
+_DESTROY_SECONDS = 60.0  # its QEMU is killed after 10 s, and unpins its memory
 _SILENT_SECONDS = 30.0  # one that has not answered is not asked again at once
 _JOBS = {1: "a bounded job", 2: "a running job"}  # virDomainJobType
 
@@ -211,6 +212,15 @@ class Hypervisor:
             lambda: connection.lookupByUUIDString(uuid).detachDeviceAlias(alias, live),
             seconds=_CHANGE_SECONDS,
         )
+
+    def destroy(self, uuid: str) -> None:
+        """As if its plug were pulled. Nothing where it does not run any more."""
+        connection = self._alive()
+        try:
+            self._call(lambda: connection.lookupByUUIDString(uuid).destroy(), seconds=_DESTROY_SECONDS)
+        except LibvirtFailure as failure:
+            if failure.code not in (NO_DOMAIN, OPERATION_INVALID):
+                raise
 
     def query_pci(self, uuid: str) -> Any:
         """QEMU's own answer to `query-pci` (bridge windows); None where the monitor cannot be asked."""

@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import os
+import re
 import resource
 import time
 from collections.abc import Iterable, Iterator
@@ -12,6 +13,8 @@ from pathlib import Path
 from gpupass.errors import Busy, GpupassError
 from gpupass.model.address import Address
 from gpupass.system.state import ensure_directory
+
+HOOK = "gpupass-hook"  # so begins the name of a hook's unit, and the process it is of follows
 
 
 @contextmanager
@@ -25,6 +28,11 @@ def hold(state: Path, addresses: Iterable[Address], wait: float = 10.0) -> Itera
             fd = _open(directory / address)
             held.append(fd)
             while not _try(fd):
+                if runs_under(_owner(fd)):
+                    raise Busy(
+                        f"cannot change {address}: the change that runs this hook holds it",
+                        "what the hook is given says what is done; other devices can be changed",
+                    )
                 if time.monotonic() > deadline:
                     owner = os.pread(fd, 200, 0).decode(errors="replace") or "another gpupass"
                     raise Busy(
@@ -57,6 +65,31 @@ def whole(directory: int, shared: bool, wait: float) -> Iterator[None]:
         yield
     finally:
         fcntl.flock(directory, fcntl.LOCK_UN)
+
+
+def runs_under(owner: int | None) -> bool:
+    """Are we a hook of this gpupass, or started by one: in its unit, or among its children?"""
+    if owner is None:
+        return False
+    if f"/{HOOK}-{owner}-" in _read("/proc/self/cgroup"):
+        return True
+    pid = os.getppid()
+    while pid > 1 and pid != owner:
+        found = re.search(r"^PPid:\s*(\d+)", _read(f"/proc/{pid}/status"), re.MULTILINE)
+        pid = int(found[1]) if found is not None else 0
+    return pid == owner
+
+
+def _owner(fd: int) -> int | None:
+    text = os.pread(fd, 200, 0).decode(errors="replace").rpartition(" ")[2]
+    return int(text) if text.isdecimal() else None
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text(errors="replace")
+    except OSError:
+        return ""
 
 
 def _open(path: Path) -> int:

@@ -18,28 +18,32 @@ _DYING = 2.0  # seconds
 
 def run(argv: tuple[str, ...], seconds: float = 60.0) -> str:
     """The command's output; GpupassError when it fails or takes too long, Hung when no kill ends it."""
-    line = shlex.join(argv)
-    output, errors = _unnamed("output"), _unnamed("errors")
-    try:
-        status = _status(argv, line, output, errors, seconds)
-        said, complaint = _text(output), _text(errors)
-    finally:
-        os.close(output)
-        os.close(errors)
+    status, said, complaint = ended(argv, seconds)
     if status != 0:
         why = (complaint.strip() or said.strip()).splitlines()  # nvidia-smi complains to stdout
-        raise GpupassError(f"cannot run {argv[0]}: {why[-1] if why else f'exit {status}'}", line)
+        raise GpupassError(f"cannot run {argv[0]}: {why[-1] if why else f'exit {status}'}", shlex.join(argv))
     return said
 
 
-def _status(argv: tuple[str, ...], line: str, output: int, errors: int, seconds: float) -> int:
+def ended(argv: tuple[str, ...], seconds: float, given: bytes = b"") -> tuple[int, str, str]:
+    """Status, output and errors of a command that reads `given`; GpupassError, Hung as `run` has them."""
+    output, errors, read = _unnamed("output"), _unnamed("errors"), _input(given)
+    try:
+        status = _status(argv, shlex.join(argv), (read, output, errors), seconds)
+        return status, _text(output), _text(errors)
+    finally:
+        for fd in (output, errors, read):
+            os.close(fd)
+
+
+def _status(argv: tuple[str, ...], line: str, files: tuple[int, int, int], seconds: float) -> int:
     """In a session of its own: what the terminal sends us is not for it."""
     try:
         child = subprocess.Popen(
             argv,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=errors,
+            stdin=files[0],
+            stdout=files[1],
+            stderr=files[2],
             env=ENVIRONMENT,
             cwd="/",
             start_new_session=True,
@@ -75,6 +79,14 @@ def _unnamed(name: str) -> int:
     fd = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     os.ftruncate(fd, _MOST)
     fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK)
+    return fd
+
+
+def _input(given: bytes) -> int:
+    fd = os.memfd_create("input", os.MFD_CLOEXEC)
+    with os.fdopen(os.dup(fd), "wb") as file:
+        file.write(given)
+    os.lseek(fd, 0, os.SEEK_SET)
     return fd
 
 

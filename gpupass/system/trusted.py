@@ -18,8 +18,11 @@ _READ = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 _SECONDS = 5.0
 
 
-def read_trusted(path: str, limit: int) -> bytes:
-    """A regular file's first bytes; OSError, or Refused when we are root and others could change it."""
+def read_trusted(path: str, limit: int, *, roots_alone: bool = False) -> bytes:
+    """A regular file's first bytes; OSError, or Refused when we are root and others could change it.
+
+    `roots_alone`: whoever is behind sudo is one of the others.
+    """
     fd = os.open(path, _READ)
     try:
         about = os.fstat(fd)
@@ -28,10 +31,15 @@ def read_trusted(path: str, limit: int) -> bytes:
         if not stat.S_ISREG(about.st_mode):
             raise OSError(0, "it is no regular file", path)
         if os.geteuid() == 0:
-            _require_nobody_elses(fd, path)
+            _require_nobody_elses(fd, path, frozenset({0} if roots_alone else {0, _asker() or 0}))
         return read_all(fd, limit)
     finally:
         os.close(fd)
+
+
+def require_roots(fd: int, path: str) -> None:
+    """Refused when others than root, whoever is behind sudo among them, could change the open file."""
+    _require_nobody_elses(fd, path, frozenset({0}))
 
 
 def require_trusted_directory(path: Path) -> None:
@@ -89,9 +97,9 @@ def _asker() -> int | None:
     return behind or None
 
 
-def _require_nobody_elses(fd: int, path: str) -> None:
+def _require_nobody_elses(fd: int, path: str, owners: frozenset[int]) -> None:
     """The file by its descriptor; the ways to it by name: nobody else can change where they lead."""
-    about, owners = os.fstat(fd), frozenset({0, _asker() or 0})
+    about = os.fstat(fd)
     if not _is_theirs(about, False, owners):
         whose = "others can change it" if about.st_uid in owners else "it is not root's"
         raise Refused(f"cannot take orders from {path}: {whose}", f"chown root {path} && chmod go-w {path}")

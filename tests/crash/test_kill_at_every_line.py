@@ -162,6 +162,28 @@ def test_a_move_that_libvirt_breaks_in_two(prepared, new_state, killed_at_every_
 
 
 @pytest.mark.parametrize("verb", ["detach", "move"])
+def test_a_guest_that_is_destroyed(verb, prepared, killed_at_every_line):
+    """Asked for, it is destroyed by whoever finishes the change, and by nobody before it was asked."""
+
+    def run(machine):
+        if verb == "detach":
+            app.detach(machine, "vm1", LONE, timeout=5, force=True)
+        else:
+            app.move(machine, LONE, "vm2", timeout=5, force=True)
+
+    machine = prepared([lambda m: app.attach(m, "vm1", LONE)])
+    machine.libvirt.guests["vm1"].lets_go = REFUSES
+    old = machine.snapshot()
+    left = killed_at_every_line(machine, run)
+    new = machine.snapshot()
+    for point, killed in left.items():
+        begun = killed.libvirt.guests["vm1"].asks > 0
+        app.recover(killed)
+        assert killed.snapshot() in ((new,) if begun else (old, new)), f"killed at {point}"
+        settled(killed, (LONE,))
+
+
+@pytest.mark.parametrize("verb", ["detach", "move"])
 def test_a_guest_that_will_not_let_go(verb, prepared, killed_at_every_line):
     """The order survives kill -9: it is pending after recover, and finished once the guest has let go."""
 
