@@ -1,6 +1,7 @@
 """The reading verbs: one look each, as data. They change nothing."""
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -131,7 +132,9 @@ def list_slots(system: Reader, text: str | None, connect: str) -> Slots:
     applies = _applies(system)
     devices = (find(host, text, applies),) if text is not None else worth_telling(host, cuttable=True)
     offers = tuple(offer for device in devices for offer in offers_of(host, device))
-    names = {address: name for name, address in profile_names(host, applies).items()}
+    names: dict[str, str] = {}
+    with suppress(GpupassError):  # that they were not seen the host says
+        names = {address: name for name, address in profile_names(host, applies).items()}
     return Slots(host=host, offers=offers, names=names)
 
 

@@ -73,7 +73,7 @@ def killed_at_every_line(monkeypatch, new_state):
             seen.append(moment)
 
         with monkeypatch.context() as patch:
-            patch.setattr(database, "_crash_at", remember)
+            patch.setattr(database, "at_commit", remember)
             patch.setattr(database, "_commits", {})
             verb(machine)
         return left

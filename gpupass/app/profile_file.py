@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from gpupass.errors import Usage
 from gpupass.model.profile import Profile
@@ -26,9 +27,17 @@ def load_text(system: Reader, file: str, text: str, hostname: str | None = None)
 
         def read(name: str) -> str:
             names.append(name)
-            return text if name == first else read_text(name)
+            return text if name == first else _included(name, first)
 
         return load_profile(first, read, hostname)
+
+
+def _included(name: str, first: str) -> str:
+    """Not through a link that leads out of the profile's directory either."""
+    directory = Path(first).parent.resolve()
+    if not Path(name).resolve().is_relative_to(directory):
+        raise OSError(0, f"it leads out of {directory}")
+    return read_text(name)
 
 
 @contextmanager

@@ -137,6 +137,10 @@ def main() -> None:
     libvirt's event thread may just then be in a callback; shut down under it, it never returns and keeps a
     lock that closing the connection waits for.
     """
+    if os.geteuid() == 0:
+        from gpupass.system.environment import only_ours
+
+        only_ours()
     try:
         run()
     except SystemExit as end:

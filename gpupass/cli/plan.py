@@ -1,5 +1,6 @@
 """`gpupass plan`, `gpupass apply`, `gpupass check` and `gpupass rollback`."""
 
+import hashlib
 import shlex
 import sys
 from contextlib import suppress
@@ -90,7 +91,9 @@ def plan(
     sight = reach.look(system)
     made = reach.plan(sight)
     if out is not None:
-        write_text(out, plan_text(made, reach))
+        saved = plan_text(made, reach)
+        write_text(out, saved)
+        tell(f"saved in {out}, sha256 {_digest(saved)}", err=True)
     if as_json:
         print_changes(_foretold(reach, sight, made), refusal(reach.title(made), made.refusals))
     else:
@@ -112,6 +115,7 @@ def plan(
 @click.option("--devices-only", is_flag=True, help="Leave attachments out; libvirt is not asked.")
 @click.option("--boot", is_flag=True, help="Do what can be done, wait for what is not there yet.")
 @click.option("--wait", type=click.FloatRange(0), metavar="SECONDS", help="How long to wait for it.")
+@click.option("--sha256", metavar="DIGEST", help="Only if FILE has this digest.")
 @_yes
 @connect_option
 @json_option
@@ -127,6 +131,7 @@ def apply(
     devices_only: bool,
     boot: bool,
     wait: float | None,
+    sha256: str | None,
     yes: bool,
     connect: str,
     as_json: bool,
@@ -138,6 +143,7 @@ def apply(
     consent = Consent(disruption=allow_disruption, reset=allow_reset, partly=boot)
     patience = Patience(seconds=timeout, for_others=lock_timeout)
     text = read_file(file)
+    _require_digest(file, text, sha256)
     waits = (boot or wait is not None) and not dry_run
     if waits and not yes:
         again = (" --boot" if boot else "") + (f" --wait {wait:g}" if wait is not None else "")
@@ -161,6 +167,11 @@ def apply(
         if waits:
             raise Usage("cannot wait: a saved plan is for the host as it was", f"{line} --yes")
         reach, shown = read_plan(file, text)
+        if reach.connect != connect:
+            made_for = (
+                f"cannot apply {file}: it was made for libvirt at {reach.connect}, and this is {connect}"
+            )
+            raise Usage(made_for, f"{line} --connect {shlex.quote(reach.connect)}")
         reach = replace(reach, devices_only=devices_only)
         return _agree_and_apply(session, reach, consent, patience, line, yes, as_json, dry_run, shown)
 
@@ -225,6 +236,18 @@ def _foretold(reach: Reach, sight: Host, made: HostPlan) -> tuple[Report, ...]:
     """Nothing of a plan comes about where a part of it is refused."""
     would = foretold(reach, sight, made.plans)
     return tuple(replace(report, changed=report.changed and not made.refusals) for report in would)
+
+
+def _require_digest(file: str, text: str, wanted: str | None) -> None:
+    """All of it: profile, steps, who the devices are, what it is called."""
+    found = _digest(text)
+    if wanted is not None and wanted.lower() != found:
+        other = f"cannot apply {file}: its sha256 is {found}, not {wanted}"
+        raise Refused(other, f"sha256sum {shlex.quote(file)}")
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _agree_and_apply(

@@ -18,6 +18,7 @@ from gpupass.observe.mdev import PARENTS, buses, read_mdevs, read_types
 from gpupass.observe.naming import read_names
 from gpupass.observe.number import number
 from gpupass.observe.pci import Vendor, read_around, read_basics, read_detail
+from gpupass.store.place import is_there
 from gpupass.system import Reader, System
 from gpupass.system.door import STATE
 
@@ -340,7 +341,7 @@ def _with_marks(system: Reader, host: Host) -> Host:
 
         marks, unseen = read_marks(system)
         return replace(host, marks=still_meant(marks, host), unseen=(*host.unseen, *unseen))
-    if not system.state.exists():
+    if not is_there(system.state):
         return host
     from gpupass.observe.remembered import read_remembered
     from gpupass.planner.unknown import still_meant

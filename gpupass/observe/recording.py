@@ -5,12 +5,12 @@ The directory is a root again: `System(root=DIR)` reads it, and so does `lspci -
 
 import json
 import re
+from contextlib import closing
 from pathlib import Path
 
 from msgspec import Struct
 
 from gpupass import __version__
-from gpupass.errors import Usage
 from gpupass.model.address import Address, sysfs
 from gpupass.model.amd import GIM_OPTIONS
 from gpupass.model.host import Host
@@ -62,9 +62,11 @@ class Stored(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 def record_host(system: Reader, directory: Path, connect: str) -> Stored:
     """Usage when the directory holds something already."""
-    store = Store(system, directory)
-    if not store.is_empty():
-        raise Usage(f"cannot record into {directory}: it is not empty", f"gpupass record {directory}-2")
+    with closing(Store(system, directory)) as store:
+        return _recorded(store, system, connect)
+
+
+def _recorded(store: Store, system: Reader, connect: str) -> Stored:
     _functions(store, system)
     _groups(store, system)
     _blocks(store, system)

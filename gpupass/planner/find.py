@@ -80,11 +80,14 @@ def _mediated(host: Host) -> Iterator[Slot]:
 
 
 def profile_names(host: Host, applies: Applies) -> dict[str, Name]:
-    """Of the last applied profile, resolved anew: what a name means may have changed places since."""
+    """Of the last applied profile, resolved anew: what a name means may have changed places since.
+
+    Refused where that may not be read: a name is not unknown because nobody looked.
+    """
+    after = [apply.after for apply in applies() if apply.end is not ApplyEnd.TAKEN_BACK]
+    if not after:
+        return {}
     try:
-        after = [apply.after for apply in applies() if apply.end is not ApplyEnd.TAKEN_BACK]
-        if not after:
-            return {}
         profile = load_profile("the last profile", lambda _: after[-1], "")
         return dict(names_of(choose(profile, host), host))
     except GpupassError:

@@ -82,6 +82,10 @@ class _Reader:
 
     def _include(self, item: Written, chain: tuple[str, ...]) -> tuple[Part, ...]:
         name = posixpath.join(posixpath.dirname(chain[-1]), item.value)
+        top = posixpath.dirname(chain[0])
+        if not is_below(name, top):
+            self.findings.add(item.place, f"include: {item.value} is not below {top or 'this directory'}")
+            return ()
         known = [posixpath.normpath(other) for other in chain]
         if posixpath.normpath(name) in known:
             circle = " → ".join((*chain[known.index(posixpath.normpath(name)) :], name))
@@ -100,6 +104,12 @@ class _Reader:
                 return ()
             return self.documents(name, text, chain)
         return ()
+
+
+def is_below(name: str, directory: str) -> bool:
+    """As it is written: whoever may have a profile read may not have any file read."""
+    relative = posixpath.relpath(posixpath.join("/-", name), posixpath.join("/-", directory))
+    return relative.partition("/")[0] != ".."
 
 
 def why_unreadable(error: OSError | UnicodeDecodeError) -> str:

@@ -41,6 +41,17 @@ def open_directory(state: Path) -> int | None:
     return fd
 
 
+def is_there(state: Path) -> bool:
+    """It could be, where nobody lets us look."""
+    try:
+        state.lstat()
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
 def _require_private(about: os.stat_result, path: Path, mode: str) -> None:
     if about.st_uid not in (0, os.getuid()):
         raise Refused(f"cannot trust {path}: it belongs to user {about.st_uid}", f"chown root: {path}")

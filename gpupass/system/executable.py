@@ -31,7 +31,11 @@ def own_executable() -> str:
     if not re.fullmatch(r"[A-Za-z0-9/._+-]+", executable):  # systemd takes no quotes in a program's name
         raise Refused(f"cannot tell systemd to run {executable!r}: the name has special characters", _HINT)
     for part in (executable, sys.executable, str(Path(gpupass.__file__).parent)):
-        loose = changeable_by_others(part)
+        try:
+            loose = changeable_by_others(part)
+        except OSError as error:
+            why = f"cannot tell whose {part} is: {error.strerror}"
+            raise Refused(why, "run it with sudo") from None
         if loose is not None:
             raise Refused(f"cannot let systemd run {executable} as root: others can change {loose}", _HINT)
     return executable

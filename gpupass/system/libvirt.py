@@ -14,6 +14,7 @@ from gpupass.errors import GpupassError, NoLibvirt, Refused
 from gpupass.model.domain import DomainState
 from gpupass.model.wire import from_json
 from gpupass.system.in_time import NoAnswer, in_time
+from gpupass.system.libvirt_uri import require_local
 from gpupass.system.patience import lost, patience
 
 T = TypeVar("T")
@@ -72,6 +73,7 @@ class Hypervisor:
     """One connection with its event loop in a daemon thread."""
 
     def __init__(self, uri: str) -> None:
+        require_local(uri)
         try:
             import libvirt
         except ImportError:

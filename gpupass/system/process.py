@@ -46,6 +46,7 @@ def _status(argv: tuple[str, ...], line: str, files: tuple[int, int, int], secon
             stderr=files[2],
             env=ENVIRONMENT,
             cwd="/",
+            umask=0o022,  # what it writes is the host's
             start_new_session=True,
         )
     except FileNotFoundError:

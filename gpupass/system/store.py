@@ -3,28 +3,46 @@
 import os
 from pathlib import Path
 
-from gpupass.errors import GpupassError
+from gpupass.errors import GpupassError, Refused, Usage
 from gpupass.system.reader import Reader
 
 _LARGEST = 1 << 20
+
+
+def _private(directory: Path) -> int:
+    """Closed to others first, then looked into: nobody can have left a link there to be followed."""
+    another = f"gpupass record {directory}-2"
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as error:
+        raise GpupassError(f"cannot record into {directory}: {error.strerror}") from None
+    try:
+        if os.fstat(fd).st_uid != os.geteuid():
+            raise Refused(f"cannot record into {directory}: it is somebody else's", another)
+        os.fchmod(fd, 0o700)
+        if os.listdir(fd):  # noqa: PTH208 - of a descriptor
+            raise Usage(f"cannot record into {directory}: it is not empty", another)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
 
 
 class Store:
     """A directory that becomes the root of a recorded machine."""
 
     def __init__(self, source: Reader, directory: Path) -> None:
+        """Made, or empty and ours, and from now on nobody else's to enter; Usage, Refused, GpupassError."""
         self.files = 0
         self.size = 0
         self._source = source
-        self._directory = directory
+        self._name = directory
+        self._fd = _private(directory)
+        self._directory = Path(f"/proc/self/fd/{self._fd}")  # whatever its name leads to later on
 
-    def is_empty(self) -> bool:
-        try:
-            return not any(self._directory.iterdir())
-        except FileNotFoundError:
-            return True
-        except OSError as error:
-            raise GpupassError(f"cannot record into {self._directory}: {error.strerror}") from None
+    def close(self) -> None:
+        os.close(self._fd)
 
     def file(self, path: str, limit: int = _LARGEST) -> None:
         """The file as it is, where its real path lies; nothing when we may not read it."""
@@ -63,7 +81,7 @@ class Store:
                 link.symlink_to(os.path.relpath(self._below(real), link.parent))
                 self.files += 1
         except OSError as error:
-            raise GpupassError(f"cannot write {link}: {error.strerror}") from None
+            raise GpupassError(f"cannot write {self._name}{path}: {error.strerror}") from None
 
     def _present(self, directory: Path) -> None:
         """With a file in it, as every directory of sysfs has: git and some archives keep no empty one."""
@@ -77,7 +95,7 @@ class Store:
             where.parent.mkdir(parents=True, exist_ok=True)
             where.write_bytes(data)
         except OSError as error:
-            raise GpupassError(f"cannot write {where}: {error.strerror}") from None
+            raise GpupassError(f"cannot write {self._name}{path}: {error.strerror}") from None
         self.files += 1
         self.size += len(data)
 

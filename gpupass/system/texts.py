@@ -3,6 +3,7 @@
 import errno
 import os
 import re
+import stat
 import sys
 from pathlib import Path
 
@@ -33,8 +34,20 @@ def read_opened(fd: int) -> str:
 
 
 def write_text(path: str, text: str) -> None:
+    """For its owner alone, and in one piece; a link, or what is no ordinary file, is not written to."""
+    file = Path(path)
+    new = file.with_name(f".{file.name}.{os.getpid()}")
     try:
-        Path(path).write_text(text, encoding="utf-8")
+        if os.path.lexists(file) and not stat.S_ISREG(file.lstat().st_mode):
+            raise OSError(0, "it is no ordinary file")
+        fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            with os.fdopen(fd, "w", encoding="utf-8") as out:
+                out.write(text)
+            new.rename(file)
+        except OSError:
+            new.unlink(missing_ok=True)
+            raise
     except OSError as error:
         raise GpupassError(f"cannot write {path}: {error.strerror}") from None
 

@@ -1,4 +1,4 @@
-"""GPUPASS_CRASH really is kill -9: a process of its own dies at the commit, another one recovers."""
+"""A kill really is one: a process of its own dies at the commit, another one recovers."""
 
 import os
 import signal
@@ -19,7 +19,9 @@ import os, sys
 from pathlib import Path
 os.geteuid = lambda: 0
 from gpupass import app
+from tests import killed
 from tests.simulated import LONE, Machine
+killed.install()
 app.bind(Machine(Path(sys.argv[1])), LONE)
 """
 

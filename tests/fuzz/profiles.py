@@ -13,10 +13,11 @@ from gpupass.model.profile import Select
 from gpupass.profiles import load_profile, write_profile
 from gpupass.profiles.document import Document, Override
 from gpupass.profiles.spelling import keys_of
+from gpupass.system.texts import LIMIT
 
 _EXAMPLES = Path(__file__).parents[2] / "profiles"
 _OWN = b"""version: 1
-include: [other.yaml, ../third.yaml]
+include: [other.yaml, parts/third.yaml]
 gpus:
   - {name: a, select: {vendor: amd, slot: 3, numa: 0}, use: passthrough, with: [01:00.1, "0000:02:00.0"]}
   - &b {name: b, select: {serial: 0123, model: "*A100*"}, use: sriov, vfs: 4, vf: {drivers: {2: no}}}
@@ -99,8 +100,8 @@ def fuzz_profiles(count: int, seed: int = 0) -> int:
 def _survives(chance: random.Random, corpus: list[bytes], which: str) -> bool:
     data = chance.choice(corpus)
     for _ in range(chance.choice((1, 1, 2, 3, 8))):
-        data = chance.choice(MUTATIONS)(chance, data)
-    files = {"p.yaml": data, "other.yaml": chance.choice(corpus), "../third.yaml": data[: len(data) // 2]}
+        data = chance.choice(MUTATIONS)(chance, data)[:LIMIT]
+    files = {"p.yaml": data, "other.yaml": chance.choice(corpus), "parts/third.yaml": data[: len(data) // 2]}
 
     def read(path: str) -> str:
         if path not in files:

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from tests.lab.conftest import REMEMBERED
+from tests.lab.conftest import COPY, REMEMBERED
 
 pytestmark = pytest.mark.lab
 
@@ -352,7 +352,7 @@ def test_libvirt_is_not_running(simple):
 
 
 def test_a_journal_from_before_a_reboot(simple):
-    simple.lab.run(["sh", "-c", f"GPUPASS_CRASH=3 gpupass bind {GPU}"], timeout=60)
+    simple.lab.run(["sh", "-c", f"python3 -P {COPY}/tests/lab/inside/killed.py 3 bind {GPU}"], timeout=60)
     simple.sh(f"{REMEMBERED} elsewhen")
     document = simple.gpupass("recover")
     assert results(document) == ["rolled-back"]

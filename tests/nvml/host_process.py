@@ -13,6 +13,7 @@ sys.path.insert(0, str(ROOT))
 
 import gpupass.system  # noqa: E402
 from gpupass.system import process  # noqa: E402
+from tests import killed  # noqa: E402
 from tests.host_tree import Function  # noqa: E402
 from tests.simulated import DISK, FUNCTIONS, NVIDIA, Machine, _tree  # noqa: E402
 
@@ -132,6 +133,7 @@ def run(state: str, *arguments: str) -> None:
         os.environ["FAKE_NVML_COUNTS"] = f"{os.environ['FAKE_NVML_STATE']}.calls-{os.getpid()}"
         os.environ["FAKE_NVML_KILLS"] = str(os.getpid())
     sys.argv[1:] = arguments
+    killed.install()
     from gpupass.cli.main import main
 
     main()

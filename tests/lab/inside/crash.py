@@ -25,7 +25,9 @@ from gpupass.engine import journal
 from gpupass.store import Store
 from gpupass.store.marks import read_marks
 from gpupass.system import System
+from tests import killed
 
+killed.install()
 VERB, DEVICE, STRIDE = sys.argv[1], sys.argv[2], int(sys.argv[3])
 
 

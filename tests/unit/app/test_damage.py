@@ -146,7 +146,7 @@ def test_killed_while_forgetting(damaged, new_state, monkeypatch):
     with monkeypatch.context() as patch:
         for call in ("rename", "fsync", "unlink", "link", "mkdir"):
             patch.setattr(os, call, before_each(getattr(os, call)))
-        patch.setattr(database, "_crash_at", before_each(lambda point: None))
+        patch.setattr(database, "at_commit", before_each(lambda point: None))
         _, marks = app.start_anew(damaged)
     assert len(moments) > 10
     for moment in moments:

@@ -137,7 +137,7 @@ def test_killed_between_any_two_steps_of_it(name, old, new_state, monkeypatch):
     with monkeypatch.context() as patch:
         for call in ("rename", "fsync", "unlink", "mkdir"):
             patch.setattr(os, call, before_each(getattr(os, call)))
-        patch.setattr(database, "_crash_at", before_each(lambda point: None))
+        patch.setattr(database, "at_commit", before_each(lambda point: None))
         write_something(state)
     assert len(moments) > 8
     for moment in moments:

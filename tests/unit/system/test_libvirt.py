@@ -148,7 +148,7 @@ def test_without_a_daemon(libvirt):
 
 def test_domains_sorted_with_what_matters(libvirt):
     libvirt.domains += [Domain("b", state=3, job=2), Domain("a", state=5)]
-    a, b = Hypervisor("x").domains()
+    a, b = Hypervisor("test:///default").domains()
     assert (a.name, a.state, a.live, a.job, a.resident) == ("a", DomainState.SHUT_OFF, None, None, None)
     assert (b.state, b.live, b.config) == (DomainState.PAUSED, "<domain>0</domain>", "<domain>2</domain>")
     assert (b.job, b.resident) == ("a running job", 5)
@@ -163,13 +163,13 @@ def test_domains_sorted_with_what_matters(libvirt):
 )
 def test_a_domain_that_answers_half_is_not_hidden(fails, live, libvirt):
     libvirt.domains.append(Domain("a", fails=fails))
-    (domain,) = Hypervisor("x").domains()
+    (domain,) = Hypervisor("test:///default").domains()
     assert (domain.live is not None) is live
 
 
 def test_a_domain_that_vanishes_is_left_out_but_a_lost_connection_is_told(libvirt):
     libvirt.domains += [Domain("a", fails={"state": NO_DOMAIN}), Domain("b")]
-    hypervisor = Hypervisor("x")
+    hypervisor = Hypervisor("test:///default")
     assert [domain.name for domain in hypervisor.domains()] == ["b"]
     libvirt.domains[1].fails["XMLDesc"] = 38
     with pytest.raises(LibvirtFailure):
@@ -178,7 +178,7 @@ def test_a_domain_that_vanishes_is_left_out_but_a_lost_connection_is_told(libvir
 
 def test_a_restarted_daemon_is_found_again_with_its_events(libvirt):
     libvirt.domains.append(Domain("a"))
-    hypervisor = Hypervisor("x")
+    hypervisor = Hypervisor("test:///default")
     libvirt.connections[0].alive = False
     libvirt.fails = "no such file"
     with pytest.raises(GpupassError, match="no such file"):
@@ -205,7 +205,7 @@ class DyingDomain(Domain):
 @pytest.fixture
 def dying(libvirt):
     libvirt.domains.append(DyingDomain("a"))
-    hypervisor = Hypervisor("x")
+    hypervisor = Hypervisor("test:///default")
     DyingDomain.libvirt, DyingDomain.connection = libvirt, libvirt.connections[0]
     return hypervisor
 
@@ -217,14 +217,14 @@ def test_a_question_is_asked_once_more_where_the_connection_dies_of_it(dying, li
 
 def test_it_says_where_there_is_no_new_connection(dying, libvirt):
     libvirt.fails = "no such file"
-    with pytest.raises(LibvirtFailure, match="cannot connect to libvirt at x: no such file"):
+    with pytest.raises(LibvirtFailure, match="cannot connect to libvirt at test:///default: no such file"):
         dying.live_xml("uuid-a")
 
 
 def test_a_change_is_not_asked_for_twice(libvirt):
     domain = Domain("a", fails={"attachDeviceFlags": 38})
     libvirt.domains.append(domain)
-    hypervisor = Hypervisor("x")
+    hypervisor = Hypervisor("test:///default")
     domain.isActive = lambda: libvirt.connections[0].alive
     for connection in libvirt.connections:
         connection.isAlive = lambda: not domain.calls
@@ -237,7 +237,7 @@ def test_a_closed_one_holds_nothing_and_its_thread_ends(libvirt):
     turns = threading.Semaphore(0)
     libvirt.virEventRunDefaultImpl = turns.acquire
     before = threading.enumerate()
-    hypervisor = Hypervisor("x")
+    hypervisor = Hypervisor("test:///default")
     (loop,) = (one for one in threading.enumerate() if one.name == "libvirt-events" and one not in before)
     hypervisor.close()
     turns.release()
@@ -252,14 +252,14 @@ def test_a_closed_one_holds_nothing_and_its_thread_ends(libvirt):
 )
 def test_live_xml(state, fails, xml, libvirt):
     libvirt.domains.append(Domain("a", state=state, fails=fails))
-    assert Hypervisor("x").live_xml("uuid-a") == xml
-    assert Hypervisor("x").live_xml("uuid-b") is None
+    assert Hypervisor("test:///default").live_xml("uuid-a") == xml
+    assert Hypervisor("test:///default").live_xml("uuid-b") is None
 
 
 def test_attach_and_detach_are_live_only_and_their_errors_keep_the_code(libvirt):
     domain = Domain("a")
     libvirt.domains.append(domain)
-    hypervisor = Hypervisor("x")
+    hypervisor = Hypervisor("test:///default")
     hypervisor.attach("uuid-a", "<hostdev/>")
     hypervisor.detach("uuid-a", "ua-1")
     assert domain.calls == [("attach", "<hostdev/>", 1), ("detach", "ua-1", 1)]

@@ -135,3 +135,36 @@ def test_state_in_a_directory_of_others(tmp_path):
         Refused, match=f"cannot trust {theirs / 'state'}: others than root can change {theirs}"
     ):
         ensure_directory(theirs / "state")
+
+
+OUT = {
+    "absolute": ("/etc/hostname", "is not below"),
+    "above": ("../other.yaml", "is not below"),
+    "above, in other words": ("parts/../../other.yaml", "is not below"),
+    "by a link": ("link.yaml", "it leads out of"),
+    "by a directory's link": ("elsewhere/other.yaml", "it leads out of"),
+}
+
+
+@pytest.mark.parametrize("name", OUT)
+def test_includes_stay_below_the_profile(name, tmp_path):
+    """Whoever may have root read a profile may not have it read any file."""
+    include, words = OUT[name]
+    (tmp_path / "other.yaml").write_text(SECRET)
+    here = tmp_path / "here"
+    (here / "parts").mkdir(parents=True)
+    (here / "link.yaml").symlink_to(tmp_path / "other.yaml")
+    (here / "elsewhere").symlink_to(tmp_path)
+    (here / "p.yaml").write_text(f"version: 1\ninclude: [{include}]\ngpus: []\n")
+    with pytest.raises(Usage) as refused:
+        load_file(System(), str(here / "p.yaml"))
+    told = str(refused.value) + str(refused.value.reasons)
+    assert words in told and "7f3a" not in told
+
+
+def test_includes_of_includes(tmp_path):
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "p.yaml").write_text("version: 1\ninclude: [parts/a.yaml]\ngpus: []\n")
+    (tmp_path / "parts/a.yaml").write_text("version: 1\ninclude: [../b.yaml]\ngpus: []\n")
+    (tmp_path / "b.yaml").write_text(PROFILE)
+    assert load_file(System(), str(tmp_path / "p.yaml")).gpus == ()
