@@ -7,7 +7,7 @@ from gpupass.importing.mig_parted import MigConfig
 from gpupass.methods.host.rule import HostRule
 from gpupass.methods.mig.compute import pack_compute
 from gpupass.methods.mig.rule import MigRule
-from gpupass.model.host import Device, Host
+from gpupass.model.host import NVIDIA, Device, Host
 from gpupass.model.mig import LayoutEntry, measures_of
 from gpupass.model.profile import Profile, Rule, Select
 from gpupass.model.vendor import Vendor
@@ -30,7 +30,7 @@ def choose_config(configs: tuple[MigConfig, ...], name: str | None) -> MigConfig
 def import_config(config: MigConfig, host: Host) -> Profile:
     """Usage when it speaks of no GPU of this host.
 
-    GPUs are numbered as mig-parted does: all of NVIDIA's, in the order of their addresses.
+    GPUs are numbered as mig-parted does: in the order of their addresses.
     """
     rules = tuple(_rules(config, host))
     if not rules:
@@ -39,16 +39,26 @@ def import_config(config: MigConfig, host: Host) -> Profile:
 
 
 def _rules(config: MigConfig, host: Host) -> Iterator[Rule]:
-    gpus = [one for one in host.devices if one.vendor == Vendor.NVIDIA and one.is_gpu and one.physfn is None]
-    for number, device in enumerate(gpus):
-        entry = config.entry_for(number, device.device << 16 | device.vendor)
+    """With MIG mode off what others made goes, too, as with mig-parted: it is taken over where it is on."""
+    for number, device in enumerate(_numbered(host)):
+        vendor, _, model = device.subsystem.partition(":")
+        board = int(model, 16) << 16 | int(vendor, 16) if model else None
+        entry = config.entry_for(number, device.device << 16 | device.vendor, board)
         if entry is None:
             continue
         name, select = f"gpu{number}", _select(device)
         if entry.devices_wanted is None:
-            yield HostRule(name=name, select=select)
+            nvidia = device.detail.nvidia if device.detail is not None else None
+            is_on = nvidia is not None and (nvidia.mig_mode or "").startswith("enabled")
+            yield HostRule(name=name, select=select, take_over=is_on)
         else:
             yield MigRule(name=name, select=select, layout=tuple(layout_of(entry.devices_wanted)))
+
+
+def _numbered(host: Host) -> list[Device]:
+    """Those that NVML has, as mig-parted counts them: one that is lent to a guest has no number."""
+    gpus = [one for one in host.devices if one.vendor == Vendor.NVIDIA and one.is_gpu and one.physfn is None]
+    return [one for one in gpus if one.driver == NVIDIA] or gpus
 
 
 def layout_of(names: tuple[str, ...]) -> Iterator[LayoutEntry]:

@@ -13,7 +13,7 @@ from msgspec import Struct
 from gpupass.model.host import VgpuType
 
 _LABEL = re.compile(
-    r"(?P<board>[A-Z0-9]+)-((?P<slices>[1-9])-)?(?P<gb>\d{1,3})(?P<series>[ABCQ])(ME|NOME|MEALL|GFX)?"
+    r"(?P<board>[A-Z0-9]+(-Ada|-SFF-Ada)?)-((?P<slices>[1-9])-)?(?P<gb>\d{1,3})(?P<series>[ABCQ])(ME|NOME|MEALL|GFX)?"
 )
 _ID_FIRST = re.compile(r"\s*(\d{1,9})\s*:\s*(\S.*?)\s*")
 _NAME_FIRST = re.compile(r"\s*(\S.*?)\s+(\d{1,9})\s*")

@@ -172,7 +172,7 @@ def _fits(select: Select, device: Base, host: Host) -> bool:
     if isinstance(device, MdevBus):
         return select == Select(parent=device.address)
     return (
-        (select.uuid is None or (uuid_of(device, host) or "").lower() == select.uuid.lower())
+        (select.uuid is None or _uuid_fits(select, device, host))
         and (select.serial is None or select.serial.lower() in serials_of(device, host))
         and (select.driver is None or select.driver in drivers_of(device, host))
         and (select.model is None or _model_fits(select.model, device))
@@ -212,10 +212,82 @@ def _too_few(rule: Rule, found: tuple[Base, ...], host: Host) -> tuple[str, str]
             f"{at(rule.place)}{rule.name} wants {rule.select.model}: {what}",
             "gpupass list --all; cards may have changed their addresses",
         )
+    why = "" if found else _nearest(rule.select, host)
     return (
-        f"{at(rule.place)}{rule.name} wants {wish}, this host has {len(found) or 'none'} that match",
+        f"{at(rule.place)}{rule.name} wants {wish}, this host has {len(found) or 'none'} that match{why}",
         "gpupass list --all; or optional: true",
     )
+
+
+def _nearest(select: Select, host: Host) -> str:
+    """Which conditions failed on the device that meets the most; "" where its one name is nobody's."""
+    names = (select.address, select.uuid, select.serial, select.slot, select.parent)
+    others = (select.vendor, select.model, select.class_, select.numa, select.driver)
+    if any(one is not None for one in names) and all(one is None for one in others):
+        return ""
+    best: tuple[int, str] | None = None
+    for device in host.devices:
+        if device.is_bridge or device.physfn is not None:
+            continue
+        failed = [words for words, met in _conditions(select, device, host) if not met]
+        rank = len(failed) + (0 if device.is_gpu else 1)
+        if best is None or rank < best[0]:
+            best = rank, f"; nearest is {device.address} ({device.name or device.ids}): {', '.join(failed)}"
+    return best[1] if best is not None and not best[1].endswith(": ") else ""
+
+
+def _conditions(select: Select, device: Device, host: Host) -> Iterator[tuple[str, bool]]:
+    """("numa is 0, not 1", False) for each that the rule has and a look at the device can tell."""
+    told = (
+        ("address", select.address, device.address, select.address == device.address),
+        ("slot", select.slot, device.slot, select.slot == device.slot),
+        (
+            "vendor",
+            select.vendor,
+            f"{device.vendor:04x}",
+            select.vendor is None or device.vendor == _vendor(select.vendor),
+        ),
+        (
+            "class",
+            select.class_,
+            f"{device.class_code:06x}",
+            select.class_ is None or f"{device.class_code:06x}".startswith(_class(select.class_)),
+        ),
+        ("uuid", select.uuid, uuid_of(device, host), _uuid_fits(select, device, host)),
+        (
+            "serial",
+            select.serial,
+            ", ".join(serials_of(device, host)) or None,
+            select.serial is not None and select.serial.lower() in serials_of(device, host),
+        ),
+        ("driver", select.driver, device.driver, select.driver in drivers_of(device, host)),
+        (
+            "model",
+            select.model,
+            device.name or device.ids,
+            select.model is None or _model_fits(select.model, device),
+        ),
+        (
+            "numa",
+            None if select.numa is None else str(select.numa),
+            _node(device),
+            device.detail is not None and device.detail.numa_node == select.numa,
+        ),
+    )
+    return (
+        (f"{name} is {has or 'none'}, not {want}", met) for name, want, has, met in told if want is not None
+    )
+
+
+def _node(device: Device) -> str | None:
+    node = device.detail.numa_node if device.detail is not None else None
+    return None if node is None else str(node)
+
+
+def _uuid_fits(select: Select, device: Device, host: Host) -> bool:
+    """The beginning of one is enough, as on the command line, when it has eight digits."""
+    wanted, has = (select.uuid or "").lower(), (uuid_of(device, host) or "").lower()
+    return (has == wanted != "") or (len(wanted) >= len("gpu-12345678") and has.startswith(wanted))
 
 
 def _not_cut(rule: Rule, carrier: Base) -> Iterator[tuple[str, str]]:

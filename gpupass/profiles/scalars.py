@@ -59,7 +59,7 @@ def read_text(key: Key, node: Node, findings: Findings) -> str | None:
         if found is None:
             findings.add(node.place, f"{key.spelled}: {quoted(text)} is no PCI address", "like 0000:01:00.0")
         return found
-    if not text.isprintable() or not text.strip():
+    if not text.isprintable() or (not text.strip() and not _may_be_empty(key)):
         findings.add(node.place, f"{key.spelled}: {quoted(text)} is no readable text")
         return None
     if key.pattern is not None and re.fullmatch(key.pattern, text) is None:
@@ -89,3 +89,7 @@ def _found(node: Node) -> str:
             return f"the truth value {node.text}"
         case _:
             return f"the text {quoted(node.text)}"
+
+
+def _may_be_empty(key: Key) -> bool:
+    return bool(key.pattern) and re.fullmatch(key.pattern or "", "") is not None

@@ -24,6 +24,7 @@ from gpupass.system.nvml_library import (
 MOST = (
     32  # instances and places of one profile, compute instances of one GPU instance; boards have 7, 7 and 8
 )
+_INDEXES = 64  # of profiles; nvml.h has 18
 _NO_INSTANCE = 0xFFFFFFFF  # INVALID_GPU_INSTANCE_ID
 _UNTOLD = (NOT_SUPPORTED, FUNCTION_NOT_FOUND)
 _FIRST_WITHOUT_RESET = 9  # NVML_DEVICE_ARCH_HOPPER
@@ -94,15 +95,13 @@ def compute_profiles(
     """(id, compute slices) of each; the same in every GPU instance of one profile, so asked for once."""
     which, known = (opened.known.board(uuid), profile_id), opened.known.compute_profiles
     if which not in known:
-        nvml, found = opened.nvml, []
-        for index in range(nvml.NVML_COMPUTE_INSTANCE_PROFILE_COUNT):
-            info = _unless_unknown(
-                nvml,
-                lambda number: nvml.nvmlGpuInstanceGetComputeInstanceProfileInfo(instance, number, 0),
-                index,
-            )
-            if info is not None:
-                found.append((int(info.id), int(info.sliceCount)))
+        nvml = opened.nvml
+        told = _all_told(
+            nvml,
+            lambda number: nvml.nvmlGpuInstanceGetComputeInstanceProfileInfo(instance, number, 0),
+            nvml.NVML_COMPUTE_INSTANCE_PROFILE_COUNT,
+        )
+        found = [(int(info.id), int(info.sliceCount)) for info in told]
         known[which] = tuple(found)
     return known[which]
 
@@ -112,12 +111,14 @@ def placement_of(info: Any) -> Placement:
 
 
 def _profiles(nvml: Any, device: Any) -> Iterator[MigProfile]:
-    for index in range(nvml.NVML_GPU_INSTANCE_PROFILE_COUNT):
-        info = _unless_unknown(
-            nvml, lambda number: nvml.nvmlDeviceGetGpuInstanceProfileInfo(device, number), index
-        )
-        places = _placements(nvml, device, info.id) if info is not None else ()
-        if info is not None and places:
+    told = _all_told(
+        nvml,
+        lambda number: nvml.nvmlDeviceGetGpuInstanceProfileInfo(device, number),
+        nvml.NVML_GPU_INSTANCE_PROFILE_COUNT,
+    )
+    for info in told:
+        places = _placements(nvml, device, info.id)
+        if places:
             yield MigProfile(
                 id=int(info.id),
                 name=text(info.name).removeprefix("MIG "),
@@ -128,14 +129,19 @@ def _profiles(nvml: Any, device: Any) -> Iterator[MigProfile]:
             )
 
 
-def _unless_unknown(nvml: Any, question: Callable[[int], Any], index: int) -> Any:
-    """None: this board has no such profile, or this driver does not know of one."""
-    try:
-        return question(index)
-    except nvml.NVMLError as error:
-        if code(error) not in (NOT_SUPPORTED, INVALID_ARGUMENT):
-            raise
-        return None
+def _all_told(nvml: Any, question: Callable[[int], Any], known: int) -> Iterator[Any]:
+    """Of each index that there is on this board: an older nvidia-ml-py knows fewer than the driver does.
+
+    Up to what it knows both errors are holes; beyond, INVALID_ARGUMENT is the end (nvml.h).
+    """
+    for index in range(_INDEXES):
+        try:
+            yield question(index)
+        except nvml.NVMLError as error:
+            if code(error) not in (NOT_SUPPORTED, INVALID_ARGUMENT):
+                raise
+            if code(error) == INVALID_ARGUMENT and index >= known:
+                return
 
 
 def _placements(nvml: Any, device: Any, profile_id: int) -> tuple[Placement, ...]:

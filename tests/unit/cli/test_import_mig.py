@@ -25,6 +25,7 @@ mig-configs:
   elsewhere:
     - devices: [7]
       mig-enabled: true
+      mig-devices: {}
 """
 
 
