@@ -24,7 +24,7 @@ from gpupass.planner.difference import Difference, Facts, difference, facts_afte
 from gpupass.planner.draft import identified, lost, plan_of
 from gpupass.planner.find import find_slot
 from gpupass.planner.ownership import adopt_plan
-from gpupass.system import System
+from gpupass.system import Reader, System
 
 QEMU = "qemu:///system"
 
@@ -39,7 +39,10 @@ class Intent(Protocol):
 
     rounds: ClassVar[int]  # how often what a fresh look still wants is done, too
 
-    def look(self, system: System) -> Any: ...
+    def look(self, system: Any) -> Any:
+        """At this machine; an intent about devices looks at recorded ones, too."""
+        ...
+
     def touches(self, sight: Any) -> tuple[Address, ...]:
         """Every device that may change or must keep still: nobody else changes it meanwhile."""
         ...
@@ -108,7 +111,7 @@ class OfDevice(OfHost, Alone, frozen=True, kw_only=True):
     group: tuple[Address, ...]  # the device first
     connect: str | None = QEMU
 
-    def look(self, system: System) -> Host:
+    def look(self, system: Reader) -> Host:
         return look_around(system, self.group, self.connect)
 
     def touches(self, sight: Host) -> tuple[Address, ...]:
@@ -196,7 +199,7 @@ class _Receives(OfSlot, frozen=True, kw_only=True):
 
     shown: tuple[Address, ...] = ()  # others of its group that the guest is to see, too
 
-    def look(self, system: System) -> Host:
+    def look(self, system: Reader) -> Host:
         return look_around(system, self.group, self.connect, windows=(self.domain,))
 
     def attached(self, sight: Host) -> HostPlan:

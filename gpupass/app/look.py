@@ -8,14 +8,14 @@ from gpupass.model.host import Host
 from gpupass.model.slot import Slot
 from gpupass.observe import observe
 from gpupass.observe.pci import read_group
-from gpupass.planner.find import find, find_slot
+from gpupass.planner.find import Applies, find, find_slot
 from gpupass.store import store_of
 from gpupass.store.applies import read_applies
-from gpupass.system import System
+from gpupass.system import Reader, System
 
 
 def look_around(
-    system: System, group: tuple[Address, ...], connect: str | None, windows: tuple[str, ...] = ()
+    system: Reader, group: tuple[Address, ...], connect: str | None, windows: tuple[str, ...] = ()
 ) -> Host:
     """The one full look of a change of these devices; `windows` are the domains that are to get something."""
     return observe(
@@ -40,28 +40,33 @@ def with_bridges_above(host: Host, addresses: tuple[Address, ...]) -> set[Addres
     return wanted
 
 
-def group_addresses(system: System, device: str) -> tuple[Address, ...]:
+def group_addresses(system: Reader, device: str) -> tuple[Address, ...]:
     """The device first, then the rest of its group; an address needs no look for that."""
     address = parse_address(device)
     group = read_group(system, address) if address is not None else ()
     if group:
         return group
     host = observe(system, connect=None, described=False, processes=False, essentials=False, cuts=False)
-    return group_of(host, find(host, device, partial(read_applies, store_of(system))).address)
+    return group_of(host, find(host, device, _applies_of(system)).address)
 
 
-def find_slot_named(system: System, text: str) -> tuple[tuple[Address, ...], Slot | None]:
+def find_slot_named(system: Reader, text: str) -> tuple[tuple[Address, ...], Slot | None]:
     """The group of its device, and the slot where only a look can tell which it is."""
     address = parse_address(text)
     group = read_group(system, address) if address is not None else ()
     if group:
         return group, None
     host = observe(system, connect=None, described=False, processes=False, essentials=False)
-    slot = find_slot(host, text, partial(read_applies, store_of(system)))
+    slot = find_slot(host, text, _applies_of(system))
     return group_of(host, slot.device), slot
 
 
-def functions_of_card(system: System, address: Address) -> tuple[Address, ...]:
+def _applies_of(system: Reader) -> Applies:
+    """A record does not keep them."""
+    return partial(read_applies, store_of(system)) if isinstance(system, System) else tuple
+
+
+def functions_of_card(system: Reader, address: Address) -> tuple[Address, ...]:
     """The others in its slot; a virtual function's neighbours are no functions of one card."""
     if system.link(sysfs(address, "physfn")) is not None:
         return ()

@@ -2,8 +2,9 @@
 
 from typing import TYPE_CHECKING, Any, Self
 
+from gpupass.errors import Refused
 from gpupass.store import Store, store_of
-from gpupass.system import System
+from gpupass.system import Reader, System
 
 if TYPE_CHECKING:
     from gpupass.app.intents import Intent
@@ -15,15 +16,23 @@ class Session:
     NVML is not kept open from look to step: a GPU that it has open can be neither reset nor unbound.
     """
 
-    def __init__(self, system: System) -> None:
-        self.system = system
+    def __init__(self, system: Reader) -> None:
+        self.reader = system
         self.sight: tuple[Any, Any] | None = None  # for whom, and what was seen
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *ending: object) -> None:
-        self.system.close()
+        if isinstance(self.reader, System):
+            self.reader.close()
+
+    @property
+    def system(self) -> System:
+        """Refused for a recorded host, which can only be looked at."""
+        if not isinstance(self.reader, System):
+            raise Refused("cannot change a recorded host: it can only be looked at", "--dry-run")
+        return self.reader
 
     @property
     def store(self) -> Store:
@@ -31,7 +40,7 @@ class Session:
 
     def look(self, intent: "Intent") -> Any:
         """The intent's own Sight."""
-        sight = intent.look(self.system)
+        sight = intent.look(self.reader)
         self.sight = (intent, sight)
         return sight
 

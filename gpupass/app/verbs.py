@@ -19,13 +19,13 @@ from gpupass.model.host import lends
 from gpupass.model.mark import Claim
 from gpupass.observe import nothing, observe
 from gpupass.observe.pci import read_group
-from gpupass.system import System
+from gpupass.system import Reader, System
 
 _UUID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def bind(
-    system: System,
+    system: Reader,
     device: str,
     *,
     driver: str = VFIO,
@@ -42,15 +42,15 @@ def bind(
         return single(session, intent, group, dry_run=dry_run)
 
 
-def adopt(system: System, device: str, *, connect: str = QEMU, dry_run: bool = False) -> Report:
+def adopt(system: Reader, device: str, *, connect: str = QEMU, dry_run: bool = False) -> Report:
     """Treat as gpupass's own what somebody else has bound, made or attached here."""
     with Session(system) as session:
-        system.hypervisor(connect)
+        _require_libvirt(session, connect)
         group = group_addresses(system, device)
         return single(session, Adopt(group=group, connect=connect), group, dry_run=dry_run)
 
 
-def unbind(system: System, device: str, *, dry_run: bool = False) -> Report:
+def unbind(system: Reader, device: str, *, dry_run: bool = False) -> Report:
     """Give the device's IOMMU group back to the drivers it had."""
     with Session(system) as session:
         group = group_addresses(system, device)
@@ -58,7 +58,7 @@ def unbind(system: System, device: str, *, dry_run: bool = False) -> Report:
 
 
 def attach(
-    system: System,
+    system: Reader,
     domain: str,
     slot: str,
     *shown: str,
@@ -72,7 +72,7 @@ def attach(
         return _hand_over(session, Attach, domain, slot, connect, timeout, dry_run, even_of, shown)
 
 
-def together(system: System, slots: tuple[str, ...], functions: bool = False) -> tuple[tuple[str, ...], ...]:
+def together(system: Reader, slots: tuple[str, ...], functions: bool = False) -> tuple[tuple[str, ...], ...]:
     """Those of one IOMMU group change hands at once; with `functions` each stands for its whole card."""
     found: dict[frozenset[str], dict[str, None]] = {}
     for text in slots:
@@ -88,7 +88,7 @@ def together(system: System, slots: tuple[str, ...], functions: bool = False) ->
 
 
 def detach(
-    system: System,
+    system: Reader,
     domain: str,
     slot: str,
     *,
@@ -100,7 +100,7 @@ def detach(
 ) -> Report:
     """Ask the guest for the slot, and see it closed and clean; `force` destroys one that does not follow."""
     with Session(system) as session:
-        system.hypervisor(connect)
+        _require_libvirt(session, connect)
         gone = _left_the_host(system, domain, slot, connect)
         if gone is not None:
             return single(session, gone, gone.group, seconds=timeout, dry_run=dry_run)
@@ -108,7 +108,7 @@ def detach(
 
 
 def move(
-    system: System,
+    system: Reader,
     slot: str,
     target: str,
     *,
@@ -164,8 +164,8 @@ def _hand_over(
     shown: tuple[str, ...] = (),
     force: bool = False,
 ) -> Report:
-    system = session.system
-    system.hypervisor(connect)  # Refused at once when libvirt is away
+    system = session.reader
+    _require_libvirt(session, connect)
     group, known = find_slot_named(system, slot)
     wanted = intent(
         group=group,
@@ -182,7 +182,7 @@ def _hand_over(
     return single(session, wanted, group, seconds=timeout, dry_run=dry_run)
 
 
-def _left_the_host(system: System, domain: str, text: str, connect: str) -> Forget | None:
+def _left_the_host(system: Reader, domain: str, text: str, connect: str) -> Forget | None:
     """A function or mediated device that is gone, though the domain has it or is remembered to."""
     address, uuid = parse_address(text), text.strip().lower()
     path = sysfs(address) if address is not None else f"/sys/bus/mdev/devices/{uuid}"
@@ -213,7 +213,13 @@ def _left_the_host(system: System, domain: str, text: str, connect: str) -> Forg
     return Forget(group=(carrier,), connect=connect, domain=its_uuid, called=called, mdev=mdev)
 
 
-def _require_driver(system: System, driver: str) -> None:
+def _require_libvirt(session: Session, connect: str) -> None:
+    """Refused at once when it is away; of a recorded host it need not be there."""
+    if isinstance(session.reader, System):
+        session.reader.hypervisor(connect)
+
+
+def _require_driver(system: Reader, driver: str) -> None:
     """Before the device leaves the driver it has. A VFIO driver is loaded by the plan's first step."""
     if not re.fullmatch(r"[A-Za-z0-9_-]+", driver):
         raise Usage(f"cannot bind to {driver!r}: that is no name of a driver", "gpupass bind --help")

@@ -1,11 +1,13 @@
 """`gpupass bind`, `gpupass unbind` and `gpupass adopt`."""
 
+from pathlib import Path
+
 import click
 
 from gpupass import app
-from gpupass.cli.output import connect_option, json_option
+from gpupass.cli.inspect import reader_at
+from gpupass.cli.output import connect_option, host_option, json_option
 from gpupass.cli.report import show_reports
-from gpupass.system import System
 
 
 @click.command()
@@ -20,6 +22,7 @@ from gpupass.system import System
 )
 @click.option("--allow-boot-display", is_flag=True, help="Even if the host's console is on it.")
 @click.option("--dry-run", is_flag=True, help="Show the plan, change nothing.")
+@host_option
 @json_option
 def bind(
     device: str,
@@ -27,16 +30,17 @@ def bind(
     agreed: tuple[str, ...],
     allow_boot_display: bool,
     dry_run: bool,
+    host_dir: Path | None,
     as_json: bool,
 ) -> int:
     """Move DEVICE and its whole IOMMU group to vfio-pci, ready for a guest."""
     report = app.bind(
-        System(),
+        reader_at(host_dir),
         device,
         driver=driver,
         agreed=agreed,
         allow_boot_display=allow_boot_display,
-        dry_run=dry_run,
+        dry_run=dry_run or host_dir is not None,
     )
     return show_reports(report, as_json=as_json)
 
@@ -44,18 +48,22 @@ def bind(
 @click.command()
 @click.argument("device")
 @click.option("--dry-run", is_flag=True, help="Show the plan, change nothing.")
+@host_option
 @json_option
-def unbind(device: str, dry_run: bool, as_json: bool) -> int:
+def unbind(device: str, dry_run: bool, host_dir: Path | None, as_json: bool) -> int:
     """Give DEVICE and its IOMMU group back to the drivers they had before."""
-    return show_reports(app.unbind(System(), device, dry_run=dry_run), as_json=as_json)
+    dry_run = dry_run or host_dir is not None
+    return show_reports(app.unbind(reader_at(host_dir), device, dry_run=dry_run), as_json=as_json)
 
 
 @click.command()
 @click.argument("device")
 @click.option("--dry-run", is_flag=True, help="Show what would be adopted, change nothing.")
+@host_option
 @connect_option
 @json_option
-def adopt(device: str, dry_run: bool, connect: str, as_json: bool) -> int:
+def adopt(device: str, dry_run: bool, host_dir: Path | None, connect: str, as_json: bool) -> int:
     """Treat as gpupass's own what others have bound, made or attached: DEVICE, its VFs, its attachments."""
-    report = app.adopt(System(), device, connect=connect, dry_run=dry_run)
+    dry_run = dry_run or host_dir is not None
+    report = app.adopt(reader_at(host_dir), device, connect=connect, dry_run=dry_run)
     return show_reports(report, as_json=as_json)

@@ -3,23 +3,26 @@
 import math
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import click
 
 from gpupass import app
 from gpupass.app import Report
-from gpupass.cli.output import connect_option, json_option
+from gpupass.cli.inspect import reader_at
+from gpupass.cli.output import connect_option, host_option, json_option
 from gpupass.cli.report import show_reports
 from gpupass.errors import Usage
 from gpupass.model.domain import Manager
-from gpupass.system import System
+from gpupass.system import Reader
 
 
 def _options(verb: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
         json_option,
         connect_option,
+        host_option,
         click.option("--dry-run", is_flag=True, help="Show the plan, change nothing."),
         click.option(
             "--even-of",
@@ -45,15 +48,21 @@ def _options(verb: Callable[..., Any]) -> Callable[..., Any]:
 @click.argument("devices", metavar="DEVICE...", nargs=-1, required=True)
 @click.option("--with-functions", is_flag=True, help="All functions of the card: GPU, audio, USB-C.")
 @_options
-def attach(domain: str, devices: tuple[str, ...], with_functions: bool, as_json: bool, **how: Any) -> int:
+def attach(
+    domain: str,
+    devices: tuple[str, ...],
+    with_functions: bool,
+    as_json: bool,
+    **how: Any,
+) -> int:
     """Hand each DEVICE to the running DOMAIN: bind its group, reset it, plug it in.
 
     What else is in the group goes along, and the guest sees it only where it is named, too. Each DEVICE gets
     a port of its own in the guest: libvirt plugs whole slots, never a second function into one.
     """
-    system = System()
+    system, told = _how(**how)
     together = app.together(system, devices, with_functions)
-    reports = [app.attach(system, domain, *slots, **_how(**how)) for slots in together]
+    reports = [app.attach(system, domain, *slots, **told) for slots in together]
     return show_reports(*reports, as_json=as_json)
 
 
@@ -73,8 +82,7 @@ def _force_options(verb: Callable[..., Any]) -> Callable[..., Any]:
 @_options
 def detach(domain: str, device: str, force: bool, yes: bool, as_json: bool, **how: Any) -> int:
     """Ask DOMAIN for DEVICE; done when the guest has let go and a reset is verified."""
-    change = partial(app.detach, System(), domain, device, force=force)
-    return _agreed(change, force, yes, as_json, how)
+    return _agreed(app.detach, (domain, device), force, yes, as_json, how)
 
 
 @click.command()
@@ -84,15 +92,23 @@ def detach(domain: str, device: str, force: bool, yes: bool, as_json: bool, **ho
 @_options
 def move(device: str, target: str, force: bool, yes: bool, as_json: bool, **how: Any) -> int:
     """Take DEVICE from the domain that has it and hand it to another."""
-    return _agreed(partial(app.move, System(), device, target, force=force), force, yes, as_json, how)
+    return _agreed(app.move, (device, target), force, yes, as_json, how)
 
 
-def _agreed(change: Callable[..., Report], force: bool, yes: bool, as_json: bool, how: dict[str, Any]) -> int:
+def _agreed(
+    verb: Callable[..., Report],
+    words: tuple[str, ...],
+    force: bool,
+    yes: bool,
+    as_json: bool,
+    how: dict[str, Any],
+) -> int:
     """Of force somebody must have said that what it loses may be lost; it is told before."""
     if force and how["wait"]:
         raise Usage("cannot wait for ever and then use force", "--timeout SECONDS --force --yes")
-    options = _how(**how)
-    if force and not (yes or how["dry_run"]):
+    system, options = _how(**how)
+    change = partial(verb, system, *words, force=force)
+    if force and not (yes or options["dry_run"]):
         planned = change(**{**options, "dry_run": True})
         if not as_json:
             show_reports(planned, as_json=False)
@@ -101,7 +117,14 @@ def _agreed(change: Callable[..., Report], force: bool, yes: bool, as_json: bool
     return show_reports(change(**options), as_json=as_json)
 
 
-def _how(timeout: float, wait: bool, even_of: str | None, **rest: Any) -> dict[str, Any]:
-    """What all three verbs are told beside what they are about."""
-    manager = Manager(even_of) if even_of is not None else None
-    return {"timeout": math.inf if wait else timeout, "even_of": manager, **rest}
+def _how(
+    host_dir: Path | None, timeout: float, wait: bool, dry_run: bool, even_of: str | None, **rest: Any
+) -> tuple[Reader, dict[str, Any]]:
+    """On which host, and what all three verbs are told beside what they are about."""
+    told = {
+        "timeout": math.inf if wait else timeout,
+        "dry_run": dry_run or host_dir is not None,
+        "even_of": Manager(even_of) if even_of is not None else None,
+        **rest,
+    }
+    return reader_at(host_dir), told
