@@ -71,16 +71,22 @@ def list_devices(system: Reader, connect: str, all_endpoints: bool) -> Listing:
     def names(bare: Host) -> Iterable[Address]:
         return (one.address for one in wanted(bare))
 
-    from gpupass.planner.offers import conditions
+    from gpupass.devices.conditions import conditions
 
     host = observe(system, detail=names, connect=connect, essentials=all_endpoints)
     pending = _pending(system)
     found = {
-        one.address: (*(("pending",) if one.address in pending else ()), *conditions(host, one))
+        one.address: (*(("pending",) if one.address in pending else ()), *conditions(host, one, _is_cut))
         for one in wanted(host)
     }
     told = {address: words for address, words in found.items() if words}
     return Listing(host=host, devices=wanted(host), conditions=told)
+
+
+def _is_cut(host: Host, carrier: Base) -> bool:
+    from gpupass.planner.offers import is_cut
+
+    return is_cut(host, carrier)
 
 
 def _pending(system: Reader) -> frozenset[Address]:

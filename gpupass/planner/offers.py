@@ -8,7 +8,7 @@ from msgspec import Struct
 from gpupass.lending.handover import holder
 from gpupass.methods import METHODS, carrier_of, method_of, slots_of, ways
 from gpupass.model.carrier import Carrier
-from gpupass.model.host import Base, Device, Host
+from gpupass.model.host import Device, Host
 from gpupass.model.mark import Claim, Quarantine
 from gpupass.model.slot import Slot, SlotKind
 from gpupass.model.user import User, UserKind
@@ -48,16 +48,10 @@ def offers_of(host: Host, carrier: Carrier) -> Iterator[Offer]:
         yield from below
 
 
-def conditions(host: Host, carrier: Base) -> Iterator[str]:
-    """What keeps it from being given away beside its users: "quarantined", "cut", "MIG mode pending"."""
-    if carrier.detail is None:
-        return
+def is_cut(host: Host, carrier: Carrier) -> bool:
+    """Into the slots below it."""
     whole = next(offers_of(host, carrier), None)
-    if whole is not None and whole.state in (SlotState.QUARANTINED, SlotState.CLAIMED, SlotState.CUT):
-        yield whole.state.value
-    nvidia = carrier.detail.nvidia if isinstance(carrier, Device) else None
-    if nvidia is not None and "pending" in (nvidia.mig_mode or ""):
-        yield "MIG mode pending"
+    return whole is not None and whole.state is SlotState.CUT
 
 
 def _offer(host: Host, slot: Slot, cut: bool) -> Offer:

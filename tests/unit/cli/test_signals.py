@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[3]
 MACHINE = """
 import json, sys
 from pathlib import Path
-from gpupass.cli import bind, main
+from gpupass.cli import inspect, main
 from gpupass.engine import journal
 from gpupass.store import Store
 from tests.simulated import Machine
@@ -33,7 +33,7 @@ class Slow(Machine):
         super()._write(path, value, seconds)
 
 machine = Slow(Path(sys.argv[1]))
-bind.System = lambda: machine
+inspect.System = lambda: machine
 sys.argv[1:] = sys.argv[2:]
 try:
     main.run()

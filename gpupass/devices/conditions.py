@@ -1,0 +1,33 @@
+"""What keeps a device from being given away beside its users, in a word or two; pure."""
+
+from collections.abc import Callable, Iterator
+
+from gpupass.model.host import Base, Device, Host
+from gpupass.model.mark import Claim, Quarantine
+from gpupass.model.user import UserKind
+
+Cut = Callable[[Host, Base], bool]
+
+
+def conditions(host: Host, carrier: Base, cut: Cut) -> Iterator[str]:
+    """ "quarantined", "not clean", "cut", "MIG mode pending"; `cut` is asked of what may have parts."""
+    if carrier.detail is None:
+        return
+    attached = any(user.kind is UserKind.DOMAIN for user in carrier.users)
+    if host.mark(Quarantine, carrier.address) is not None:
+        yield "quarantined"
+    elif host.mark(Claim, carrier.address) is not None and not attached:
+        yield "not clean"
+    if not isinstance(carrier, Device) or _may_have_parts(carrier):
+        yield from ("cut",) if cut(host, carrier) else ()
+    nvidia = carrier.detail.nvidia if isinstance(carrier, Device) else None
+    if nvidia is not None and "pending" in (nvidia.mig_mode or ""):
+        yield "MIG mode pending"
+
+
+def _may_have_parts(device: Device) -> bool:
+    """All but what has neither virtual functions nor mediated devices, nor a driver that makes parts."""
+    facts = device.facts
+    functions = facts.sriov is not None and facts.sriov.enabled > 0
+    driven = facts.nvidia is not None and facts.nvidia.mig is not None
+    return functions or driven or bool(facts.mdevs) or facts.amd is not None or facts.vgpu is not None
