@@ -4,7 +4,7 @@ import pytest
 from click.testing import CliRunner
 
 from gpupass import app
-from gpupass.cli import hotplug
+from gpupass.cli import hotplug, inspect
 from gpupass.errors import GpupassError, NeedsPerson, Pending, Usage
 from gpupass.model.domain import DomainState
 from gpupass.system import interrupts
@@ -118,7 +118,7 @@ def test_ctrl_c_destroys_nobody(machine, stubborn, monkeypatch):
 
 @pytest.fixture
 def typed(machine, monkeypatch):
-    monkeypatch.setattr(hotplug, "System", lambda: machine)
+    monkeypatch.setattr(inspect, "System", lambda: machine)
 
     def run(verb, *words):
         return CliRunner().invoke(verb, words, standalone_mode=False, catch_exceptions=True)
