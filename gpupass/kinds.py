@@ -19,11 +19,16 @@ from gpupass.steps.refresh import Refresh
 from gpupass.steps.release import AwaitRelease
 from gpupass.steps.remember import Remember
 from gpupass.steps.reset import ResetDevice
+from gpupass.steps.stopping import AwaitIdle, SetConsole, SetFramebuffer, SetUnit
 from gpupass.steps.unit import EnableUnit
 from gpupass.steps.vfs import SetVfs
 from gpupass.steps.vgpu_params import SetVgpuParams
 
 _OF_ALL: tuple[type[Deed], ...] = (
+    SetUnit,
+    SetConsole,
+    SetFramebuffer,
+    AwaitIdle,
     LoadModule,
     SetPersistence,
     BindDriver,

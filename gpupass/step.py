@@ -24,6 +24,7 @@ class Kind(StrEnum):
     MODULE = "module"  # a kernel module is loaded
     DRIVER = "driver"  # a function has the driver that it is to have
     PERSISTENCE = "persistence"  # NVIDIA's persistence mode keeps it open
+    AT_WORK = "at work"  # somebody has it open for the host, or draws on it
     VFS = "vfs"  # a physical function has its virtual functions
     MIG_MODE = "MIG mode"  # a GPU is in it
     INSTANCE = "GPU instance"  # a GPU has it

@@ -30,6 +30,7 @@ from tests.simulated_amd import SimulatedAmd, SimulatedGim
 from tests.simulated_intel import SimulatedIntel
 from tests.simulated_libvirt import SimulatedLibvirt
 from tests.simulated_sriov import SimulatedSriov
+from tests.simulated_systemd import SimulatedSystemd
 from tests.simulated_vgpu import MANAGE, SimulatedVgpu
 
 GPU, GPU_AUDIO = "0000:01:00.0", "0000:01:00.1"  # a card of two functions, one group
@@ -241,7 +242,9 @@ def _tree(functions: tuple[Function, ...]) -> MemoryTree:
     return tree
 
 
+_PLATFORM = "/sys/bus/platform/drivers"
 _TOLD = {
+    "stopped": ("part", "step"),
     "origin": ("driver", "override", "domain"),
     "claim": ("driver", "override", "domain"),
     "quarantine": ("driver", "override", "domain"),
@@ -301,6 +304,7 @@ class Machine(System):
         self.gim = SimulatedGim(self)
         self.vgpu = SimulatedVgpu(self)
         self.programs: dict[str, Callable[..., None]] = {}  # hooks
+        self.systemd = SimulatedSystemd(self)
 
     # what happens to the machine from outside
 
@@ -441,9 +445,38 @@ class Machine(System):
             "live": {guest.name: sorted(guest.live) for guest in self.libvirt.guests.values()},
             "seen": {guest.name: guest.seen for guest in self.libvirt.guests.values()},
             "records": (memory or self).records(),
+            "services": self.systemd.snapshot(),
+            "screen": self.screen(),
             "etc": self.etc(),
             "known": dict(self.known),
             "parts": self.intel.snapshot() | self.amd.snapshot() | self.gim.snapshot() | self.vgpu.snapshot(),
+        }
+
+    def node_of(self, address: str, kind: str, name: str, number: str = "226:0") -> None:
+        """A driver of the host's has made this device file of it."""
+        path = f"{self.tree.path(address)}/{kind}/{name}"
+        self.put(f"{path}/dev", f"{number}\n")
+        self.files.put(f"{path}/device", Link(self.tree.path(address)))
+        self.files.put(f"/sys/class/{kind}/{name}", Link(path))
+
+    def draw(self, address: str, console: str = "vtcon1", firmware: str = "") -> None:
+        """The kernel's console is on it; `firmware`: the driver of the framebuffer that its firmware left."""
+        framebuffer = f"{self.tree.path(address)}/graphics/fb0"
+        self.put(f"{framebuffer}/name", "simpledrmdrmfb\n" if firmware else "boot\n")
+        self.files.put("/sys/class/graphics/fb0", Link(framebuffer))
+        self.put(f"/sys/class/vtconsole/{console}/name", "(M) frame buffer device\n")
+        self.put(f"/sys/class/vtconsole/{console}/bind", "1\n")
+        if firmware:
+            self.put("/proc/iomem", f"e0000000-efffffff : {address}\n  e0000000-e07fffff : BOOTFB\n")
+            self.put(f"{_PLATFORM}/{firmware}/{firmware}.0/uevent", "")
+
+    def screen(self) -> dict[str, object]:
+        """What the kernel itself draws with."""
+        consoles = self.names("/sys/class/vtconsole")
+        drivers = self.names(_PLATFORM)
+        return {name: self.read(f"/sys/class/vtconsole/{name}/bind") for name in consoles} | {
+            driver: [name for name in self.names(f"{_PLATFORM}/{driver}") if "." in name]
+            for driver in drivers
         }
 
     def etc(self, path: str = "/etc") -> dict[str, object]:
@@ -505,6 +538,9 @@ class Machine(System):
 
     def exists(self, path: str) -> bool:
         return self.files.get(path) is not None
+
+    def read_order(self, path: str) -> bytes | None:
+        return self.read_bytes(path)
 
     def target(self, path: str) -> str | None:
         return self.files.target(path)
@@ -585,6 +621,9 @@ class Machine(System):
                 self.persistence = argv[-1] == "1"
                 return ""
             return "Enabled\n" if self.persistence else "Disabled\n"
+        if argv[0] == "systemctl" and argv[1] in ("show", "stop", "start"):
+            self._fault(f"systemctl {argv[1]}", argv[-1])
+            return self.systemd.run(argv[1], argv[-1])
         if argv[0] in ("systemctl", "udevadm", "update-initramfs", "dracut"):
             self._fault(argv[0], argv[-1])
             self._reads_settings(argv)
@@ -651,6 +690,13 @@ class Machine(System):
     def _write(self, path: str, value: str, seconds: float = 10.0) -> None:
         self.log.append((path, value))
         where, _, name = path.rpartition("/")
+        if path.startswith(("/sys/class/vtconsole/", _PLATFORM)):
+            self._fault(name, where.rpartition("/")[2])
+            if where.startswith(_PLATFORM) and name == "unbind":
+                self.files.remove(f"{where}/{value}")
+            else:
+                self.put(f"{where}/{value}/uevent" if where.startswith(_PLATFORM) else path, f"{value}\n")
+            return
         for parts in (self.intel, self.amd, self.gim, self.vgpu):
             if parts.owns(path):
                 device = next((a for a in self.functions if f"/{a}/" in path), where.rpartition("/")[2])

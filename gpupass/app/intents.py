@@ -1,6 +1,6 @@
 """What is wanted of a device or slot, as data: what it may touch, what is seen for it, and its plan."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, Protocol, Self
 
 from msgspec import Struct
@@ -24,6 +24,7 @@ from gpupass.planner.difference import Difference, Facts, difference, facts_afte
 from gpupass.planner.draft import identified, lost, plan_of
 from gpupass.planner.find import find_slot
 from gpupass.planner.ownership import adopt_plan
+from gpupass.planner.stopping import with_holders
 from gpupass.system import Reader, System
 
 QEMU = "qemu:///system"
@@ -110,6 +111,7 @@ class OfDevice(OfHost, Alone, frozen=True, kw_only=True):
 
     group: tuple[Address, ...]  # the device first
     connect: str | None = QEMU
+    stop: tuple[str, ...] = ()  # who works with it for the host and may be stopped
 
     def look(self, system: Reader) -> Host:
         return look_around(system, self.group, self.connect)
@@ -124,6 +126,16 @@ class OfDevice(OfHost, Alone, frozen=True, kw_only=True):
             gone = f"cannot find {self.group[0]} any more: it has left the host"
             raise GpupassError(gone, "gpupass list --all")
         return found
+
+    def around(self, sight: Host, title: str, draft: Callable[[Host], Draft]) -> HostPlan:
+        """With the stop and the start of who works with it for the host."""
+
+        def whole(host: Host) -> Draft:
+            wanted = draft(host)
+            return wanted + lost(host, wanted)
+
+        found = with_holders(sight, self.touches(sight), self.stop, whole)
+        return _alone(plan_of(title, found, sight), sight)
 
 
 class Bind(OfDevice, frozen=True, kw_only=True):
@@ -141,9 +153,11 @@ class Bind(OfDevice, frozen=True, kw_only=True):
                     f"cannot bind {address} along: it is not in the IOMMU group of {device.address}",
                     f"gpupass bind {address}",
                 )
-        draft = bind(sight, device, self.driver, self.along, self.allow_boot_display)
         title = f"bind {device.address} to {self.driver}"
-        return _alone(plan_of(title, draft + lost(sight, draft), sight), sight)
+        return self.around(sight, title, self._bound)
+
+    def _bound(self, host: Host) -> Draft:
+        return bind(host, self.device(host), self.driver, self.along, self.allow_boot_display)
 
 
 class Unbind(OfDevice, frozen=True, kw_only=True):
@@ -152,7 +166,15 @@ class Unbind(OfDevice, frozen=True, kw_only=True):
     def plan(self, sight: Host) -> HostPlan:
         device = self.device(sight)
         title = f"give {device.address} back to its host driver"
-        return _alone(plan_of(title, handover.unbind(sight, device), sight), sight)
+        return self.around(sight, title, lambda host: handover.unbind(host, self.device(host)))
+
+
+class Restart(OfDevice, frozen=True, kw_only=True):
+    """What was stopped for it works again, where the host has it back."""
+
+    def plan(self, sight: Host) -> HostPlan:
+        title = f"start again what was stopped for {self.group[0]}"
+        return self.around(sight, title, lambda host: Draft())
 
 
 class Adopt(OfDevice, frozen=True, kw_only=True):
@@ -204,9 +226,12 @@ class _Receives(OfSlot, frozen=True, kw_only=True):
 
     def attached(self, sight: Host) -> HostPlan:
         slot, domain = self.its_slot(sight), domain_called(sight, self.domain)
-        draft = self.asked(handover.attach(sight, domain, slot, self.connect, self.shown), domain)
         title = f"attach {', '.join((slot.what, *self.shown))} to {domain.name}"
-        return _alone(plan_of(title, draft + lost(sight, draft), sight), sight)
+
+        def given(host: Host) -> Draft:
+            return self.asked(handover.attach(host, domain, slot, self.connect, self.shown), domain)
+
+        return self.around(sight, title, given)
 
 
 class Attach(_Receives, frozen=True, kw_only=True):

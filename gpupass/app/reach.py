@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Iterator
 from typing import ClassVar
 
+from msgspec.structs import replace
+
 from gpupass.app.intents import QEMU, OfHost
 from gpupass.app.look import require_libvirt
 from gpupass.methods import alike, slot_at
@@ -141,6 +143,14 @@ class Reach(OfHost, frozen=True, kw_only=True):
                 found.add(device.parent)
                 todo.append(device.parent)
         return found
+
+
+def letting_stop(profile: Profile, names: tuple[str, ...]) -> Profile:
+    """Whatever each device is used for, these may be stopped for it."""
+    if not names:
+        return profile
+    rules = (replace(rule, stop=tuple(dict.fromkeys((*rule.stop, *names)))) for rule in profile.gpus)
+    return replace(profile, gpus=tuple(rules))
 
 
 def _vfs(host: Host, device: Base) -> Iterator[Address]:

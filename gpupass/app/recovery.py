@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from gpupass.app.apply import PATIENCE
 from gpupass.app.consent import Consent, Patience, may_go_on
 from gpupass.app.history import after
-from gpupass.app.intents import QEMU, Clean
+from gpupass.app.intents import QEMU, Clean, Restart
 from gpupass.app.look import group_addresses
 from gpupass.app.reach import Reach
 from gpupass.app.report import Ending, Report, failed, told
@@ -23,12 +23,13 @@ from gpupass.engine.journal import Operation
 from gpupass.engine.run import Result, StepStatus, leave_half, resume, statuses
 from gpupass.errors import Busy, Damaged, GpupassError, Pending, Refused
 from gpupass.lending.plug import written_in
-from gpupass.model.address import BOOT, Address, parse_address
+from gpupass.model.address import BOOT, Address, parse_address, sysfs
 from gpupass.model.apply import ApplyEnd
-from gpupass.model.host import Base, Device
+from gpupass.model.host import Base, Device, lends
 from gpupass.model.identity import Identity
-from gpupass.model.mark import Claim, Mark, Quarantine
+from gpupass.model.mark import Claim, Mark, Quarantine, Stopped
 from gpupass.observe import observe
+from gpupass.observe.pci import read_group
 from gpupass.plan import HostPlan, Plan
 from gpupass.planner.unknown import quarantines
 from gpupass.store import store_of
@@ -68,7 +69,8 @@ def recover(system: System, *, connect: str = QEMU, wait: bool = False) -> tuple
                 if interrupts.asked():
                     return tuple(reports)
         _close_applies(session)
-        return (*reports, *_clean_leftovers(session, connect, deadline))
+        cleaned = tuple(_clean_leftovers(session, connect, deadline))
+        return (*reports, *cleaned, *_start_again(session, connect))
 
 
 def start_anew(
@@ -260,6 +262,28 @@ def _clean_leftovers(session: Session, connect: str, deadline: float) -> Iterato
             yield from _clean_leftover(session, report, claim.part or None, connect, deadline)
         except Busy as busy:
             yield replace(report, ending=Ending.BUSY, note=busy.message, error=busy)
+        except GpupassError as error:
+            yield failed(report, error)
+
+
+def _start_again(session: Session, connect: str) -> Iterator[Report]:
+    """What was stopped for devices that somebody else has brought back to the host."""
+    system = session.system
+    boot_id = system.boot_id()
+    known = (mark for mark in read_marks_of(store_of(system), Stopped) if mark.boot_id == boot_id)
+    for address in dict.fromkeys(Address(mark.carrier) for mark in known):
+        driver = system.link(sysfs(address, "driver"))
+        group = read_group(system, address)
+        if driver is None or lends(driver) or not group or _is_open(system, group):
+            continue
+        plan = Plan(title=f"start again what was stopped for {address}", devices=group)
+        report = Report(title=plan.title, ending=Ending.DONE, plan=plan)
+        trip = Trip(session=session, intent=Restart(group=group, connect=connect))
+        try:
+            for done in carry_out(trip, group).reports:
+                yield replace(done, title=report.title)
+        except Busy as busy:
+            yield replace(report, ending=Ending.BUSY, note=busy.message)
         except GpupassError as error:
             yield failed(report, error)
 

@@ -31,6 +31,7 @@ def bind(
     driver: str = VFIO,
     agreed: tuple[str, ...] = (),
     allow_boot_display: bool = False,
+    stop: tuple[str, ...] = (),
     dry_run: bool = False,
 ) -> Report:
     """Move the device's IOMMU group to a VFIO driver, or the device alone to any other driver."""
@@ -38,8 +39,10 @@ def bind(
     with Session(system) as session:
         along = tuple(group_addresses(system, text)[0] for text in agreed)
         group = group_addresses(system, device)
-        intent = Bind(group=group, driver=driver, along=along, allow_boot_display=allow_boot_display)
-        return single(session, intent, group, dry_run=dry_run)
+        wanted = Bind(
+            group=group, driver=driver, along=along, allow_boot_display=allow_boot_display, stop=stop
+        )
+        return single(session, wanted, group, dry_run=dry_run)
 
 
 def adopt(system: Reader, device: str, *, connect: str = QEMU, dry_run: bool = False) -> Report:
@@ -65,11 +68,12 @@ def attach(
     connect: str = QEMU,
     timeout: float = 30.0,
     even_of: Manager | None = None,
+    stop: tuple[str, ...] = (),
     dry_run: bool = False,
 ) -> Report:
     """Hand the slot to a running domain; `shown` are others of its group that the guest is to see, too."""
     with Session(system) as session:
-        return _hand_over(session, Attach, domain, slot, connect, timeout, dry_run, even_of, shown)
+        return _hand_over(session, Attach, domain, slot, connect, timeout, dry_run, even_of, shown, stop=stop)
 
 
 def together(system: Reader, slots: tuple[str, ...], functions: bool = False) -> tuple[tuple[str, ...], ...]:
@@ -116,11 +120,14 @@ def move(
     timeout: float = 30.0,
     even_of: Manager | None = None,
     force: bool = False,
+    stop: tuple[str, ...] = (),
     dry_run: bool = False,
 ) -> Report:
     """From whichever domain has the slot to another one, or back to where it was."""
     with Session(system) as session:
-        return _hand_over(session, Move, target, slot, connect, timeout, dry_run, even_of, force=force)
+        return _hand_over(
+            session, Move, target, slot, connect, timeout, dry_run, even_of, force=force, stop=stop
+        )
 
 
 def single(
@@ -163,6 +170,7 @@ def _hand_over(
     even_of: Manager | None,
     shown: tuple[str, ...] = (),
     force: bool = False,
+    stop: tuple[str, ...] = (),
 ) -> Report:
     system = session.reader
     _require_libvirt(session, connect)
@@ -175,6 +183,7 @@ def _hand_over(
         slot=known,
         even_of=even_of,
         force=force,
+        stop=stop,
     )
     if isinstance(wanted, Attach):
         also = (find_slot_named(system, text)[0][0] for text in shown)

@@ -6,7 +6,7 @@ import click
 
 from gpupass import app
 from gpupass.cli.inspect import reader_at
-from gpupass.cli.output import connect_option, host_option, json_option
+from gpupass.cli.output import connect_option, host_option, json_option, stop_option
 from gpupass.cli.report import show_reports
 
 
@@ -21,6 +21,7 @@ from gpupass.cli.report import show_reports
     help="A device of another slot in the same IOMMU group that may move along.",
 )
 @click.option("--allow-boot-display", is_flag=True, help="Even if the host's console is on it.")
+@stop_option
 @click.option("--dry-run", is_flag=True, help="Show the plan, change nothing.")
 @host_option
 @json_option
@@ -29,6 +30,7 @@ def bind(
     driver: str,
     agreed: tuple[str, ...],
     allow_boot_display: bool,
+    stop: tuple[str, ...],
     dry_run: bool,
     host_dir: Path | None,
     as_json: bool,
@@ -40,6 +42,7 @@ def bind(
         driver=driver,
         agreed=agreed,
         allow_boot_display=allow_boot_display,
+        stop=stop,
         dry_run=dry_run or host_dir is not None,
     )
     return show_reports(report, as_json=as_json)

@@ -11,7 +11,7 @@ import click
 from gpupass import app
 from gpupass.app import Report
 from gpupass.cli.inspect import reader_at
-from gpupass.cli.output import connect_option, host_option, json_option
+from gpupass.cli.output import connect_option, host_option, json_option, stop_option
 from gpupass.cli.report import show_reports
 from gpupass.errors import Usage
 from gpupass.model.domain import Manager
@@ -47,6 +47,7 @@ def _options(verb: Callable[..., Any]) -> Callable[..., Any]:
 @click.argument("domain")
 @click.argument("devices", metavar="DEVICE...", nargs=-1, required=True)
 @click.option("--with-functions", is_flag=True, help="All functions of the card: GPU, audio, USB-C.")
+@stop_option
 @_options
 def attach(
     domain: str,
@@ -88,6 +89,7 @@ def detach(domain: str, device: str, force: bool, yes: bool, as_json: bool, **ho
 @click.command()
 @click.argument("device")
 @click.option("--to", "target", required=True, metavar="DOMAIN", help="The running domain that gets it.")
+@stop_option
 @_force_options
 @_options
 def move(device: str, target: str, force: bool, yes: bool, as_json: bool, **how: Any) -> int:

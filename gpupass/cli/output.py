@@ -37,6 +37,17 @@ def connect_option(verb: F) -> F:
     )(verb)
 
 
+def stop_option(verb: F) -> F:
+    """`--stop NAME`, several times."""
+    return click.option(
+        "--stop",
+        multiple=True,
+        metavar="NAME",
+        help="Who holds the device for the host and may be stopped until it is back: dcgm, display-manager, "
+        "console, …; others are named in /etc/gpupass/stoppable.",
+    )(verb)
+
+
 def tell(line: str = "", err: bool = False) -> None:
     """One line for people. Whatever is said, a name in it moves no cursor (printable)."""
     click.echo(printable(line), err=err)

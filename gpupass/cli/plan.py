@@ -13,14 +13,14 @@ from gpupass.app.apply import apply_profile, apply_when_ready, plan_apply
 from gpupass.app.consent import Consent, Patience, allowed, may_go_on, require_same, why_not
 from gpupass.app.history import before, gone_since, last_apply
 from gpupass.app.profile_file import load_file, load_text, read_file
-from gpupass.app.reach import Reach
+from gpupass.app.reach import Reach, letting_stop
 from gpupass.app.report import Came, Report, known
 from gpupass.app.rounds import quiet
 from gpupass.app.saved_plan import is_plan, plan_text, read_plan
 from gpupass.app.session import Session
 from gpupass.app.trip import foretold, require_root
 from gpupass.cli.inspect import reader_at
-from gpupass.cli.output import connect_option, host_option, json_option, show_finding, tell
+from gpupass.cli.output import connect_option, host_option, json_option, show_finding, stop_option, tell
 from gpupass.cli.plan_view import NOTHING, show_differences, show_host_plan
 from gpupass.cli.report import error_of, print_changes, refusal, show_reports, status_of
 from gpupass.errors import GpupassError, Pending, Refused, Unasked, Usage
@@ -68,6 +68,7 @@ _dry_run = click.option("--dry-run", is_flag=True, help="Show the plan, change n
 @click.command()
 @click.argument("file")
 @click.option("--out", metavar="PLAN", help="Save the plan for `gpupass apply PLAN`.")
+@stop_option
 @_reset
 @_adopt
 @_absent
@@ -77,6 +78,7 @@ _dry_run = click.option("--dry-run", is_flag=True, help="Show the plan, change n
 def plan(
     file: str,
     out: str | None,
+    stop: tuple[str, ...],
     allow_reset: bool,
     adopt: bool,
     absent: bool,
@@ -86,7 +88,7 @@ def plan(
 ) -> int:
     """Show what `apply FILE` would do, and whom it would disturb. Exit status 3: there is something to do."""
     system = reader_at(host_dir)
-    profile = meant(load_file(system, file), adopt, absent)
+    profile = letting_stop(meant(load_file(system, file), adopt, absent), stop)
     reach = Reach(profile=profile, source=file, connect=connect)
     sight = reach.look(system)
     made = reach.plan(sight)
@@ -105,6 +107,7 @@ def plan(
 
 @click.command()
 @click.argument("file", metavar="FILE|PLAN")
+@stop_option
 @_disrupt
 @_reset
 @_adopt
@@ -121,6 +124,7 @@ def plan(
 @json_option
 def apply(
     file: str,
+    stop: tuple[str, ...],
     allow_disruption: bool,
     allow_reset: bool,
     adopt: bool,
@@ -151,7 +155,7 @@ def apply(
     with Session(System()) as session:
         if not is_plan(text):
             reach = Reach(
-                profile=meant(load_text(session.system, file, text), adopt, absent),
+                profile=letting_stop(meant(load_text(session.system, file, text), adopt, absent), stop),
                 source=file,
                 connect=connect,
                 devices_only=devices_only,
@@ -161,8 +165,9 @@ def apply(
                 return _agree_and_apply(session, reach, consent, patience, line, yes, as_json, dry_run)
             seconds = wait if wait is not None else _BOOT_PATIENCE
             return _show_came(apply_when_ready(session, reach, consent, patience, seconds), as_json)
-        if adopt or absent:
-            hint = f"gpupass plan FILE --out PLAN{' --adopt' * adopt}{' --absent' * absent}"
+        if adopt or absent or stop:
+            words = (*(f"--stop {name}" for name in stop), *["--adopt"] * adopt, *["--absent"] * absent)
+            hint = f"gpupass plan FILE --out PLAN {' '.join(words)}"
             raise Usage("cannot read a saved plan otherwise than it is written", hint)
         if waits:
             raise Usage("cannot wait: a saved plan is for the host as it was", f"{line} --yes")

@@ -73,4 +73,12 @@ class Quarantine(Mark, frozen=True, kw_only=True, tag="quarantine"):
     what: ClassVar[str] = "the quarantine"
 
 
-MARKS: tuple[type[Mark], ...] = (Origin, Claim, Quarantine)
+class Stopped(Mark, frozen=True, kw_only=True, tag="stopped"):
+    """What worked with it for the host and was stopped for it; `step` is the kind that starts it again."""
+
+    step: str
+
+    what: ClassVar[str] = "what was stopped"
+
+
+MARKS: tuple[type[Mark], ...] = (Origin, Claim, Quarantine, Stopped)

@@ -121,6 +121,13 @@ class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     count: Annotated[int | None, Key("take the first so many, in the order of addresses", minimum=1)] = None
     optional: Annotated[bool, Key("no error when nothing matches")] = False
     take_over: Annotated[bool, Key("change what gpupass did not make, too", spelled="take-over")] = False
+    stop: Annotated[
+        tuple[str, ...],
+        Key(
+            "who works with the device and may be stopped for it: dcgm, display-manager, console",
+            pattern=NAME,
+        ),
+    ] = ()
     place: Place = Place()
 
     def names(self, part: str) -> bool:

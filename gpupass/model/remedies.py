@@ -13,6 +13,7 @@ REMEDIES: Mapping[Holder, str] = {
     Holder.PROCESS: "end it: kill {pid}",
     Holder.DESKTOP: "end its desktop session: loginctl terminate-session {handle}",
     Holder.UNIT: "stop the service: systemctl stop {handle}",
+    Holder.STOPPABLE: "have it stopped for as long as it takes: --stop {first}; or: systemctl stop {unit}",
     Holder.USER_UNIT: "stop that user's service: systemctl --user --machine={user}@ stop {unit}",
     Holder.DOMAIN: "shut the domain down: virsh shutdown {handle}",
     Holder.DOMAIN_DISK: "take the disk out: virsh detach-disk {handle}; or: virsh shutdown {first}",

@@ -25,6 +25,7 @@ class Holder(StrEnum):
     PROCESS = "process"
     DESKTOP = "desktop"  # what draws the screen of a login session
     UNIT = "unit"
+    STOPPABLE = "stoppable"  # a service that may be stopped around a change: its name there, and its unit
     USER_UNIT = "user-unit"
     DOMAIN = "domain"  # libvirt's, by its QEMU
     DOMAIN_DISK = "domain-disk"

@@ -99,6 +99,7 @@ def observe(
     asked_about = set(detail(bare))
     wanted = bare.devices_at(sorted(asked_about))
     users: list[Users] = []
+    names_to_stop: tuple[str, ...] = ()
     found: Users
     domains: tuple[Domain, ...] = ()
     if connect is not None:
@@ -112,13 +113,17 @@ def observe(
     vdpa = _vdpa(system) if processes or essentials else ()
     if processes:
         from gpupass.observe.processes import read_processes
+        from gpupass.observe.stoppable import as_stoppable, read_stoppable
 
         machines = _machines(system)
         found, missed = read_processes(
             system, devices, mdevs, _minors(information), renders, domains, machines, vdpa
         )
         unseen += missed
-        users += (found, _of_machines(machines, devices, found), _framebuffers(system, wanted))
+        stoppable, names_to_stop, missed = read_stoppable(system)
+        unseen += missed
+        named = {at: tuple(as_stoppable(them, stoppable)) for at, them in found.items()}
+        users += (named, _of_machines(machines, devices, found), _framebuffers(system, wanted))
     if essentials:
         found, missed = _essentials(system, replace(bare, domains=domains), vdpa)
         unseen += missed
@@ -179,6 +184,7 @@ def observe(
         kernel=kernel,
         available_memory=_available_memory(system),
         nodes=_nodes(system) if nodes else None,
+        stoppable=names_to_stop,
         unseen=tuple(dict.fromkeys(unseen)),
     )
     host = _with_marks(system, host) if marks else host

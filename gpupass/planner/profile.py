@@ -49,6 +49,7 @@ from gpupass.planner.order import in_order
 from gpupass.planner.parts import parts_of as hosts_around
 from gpupass.planner.selection import Wanted, attachments, choose, why_not
 from gpupass.planner.standing import Chosen, nearest
+from gpupass.planner.stopping import around, letting_go, unknown
 from gpupass.step import Kind
 
 _PASSES = 6  # functions, modes and instances may each ask for the others to be made anew, once
@@ -81,9 +82,19 @@ def changed_with(host: Host, carrier: Base, rule: Rule) -> tuple[Device, ...]:
     return tuple(other for method in ways(carrier) for other in method.company(host, carrier, (rule,)))
 
 
+def _touched(host: Host, one: Chosen) -> tuple[Address, ...]:
+    """With it changes its group, and what its rule's cut changes."""
+    along = changed_with(host, one.carrier, one.rule) if not one.path else ()
+    members = (*host.group_of(one.carrier), *along)
+    return tuple(dict.fromkeys(member.address for member in members))
+
+
 def _together(chosen: tuple[Chosen, ...], host: Host) -> Iterator[tuple[Chosen, ...]]:
-    """Devices of one IOMMU group change together, and those that one rule's cut changes; all others alone."""
-    first: dict[Address, int] = {}  # who touches it, by number
+    """Devices of one IOMMU group change together, and those that one rule's cut changes; all others alone.
+
+    Also those of one service that is stopped for them: started again for one, it would take the others.
+    """
+    first: dict[str, int] = {}  # who touches it, by number
     with_whom = list(range(len(chosen)))  # each one's, or that one's, is the first of those together
 
     def head(number: int) -> int:
@@ -91,11 +102,14 @@ def _together(chosen: tuple[Chosen, ...], host: Host) -> Iterator[tuple[Chosen, 
             number = with_whom[number]
         return number
 
+    def join(number: int, thing: str) -> None:
+        mine, other = head(number), head(first.setdefault(thing, number))
+        with_whom[max(mine, other)] = min(mine, other)
+
     for number, one in enumerate(chosen):
-        along = changed_with(host, one.carrier, one.rule) if not one.path else ()
-        for member in (*host.group_of(one.carrier), *along):
-            mine, other = head(number), head(first.setdefault(member.address, number))
-            with_whom[max(mine, other)] = min(mine, other)
+        touched = _touched(host, one)
+        for thing in (*touched, *(stop.words() for stop in letting_go(host, touched, one.rule.stop))):
+            join(number, thing)
     found: dict[int, list[Chosen]] = {}
     for number, one in enumerate(chosen):
         found.setdefault(head(number), []).append(one)
@@ -114,7 +128,10 @@ class _Work:
         wanted: tuple[Wanted, ...],
         devices_only: bool,
     ) -> None:
-        self.host = self.now = host
+        names = {name for one in chosen for name in one.rule.stop}
+        self.touched = tuple(dict.fromkeys(at for one in chosen for at in _touched(host, one)))
+        self.stops, self.before = letting_go(host, self.touched, names), host
+        self.host = self.now = host.after(self.stops)
         self.connect, self.chosen, self.wanted, self.devices_only = connect, chosen, wanted, devices_only
         self.draft = self.lent = NOTHING  # `lent`: what is to be back, and as it is then
         self.refused: set[str] = set()
@@ -141,9 +158,13 @@ class _Work:
         for one in later:
             self._add(self._unmade(one, unmade))
         waits = self.draft.waits
-        plan = plan_of(title, self.draft + Draft(findings=quarrels) + lost(self.host, self.draft))
-        more = plan.continues or bool(plan.steps and (unmade or later))
-        return replace(plan, waits=tuple(dict.fromkeys(waits)), continues=more)
+        open_end = any(step.leaves_open for step in self.draft.steps)
+        goes_on = open_end or bool(self.draft.steps and (unmade or later))
+        names = (name for one in self.chosen for name in one.rule.stop)
+        findings = Draft(findings=(*quarrels, *unknown(self.before, names)))
+        whole = around(self.before, self.stops, self.touched, self.draft, goes_on)
+        plan = plan_of(title, whole + findings + lost(self.host, self.draft))
+        return replace(plan, waits=tuple(dict.fromkeys(waits)), continues=goes_on)
 
     def _each(self, phase: Callable[[Chosen], Draft]) -> None:
         """Where one phase says no, the later ones would only say it again in other words."""

@@ -54,7 +54,8 @@ class BindDriver(Step, frozen=True, kw_only=True):
 
     @property
     def without(self) -> Facts:
-        return facts((Kind.PERSISTENCE, self.address), (Kind.LENT, self.address))
+        kinds = (Kind.PERSISTENCE, Kind.LENT, Kind.AT_WORK)
+        return facts(*((kind, self.address) for kind in kinds))
 
     @property
     def rebinds(self) -> tuple[Address, ...]:

@@ -76,7 +76,7 @@ class SetVfs(Step, frozen=True, kw_only=True):
     def without(self) -> Facts:
         """NVIDIA's script binds the card anew, which loses its GPU instances and how vGPUs share it."""
         lost = (Kind.INSTANCE, Kind.MIXED, Kind.TURNS) if self.script else ()
-        return facts(*((kind, self.address) for kind in (Kind.CUT, Kind.LENT, *lost)))
+        return facts(*((kind, self.address) for kind in (Kind.CUT, Kind.LENT, Kind.AT_WORK, *lost)))
 
     def words(self) -> str:
         if not self.count:

@@ -12,7 +12,7 @@ from gpupass.system.guarded import Hung, not_clean, told, write_guarded
 from gpupass.system.kept import K, Kept
 from gpupass.system.may_hang import may_hang
 from gpupass.system.opened import numbers
-from gpupass.system.reader import MOST, Number, Reader, follows, read_regular
+from gpupass.system.reader import MOST, ORDER, Number, Reader, follows, read_regular
 from gpupass.system.reads import Reads
 
 if TYPE_CHECKING:
@@ -46,6 +46,14 @@ class System(Reader):
             return self._read_guarded((path,), limit)[0]
         try:
             return read_regular(self.root + path, limit, follow=follows(path))
+        except OSError:
+            return None
+
+    def read_order(self, path: str) -> bytes | None:
+        from gpupass.system.trusted import read_trusted
+
+        try:
+            return read_trusted(self.root + path, ORDER, roots_alone=True)
         except OSError:
             return None
 

@@ -89,6 +89,16 @@ def gpu_holders(system: Reader, address: str) -> tuple[Holder, ...]:
     return _of(system, {f"/dev/nvidia{minor[1]}"}) if minor is not None else ()
 
 
+def host_holders(system: Reader, address: str) -> tuple[Holder, ...]:
+    """Who, apart from us, has any file of the function open that a driver of the host's has made."""
+    device = sysfs(address)
+    names = {f"/dev/dri/{name}" for name in system.names(f"{device}/drm")}
+    names |= {f"/dev/accel/{name}" for name in system.names(f"{device}/accel")}
+    cards = (f"{device}/sound/{card}" for card in system.names(f"{device}/sound"))
+    names |= {f"/dev/snd/{name}" for card in cards for name in system.names(card)}
+    return (*(_of(system, names) if names else ()), *gpu_holders(system, address))
+
+
 def _of(system: Reader, names: set[str]) -> tuple[Holder, ...]:
     nodes = {number: node for number, node in known_nodes(system, listed(system)).items() if node in names}
     return tuple(holders(system, nodes)) if nodes else ()

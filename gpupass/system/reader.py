@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 Number = tuple[int, int]  # of a device: major, minor
 MOST = 1 << 24  # bytes of any one file
+ORDER = 1 << 16  # bytes of a file that says what root may do
 _OPEN = os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 
 
@@ -39,6 +40,10 @@ class Reader(ABC):
     @abstractmethod
     def resolve(self, path: str) -> str | None:
         """The real path behind links, again below the root."""
+
+    def read_order(self, path: str) -> bytes | None:
+        """A file that says what root may do; Refused when others than root can change it."""
+        return self.read_bytes(path, ORDER)
 
     def read_many(self, paths: Sequence[str]) -> Sequence[bytes | None]:
         """The same of several files, in their order and with fewer words than one by one."""

@@ -24,12 +24,36 @@ from tests.simulated_libvirt import REFUSES
 
 CARD, BUS_CARD, SEVERAL = (GPU, GPU_AUDIO), (BUS_GPU, BUS_AUDIO), (ACCEL, USB, SPARE)
 
+
+def served(machine):
+    """A service has the NVIDIA GPU open."""
+    machine.systemd.add("nvidia-dcgm.service", "nv-hostengine", {NVIDIA: "/dev/nvidia0"})
+
+
+def drawn_on(machine):
+    """A desktop is on the lone display."""
+    machine.node_of(LONE, "drm", "card0")
+    machine.draw(LONE)
+    machine.systemd.display_manager("sddm.service", {LONE: "/dev/dri/card0"})
+
+
+def bind_alone(machine):
+    app.bind(machine, NVIDIA, stop=("dcgm",))
+
+
 # what was before, the verb, whom it may touch
 SCENARIOS = {
     "bind a card": ([], lambda m: app.bind(m, GPU), CARD),
     "bind a lone display": ([], lambda m: app.bind(m, LONE), (LONE,)),
     "bind a group of slots": ([], lambda m: app.bind(m, ACCEL, agreed=(USB,)), SEVERAL),
     "bind an nvidia GPU": ([], lambda m: app.bind(m, NVIDIA), (NVIDIA,)),
+    "bind what a service holds": ([served], bind_alone, (NVIDIA,)),
+    "unbind what a service held": ([served, bind_alone], lambda m: app.unbind(m, NVIDIA), (NVIDIA,)),
+    "attach the display of a desktop": (
+        [drawn_on],
+        lambda m: app.attach(m, "vm1", LONE, stop=("display-manager", "console")),
+        (LONE,),
+    ),
     "unbind": ([lambda m: app.bind(m, GPU)], lambda m: app.unbind(m, GPU), CARD),
     "attach from the host": ([], lambda m: app.attach(m, "vm1", GPU), CARD),
     "attach what is bound": ([lambda m: app.bind(m, LONE)], lambda m: app.attach(m, "vm1", LONE), (LONE,)),

@@ -61,7 +61,7 @@ class SetMigMode(Step, frozen=True, kw_only=True):
     def without(self) -> Facts:
         if self.calls_off:
             return NOTHING
-        return facts(*((kind, self.address) for kind in (Kind.VFS, Kind.CUT, Kind.INSTANCE)))
+        return facts(*((kind, self.address) for kind in (Kind.VFS, Kind.CUT, Kind.INSTANCE, Kind.AT_WORK)))
 
     @property
     def resets(self) -> tuple[Address, ...]:

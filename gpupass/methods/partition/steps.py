@@ -56,6 +56,10 @@ class SetComputePartition(Step, frozen=True, kw_only=True):
         """The partitions that were; which there are then shows at the next look."""
         return facts((Kind.CUT, self.address))
 
+    @property
+    def without(self) -> Facts:
+        return facts((Kind.AT_WORK, self.address))
+
     def words(self) -> str:
         return f"set current_compute_partition of {self.address} to {self.mode}"
 
@@ -101,6 +105,10 @@ class SetMemoryPartition(Step, frozen=True, kw_only=True):
     def ends(self) -> Facts:
         """Likewise."""
         return facts(*((Kind.CUT, address) for address in self.addresses))
+
+    @property
+    def without(self) -> Facts:
+        return facts(*((Kind.AT_WORK, address) for address in self.addresses))
 
     @property
     def rebinds(self) -> tuple[Address, ...]:

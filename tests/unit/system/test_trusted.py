@@ -168,3 +168,25 @@ def test_includes_of_includes(tmp_path):
     (tmp_path / "parts/a.yaml").write_text("version: 1\ninclude: [../b.yaml]\ngpus: []\n")
     (tmp_path / "b.yaml").write_text(PROFILE)
     assert load_file(System(), str(tmp_path / "p.yaml")).gpus == ()
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda path: os.chown(path, NOBODY, NOBODY),
+        lambda path: path.chmod(0o664),
+        lambda path: path.parent.chmod(0o777),
+    ],
+    ids=["his who is behind sudo", "of a group", "in a directory of all"],
+)
+def test_what_root_may_do_says_root_alone(spoil, profile, behind_sudo):
+    assert System().read_order(str(profile)) == PROFILE.encode()
+    spoil(profile)
+    with pytest.raises(Refused, match="cannot take orders from"):
+        System().read_order(str(profile))
+
+
+def test_no_order_is_none(tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    assert System().read_order(str(tmp_path / "none")) is None
+    assert System().read_order(str(tmp_path / "fifo")) is None
