@@ -5,13 +5,25 @@ from xml.etree.ElementTree import Element, SubElement
 
 from gpupass.lending.qemu_arguments import device_arguments
 
-_ATTRIBUTES = ("passwd", "passwdValidTo", "password", "secret")
-_ELEMENTS = ("secret", "auth", "launchSecurity", "sysinfo", "metadata", "description")
+_ATTRIBUTES = ("passwd", "passwdValidTo", "password", "secret", "query")
+_OF_DOMAIN = frozenset(
+    (
+        *("name", "uuid", "memory", "currentMemory", "maxMemory", "memtune", "memoryBacking", "numatune"),
+        *("os", "devices", "vcpu"),
+    )
+)
+_INSIDE = frozenset(  # of what stands deeper; every device stays, for the address that it takes
+    (
+        *("type", "hard_limit", "locked", "hugepages", "page", "memory", "memnode", "address", "alias"),
+        *("source", "target", "driver", "model", "adapter", "slices", "slice", "backingStore", "mirror"),
+        *("mac", "vlan", "tag", "rom", "virtualport", "parameters", "format", "teaming"),
+    )
+)
 _QEMU = "{http://libvirt.org/schemas/domain/qemu/1.0}"
 
 
 def without_secrets(xml: str) -> str:
-    """Passwords, secrets, free texts and QEMU arguments go, but for those that name a device of the host.
+    """Only what is read of it stays, and of QEMU's arguments those that name a device of the host.
 
     "" when the text is no XML.
     """
@@ -21,11 +33,12 @@ def without_secrets(xml: str) -> str:
         return ""
     managers = [one.tag for one in root.iterfind("metadata/*")]
     arguments = [arg.get("value", "") for arg in root.iterfind(f"{_QEMU}commandline/{_QEMU}arg")]
+    devices = root.findall("devices/*")
     for element in list(root.iter()):
         for name in _ATTRIBUTES:
             element.attrib.pop(name, None)
         for child in list(element):
-            if child.tag in _ELEMENTS or child.tag.startswith(_QEMU):
+            if child.tag not in (_OF_DOMAIN if element is root else _INSIDE) and child not in devices:
                 element.remove(child)
     _devices_again(root, arguments)
     _managers_again(root, managers)
