@@ -6,6 +6,7 @@ arguments. plan.json: the steps and findings, without what is the same in every 
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from msgspec import to_builtins
@@ -88,7 +89,13 @@ def test_plan(case, machine, monkeypatch, regenerate):
         options = arguments.pop() if arguments and isinstance(arguments[-1], dict) else {}
         getattr(Before(machine), what)(*arguments, **options)
     plans = []
-    monkeypatch.setattr("gpupass.app.verbs.planned", plans.append)
+
+    def rehearse(session, intent):
+        """Also what would be refused."""
+        plans.extend(intent.plan(session.look(intent)).plans)
+        return SimpleNamespace(whole=(None,))
+
+    monkeypatch.setattr("gpupass.app.verbs.rehearse", rehearse)
     verb, *arguments = text["request"]
     options = arguments.pop() if isinstance(arguments[-1], dict) else {}
     getattr(app, verb)(machine, *arguments, dry_run=True, **options)
