@@ -154,7 +154,16 @@ def _nodes(
             nodes.setdefault(f"/dev/vfio/{device.group}", []).append(device.address)
     for kind, names in classes.items():
         for name in names:
-            path = system.resolve(f"/sys/class/{kind}/{name}") or ""
-            for address in () if _USB.search(path) else addresses_in(path)[-1:]:
+            for address in _function_below(system, f"/sys/class/{kind}/{name}"):
                 nodes.setdefault(f"{CLASSES[kind]}/{name}", []).append(address)
     return nodes
+
+
+def _function_below(system: Reader, entry: str) -> list[Address]:
+    """Where a device of a class hangs from: in its own path, or in that of its `device`."""
+    for link in (entry, f"{entry}/device"):
+        path = system.resolve(link) or ""
+        found = addresses_in(path)[-1:]
+        if found:
+            return [] if _USB.search(path) else found
+    return []
