@@ -24,7 +24,7 @@ HANDLES = {
     Holder.SWAP: "/dev/sda2",
 }
 PROGRAMS = {  # and what comes after their name
-    "systemctl": r"(--user --machine=\S+@ )?(stop|start|status|disable|enable|isolate) \S+( \S+)*",
+    "systemctl": r"(--user --machine=\S+@ )?(stop|start|restart|status|disable|enable|isolate) \S+( \S+)*",
     "virsh": r"(start|shutdown|destroy|resume|edit|domjobinfo|detach-disk|detach-interface|detach-device|dumpxml"
     r"|memtune|dompmwakeup|domblklist|list|nodedev-list|managedsave-remove|undefine|reset|reboot|domstate)\b.*",
     "loginctl": r"terminate-session \S+",
@@ -100,7 +100,7 @@ def _check_gpupass(words: list[str]) -> None:
     """Its verbs and options are there; what they are given is not asked."""
     command: click.Command = cli
     context = click.Context(cli)
-    while words and isinstance(command, click.Group):
+    while words and isinstance(command, click.Group) and not words[0].startswith("-"):
         found = command.get_command(context, words[0])
         assert found is not None, words
         command, words = found, words[1:]
