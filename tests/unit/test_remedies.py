@@ -15,6 +15,7 @@ from gpupass.model.user import Holder, User, UserKind
 
 SOURCES = sorted((Path(__file__).parents[2] / "gpupass").rglob("*.py"))
 HANDLES = {
+    Holder.STOPPABLE: "nvidia-persistenced nvidia-persistenced.service",
     Holder.USER_UNIT: "1000 pipewire.socket pipewire.service",
     Holder.DOMAIN_DISK: "web vda",
     Holder.PROXMOX_CONFIG: "100 hostpci0",
