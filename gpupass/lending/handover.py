@@ -41,6 +41,16 @@ def holder(host: Host, slot: Slot) -> Domain | None:
     return next((owner for owner in owners if owner is not None), None)
 
 
+def seen_by(host: Host, slot: Slot) -> Domain | None:
+    """The running domain whose guest sees it: not one that holds it for another's sake."""
+    owner = holder(host, slot)
+    lender = _lender(slot, type(owner)) if owner is not None else None
+    if owner is None or lender is None:
+        return None
+    own = tuple(loan for loan in lender.held(owner, lender.loans(host, slot)) if not loan.hidden)
+    return owner if own and not lender.covered(owner, own) else None
+
+
 def attach(host: Host, domain: Domain, slot: Slot, connect: str, shown: tuple[Address, ...] = ()) -> Draft:
     """Make it ready, claim it, hand it over. Empty when the domain has it already.
 

@@ -4,7 +4,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from gpupass.lending.handover import holder
+from gpupass.lending.handover import seen_by
+from gpupass.lending.lender import whole
 from gpupass.method import Method
 from gpupass.methods import carrier_of, slots_of, takers, ways
 from gpupass.model.address import Address, root_of
@@ -61,7 +62,19 @@ def export(
         if isinstance(carrier, Device) and carrier.on_vfio:
             spoken_for.update(member.address for member in host.group_of(carrier))
         attachments += _attachments(host, carrier, rule)
+        for other in _companions(host, carrier):
+            beside = _rule(host, other, (names or {}).get(other) or f"device{len(rules)}", take_over)
+            rules.append(beside)
+            attachments += _attachments(host, other, beside)
     return Profile(gpus=tuple(rules), attachments=tuple(attachments))
+
+
+def _companions(host: Host, carrier: Base) -> tuple[Device, ...]:
+    """Others of a lent group that a guest sees by themselves."""
+    if not isinstance(carrier, Device) or not carrier.on_vfio:
+        return ()
+    members = (one for one in host.group_of(carrier) if one != carrier and not one.is_bridge)
+    return tuple(one for one in members if seen_by(host, whole(one)) is not None)
 
 
 def _word(carrier: Base) -> str:
@@ -111,7 +124,7 @@ def _attachments(host: Host, carrier: Base, rule: Rule) -> Iterator[Attachment]:
     """Slots that the rule has no name for, because others made them, are left alone."""
     lent = isinstance(carrier, Device) and carrier.on_vfio
     for slot in slots_of(host, carrier):
-        owner = holder(host, slot) if slot.part or lent else None
+        owner = seen_by(host, slot) if slot.part or lent else None
         if owner is not None and rule.names(slot.part):
             called = f"{rule.name}/{slot.part}" if slot.part else rule.name
             yield Attachment(domain=owner.name, device=called)

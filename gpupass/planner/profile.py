@@ -224,7 +224,7 @@ class _Work:
                 yield from self._slots(one, part, path)
 
     def _taken(self, one: Chosen, path: tuple[str, ...], slot: Slot, owner: str, uuid: str) -> Draft:
-        target = self._domain_for(one, path)
+        target = self._domain_for(one, path) or self._with_its_group(slot)
         claim = self.now.mark(Claim, slot.device, slot.mdev or "")
         ours = claim is not None and claim.uuid == uuid
         must = not path and not one.rule.lends_whole  # the host works with it itself, or has cut it
@@ -389,12 +389,20 @@ class _Work:
 
     def _beside(self, want: Wanted) -> tuple[Address, ...]:
         """What else this domain is to have."""
-        theirs = (one for one in self.wanted if one.attachment.domain == want.attachment.domain)
-        return tuple(
-            slot.device
-            for one in theirs
-            if (slot := slot_at(self.now, self._base(one.chosen), (*one.chosen.path, *one.path)))
-        )
+        return tuple(slot.device for domain, slot in self._wanted_slots() if domain == want.attachment.domain)
+
+    def _with_its_group(self, slot: Slot) -> str | None:
+        """Who is to have another function of its IOMMU group, and so has this one, too, hidden."""
+        device = self.now.device(slot.device)
+        group = self.now.group_of(device) if device is not None and slot.mdev is None else ()
+        members = {member.address for member in group}
+        return next((domain for domain, other in self._wanted_slots() if other.device in members), None)
+
+    def _wanted_slots(self) -> Iterator[tuple[str, Slot]]:
+        for one in self.wanted:
+            slot = slot_at(self.now, self._base(one.chosen), (*one.chosen.path, *one.path))
+            if slot is not None:
+                yield one.attachment.domain, slot
 
     def _will_be(self, one: Chosen, path: tuple[str, ...], unmade: frozenset[str]) -> bool:
         """What is made tells its names first; but a PF without VFs need not know where they will be, and

@@ -7,7 +7,7 @@ from gpupass.errors import GpupassError, NeedsPerson, Pending
 from gpupass.store import store_of
 from gpupass.store.marks import read_marks
 from gpupass.system.libvirt import LibvirtFailure
-from tests.profile_trips import apply, plan, profile_of
+from tests.profile_trips import apply, exported, plan, profile_of
 from tests.simulated import GPU, GPU_AUDIO, LONE, VF0
 from tests.simulated_libvirt import REFUSES
 
@@ -228,3 +228,14 @@ def test_what_goes_back_is_plugged_as_it_was(machine):
     with pytest.raises(GpupassError, match="cannot attach"):
         app.move(machine, LONE, "vm2")
     assert machine.libvirt.guests["vm1"].live[LONE].more == '<rom bar="off" />'
+
+
+@pytest.mark.parametrize("shown", [(GPU,), (GPU_AUDIO,), (GPU, GPU_AUDIO)], ids=len)
+def test_what_is_exported_of_a_group_is_so(shown, machine):
+    """Whichever of its functions the guest sees."""
+    app.attach(machine, "vm1", *shown)
+    text = exported(machine)
+    assert [one.device for one in profile_of(text).attachments] != []
+    assert plan(machine, text).to_do == ()
+    apply(machine, text)
+    assert seen_by(machine, "vm1") == sorted(shown)
