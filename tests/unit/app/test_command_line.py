@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from gpupass.cli import bind, hotplug, main, recover
+from gpupass.cli import inspect, main, recover
 from tests.simulated import ACCEL, DISK, GPU, LONE, USB
 from tests.simulated_libvirt import REFUSES
 
@@ -13,7 +13,7 @@ from tests.simulated_libvirt import REFUSES
 @pytest.fixture
 def gpupass(machine, monkeypatch, capsys):
     """Run a command line on the simulated machine: exit status, stdout, stderr."""
-    for module in (bind, hotplug, recover):
+    for module in (inspect, recover):
         monkeypatch.setattr(module, "System", lambda: machine)
 
     def run(line):
