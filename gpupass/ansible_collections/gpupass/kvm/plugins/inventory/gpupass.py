@@ -8,8 +8,7 @@ name: gpupass
 short_description: Group GPU hosts by vendor, model, capability and free slots
 description:
   - Groups hosts by what M(gpupass.kvm.gpupass_info) has found on them before. No host is contacted.
-  - What it reads are files, one for each host and named like it. They hold the result of M(gpupass.kvm.gpupass_info),
-    or are the fact cache C(jsonfile), in which that result is the fact C(gpupass) (C(set_fact) with C(cacheable)).
+  - What it reads are files, one for each host and named like it, which hold the result of M(gpupass.kvm.gpupass_info).
   - Hosts are in C(gpu_vendor_*), C(gpu_model_*) and C(gpu_can_*) (C(passthrough), C(sriov), C(mig), C(vgpu), C(mdev),
     C(partition)). Those with something to give away are in C(gpu_free) and in C(gpu_free_*), by the kind of slot.
   - The variable C(gpupass) of a host is what was found, C(gpupass_free) how many slots of each kind are free.
@@ -68,7 +67,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable):
         super().parse(inventory, loader, path, cache)
         self._read_config_data(path)
         directory = Path(path).absolute().parent / self.get_option("info")
-        for host, info in sorted(hosts_in(directory)):
+        for host, info in sorted(hosts_in(directory), key=lambda one: one[0]):
             self._add(host, info)
 
     def _add(self, host, info):
@@ -86,7 +85,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable):
 
 
 def hosts_in(directory):
-    """Pairs of a host's name and what was found on it; of what the fact cache knows of others, nothing."""
+    """Pairs of a host's name and what was found on it."""
     try:
         files = [file for file in directory.iterdir() if not file.name.startswith(".") and file.is_file()]
     except OSError as error:
@@ -104,8 +103,6 @@ def info_in(path):
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise AnsibleParserError(f"cannot read {path}: {error}. What to do: let gpupass_info write it anew.") from None
-    if isinstance(found, dict) and isinstance(found.get("gpupass"), dict):
-        found = found["gpupass"]
     return found if isinstance(found, dict) and isinstance(found.get("devices"), list) else None
 
 

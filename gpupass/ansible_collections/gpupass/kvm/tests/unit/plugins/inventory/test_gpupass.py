@@ -57,7 +57,7 @@ def test_free_slots():
 
 def test_files(tmp_path):
     (tmp_path / "a.example.org.json").write_text(json.dumps({"devices": [], "slots": []}))
-    (tmp_path / "b").write_text(json.dumps({"ansible_hostname": "b", "gpupass": {"devices": []}}))
+    (tmp_path / "b").write_text(json.dumps({"devices": []}))
     (tmp_path / "c").write_text(json.dumps({"ansible_hostname": "c"}))
     (tmp_path / ".hidden").write_text("x")
     (tmp_path / "directory").mkdir()
