@@ -14,6 +14,7 @@ sys.path.insert(0, str(ROOT))
 
 import gpupass.system  # noqa: E402
 from gpupass.system.kept import Kept  # noqa: E402
+from tests import killed  # noqa: E402
 from tests.simulated import Machine  # noqa: E402
 
 USER = "MACHINE_USER"  # another one than root: a number
@@ -62,6 +63,7 @@ def prepare(directory: Path) -> None:
         return ends
 
     os.kill, os._exit = saved(os.kill), saved(os._exit)
+    killed.install()
     os.geteuid = lambda: int(os.environ.get(USER, "0"))
     gpupass.system.System = KeptMachine
     from gpupass.system import names
