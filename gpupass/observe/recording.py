@@ -275,6 +275,7 @@ def _kernel(store: Store, system: Reader) -> None:
         for name in system.names(f"/sys/module/{module}/parameters"):
             store.file(f"/sys/module/{module}/parameters/{name}")
     for name in system.names("/sys/class/vtconsole"):
+        store.link(f"/sys/class/vtconsole/{name}")
         for file in ("name", "bind"):
             store.file(f"/sys/class/vtconsole/{name}/{file}")
     for name in system.names("/sys/class/graphics"):

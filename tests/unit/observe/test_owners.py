@@ -202,10 +202,15 @@ def test_the_console_of_a_driver(tmp_path: Path) -> None:
     tree = _display(tmp_path)
     tree.file(f"{tree.path(GPU)}/graphics/fb0/name", "nvidia-drmdrmfb\n")
     tree.link("/sys/class/graphics/fb0", f"{tree.path(GPU)}/graphics/fb0")
-    tree.file("/sys/class/vtconsole/vtcon1/name", "(M) frame buffer device\n")
-    tree.file("/sys/class/vtconsole/vtcon1/bind", "1\n")
-    (user,) = observe(RecordedHost(tmp_path)).devices[0].users
+    tree.file("/sys/devices/virtual/vtconsole/vtcon1/name", "(M) frame buffer device\n")
+    tree.file("/sys/devices/virtual/vtconsole/vtcon1/bind", "1\n")
+    tree.link("/sys/class/vtconsole/vtcon1", "/sys/devices/virtual/vtconsole/vtcon1")
+    host = RecordedHost(tmp_path)
+    (user,) = observe(host).devices[0].users
     assert (user.holder, user.handle, user.detail) == (Holder.CONSOLE, "vtcon1", "fb0, nvidia-drmdrmfb")
+    again = tmp_path.with_name("again")
+    record_host(host, again, "qemu:///system")
+    assert observe(RecordedHost(again)).devices[0].users == (user,)
 
 
 def test_nvidia_s_modesetting(tmp_path: Path) -> None:
