@@ -93,15 +93,10 @@ def _pending(system: Reader) -> frozenset[Address]:
     """What a change that has not ended is about: a guest has not let go yet, or the change was cut off."""
     if not isinstance(system, System) or not system.state.exists():
         return frozenset()
-    from gpupass.engine.journal import open_operations
     from gpupass.store import store_of
 
-    try:
-        return frozenset(
-            address for operation in open_operations(store_of(system)) for address in operation.devices
-        )
-    except GpupassError:  # the footer says that what gpupass remembers cannot be read
-        return frozenset()
+    at_work = store_of(system).last_known().values()
+    return frozenset(Address(name) for devices in at_work for name in devices)
 
 
 def show_device(system: Reader, text: str, connect: str) -> Shown:

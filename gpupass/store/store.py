@@ -138,7 +138,7 @@ class Store:
                 rows.rows(table)
 
     def last_known(self) -> dict[str, tuple[str, ...]]:
-        """Of a store that is damaged: the open operations and their devices, as far as it tells."""
+        """The open operations and their devices, by the head alone, also of a store that is damaged."""
         from gpupass.store import database
 
         with suppress(GpupassError):

@@ -4,6 +4,7 @@ import pytest
 
 from gpupass import app
 from gpupass.errors import GpupassError, NeedsPerson, Pending
+from gpupass.inspect import list_devices
 from gpupass.store import store_of
 from gpupass.store.marks import read_marks
 from gpupass.system.libvirt import LibvirtFailure
@@ -239,3 +240,14 @@ def test_what_is_exported_of_a_group_is_so(shown, machine):
     assert plan(machine, text).to_do == ()
     apply(machine, text)
     assert seen_by(machine, "vm1") == sorted(shown)
+
+
+def test_what_its_guest_has_not_let_go_is_pending_in_the_list(machine):
+    app.attach(machine, "vm1", LONE)
+    machine.libvirt.guests["vm1"].lets_go = REFUSES
+    with pytest.raises(Pending):
+        app.detach(machine, "vm1", LONE, timeout=1)
+    assert list_devices(machine, "qemu:///system", False).conditions[LONE] == ("pending",)
+    machine.libvirt.reboot("vm1")
+    app.recover(machine)
+    assert LONE not in list_devices(machine, "qemu:///system", False).conditions
