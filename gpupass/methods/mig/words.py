@@ -14,7 +14,7 @@ from gpupass.steps.persistence import PERSISTENCED
 def supports(host: Host, device: Device) -> str | None:
     """None: it can be cut, or that can be seen only once the nvidia driver has it; else why not."""
     nvidia = device.facts.nvidia
-    if device.vendor != Vendor.NVIDIA:
+    if nvidia is None and device.vendor != Vendor.NVIDIA:
         return f"{device.address} is no NVIDIA GPU, and only those have MIG"
     if nvidia is None and device.driver == NVIDIA:
         return next((f"cannot see MIG of {device.address}: {un}" for un in host.unseen if "NVML" in un), None)

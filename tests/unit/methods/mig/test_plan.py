@@ -275,6 +275,12 @@ def test_why_not(one, unseen, message):
     assert [finding.message for finding in plan.refusals] == [message] and plan.steps == ()
 
 
+def test_what_nvml_tells_of_is_nvidia_s_whatever_vendor_the_card_says():
+    """As in the lab, where a card of QEMU's stands under the stand-in of the driver."""
+    plan = planned(replace(device(board("A30")), vendor=0x8086), rule("balanced"))
+    assert plan.refusals == () and plan.steps != ()
+
+
 def test_a_gpu_on_its_way_from_a_guest_is_cut_after_the_next_look():
     one = replace(device(board("A30")), detail=Detail())
     plan = planned(one, rule("balanced"))
