@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 
 from gpupass.model.host import Base, Device, Host
 from gpupass.model.mark import Claim, Quarantine
+from gpupass.model.slot import SlotState
 from gpupass.model.user import UserKind
 
 Cut = Callable[[Host, Base], bool]
@@ -15,11 +16,11 @@ def conditions(host: Host, carrier: Base, cut: Cut) -> Iterator[str]:
         return
     attached = any(user.kind is UserKind.DOMAIN for user in carrier.users)
     if host.mark(Quarantine, carrier.address) is not None:
-        yield "quarantined"
+        yield SlotState.QUARANTINED.value
     elif host.mark(Claim, carrier.address) is not None and not attached:
-        yield "not clean"
+        yield SlotState.CLAIMED.value
     if not isinstance(carrier, Device) or _may_have_parts(carrier):
-        yield from ("cut",) if cut(host, carrier) else ()
+        yield from (SlotState.CUT.value,) if cut(host, carrier) else ()
     nvidia = carrier.detail.nvidia if isinstance(carrier, Device) else None
     if nvidia is not None and "pending" in (nvidia.mig_mode or ""):
         yield "MIG mode pending"

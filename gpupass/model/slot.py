@@ -23,6 +23,18 @@ class SlotKind(StrEnum):
         return self in (SlotKind.MIG, SlotKind.PARTITION)
 
 
+class SlotState(StrEnum):
+    """Can it be given away now?"""
+
+    FREE = "free"
+    ATTACHED = "attached"
+    IN_USE = "in use"  # by a guest, by a process of the host, its disks, networks or console
+    CUT = "cut"  # it has been cut into the slots below it, or a vGPU is on it
+    CLAIMED = "not clean"  # its last guest has gone without gpupass: `gpupass recover`
+    QUARANTINED = "quarantined"
+    EMPTY = "no type"  # a VF of NVIDIA's frameworks without a vGPU type
+
+
 def vf_part(number: int) -> str:
     """What VF `number` is called among the slots of its PF."""
     return f"vf{number}"

@@ -1,7 +1,6 @@
 """The slots of a host as an operator sees them: how large, whose, and what they do just now; pure."""
 
 from collections.abc import Iterator
-from enum import StrEnum
 
 from msgspec import Struct
 
@@ -10,20 +9,8 @@ from gpupass.methods import METHODS, carrier_of, method_of, slots_of, ways
 from gpupass.model.carrier import Carrier
 from gpupass.model.host import Device, Host
 from gpupass.model.mark import Claim, Quarantine
-from gpupass.model.slot import Slot, SlotKind
+from gpupass.model.slot import Slot, SlotKind, SlotState
 from gpupass.model.user import User, UserKind
-
-
-class SlotState(StrEnum):
-    """Can it be given away now?"""
-
-    FREE = "free"
-    ATTACHED = "attached"
-    IN_USE = "in use"  # by a guest, by a process of the host, its disks, networks or console
-    CUT = "cut"  # it has been cut into the slots below it, or a vGPU is on it
-    CLAIMED = "not clean"  # its last guest has gone without gpupass: `gpupass recover`
-    QUARANTINED = "quarantined"
-    EMPTY = "no type"  # a VF of NVIDIA's frameworks without a vGPU type
 
 
 class Offer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

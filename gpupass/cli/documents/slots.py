@@ -5,9 +5,9 @@ from msgspec import Struct
 from gpupass.cli.documents.document import Document
 from gpupass.model.address import Address
 from gpupass.model.host import Iommu
-from gpupass.model.slot import SlotKind
+from gpupass.model.slot import SlotKind, SlotState
 from gpupass.model.user import User
-from gpupass.planner.offers import Offer, SlotState
+from gpupass.planner.offers import Offer
 
 
 class SlotDocument(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
