@@ -189,7 +189,7 @@ def _take_back(lender: Lender, host: Host, domain: Domain, slot: Slot, connect: 
         return NOTHING
     ended = by_force(domain, loans, connect, taken) if force and taken else Draft(takes=taken)
     if any(step.leaves_open for step in taken):
-        found = tuple(_by_libvirt(step, domain) for step in taken)
+        found = tuple(_by_libvirt(step, domain) for step in taken if step.leaves_open)
         return replace(ended, takes=_remembered(host, domain, loans, ended.takes)) + Draft(findings=found)
     return ended + _clean(lender, host, slot, loans)
 
