@@ -14,8 +14,9 @@ from gpupass.model.host import Base, Device, Host, vf_address
 from gpupass.model.profile import NVIDIA_CTK, Profile
 from gpupass.observe import observe
 from gpupass.plan import HostPlan, Plan
+from gpupass.planner.company import changed_with
 from gpupass.planner.export import export
-from gpupass.planner.profile import changed_with, plan_profile
+from gpupass.planner.profile import plan_profile
 from gpupass.planner.selection import attachments, candidates, choose
 from gpupass.planner.standing import Chosen
 from gpupass.profiles import write_profile

@@ -34,6 +34,7 @@ from gpupass.model.mark import Claim
 from gpupass.model.profile import Profile, Rule
 from gpupass.model.slot import Slot, vf_part
 from gpupass.plan import NOTHING, Disruption, Draft, Finding, HostPlan, Plan, adopt_or_take_over
+from gpupass.planner.company import in_company, touched_by
 from gpupass.planner.draft import (
     Its,
     cleaned_before,
@@ -62,7 +63,7 @@ def plan_profile(profile: Profile, host: Host, connect: str, devices_only: bool 
     part = hosts_around(host)
     plans: list[Plan] = []
     domains = host.domains
-    for together in _together(chosen, host):
+    for together in in_company(chosen, host):
         names = {one.name for one in together}
         work = _Work(
             host=part((one.carrier for one in together), domains),
@@ -75,45 +76,6 @@ def plan_profile(profile: Profile, host: Host, connect: str, devices_only: bool 
         domains = work.now.domains
     refresh = refresh_plan(profile.containers, host)
     return HostPlan(plans=(*plans, *([refresh] if refresh is not None else [])))
-
-
-def changed_with(host: Host, carrier: Base, rule: Rule) -> tuple[Device, ...]:
-    """Other devices that change with it under this rule."""
-    return tuple(other for method in ways(carrier) for other in method.company(host, carrier, (rule,)))
-
-
-def _touched(host: Host, one: Chosen) -> tuple[Address, ...]:
-    """With it changes its group, and what its rule's cut changes."""
-    along = changed_with(host, one.carrier, one.rule) if not one.path else ()
-    members = (*host.group_of(one.carrier), *along)
-    return tuple(dict.fromkeys(member.address for member in members))
-
-
-def _together(chosen: tuple[Chosen, ...], host: Host) -> Iterator[tuple[Chosen, ...]]:
-    """Devices of one IOMMU group change together, and those that one rule's cut changes; all others alone.
-
-    Also those of one service that is stopped for them: started again for one, it would take the others.
-    """
-    first: dict[str, int] = {}  # who touches it, by number
-    with_whom = list(range(len(chosen)))  # each one's, or that one's, is the first of those together
-
-    def head(number: int) -> int:
-        while with_whom[number] != number:
-            number = with_whom[number]
-        return number
-
-    def join(number: int, thing: str) -> None:
-        mine, other = head(number), head(first.setdefault(thing, number))
-        with_whom[max(mine, other)] = min(mine, other)
-
-    for number, one in enumerate(chosen):
-        touched = _touched(host, one)
-        for thing in (*touched, *(stop.words() for stop in letting_go(host, touched, one.rule.stop))):
-            join(number, thing)
-    found: dict[int, list[Chosen]] = {}
-    for number, one in enumerate(chosen):
-        found.setdefault(head(number), []).append(one)
-    return map(tuple, found.values())
 
 
 class _Work:
@@ -129,7 +91,7 @@ class _Work:
         devices_only: bool,
     ) -> None:
         names = {name for one in chosen for name in one.rule.stop}
-        self.touched = tuple(dict.fromkeys(at for one in chosen for at in _touched(host, one)))
+        self.touched = tuple(dict.fromkeys(at for one in chosen for at in touched_by(host, one)))
         self.stops, self.before = letting_go(host, self.touched, names), host
         self.host = self.now = host.after(self.stops)
         self.connect, self.chosen, self.wanted, self.devices_only = connect, chosen, wanted, devices_only
