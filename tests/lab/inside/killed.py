@@ -2,8 +2,9 @@
 
 import os
 import sys
+from pathlib import Path
 
-sys.path.insert(0, "/opt/gpupass-copy")
+sys.path.insert(0, str(Path(__file__).parents[3]))
 
 from gpupass.cli.main import main
 from tests import killed
