@@ -59,6 +59,11 @@ systemctl -q mask apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e
     systemd-resolved.service systemd-pcrphase.service ldconfig.service systemd-journal-catalog-update.service \
     systemd-update-done.service systemd-hwdb-update.service keyboard-setup.service console-setup.service \
     ifupdown-pre.service networking.service rsyslog.service cron.service
+# Nobody listens for ssh before somebody asks, by ssh.service or by systemd's own sockets; a key of an image were everybody's.
+systemctl -q disable ssh.service
+mkdir -p /etc/systemd/system-generators
+ln -s /dev/null /etc/systemd/system-generators/systemd-ssh-generator
+rm -f /etc/ssh/ssh_host_*
 # An ifupdown or libvirt default network would only cost boot time; nothing in the lab needs one.
 rm -f /etc/libvirt/qemu/networks/autostart/*
 systemctl set-default -q multi-user.target
