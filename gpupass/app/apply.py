@@ -9,7 +9,7 @@ from gpupass.app.reach import Reach
 from gpupass.app.report import Came, Ending, Report
 from gpupass.app.rounds import OnPlan, OnStep, Trip, quiet, since, unshown
 from gpupass.app.session import Session
-from gpupass.app.trip import carry_out, require_ready
+from gpupass.app.trip import carry_out, require_ready, unsettled
 from gpupass.cdi.specification import PATH as CDI_FILE
 from gpupass.errors import GpupassError, Refused, Usage
 from gpupass.plan import HostPlan, Plan
@@ -21,6 +21,18 @@ _TRIES = 3
 def plan_apply(session: Session, reach: Reach) -> HostPlan:
     """What an apply would do now. Usage when the profile does not fit this host."""
     return reach.plan(session.look(reach))
+
+
+def foretell(session: Session, reach: Reach, made: HostPlan) -> Came:
+    """What an apply would do beside `made`: first what a crash has left, last what containers are told."""
+    came = Came(reports=(), plan=made, made=made, settled=unsettled(session, reach.touches(session.last)))
+    if not _tells_containers(session, reach):
+        return came
+    from gpupass.app.cdi import to_refresh
+
+    first = bool(made.to_do or came.settled)
+    warnings, refreshed = to_refresh(session.system, reach.profile.containers, reach.libvirt, first)
+    return replace(came, warnings=warnings, refreshed=refreshed)
 
 
 def apply_profile(
@@ -43,13 +55,16 @@ def apply_profile(
         session=session, intent=reach, consent=consent, patience=patience, on_plan=on_plan, on_step=on_step
     )
     came = carry_out(trip, devices, shown)
-    if reach.profile.containers is None and not session.system.exists(CDI_FILE):
+    if not _tells_containers(session, reach):
         return came
     from gpupass.app.cdi import refresh
 
-    connect = None if reach.devices_only else reach.connect
-    warnings, refreshed = refresh(session, reach.profile.containers, connect)
+    warnings, refreshed = refresh(session, reach.profile.containers, reach.libvirt)
     return replace(came, warnings=(*came.warnings, *warnings), refreshed=refreshed)
+
+
+def _tells_containers(session: Session, reach: Reach) -> bool:
+    return reach.profile.containers is not None or session.system.exists(CDI_FILE)
 
 
 def apply_when_ready(
@@ -62,7 +77,7 @@ def apply_when_ready(
     require_ready(session)
     system = session.system
     deadline = system.monotonic() + seconds
-    uri = None if reach.devices_only else reach.connect
+    uri = reach.libvirt
     came = Came(reports=(), plan=HostPlan())
     done: dict[str, Report] = {}
     beside: dict[str, Report] = {}  # what a crash had left, what containers are told

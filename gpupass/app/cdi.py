@@ -76,14 +76,14 @@ def _written(session: Session, wanted: Told) -> Report:
     return single(session, wanted, (BOOT,), seconds=_SECONDS)
 
 
-def preview(system: Reader, connect: str | None = QEMU) -> Report:
+def preview(system: Reader, connect: str | None = QEMU, nvidia: bool | None = None) -> Report:
     """The same as a dry run, which asks the driver for nothing; also of a recorded host."""
     if isinstance(system, System):
         before = system.read_file(PATH)
     else:
         data = system.read_bytes(PATH)
         before = None if data is None else HostFile(path=PATH, text=data.decode(errors="surrogateescape"))
-    intent, sight = Told(), (_look(system, connect), before)
+    intent, sight = Told(nvidia=nvidia), (_look(system, connect), before)
     made = intent.plan(sight)
     (plan,) = made.plans
     report = planned(plan, intent.foreseen(sight, plan))
@@ -112,13 +112,36 @@ def refresh(
             had = system.read(_NVIDIA)
             found += _generate(system)
             written += [_generated()] if system.read(_NVIDIA) != had else []
-        nvidia = {CDI: True, NVIDIA_CTK: False}.get(containers or "")
-        report = _written(session, Told(connect=connect, nvidia=nvidia))
+        report = _written(session, Told(connect=connect, nvidia=_nvidia(containers)))
         found += report.warnings
         written += [report] if report.changed else []
     except GpupassError as error:
         found.append(_stale(error))
     return tuple(found), tuple(written)
+
+
+def to_refresh(
+    system: System, containers: str | None, connect: str | None, first: bool
+) -> tuple[tuple[Finding, ...], tuple[Report, ...]]:
+    """What `refresh` would do; `first`: devices change before, and nobody knows what there is then."""
+    ctk = containers == NVIDIA_CTK and installed(system, NVIDIA_CTK)
+    unknown = [_to_write(_NVIDIA)] if ctk else []
+    if first:
+        return (*unknown, _to_write(PATH)), ()
+    try:
+        report = preview(system, connect, _nvidia(containers))
+    except GpupassError as error:
+        return (*unknown, _stale(error)), ()
+    return (*unknown, *report.warnings), (report,) if report.changed else ()
+
+
+def _to_write(path: str) -> Finding:
+    message = f"what containers are told in {path} is written afterwards, where it is other than now"
+    return Finding(message=message, remedy="", fatal=False)
+
+
+def _nvidia(containers: str | None) -> bool | None:
+    return {CDI: True, NVIDIA_CTK: False}.get(containers or "")
 
 
 def _generated() -> Report:

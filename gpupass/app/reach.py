@@ -50,7 +50,7 @@ class Reach(OfHost, frozen=True, kw_only=True):
         host = observe(
             system,
             detail=self._worth_a_look,
-            connect=None if self.devices_only else self.connect,  # asking would start libvirt, which waits
+            connect=self.libvirt,
             windows={attachment.domain for attachment in wanted},
             described=False,
             programs=self.programs and self.profile.containers == NVIDIA_CTK,
@@ -58,6 +58,11 @@ class Reach(OfHost, frozen=True, kw_only=True):
         if wanted:
             require_libvirt(host)
         return host
+
+    @property
+    def libvirt(self) -> str | None:
+        """None: asking would start it, which waits."""
+        return None if self.devices_only else self.connect
 
     def first_look(self, system: System) -> Host:
         """Which devices it means, and no more: before they are locked."""

@@ -15,12 +15,12 @@ from gpupass.app.rounds import Stopped, Trip, in_rounds
 from gpupass.app.session import Session
 from gpupass.engine import journal
 from gpupass.engine.journal import Operation
-from gpupass.engine.run import Outcome, Result, leave_half, resume
+from gpupass.engine.run import Outcome, Result, goes_back, leave_half, resume
 from gpupass.errors import GpupassError, NotRoot, Refused
 from gpupass.model.address import Address, root_of
 from gpupass.model.apply import Apply, ApplyEnd
 from gpupass.model.mark import Claim, Quarantine
-from gpupass.plan import HostPlan, Plan
+from gpupass.plan import Finding, HostPlan, Plan
 from gpupass.store import Store
 from gpupass.store.applies import read_applies, write_apply
 from gpupass.store.marks import forget, read_marks
@@ -28,6 +28,7 @@ from gpupass.system import System, interrupts
 from gpupass.system.locks import hold
 
 SETTLE_SECONDS = 10.0  # for a guest that a crashed gpupass was waiting for
+_LEFT_OPEN = "a crash had left it open"
 
 
 def carry_out(trip: Trip, devices: tuple[Address, ...], shown: HostPlan | None = None) -> Came:
@@ -82,7 +83,7 @@ def rehearse(session: Session, intent: Intent, consent: Consent = Consent()) -> 
         session.store.require_readable()
     sight = session.look(intent)
     made = intent.plan(sight)
-    came = Came(reports=(), plan=made, made=made)
+    came = Came(reports=(), plan=made, made=made, settled=unsettled(session, intent.touches(sight)))
     with known(came):
         plans = allowed(made, consent, intent.title(made))
     return replace(came, reports=foretold(intent, sight, plans))
@@ -99,9 +100,7 @@ def settle(
     """End crashed operations on `devices`, and tell of it; the pending ones: a new order replaces them."""
     pending, store, system = [], session.store, session.system
     settled: list[Report] = []
-    for operation in journal.open_operations(store):
-        if not set(operation.devices) & set(devices):
-            continue
+    for operation in _open_on(store, devices):
         if operation.ended_by_reboot(system.boot_id()):
             journal.end(store, operation, "reboot")
         elif operation.pending is not None:
@@ -120,12 +119,39 @@ def settle(
     return tuple(pending), tuple(settled)
 
 
+def unsettled(session: Session, devices: tuple[Address, ...]) -> tuple[Report, ...]:
+    """What `settle` would take to its end there. How the host is then, only a look at it can tell."""
+    if not isinstance(session.reader, System):
+        return ()
+    system = session.system
+    return tuple(
+        _to_resume(operation, goes_back(operation, system))
+        for operation in _open_on(session.store, devices)
+        if not operation.ended_by_reboot(system.boot_id()) and operation.pending is None
+        if operation.before.keys() - operation.undone
+    )
+
+
+def _open_on(store: Store, devices: tuple[Address, ...]) -> Iterator[Operation]:
+    return (one for one in journal.open_operations(store) if set(one.devices) & set(devices))
+
+
+def _to_resume(operation: Operation, back: bool) -> Report:
+    what = "taken back" if back else "gone on with"
+    message = (
+        f"a crash has left {operation.title} open: it is {what} first, and what is to be done then may differ"
+    )
+    finding = Finding(message=message, remedy="gpupass recover, and look again", fatal=False)
+    plan = Plan(title=operation.title, steps=operation.steps, devices=operation.devices, findings=(finding,))
+    return replace(planned(plan), note=_LEFT_OPEN)
+
+
 def _resumed(operation: Operation, outcome: Outcome) -> Iterator[Report]:
     """Where there was something to take back or to go on with."""
     plan = Plan(title=operation.title, steps=operation.steps, devices=operation.devices)
     report = told(Report(title=plan.title, ending=Ending.DONE, plan=plan), outcome)
     if moved(operation, outcome):
-        yield replace(report, changed=True, note=report.note or "a crash had left it open")
+        yield replace(report, changed=True, note=report.note or _LEFT_OPEN)
 
 
 def moved(operation: Operation, outcome: Outcome) -> bool:

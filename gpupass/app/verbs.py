@@ -140,7 +140,9 @@ def single(
 ) -> Report:
     """The trip of one plan, or what it would be; an ending that is none is raised."""
     if dry_run:
-        return rehearse(session, intent).whole[0]
+        rehearsed = rehearse(session, intent)
+        (report,) = replace(rehearsed, settled=()).whole
+        return replace(report, settled=rehearsed.settled)
     trip = Trip(session=session, intent=intent, patience=Patience(seconds=seconds))
     came = carry_out(trip, devices)
     if not came.reports:

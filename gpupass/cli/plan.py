@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 from msgspec.structs import replace
 
-from gpupass.app.apply import apply_profile, apply_when_ready, plan_apply
+from gpupass.app.apply import apply_profile, apply_when_ready, foretell, plan_apply
 from gpupass.app.consent import Consent, Patience, allowed, may_go_on, require_same, why_not
 from gpupass.app.history import before, gone_since, last_apply
 from gpupass.app.profile_file import load_file, load_text, read_file
@@ -285,20 +285,28 @@ def _agree_and_apply(
         came = apply_profile(session, reach, consent, patience, on_step=on_step, on_plan=show)
         return _show_came(came, as_json, shown=seen[0])
     made = plan_apply(session, reach)
-    came = Came(reports=(), plan=made, made=made)
+    came = foretell(session, reach, made)
     with known(came):
         if saved is not None:
             require_same(saved, made)
         show(made)
+        if not as_json:
+            _warn_of_what_is_beside(came)
         plans = allowed(made, consent, reach.title(made))
         if plans and not yes and not dry_run:
             _agree(line, as_json)
     if dry_run:
         if as_json:
-            print_changes(replace(came, reports=foretold(reach, session.last, plans)).whole)
+            would = replace(came, reports=foretold(reach, session.last, plans))
+            print_changes(would.whole, warnings=came.warnings)
         return 0 if len(plans) == len(made.to_do) else Refused.exit_code
     came = apply_profile(session, reach, consent, patience, made, on_step)
     return _show_came(came, as_json, shown=made)
+
+
+def _warn_of_what_is_beside(came: Came) -> None:
+    for finding in (*(one for report in came.settled for one in report.warnings), *came.warnings):
+        show_finding("warning: ", finding.message, finding.remedy)
 
 
 def _agree(line: str, as_json: bool) -> None:

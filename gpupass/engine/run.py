@@ -128,9 +128,14 @@ def resume(operation: Operation, system: System, deadline: float) -> Outcome:
     Half of an operation that continues is no state that anybody wanted: where a guest leaves no way back,
     it is done so far, and still open: whoever knows what was to follow plans on with it, or `leave_half`.
     """
-    if operation.rolling_back or operation.undone or not _must_go_on(operation, system):
+    if goes_back(operation, system):
         return roll_back(operation, system, None)
     return proceed(operation, system, deadline)
+
+
+def goes_back(operation: Operation, system: System) -> bool:
+    """Whether `resume` takes it back; asked beforehand, too."""
+    return operation.rolling_back or bool(operation.undone) or not _must_go_on(operation, system)
 
 
 def leave_half(operation: Operation, system: System) -> Outcome:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.ansible.foretold import is_as_foretold, is_done_already, triples, twice
+from tests.ansible.foretold import is_as_foretold, is_done_already, triples, twice, without_status
 from tests.simulated import GPU, LONE, NIC
 from tests.simulated_libvirt import REFUSES
 
@@ -148,6 +148,26 @@ def test_killed_in_between_and_run_again(point, controller, simulated):
     done, again = controller.tasks({"host": host.command()}, attachment("vm1"), attachment("vm1")).in_order()
     assert not done.get("failed") and done["changed"] and not again["changed"], (done, again)
     assert host.machine.libvirt.holders(LONE) == ["vm1"] and host.machine.open_journals() == []
+
+
+def test_what_check_mode_cannot_know_it_says(controller, simulated):
+    """What a crash left: the change that ends it comes first in both; what containers are told is a warning."""
+    host = simulated()
+    controller.tasks({"host": host.command(GPUPASS_CRASH=3)}, attachment("vm1"))
+    before = host.machine.snapshot()
+    wanted = [attachment("vm1"), profile(profile={**FIRST, "containers": "cdi"})]
+    pairs = [({**task, "check_mode": True}, task) for task in wanted]
+    played = controller.tasks({"host": host.command()}, *pairs[0])
+    crashed, done = played.in_order()
+    assert crashed["changed"] and done["changed"] and not done.get("failed"), done
+    assert host.machine.snapshot() != before
+    titles = [[one["title"] for one in result["changes"]] for result in (crashed, done)]
+    assert titles[0] == titles[1] and crashed["changes"][0]["steps"] == done["changes"][0]["steps"]
+    assert "a crash has left" in crashed["warnings"][0] and "may differ" in crashed["warnings"][0]
+    foretold, done = controller.tasks({"host": host.command()}, *pairs[1]).in_order()
+    assert "/etc/cdi/gpupass.yaml is written afterwards" in str(foretold["warnings"])
+    assert without_status(done["steps"])[: len(foretold["steps"])] == without_status(foretold["steps"])
+    assert done["changes"][-1]["title"] == "write /etc/cdi/gpupass.yaml"
 
 
 def test_what_is_wrong_is_one_sentence(controller, simulated):

@@ -11,6 +11,7 @@ import pytest
 
 import gpupass.cli
 from gpupass import app
+from gpupass.cdi.specification import PATH as CDI_FILE
 from gpupass.cli import main
 from gpupass.engine import run as engine
 from gpupass.errors import GpupassError
@@ -529,3 +530,59 @@ def test_statuses_of_what_has_no_room_to_be_written():
     error = GpupassError("x")
     outcome = engine.Outcome(operation=operation, result=engine.Result.ROLLED_BACK, error=error)
     assert (outcome.statuses, outcome.stands) == (("undone", "failed", "not-run"), False)
+
+
+def told_first(said):
+    return [change for change in said["changes"] if change["note"] == "a crash had left it open"]
+
+
+@pytest.mark.parametrize(
+    ("begun", "then", "way"),
+    [
+        (f"bind {LONE}", f"unbind {LONE}", "taken back"),
+        ("apply lend --yes", f"bind {LONE}", "taken back"),
+        ("apply lend --yes", "apply wanted --yes", "taken back"),
+        ("apply lend --yes", "apply lend --yes", "taken back"),
+    ],
+)
+def test_what_a_crash_had_left_is_told_beforehand(begun, then, way, type_in, new_state, monkeypatch):
+    """The same change with the same steps comes first; and that what follows may differ is said."""
+    machine = Machine(new_state())
+    files = {**FILES, "wanted": rule(LONE, "host")}
+    killed(machine, monkeypatch, type_in, begun, **files)
+    had = state(machine)
+    code, said = type_in(machine, then.replace("--yes", "") + " --dry-run", **files)
+    assert (code, said["changed"], said["matches"]) == (0, True, False) and state(machine) == had
+    assert way in said["warnings"][0]["message"] and "may differ" in said["warnings"][0]["message"]
+    code, done = type_in(machine, then, **files)
+    assert (code, done["changed"]) == (0, True)
+    (foretold,), (ended,) = told_first(said), told_first(done)
+    assert said["changes"][0] == foretold and done["changes"][0] == ended
+    assert (foretold["title"], foretold["steps"]) == (ended["title"], ended["steps"])
+    count = len(ended["steps"])
+    assert without_status(said)[:count] == without_status(done)[:count]
+    assert set(statuses(said)) == {"planned"}
+    assert type_in(machine, then.replace("--yes", "") + " --dry-run", **files)[1]["warnings"] == []
+
+
+def test_what_containers_are_told_is_foretold_where_it_can_be(type_in, new_state):
+    """With devices to change there is only a word of it; without, all of it."""
+    machine = Machine(new_state())
+    for node in ("/dev/nvidia0", "/dev/nvidiactl"):
+        machine.put(node, "")
+    wish = {"p": f"{VFS}containers: cdi\n"}
+    _, said = type_in(machine, "apply p --dry-run", **wish)
+    assert [CDI_FILE in one["message"] for one in said["warnings"]] == [True]
+    code, done = type_in(machine, "apply p --yes")
+    assert code == 0 and without_status(done)[: len(said["steps"])] == without_status(said)
+    assert done["changes"][-1]["title"] == f"write {CDI_FILE}" and done["warnings"] == []
+    _, said = type_in(machine, "apply p --dry-run")
+    assert not said["changed"] and said["matches"] and said["warnings"] == []
+    machine.put(CDI_FILE, "somebody's\n")
+    had = state(machine)
+    _, said = type_in(machine, "apply p --dry-run")
+    assert state(machine) == had and said["changed"] and not said["matches"]
+    _, done = type_in(machine, "apply p --yes")
+    assert without_status(done) == without_status(said) != [] and done["diff"] == said["diff"]
+    assert done["diff"]["after"] and state(machine) != had
+    assert not type_in(machine, "apply p --dry-run")[1]["changed"]

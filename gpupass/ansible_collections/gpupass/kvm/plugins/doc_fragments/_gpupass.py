@@ -48,8 +48,15 @@ attributes:
   check_mode:
     description:
       - Can run in check_mode and tells the same steps and the same difference without changing anything.
-      - Three things it cannot know. What a crash left is taken to its end first. What is made out of parts that are
-        only made then is planned then (RV(changes[].continues)). And C(/etc/cdi) follows, where the profile says so.
+      - What it cannot know it says that it does not know.
+    details:
+      - What a crash left is taken to its end first. The change for that, with its steps, is told, and a warning says
+        that those after it may differ.
+      - What is made out of parts that are only made then is planned then. RV(msg) ends with C(more follows), and
+        RV(changes[].continues) is true.
+      - What containers are told (C(/etc/cdi)), where the profile asks for it, follows a change of devices. A warning
+        says so. When no device is to be changed, it is told like any other step. What C(nvidia-ctk) writes is always
+        a warning.
       - Without root it tells of what it may see.
     support: full
   diff_mode:

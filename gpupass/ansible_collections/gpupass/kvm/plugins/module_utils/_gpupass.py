@@ -39,6 +39,7 @@ TOLD = (  # of an envelope; `warnings` are Ansible's own, and `diff` has a form 
     "error",
 )
 WORDS_OF_STEPS = 8
+MORE_FOLLOWS = "more follows, which only a look at what these make can plan"
 
 
 def ask(module, *arguments, positional=(), data=None, changes=False):
@@ -193,6 +194,8 @@ def _deeds(document, only_planned):
         return "nothing to do"
     more = len(words) - WORDS_OF_STEPS
     told = "; ".join(words[:WORDS_OF_STEPS]) + (f"; and {more} more" if more > 0 else "")
+    if only_planned and any(one["continues"] for one in document["changes"]):
+        told += f"; {MORE_FOLLOWS}"
     return f"{'would change' if only_planned else 'changed'}: {told or 'what gpupass remembers'}"
 
 

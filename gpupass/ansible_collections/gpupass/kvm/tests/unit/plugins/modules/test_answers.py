@@ -43,6 +43,13 @@ def test_check_and_diff(ran):
     assert "--dry-run" in calls[0][0] and "--yes" not in calls[0][0]
 
 
+@pytest.mark.parametrize("check", [True, False])
+def test_what_goes_on_says_so_beforehand(check, ran):
+    answer = envelope(changed=True, steps=[step(1, BIND)], changes=[{"title": "a", "continues": True, "error": None}])
+    result, _calls = ran(gpupass_profile, PROFILE, (0, answer, ""), check=check)
+    assert ("more follows, which only a look" in result["msg"]) is check
+
+
 def test_refused(ran):
     reasons = [{"message": "vm1 has it", "remedy": "gpupass detach vm1 01:00.0"}]
     why = error("refused", "cannot apply this profile: 1 reason", exit_code=4, reasons=reasons, hint="wait")
