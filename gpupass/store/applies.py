@@ -8,7 +8,7 @@ from gpupass.model.apply import Apply
 from gpupass.model.wire import from_json, to_json
 
 if TYPE_CHECKING:
-    from gpupass.store.database import Commit
+    from gpupass.store.rows import Commit
     from gpupass.store.store import Store
 
 KEPT = 200

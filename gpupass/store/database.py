@@ -1,32 +1,20 @@
-"""The tables, and the only way to their rows: a row carries a CRC, a commit is a link of the chain."""
+"""The database: its tables, how it is opened, brought to this version, checked, and written as a whole."""
 
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
-from zlib import crc32
 
 from gpupass.errors import Busy, Damaged, GpupassError, Refused
 from gpupass.store import held
+from gpupass.store.rows import Commit
 
 WAIT = 10.0  # seconds for another gpupass to write what it has to
 _IN_A_URI = str.maketrans({"%": "%25", "?": "%3f", "#": "%23"})  # what SQLite takes for something else there
-_LINKS = 64  # of the chain that are kept at least; the head is at most one behind
 
-COLUMNS = {
-    "chain": ("seq", "hash"),
-    "operations": ("id", "began", "ended", "events", "devices"),  # `ended`: the commit, NULL while it is open
-    "events": ("operation", "number", "body"),
-    "marks": ("tag", "carrier", "part", "body"),
-    "applies": ("id", "body"),
-    "owned": ("atom", "owner"),
-    "held": ("slot", "atom", "owner"),
-    "fences": ("carrier", "fence"),
-}
 # one script, or one filling of rows, a version; PRAGMA user_version says how many of them a database has had
-MIGRATIONS: tuple["str | Callable[[Commit], None]", ...] = (
+MIGRATIONS: tuple[str | Callable[[Commit], None], ...] = (
     """
     CREATE TABLE chain (seq INTEGER PRIMARY KEY, hash TEXT NOT NULL, crc INTEGER NOT NULL) STRICT;
     CREATE TABLE operations (id TEXT PRIMARY KEY, began INTEGER NOT NULL, ended INTEGER,
@@ -47,10 +35,6 @@ MIGRATIONS: tuple["str | Callable[[Commit], None]", ...] = (
     """,
     held.fill,  # who holds what, from the claims
 )
-_INSERT = {
-    table: f"INSERT OR REPLACE INTO {table} ({', '.join(columns)}, crc) VALUES ({'?, ' * len(columns)}?)"
-    for table, columns in COLUMNS.items()
-}
 _DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_MISMATCH}
 _BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 _commits: dict[int, int] = {}  # so far, by process: a fork starts anew
@@ -73,7 +57,7 @@ def in_memory(path: Path, of: sqlite3.Connection | None = None) -> sqlite3.Conne
     return connection
 
 
-def build(path: Path, fill: Callable[["Commit"], object]) -> str:
+def build(path: Path, fill: Callable[[Commit], object]) -> str:
     """A new database with one commit in it, whole and on the disk; returns the commit's link of the chain."""
     for suffix in ("", "-wal", "-shm", "-journal"):
         path.with_name(path.name + suffix).unlink(missing_ok=True)
@@ -151,68 +135,6 @@ def require_whole(connection: sqlite3.Connection, path: Path) -> None:
     (found,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
     if found != "ok":
         raise Damaged(path, str(found).replace("\n", " "))
-
-
-def _spelled(table: str, row: tuple[Any, ...]) -> bytes:
-    """No value has a NUL in it."""
-    return "\0".join(map(str, (table, *row))).encode()
-
-
-class Rows:
-    """Reads; a row that is not what was written is Damaged."""
-
-    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
-        self._connection = connection
-        self._path = path
-
-    def rows(self, table: str, where: str = "", values: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
-        """Their columns as in COLUMNS; `where` is what follows the table's name in SQL."""
-        select = f"SELECT {', '.join(COLUMNS[table])}, crc FROM {table} {where}"
-        found = []
-        for *row, crc in self._connection.execute(select, values):
-            if crc != crc32(_spelled(table, tuple(row))):
-                raise Damaged(self._path, f"a row of {table} is not what was written")
-            found.append(tuple(row))
-        return found
-
-
-class Commit(Rows):
-    """Writes; all of it, or nothing. `lists` says that the open operations are others now."""
-
-    def __init__(self, connection: sqlite3.Connection, path: Path, over: tuple[str, ...] = ()) -> None:
-        from hashlib import sha256
-
-        super().__init__(connection, path)
-        last = self.rows("chain", "ORDER BY seq DESC LIMIT 1") or [(0, "")]
-        (self.last, before), *_ = last
-        self.seq = self.last + 1
-        self.lists = False
-        self.over = over
-        self._digest = sha256(before.encode())
-
-    def put(self, table: str, *row: Any) -> None:
-        data = _spelled(table, row)
-        self._connection.execute(_INSERT[table], (*row, crc32(data)))
-        self._digest.update(data)
-
-    def add(self, table: str, *row: Any) -> None:
-        """What is there already is never replaced."""
-        data = _spelled(table, row)
-        self._connection.execute(_INSERT[table].replace(" OR REPLACE", ""), (*row, crc32(data)))
-        self._digest.update(data)
-
-    def drop(self, table: str, **key: Any) -> None:
-        where = " AND ".join(f"{name} = ?" for name in key)
-        self._connection.execute(f"DELETE FROM {table} WHERE {where}", tuple(key.values()))
-        self._digest.update(_spelled(f"no {table}", tuple(key.values())))
-
-    def link(self) -> str:
-        """The hash of the chain with this commit in it."""
-        found = self._digest.hexdigest()
-        self.put("chain", self.seq, found)
-        if self.seq % _LINKS == 0:
-            self._connection.execute("DELETE FROM chain WHERE seq <= ?", (self.seq - _LINKS,))
-        return found
 
 
 def begin(connection: sqlite3.Connection) -> None:

@@ -15,7 +15,7 @@ from gpupass.store.first_marks import Json, Old
 from gpupass.system.state import sync_directory
 
 if TYPE_CHECKING:
-    from gpupass.store.database import Commit
+    from gpupass.store.rows import Commit
 
 JOURNAL, HISTORY, APPLIES = "journal", "history", "applies"
 DIRECTORIES = (JOURNAL, HISTORY, APPLIES, *first_marks.KINDS)

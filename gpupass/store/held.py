@@ -12,7 +12,7 @@ from gpupass.model.mark import Claim, tag_of
 from gpupass.model.wire import from_json
 
 if TYPE_CHECKING:
-    from gpupass.store.database import Commit
+    from gpupass.store.rows import Commit
 
 CLAIM = tag_of(Claim)
 

@@ -9,7 +9,7 @@ from gpupass.model.wire import from_json, to_json
 from gpupass.store import held
 
 if TYPE_CHECKING:
-    from gpupass.store.database import Commit
+    from gpupass.store.rows import Commit
     from gpupass.store.store import Reader, Store
 
 _OF_ALL: dict[str, type[Mark]] = {tag_of(kind): kind for kind in MARKS}

@@ -12,7 +12,7 @@ from gpupass.model.wire import from_json, to_json
 from gpupass.store import marks
 
 if TYPE_CHECKING:
-    from gpupass.store.database import Commit
+    from gpupass.store.rows import Commit
     from gpupass.store.store import Reader, Store
 
 KEPT = 1000  # that are over: the history

@@ -21,7 +21,7 @@ from gpupass.system.state import ensure_directory
 if TYPE_CHECKING:
     import sqlite3
 
-    from gpupass.store.database import Commit
+    from gpupass.store.rows import Commit
 
 NEW = "store.new"
 
@@ -64,12 +64,13 @@ class Store:
             yield self._without_database(directory)
             return
         from gpupass.store import database
+        from gpupass.store.rows import Rows
 
         with self._turn(directory, shared=True), database.told(self.path, "read"):
             connection = self._opened(directory, write=False)
             connection.execute("BEGIN")
             try:
-                yield database.Rows(connection, self.path)
+                yield Rows(connection, self.path)
             finally:
                 database.roll_back(connection)
 
@@ -77,6 +78,7 @@ class Store:
     def writing(self) -> "Iterator[Commit]":
         """A commit. When it returns, the database and then the head have it."""
         from gpupass.store import database
+        from gpupass.store.rows import Commit
 
         directory = self._opened_directory() or self._made_directory()
         with self._turn(directory), database.told(self.path, "write"):
@@ -86,7 +88,7 @@ class Store:
                 raise Damaged(self.path, f"{HEAD} is gone")
             database.begin(connection)
             try:
-                commit = database.Commit(connection, self.path, now.over)
+                commit = Commit(connection, self.path, now.over)
                 if now.seq > commit.last:
                     raise self._lost(now.seq - commit.last)
                 yield commit
@@ -130,16 +132,18 @@ class Store:
             self._without_database(directory)
             return
         from gpupass.store import database
+        from gpupass.store.rows import COLUMNS, Rows
 
         with self._turn(directory, shared=True), database.told(self.path, "read"):
             self._close_database()
-            rows = database.Rows(self._opened(directory, write=False), self.path)
-            for table in database.COLUMNS.keys() - {"events"}:  # those of what is over matter to nobody else
+            rows = Rows(self._opened(directory, write=False), self.path)
+            for table in COLUMNS.keys() - {"events"}:  # those of what is over matter to nobody else
                 rows.rows(table)
 
     def last_known(self) -> dict[str, tuple[str, ...]]:
         """The open operations and their devices, by the head alone, also of a store that is damaged."""
         from gpupass.store import database
+        from gpupass.store.rows import Rows
 
         with suppress(GpupassError):
             directory = self._opened_directory()
@@ -150,7 +154,7 @@ class Store:
             database.told(self.path, "read"),
             closing(database.connect(self.path, write=False)) as connection,
         ):
-            return self._devices(database.Rows(connection, self.path))
+            return self._devices(Rows(connection, self.path))
         return {}
 
     def close(self) -> None:
@@ -210,14 +214,16 @@ class Store:
         if not first_version.is_there(self.state):
             return Nothing()
         from gpupass.store import database
+        from gpupass.store.rows import Commit
 
-        found = database.Commit(database.in_memory(self.path), self.path)
+        found = Commit(database.in_memory(self.path), self.path)
         first_version.take_over(found, self.state)
         return found
 
     def _opened(self, directory: int, write: bool) -> "sqlite3.Connection":
         """Checked when it is opened: a wrong database must not be written to, nor its WAL be thrown away."""
         from gpupass.store import database
+        from gpupass.store.rows import Rows
 
         if self._connection is None or self._file(directory) != self._opened_file:
             self._close_database()
@@ -230,7 +236,7 @@ class Store:
             connection = self._connection = database.connect(self.path, write=True)
             database.migrate(connection, self.path)
             if self._slot(directory) is None:
-                head.rewrite(directory, self._first_head(database.Rows(connection, self.path)))
+                head.rewrite(directory, self._first_head(Rows(connection, self.path)))
             from gpupass.store import first_version
 
             first_version.put_away(self.state)
@@ -265,8 +271,9 @@ class Store:
     def _agree(self, connection: "sqlite3.Connection", directory: int) -> None:
         """The head and the database, which may be ahead of it, tell of the same past."""
         from gpupass.store import database
+        from gpupass.store.rows import Rows
 
-        rows = database.Rows(connection, self.path)
+        rows = Rows(connection, self.path)
         told = self._head(directory)
         known = database.version(connection)
         database.require_version(connection, self.path, known if told is None else told.slot.schema)
