@@ -164,8 +164,7 @@ def proceed(
         for number, step in enumerate(operation.steps):
             if number in operation.done:
                 continue
-            if interrupts.asked():
-                raise Interrupted(f"interrupted: {operation.title}: what had begun is rolled back")
+            interrupts.heed(operation.title)
             met = identities.meet(operation, step, system)
             if number not in operation.before:
                 now = step.current(system)
@@ -211,7 +210,8 @@ def roll_back(operation: Operation, system: System, cause: GpupassError | None) 
             continue
         try:
             identities.require_same(operation, step, system)
-            step.undo(operation.before[number], system)
+            with interrupts.heeded():
+                step.undo(operation.before[number], system)
         except Exception as failure:
             failures.append(as_error(failure))
             kept.update(operation.devices if _committed(step, system) else about)

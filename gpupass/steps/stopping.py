@@ -10,7 +10,7 @@ from gpupass.model.host import Device, Host
 from gpupass.model.mark import Stopped
 from gpupass.model.user import User
 from gpupass.step import NOTHING, Facts, Kind, Rank, Step, facts
-from gpupass.system import System, services
+from gpupass.system import System, interrupts, services
 from gpupass.system.holders import host_holders
 
 _LOOK_AGAIN = 0.25
@@ -191,6 +191,7 @@ class AwaitIdle(Step, frozen=True, kw_only=True):
                     f"cannot go on with {', '.join(self.addresses)}: {who} still has {found[0].node} open",
                     f"systemctl status {found[0].pid}",
                 )
+            interrupts.heed(self.words())
             system.sleep(_LOOK_AGAIN)
 
     def undo(self, before: Any, system: System) -> None:

@@ -5,17 +5,37 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from types import FrameType
+
+from gpupass.errors import Interrupted
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _asked = threading.Event()
+_heeded = ContextVar("heeded", default=False)  # each thread has its own
 _FIRST = b"stopping before the next step, to roll back; a second signal ends it at once\n"
 _SECOND = b"ended at once, in the middle of a change\nhint: gpupass recover\n"
 
 
 def asked() -> bool:
     """Is somebody waiting for the change to stop?"""
-    return _asked.is_set()
+    return _asked.is_set() and not _heeded.get()
+
+
+def heed(what: str) -> None:
+    """Interrupted where somebody waits for that: before each step, and while one waits for others."""
+    if asked():
+        raise Interrupted(f"interrupted: {what}: what had begun is rolled back")
+
+
+@contextmanager
+def heeded() -> Iterator[None]:
+    """Within, what was asked for is being done: the way back waits for others as long as it must."""
+    before = _heeded.set(True)
+    try:
+        yield
+    finally:
+        _heeded.reset(before)
 
 
 @contextmanager

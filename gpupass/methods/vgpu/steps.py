@@ -15,7 +15,7 @@ from gpupass.model.address import Address, sysfs
 from gpupass.model.host import Device, Host
 from gpupass.model.vgpu_types import Label, parse_types, read_label
 from gpupass.step import NOTHING, Facts, Kind, Rank, Step, facts
-from gpupass.system import System
+from gpupass.system import System, interrupts
 
 _SECONDS = 60.0
 _CLOSING = 10.0
@@ -143,6 +143,7 @@ def _clear(step: SetVgpuType, system: System) -> None:
                 raise GpupassError(
                     f"cannot {what}: somebody has it open", f"gpupass show {step.address}"
                 ) from None
+        interrupts.heed(what)
         system.sleep(_LOOK_AGAIN)
 
 
