@@ -73,7 +73,7 @@ class Reach(OfHost, frozen=True, kw_only=True):
             described=False,
             processes=False,
             essentials=False,
-            nvml=any(rule.select.uuid or rule.select.serial for rule in self.profile.gpus),
+            nvml=any(rule.select.asks_driver for rule in self.profile.gpus),
             cuts=False,
         )
 

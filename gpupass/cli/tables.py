@@ -180,6 +180,8 @@ def _pci_facts(device: Device, host: Host) -> Iterable[tuple[str, str]]:
         nvidia = facts.nvidia
         yield "GPU UUID", nvidia.uuid
         yield "GPU serial", nvidia.serial or ""
+        yield "GPU name", nvidia.name or ""
+        yield "part number", nvidia.part_number or ""
         yield "MIG", nvidia.mig_mode or nvidia.mig_unseen
         yield from mig_rows(nvidia.mig)
         if nvidia.memory_total is not None:

@@ -7,6 +7,7 @@ from gpupass.model.address import Address, same_slot
 from gpupass.model.host import Base, Device, Host, lends
 from gpupass.model.mark import Origin, Quarantine
 from gpupass.model.mdev import MdevBus
+from gpupass.model.select import mig_capable, minor_of, part_number_of, product_of
 from gpupass.model.user import UserKind
 from gpupass.model.verdict import StayKind
 from gpupass.plan import Draft, Finding
@@ -147,6 +148,10 @@ def _to(host: Host, device: Device, member: Device, driver: str) -> BindDriver:
         override=member.facts.driver_override,
         gpu_uuid=nvidia.uuid if nvidia is not None else None,
         gpu_serial=nvidia.serial if nvidia is not None else None,
+        gpu_name=product_of(member, host),
+        gpu_part_number=part_number_of(member, host),
+        gpu_minor=minor_of(member, host),
+        gpu_mig=mig_capable(member, host) if nvidia is not None else None,
         boot_id=host.boot_id,
     )
     new = not member.on_vfio and origin_of(host, member) is None

@@ -112,6 +112,8 @@ class Nvidia(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     uuid: str
     serial: str | None = None
+    name: str | None = None  # its product name
+    part_number: str | None = None  # of the board
     mig_mode: str | None = field(
         default=None, name="mig"
     )  # "enabled", "disabled", "enabled (pending: disabled)", None: not capable

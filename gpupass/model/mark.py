@@ -39,13 +39,17 @@ def tag_of(kind: type[Mark]) -> str:
 
 
 class Origin(Mark, frozen=True, kw_only=True, tag="origin"):
-    """The driver and override that it had before the first bind, and the names that only its driver knows."""
+    """The driver and override that it had before the first bind, and what only its driver knows."""
 
     carrier: Address
     driver: str | None
     override: str | None = None
     gpu_uuid: str | None = None
     gpu_serial: str | None = None
+    gpu_name: str | None = None
+    gpu_part_number: str | None = None
+    gpu_minor: int | None = None
+    gpu_mig: bool | None = None  # can MIG cut it? None: not known
 
     what: ClassVar[str] = "the former driver"
 

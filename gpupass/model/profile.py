@@ -4,6 +4,7 @@ Every field a person may write carries its description (`Key`); the parser and t
 are made from these classes, so a key exists in one place.
 """
 
+import re
 from collections.abc import Iterator
 from typing import Annotated, Any, ClassVar, Protocol
 
@@ -67,7 +68,22 @@ class Select(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     vendor: Annotated[
         str | None, Key("nvidia, amd, intel, or four hex digits", pattern="nvidia|amd|intel|[0-9a-fA-F]{4}")
     ] = None
-    model: Annotated[str | None, Key("glob on the device's name or vendor:device, *A100*")] = None
+    model: Annotated[
+        str | None, Key("glob on the device's name, NVIDIA's own name of it, or vendor:device, *A100*")
+    ] = None
+    part_number: Annotated[
+        str | None,
+        Key(
+            "glob on the part number of an NVIDIA board, 900-21001-*",
+            spelled="part-number",
+            pattern=r"[A-Za-z0-9*?-]{1,79}",
+            form="letters, digits and '-', * and ? for any",
+        ),
+    ] = None
+    minor: Annotated[
+        int | None, Key("N of NVIDIA's /dev/nvidiaN, which another boot may give to another GPU", minimum=0)
+    ] = None
+    mig_capable: Annotated[bool | None, Key("can MIG cut it?", spelled="mig-capable")] = None
     class_: Annotated[
         str | None,
         Key(
@@ -89,6 +105,13 @@ class Select(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         str | None,
         Key("kernel driver that has it, or had it before gpupass bound it", pattern=DRIVER, form=DRIVER_FORM),
     ] = None
+
+    @property
+    def asks_driver(self) -> bool:
+        """Of which devices all of it is true only NVIDIA's driver knows."""
+        told = (self.uuid, self.serial, self.part_number, self.minor, self.mig_capable)
+        named = self.model is not None and re.fullmatch(r"[0-9a-fA-F]{4}:[0-9a-fA-F]{4}", self.model) is None
+        return named or any(one is not None for one in told)
 
     @property
     def on(self) -> tuple[str, ...]:

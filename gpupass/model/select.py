@@ -2,11 +2,14 @@
 
 from collections.abc import Callable
 
+from msgspec import Struct
+
 from gpupass.errors import Usage
 from gpupass.model.address import parse_address
 from gpupass.model.host import Base, Device, Host
 from gpupass.model.mark import Origin
 from gpupass.model.mdev import MdevBus
+from gpupass.model.vendor import Vendor
 
 
 def resolve(host: Host, text: str) -> Base:
@@ -69,6 +72,45 @@ def serials_of(device: Device, host: Host) -> tuple[str, ...]:
         origin.gpu_serial if origin is not None else None,
     )
     return tuple(serial.lower() for serial in found if serial)
+
+
+def product_of(device: Device, host: Host) -> str | None:
+    """NVIDIA's own name of the product."""
+    return _told(device, host).name
+
+
+def part_number_of(device: Device, host: Host) -> str | None:
+    return _told(device, host).part_number
+
+
+def minor_of(device: Device, host: Host) -> int | None:
+    """The N of /dev/nvidiaN: the driver counts anew at each boot, and gives away what is free."""
+    return _told(device, host).minor
+
+
+def mig_capable(device: Device, host: Host) -> bool | None:
+    """Can MIG cut it? None: its driver has not told."""
+    return _told(device, host).mig if device.vendor == Vendor.NVIDIA else False
+
+
+class _Told(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """By NVIDIA's driver, which has the GPU or had it before gpupass took it away."""
+
+    name: str | None = None
+    part_number: str | None = None
+    minor: int | None = None
+    mig: bool | None = None
+
+
+def _told(device: Device, host: Host) -> _Told:
+    nvidia = device.detail.nvidia if device.detail is not None else None
+    if nvidia is not None:
+        mig = True if nvidia.mig_mode is not None else None if nvidia.mig_unseen else False
+        return _Told(name=nvidia.name, part_number=nvidia.part_number, minor=nvidia.minor, mig=mig)
+    was = host.mark_of_this_boot(Origin, device.address)
+    if was is None:
+        return _Told()
+    return _Told(name=was.gpu_name, part_number=was.gpu_part_number, minor=was.gpu_minor, mig=was.gpu_mig)
 
 
 def drivers_of(device: Device, host: Host) -> tuple[str | None, ...]:

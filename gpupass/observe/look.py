@@ -12,6 +12,7 @@ from gpupass.model.domain import Domain
 from gpupass.model.host import NVIDIA, SRIOV_MANAGE, Acs, Detail, Device, Host, Nvidia
 from gpupass.model.mdev import Mdev, Mediated
 from gpupass.model.nodes import Nodes
+from gpupass.model.select import product_of
 from gpupass.model.user import User, UserKind
 from gpupass.observe.iommu import read_iommu
 from gpupass.observe.mdev import PARENTS, buses, read_mdevs, read_types
@@ -188,6 +189,7 @@ def observe(
         unseen=tuple(dict.fromkeys(unseen)),
     )
     host = _with_marks(system, host) if marks else host
+    host = _named_by_drivers(host) if names else host
     return _with_sights(system, host) if cuts and asked_about else host
 
 
@@ -354,6 +356,16 @@ def _with_marks(system: Reader, host: Host) -> Host:
 
     marks, unseen = read_remembered(system, host)
     return replace(host, marks=still_meant(marks, host), unseen=(*host.unseen, *unseen))
+
+
+def _named_by_drivers(host: Host) -> Host:
+    """What the hardware database does not know has the name that its driver gives it, or gave it."""
+    nameless = (device for device in host.devices if device.detail is not None and not device.name)
+    named = {device.address: name for device in nameless if (name := product_of(device, host))}
+    if not named:
+        return host
+    devices = (replace(one, name=named[one.address]) if one.address in named else one for one in host.devices)
+    return replace(host, devices=tuple(devices))
 
 
 def _nodes(system: Reader) -> Nodes:

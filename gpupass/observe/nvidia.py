@@ -43,11 +43,13 @@ def read_nvidia(
     found = {}
     for address, fields in information.items():
         answer = by_address.get(address)
-        minor = fields.get("Device Minor", "")
+        minor, model = fields.get("Device Minor", ""), fields.get("Model") or None
         if answer is not None:
-            found[address] = _from_nvml(answer, names)
+            found[address] = _from_nvml(answer, names, model)
         elif "GPU UUID" in fields and "?" not in fields["GPU UUID"]:
-            found[address] = Nvidia(uuid=fields["GPU UUID"], minor=number(minor), mig_unseen=silent)
+            found[address] = Nvidia(
+                uuid=fields["GPU UUID"], name=model, minor=number(minor), mig_unseen=silent
+            )
     return found, unseen
 
 
@@ -94,10 +96,12 @@ def minors(information: Information) -> dict[int, Address]:
     return {minor: address for minor, address in found.items() if minor is not None}
 
 
-def _from_nvml(answer: GpuAnswer, domains: Mapping[str, str]) -> Nvidia:
+def _from_nvml(answer: GpuAnswer, domains: Mapping[str, str], model: str | None) -> Nvidia:
     return Nvidia(
         uuid=answer.uuid,
         serial=answer.serial,
+        name=answer.name or model,
+        part_number=answer.part_number,
         mig_mode=_mig(answer),
         memory_total=answer.memory_total,
         memory_used=answer.memory_used,

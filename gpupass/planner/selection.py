@@ -14,7 +14,16 @@ from gpupass.model.host import Base, Device, Host
 from gpupass.model.mdev import MdevBus
 from gpupass.model.pci_class import class_words
 from gpupass.model.profile import Attachment, Profile, Rule, Select
-from gpupass.model.select import card_in_slot, drivers_of, serials_of, uuid_of
+from gpupass.model.select import (
+    card_in_slot,
+    drivers_of,
+    mig_capable,
+    minor_of,
+    part_number_of,
+    product_of,
+    serials_of,
+    uuid_of,
+)
 from gpupass.model.slot import vf_part
 from gpupass.model.vendor import Vendor
 from gpupass.plan import Finding
@@ -45,6 +54,7 @@ def choose(profile: Profile, host: Host) -> tuple[Chosen, ...]:
     owner: dict[Address, Rule] = {}
     for rule in (one for one in profile.gpus if not one.select.on):
         found = tuple(carrier for carrier in _near(rule.select, host) if _fits(rule.select, carrier, host))
+        problems += _two_minors(rule, found)
         found = found[: rule.count] if rule.count is not None else found
         if not rule.optional and len(found) < (rule.count or 1):
             problems.append(_too_few(rule, found, host))
@@ -175,13 +185,29 @@ def _fits(select: Select, device: Base, host: Host) -> bool:
         (select.uuid is None or _uuid_fits(select, device, host))
         and (select.serial is None or select.serial.lower() in serials_of(device, host))
         and (select.driver is None or select.driver in drivers_of(device, host))
-        and (select.model is None or _model_fits(select.model, device))
+        and (select.model is None or _model_fits(select.model, device, host))
+        and (select.part_number is None or _part_fits(select.part_number, device, host))
+        and (select.minor is None or minor_of(device, host) == select.minor)
+        and (select.mig_capable is None or mig_capable(device, host) is select.mig_capable)
         and (select.numa is None or (device.detail is not None and device.detail.numa_node == select.numa))
     )
 
 
-def _model_fits(pattern: str, device: Device) -> bool:
-    return any(fnmatchcase(text.lower(), pattern.lower()) for text in (device.name, device.ids))
+def _model_fits(pattern: str, device: Device, host: Host) -> bool:
+    names = (device.name, product_of(device, host) or "", device.ids)
+    return any(fnmatchcase(text.lower(), pattern.lower()) for text in names)
+
+
+def _part_fits(pattern: str, device: Device, host: Host) -> bool:
+    return fnmatchcase((part_number_of(device, host) or "").lower(), pattern.lower())
+
+
+def _two_minors(rule: Rule, found: tuple[Base, ...]) -> Iterator[tuple[str, str]]:
+    """A number is free for another GPU once gpupass has taken its owner away."""
+    if rule.select.minor is not None and len(found) > 1:
+        told = " and ".join(one.address for one in found)
+        has = f"{told} have had minor {rule.select.minor} one after the other"
+        yield f"{at(rule.place)}{rule.name} cannot tell whom it means: {has}", "uuid: GPU-… in its select"
 
 
 def _vendor(text: str) -> int:
@@ -205,11 +231,12 @@ def _unsaid(rule: Rule, found: Iterable[Base]) -> Iterator[tuple[str, str]]:
 
 def _too_few(rule: Rule, found: tuple[Base, ...], host: Host) -> tuple[str, str]:
     wish = f"{rule.count} devices" if rule.count is not None else "a device"
+    model = rule.select.model
     there = host.device(rule.select.address) if rule.select.address is not None else None
-    if there is not None and rule.select.model is not None and not _model_fits(rule.select.model, there):
+    if there is not None and model is not None and not _model_fits(model, there, host):
         what = f"{there.address} is {there.ids} ({there.name or class_words(there.class_code)}) now"
         return (
-            f"{at(rule.place)}{rule.name} wants {rule.select.model}: {what}",
+            f"{at(rule.place)}{rule.name} wants {model}: {what}",
             "gpupass list --all; cards may have changed their addresses",
         )
     why = "" if found else _nearest(rule.select, host)
@@ -221,9 +248,10 @@ def _too_few(rule: Rule, found: tuple[Base, ...], host: Host) -> tuple[str, str]
 
 def _nearest(select: Select, host: Host) -> str:
     """Which conditions failed on the device that meets the most; "" where its one name is nobody's."""
-    names = (select.address, select.uuid, select.serial, select.slot, select.parent)
+    names = (select.address, select.uuid, select.serial, select.slot, select.parent, select.minor)
     others = (select.vendor, select.model, select.class_, select.numa, select.driver)
-    if any(one is not None for one in names) and all(one is None for one in others):
+    more = (select.part_number, select.mig_capable)
+    if any(one is not None for one in names) and all(one is None for one in (*others, *more)):
         return ""
     best: tuple[int, str] | None = None
     for device in host.devices:
@@ -264,12 +292,25 @@ def _conditions(select: Select, device: Device, host: Host) -> Iterator[tuple[st
         (
             "model",
             select.model,
-            device.name or device.ids,
-            select.model is None or _model_fits(select.model, device),
+            _model(device, host),
+            select.model is None or _model_fits(select.model, device, host),
+        ),
+        (
+            "part-number",
+            select.part_number,
+            part_number_of(device, host),
+            select.part_number is None or _part_fits(select.part_number, device, host),
+        ),
+        ("minor", _text(select.minor), _text(minor_of(device, host)), select.minor == minor_of(device, host)),
+        (
+            "mig-capable",
+            _text(select.mig_capable),
+            _text(mig_capable(device, host)) or "not told",
+            select.mig_capable is mig_capable(device, host),
         ),
         (
             "numa",
-            None if select.numa is None else str(select.numa),
+            _text(select.numa),
             _node(device),
             device.detail is not None and device.detail.numa_node == select.numa,
         ),
@@ -280,8 +321,18 @@ def _conditions(select: Select, device: Device, host: Host) -> Iterator[tuple[st
 
 
 def _node(device: Device) -> str | None:
-    node = device.detail.numa_node if device.detail is not None else None
-    return None if node is None else str(node)
+    return _text(device.detail.numa_node if device.detail is not None else None)
+
+
+def _model(device: Device, host: Host) -> str:
+    """By all its names, where it has several."""
+    names = (device.name, product_of(device, host) or "")
+    return " or ".join(dict.fromkeys(name for name in names if name)) or device.ids
+
+
+def _text(value: int | None) -> str | None:
+    """As it is written in a profile."""
+    return None if value is None else str(value).lower()
 
 
 def _uuid_fits(select: Select, device: Device, host: Host) -> bool:

@@ -23,6 +23,8 @@ class GpuAnswer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     bus_id: str
     uuid: str
     serial: str | None = None
+    name: str | None = None
+    part_number: str | None = None
     minor: int | None = None
     mig: bool | None = None
     mig_pending: bool | None = None
@@ -99,6 +101,8 @@ def _read(opened: Opened, handle: Any, asked: Asked) -> GpuAnswer:
         bus_id=bus_id,
         uuid=uuid,
         serial=text(ask(nvml.nvmlDeviceGetSerial)) or None,
+        name=text(ask(nvml.nvmlDeviceGetName)) or None,
+        part_number=text(ask(nvml.nvmlDeviceGetBoardPartNumber)) or None,
         minor=ask(nvml.nvmlDeviceGetMinorNumber),
         memory_total=memory.total >> 20 if memory is not None else None,
         memory_used=memory.used >> 20 if memory is not None else None,

@@ -7,11 +7,15 @@ from tests.host_tree import GIB, MEM64_PREFETCH, MIB, Function, HostTree
 from tests.mig_boards import board, cut
 
 GPUS = (
-    ("0000:07:00.0", "10de:20b0", "A100-SXM4-40GB", "GPU-5f1c7f0e-0001-4000-8000-000000000001", 40960),
-    ("0000:0f:00.0", "10de:2330", "H100 80GB HBM3", "GPU-5f1c7f0e-0002-4000-8000-000000000002", 81559),
-    ("0000:47:00.0", "10de:2330", "H100 80GB HBM3", "GPU-5f1c7f0e-0003-4000-8000-000000000003", 81559),
-    ("0000:4e:00.0", "10de:1eb8", "TU104GL [Tesla T4]", "GPU-5f1c7f0e-0004-4000-8000-000000000004", 15360),
+    ("0000:07:00.0", "10de:20b0", "NVIDIA A100-SXM4-40GB", "GPU-5f1c7f0e-0001-4000-8000-000000000001", 40960),
+    ("0000:0f:00.0", "10de:2330", "NVIDIA H100 80GB HBM3", "GPU-5f1c7f0e-0002-4000-8000-000000000002", 81559),
+    ("0000:47:00.0", "10de:2330", "NVIDIA H100 80GB HBM3", "GPU-5f1c7f0e-0003-4000-8000-000000000003", 81559),
+    ("0000:4e:00.0", "10de:1eb8", "Tesla T4", "GPU-5f1c7f0e-0004-4000-8000-000000000004", 15360),
 )
+NAMES = {  # of an older hardware database: it knows no H100
+    "10de:20b0": "NVIDIA Corporation GA100 [A100 SXM4 40GB]",
+    "10de:1eb8": "NVIDIA Corporation TU104GL [Tesla T4]",
+}
 
 CUT = cut("A100-40", ("3g.20gb", 4, 4711), ("2g.10gb", 0), ("1g.5gb", 3))
 
@@ -53,13 +57,15 @@ def mig_server(tree: HostTree) -> None:
     for node in (*nodes, *caps):
         tree.file(f"/dev/{node}", "")
     answers = []
-    for number, ((address, _, _, uuid, memory), told) in enumerate(zip(GPUS, cuts, strict=True)):
-        text = f"Model: \t\t NVIDIA\nGPU UUID: \t {uuid}\nDevice Minor: \t {number}\n"
+    for number, ((address, ids, name, uuid, memory), told) in enumerate(zip(GPUS, cuts, strict=True)):
+        text = f"Model: \t\t {name}\nGPU UUID: \t {uuid}\nDevice Minor: \t {number}\n"
         tree.file(f"/proc/driver/nvidia/gpus/{address}/information", text)
         answer = GpuAnswer(
             bus_id=f"0000{address}".upper(),
             uuid=uuid,
             serial=f"132002100000{number}",
+            name=name,
+            part_number=f"900-2{ids[-4:]}-0000-000",
             minor=number,
             mig_pending=told["mig"],
             memory_total=memory,
@@ -69,7 +75,7 @@ def mig_server(tree: HostTree) -> None:
         )
         answers.append(to_builtins(answer))
     tree.answers("nvml", {"gpus": answers, "unseen": []})
-    tree.answers("names", {ids: f"NVIDIA Corporation {name}" for _, ids, name, *_ in GPUS})
+    tree.answers("names", NAMES)
     tree.answers(
         "holders", {"holders": [{"pid": 4711, "name": "python", "node": "/dev/nvidia0"}], "unseen": []}
     )

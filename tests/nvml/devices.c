@@ -192,6 +192,14 @@ GPU_QUESTION(nvmlDeviceGetSerial, char *serial, unsigned length)
     return text(serial, length, number);
 }
 
+GPU_QUESTION(nvmlDeviceGetBoardPartNumber, char *part, unsigned length)
+    char number[32];
+    if (of.kind != GPU)
+        return NOT_SUPPORTED;
+    snprintf(number, sizeof number, "900-2%04x-0000-000", gpu->board->pci_id);
+    return text(part, length, number);
+}
+
 GPU_QUESTION(nvmlDeviceGetMinorNumber, unsigned *minor)
     return of.kind == GPU ? (*minor = of.gpu, SUCCESS) : NOT_SUPPORTED;
 }

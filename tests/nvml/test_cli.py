@@ -255,7 +255,7 @@ def test_take_over(machine):
             "mig, layout: [2g.12gb, 2g.12gb, 1g.6gb]",
             "the layout needs 5 memory slices, and this GPU has 4",
         ),
-        ("T4", "mig, layout: balanced", "0000:07:00.0 (10de:20b5) has no MIG"),
+        ("T4", "mig, layout: balanced", "0000:07:00.0 (Tesla T4) has no MIG"),
     ],
 )
 def test_bad_input_is_refused_before_anything(gpu, wish, message, machine, tmp_path):
@@ -378,6 +378,47 @@ def test_partly_at_boot(machine):
     ended = host.run("apply", file, "--yes", "--boot", "--devices-only", "--wait", "0")
     assert ended.status == 4 and "0000:0f:00.0 would be reset for another MIG mode" in ended.text
     assert host.gpus() == {0: ("on", BALANCED_H100), 1: ("off", ())}
+
+
+def test_partly_agreed_to(machine):
+    """What needs a reset waits for the word, the other one is cut; what is left is said, also the second time."""
+    host = machine("H100-80", "A100-40")
+    file = host.profile(rules("mig, layout: balanced", "mig, layout: all-1g"))
+    ended = host.run("apply", file, "--yes")
+    left = "left undone: b: mig 0000:0f:00.0: it resets 0000:0f:00.0 for another MIG mode, which takes --allow-reset"
+    assert ended.status == 4 and left in ended.text.replace("\n", " "), ended.text
+    assert host.gpus() == {0: ("on", BALANCED_H100), 1: ("off", ())}
+    again = host.run("apply", file, "--yes")
+    assert again.status == 4 and "resets 0000:0f:00.0" in again.text
+    assert host.run("apply", file, "--yes", "--allow-reset").status == 0
+    assert host.gpus()[1][0] == "on" and host.run("check", file).status == 0
+
+
+@pytest.mark.parametrize(
+    ("select", "chosen"),
+    [
+        ("{model: 'NVIDIA H100*'}", "0000:0f:00.0"),
+        ("{part-number: 900-220b0-*}", "0000:07:00.0"),
+        ("{minor: 2}", "0000:17:00.0"),
+        ("{mig-capable: false}", "0000:17:00.0"),
+        ("{mig-capable: true, model: '*H100*'}", "0000:0f:00.0"),
+    ],
+)
+def test_meant_by_what_the_driver_alone_tells(select, chosen, machine):
+    host = machine("A100-40", "H100-80", "T4")
+    planned = host.run("plan", host.profile(f"gpus: [{{name: a, select: {select}, use: passthrough}}]"))
+    assert planned.status == 3 and f"a: passthrough {chosen}" in planned.text, planned.text
+
+
+def test_nobody_is_meant(machine):
+    host = machine("A100-40", "T4")
+    wish = (
+        "gpus: [{name: a, select: {mig-capable: true, model: '*H100*', part-number: 900-220b0-*}, use: host}]"
+    )
+    planned = host.run("plan", host.profile(wish))
+    told = "nearest is 0000:07:00.0 (NVIDIA A100-SXM4-40GB): model is NVIDIA A100-SXM4-40GB, not *H100*"
+    assert planned.status == 2 and told in planned.text.replace("\n", " "), planned.text
+    assert "NVIDIA A100-SXM4-40GB" in host.run("list").text, "the hardware database is out of reach"
 
 
 def test_one_fails_and_the_other_reaches_its_goal(machine):

@@ -38,7 +38,10 @@ def _double(**answers: Any) -> SimpleNamespace:
         "GetHandleByIndex": lambda index: index,
         **{
             name: unsupported
-            for name in ("GetSerial", "GetMinorNumber", "GetMigMode", "GetMemoryInfo", "GetPersistenceMode")
+            for name in (
+                *("GetSerial", "GetName", "GetBoardPartNumber", "GetMinorNumber"),
+                *("GetMigMode", "GetMemoryInfo", "GetPersistenceMode"),
+            )
         },
         **answers,
     }
@@ -54,6 +57,8 @@ def _double(**answers: Any) -> SimpleNamespace:
 def test_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     double = _double(
         GetSerial=lambda index: b"165012",
+        GetName=lambda index: b"NVIDIA H100 80GB HBM3",
+        GetBoardPartNumber=lambda index: "692-2G520-0200-000",
         GetMinorNumber=lambda index: index,
         GetMigMode=lambda index: [0, 1],
         GetMemoryInfo=lambda index: SimpleNamespace(total=80 << 30, used=3 << 20),
@@ -62,6 +67,7 @@ def test_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", double)
     (first, _), _ = read_gpus(System(), Asked())
     assert (first.bus_id, first.uuid, first.serial, first.minor) == ("00000000:01:00.0", "GPU-0", "165012", 0)
+    assert (first.name, first.part_number) == ("NVIDIA H100 80GB HBM3", "692-2G520-0200-000")
     assert (first.mig, first.mig_pending, first.persistence) == (False, True, True)
     assert (first.memory_total, first.memory_used) == (81920, 3)
 

@@ -6,6 +6,7 @@ from gpupass.errors import Usage
 from gpupass.methods.passthrough.rule import PassthroughRule
 from gpupass.model.address import Address
 from gpupass.model.host import Detail, Device, Host, Iommu, Nvidia
+from gpupass.model.mark import Origin
 from gpupass.model.profile import Profile, Select
 from gpupass.planner.selection import choose
 
@@ -69,3 +70,79 @@ def test_the_beginning_of_a_uuid_is_enough() -> None:
 def test_of_less_than_eight_digits_it_is_not(uuid: str) -> None:
     with pytest.raises(Usage):
         _choose(uuid=uuid)
+
+
+H100 = {
+    "gpu_name": "NVIDIA H100 80GB HBM3",
+    "gpu_part_number": "692-2G520-0200-000",
+    "gpu_minor": 1,
+    "gpu_mig": True,
+}
+
+
+def _taken(**told: object) -> Host:
+    """A GPU that gpupass has bound away from NVIDIA's driver, beside one that this has."""
+    taken, there = (
+        Device(
+            address=Address(f"0000:0{number}:00.0"),
+            vendor=0x10DE,
+            device=0x2330,
+            class_code=0x030200,
+            driver=driver,
+            group=number,
+            detail=Detail(nvidia=nvidia),
+        )
+        for number, driver, nvidia in (
+            (1, "vfio-pci", None),
+            (2, "nvidia", Nvidia(uuid=UUID, name="Tesla T4", minor=0, part_number="900-2G183-0000-001")),
+        )
+    )
+    origin = Origin(carrier=taken.address, driver="nvidia", **told)  # type: ignore[arg-type]
+    return Host(devices=(taken, there), marks=(origin,), iommu=Iommu(enabled=True))
+
+
+@pytest.mark.parametrize(
+    ("select", "chosen"),
+    [
+        ({"model": "*h100*"}, ["0000:01:00.0"]),
+        ({"model": "10de:2330"}, ["0000:01:00.0", "0000:02:00.0"]),
+        ({"part_number": "692-2g520-*"}, ["0000:01:00.0"]),
+        ({"minor": 1}, ["0000:01:00.0"]),
+        ({"minor": 0}, ["0000:02:00.0"]),
+        ({"mig_capable": True}, ["0000:01:00.0"]),
+        ({"mig_capable": False}, ["0000:02:00.0"]),
+    ],
+)
+def test_what_only_its_driver_knew_is_known_while_gpupass_has_it(
+    select: dict[str, object], chosen: list[str]
+) -> None:
+    rule = PassthroughRule(name="card", select=Select(**select))  # type: ignore[arg-type]
+    assert [one.carrier.address for one in choose(Profile(gpus=(rule,)), _taken(**H100))] == chosen
+
+
+@pytest.mark.parametrize("capable", [True, False])
+def test_what_nobody_has_told_is_neither(capable: bool) -> None:
+    rule = PassthroughRule(name="card", select=Select(mig_capable=capable, address=Address("0000:01:00.0")))
+    with pytest.raises(Usage, match=f"mig-capable is not told, not {capable}".lower()):
+        choose(Profile(gpus=(rule,)), _taken())
+
+
+def test_a_number_that_two_have_had_means_nobody() -> None:
+    rule = PassthroughRule(name="card", select=Select(minor=0))
+    with pytest.raises(Usage, match="card cannot tell whom it means: 0000:01"):
+        choose(Profile(gpus=(rule,)), _taken(gpu_minor=0))
+
+
+@pytest.mark.parametrize(
+    ("select", "asks"),
+    [
+        (Select(model="10de:2330"), False),
+        (Select(model="*H100*"), True),
+        (Select(minor=0), True),
+        (Select(mig_capable=False), True),
+        (Select(part_number="9*"), True),
+        (Select(vendor="nvidia", numa=1), False),
+    ],
+)
+def test_the_driver_is_asked_for_what_it_alone_knows(select: Select, asks: bool) -> None:
+    assert select.asks_driver is asks

@@ -101,6 +101,13 @@ RULES = [
         select("vendor: matrox"),
         ["3:45: vendor: 'matrox' does not fit: nvidia, amd, intel, or four hex digits"],
     ),
+    (
+        select("part-number: 900/2"),
+        ["3:50: part-number: '900/2' does not fit: letters, digits and '-', * and ? for any"],
+    ),
+    (select("part_number: 900"), ["3:37: unknown key 'part_number', did you mean 'part-number'?"]),
+    (select("minor: -1"), ["3:44: minor: must be at least 0, not -1"]),
+    (select("mig-capable: 1"), ["3:50: mig-capable: expected true or false, not the number 1"]),
     (select("address: 1f:20.0"), ["3:46: address: '1f:20.0' is no PCI address"]),
     (select("serial: ''"), ["3:45: serial: '' is no readable text"]),
     (select('serial: "a\\0b"'), ["3:45: serial: 'a\\x00b' is no readable text"]),
