@@ -6,12 +6,12 @@ arguments. plan.json: the steps and findings, without what is the same in every 
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from msgspec import to_builtins
 
 from gpupass import app
+from gpupass.app.report import Came
 from gpupass.errors import GpupassError
 from gpupass.model.domain import DomainState
 
@@ -92,8 +92,9 @@ def test_plan(case, machine, monkeypatch, regenerate):
 
     def rehearse(session, intent):
         """Also what would be refused."""
-        plans.extend(intent.plan(session.look(intent)).plans)
-        return SimpleNamespace(whole=(None,))
+        made = intent.plan(session.look(intent))
+        plans.extend(made.plans)
+        return Came(reports=(), made=made)
 
     monkeypatch.setattr("gpupass.app.verbs.rehearse", rehearse)
     verb, *arguments = text["request"]
