@@ -23,6 +23,7 @@ from gpupass.store.marks import forget, read_marks
 from gpupass.system import Reader, System
 from gpupass.system.guarded import Hung
 from gpupass.system.holders import CLASSES
+from gpupass.system.holders import number_of as disk_number
 from gpupass.system.kernel_log import KernelLog
 from tests.host_tree import MEM32, MEM64_PREFETCH, MIB, Function
 from tests.memory_tree import Link, MemoryTree
@@ -523,12 +524,17 @@ class Machine(System):
     def opened(self, processes: list[int]) -> list[frozenset[tuple[int, int]]]:
         return [
             frozenset(
-                number_of(target)
+                self._number_of(target)
                 for fd in self.names(f"/proc/{pid}/fd")
                 if (target := self.target(f"/proc/{pid}/fd/{fd}")) is not None
             )
             for pid in processes
         ]
+
+    def _number_of(self, node: str) -> tuple[int, int]:
+        """A disk has its own."""
+        told = self.read(f"/sys/class/block/{node.rpartition('/')[2]}/dev")
+        return disk_number(told, "block") or number_of(node)
 
     read_many, answers, looking = Reader.read_many, Reader.answers, Reader.looking
 

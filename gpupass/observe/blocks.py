@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from gpupass.model.address import Address
 from gpupass.observe.networks import Network
-from gpupass.observe.paths import addresses_in
+from gpupass.observe.paths import addresses_in, disk_paths
 from gpupass.system import Reader
 
 BLOCK = "/sys/class/block"
@@ -94,29 +94,15 @@ def _block(system: Reader, network: Network, name: str) -> Block:
         whole=path.split("/")[-2] if "partition" in files else None,
         label=system.read(f"{path}/dm/name") if name.startswith("dm-") else None,
         backing=system.read(f"{path}/loop/backing_file") if name.startswith("loop") else None,
-        functions=tuple(_functions(system, path)) or (network.way_to(remote.host) if remote else ()),
+        functions=tuple(one for low in disk_paths(system, path) for one in addresses_in(low))
+        or (network.way_to(remote.host) if remote else ()),
         remote=remote,
     )
 
 
-def _functions(system: Reader, path: str) -> Iterator[Address]:
-    """An NVMe with several paths lies under its subsystem."""
-    subsystem = re.match(rf"{VIRTUAL}nvme-subsystem/[^/]+", path)
-    if subsystem is None:
-        yield from addresses_in(path)
-        return
-    for name in system.names(subsystem[0]):
-        if re.fullmatch(r"nvme\d+", name):
-            yield from addresses_in(system.resolve(f"{subsystem[0]}/{name}") or "")
-
-
 def _remote(system: Reader, path: str) -> Remote | None:
     """By the session that it is in: NVMe over a network, iSCSI."""
-    subsystem = re.match(rf"{VIRTUAL}nvme-subsystem/[^/]+", path)
-    paths = [path]
-    if subsystem:
-        paths = [system.resolve(f"{subsystem[0]}/{name}") or "" for name in system.names(subsystem[0])]
-    controllers = (re.search(r"/nvme-fabrics/ctl/(nvme\d+)", one) for one in paths)
+    controllers = (re.search(r"/nvme-fabrics/ctl/(nvme\d+)", one) for one in disk_paths(system, path))
     for controller in filter(None, controllers):
         about = f"/sys/class/nvme/{controller[1]}"
         transport = system.read(f"{about}/transport") or ""

@@ -12,7 +12,7 @@ from gpupass.model.user import Holder, User, UserKind
 from gpupass.model.wire import to_json
 from gpupass.observe import recorded
 from gpupass.observe.owners import Owner, read_owner
-from gpupass.observe.paths import addresses_in
+from gpupass.observe.paths import addresses_in, disk_paths
 from gpupass.observe.proxmox import Machine
 from gpupass.observe.vdpa import VDPA, Vdpa
 from gpupass.system import Reader
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 NOT_SEEN = "device files held by other users' processes: run as root"
 _USB = re.compile(r"/usb\d+/")  # what can be pulled out lets go of whoever has it open
+_BLOCK = "block"
+_LOOKERS = ("systemd-udevd.service", "multipathd.service")  # at disks, for others; what those have is told
 
 
 def read_processes(
@@ -38,7 +40,7 @@ def read_processes(
 
     `minors` are the numbers of NVIDIA's GPUs, `renders` the render nodes of AMD's partitions.
     """
-    from gpupass.system.holders import listed
+    from gpupass.system.holders import listed, node_of
 
     classes = listed(system)
     found, unseen = read_holders(system, classes, vdpa)
@@ -57,10 +59,13 @@ def read_processes(
                 nodes[node] = [mdev.uuid, parent]
     users: dict[str, list[User]] = {}
     owners: dict[int, Owner] = {}
+    disks = {node_of(_BLOCK, name) for name in classes[_BLOCK]}
     for holder in found:
         addresses = nodes.get(holder.node, [])
         if addresses and holder.pid not in owners:
             owners[holder.pid] = read_owner(system, holder.pid, holder.name, domains, machines)
+        if addresses and owners[holder.pid].handle in _LOOKERS and holder.node in disks:
+            continue
         for address in addresses:
             users.setdefault(address, []).append(_user(holder, owners[holder.pid]))
     for address, user in _drawn_on(domains, nodes):
@@ -146,7 +151,7 @@ def _nodes(
     system: Reader, devices: Iterable[Device], classes: Mapping[str, tuple[str, ...]]
 ) -> dict[str, list[str]]:
     """Device node → the functions it stands for; a VFIO group stands for all its members."""
-    from gpupass.system.holders import CLASSES
+    from gpupass.system.holders import node_of
 
     nodes: dict[str, list[str]] = {}
     for device in devices:
@@ -154,16 +159,18 @@ def _nodes(
             nodes.setdefault(f"/dev/vfio/{device.group}", []).append(device.address)
     for kind, names in classes.items():
         for name in names:
-            for address in _function_below(system, f"/sys/class/{kind}/{name}"):
-                nodes.setdefault(f"{CLASSES[kind]}/{name}", []).append(address)
+            for address in _functions_of(system, kind, name):
+                nodes.setdefault(node_of(kind, name), []).append(address)
     return nodes
 
 
-def _function_below(system: Reader, entry: str) -> list[Address]:
+def _functions_of(system: Reader, kind: str, name: str) -> list[Address]:
     """Where a device of a class hangs from: in its own path, or in that of its `device`."""
+    entry = f"/sys/class/{kind}/{name}"
     for link in (entry, f"{entry}/device"):
         path = system.resolve(link) or ""
-        found = addresses_in(path)[-1:]
+        paths = disk_paths(system, path) if kind == _BLOCK else [path]
+        found = [address for one in paths for address in addresses_in(one)[-1:]]
         if found:
             return [] if _USB.search(path) else found
     return []

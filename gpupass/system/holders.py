@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from gpupass.model.address import sysfs
 from gpupass.system.guarded import HELPERS
-from gpupass.system.reader import Number, Reader
+from gpupass.system.reader import BLOCK, Number, Reader
 
 _AT_ONCE = 64  # processes
 CLASSES = {  # of sysfs: where its nodes are
@@ -19,6 +19,8 @@ CLASSES = {  # of sysfs: where its nodes are
     "sound": "/dev/snd",
     "infiniband_verbs": "/dev/infiniband",
     "infiniband_mad": "/dev/infiniband",
+    "bsg": "/dev/bsg",
+    **dict.fromkeys(("block", "scsi_generic", "scsi_tape", "scsi_changer"), "/dev"),
     **dict.fromkeys(("i2c-dev", "drm_dp_aux_dev", "graphics", "video4linux", "uio", "ptp", "mei"), "/dev"),
     **dict.fromkeys(("nvme", "nvme-generic", "apex", "hailo_chardev", "habanalabs"), "/dev"),
 }
@@ -43,12 +45,12 @@ def listed(system: Reader) -> dict[str, tuple[str, ...]]:
 
 
 def known_nodes(system: Reader, classes: Mapping[str, tuple[str, ...]]) -> dict[Number, str]:
-    """Every node of the VFIO, DRM, accelerator and NVIDIA drivers, as their own files tell."""
+    """Every node of these classes and of NVIDIA's driver, as their own files tell."""
     found = {
-        number: f"{CLASSES[kind]}/{name}"
+        number: node_of(kind, name)
         for kind, names in classes.items()
         for name in names
-        if (number := number_of(system.read(f"/sys/class/{kind}/{name}/dev"))) is not None
+        if (number := number_of(system.read(f"/sys/class/{kind}/{name}/dev"), kind)) is not None
     }
     nvidia = _NVIDIA.search(system.read("/proc/devices") or "")
     if nvidia is not None:
@@ -104,6 +106,13 @@ def _of(system: Reader, names: set[str]) -> tuple[Holder, ...]:
     return tuple(holders(system, nodes)) if nodes else ()
 
 
-def number_of(text: str | None) -> Number | None:
-    found = re.fullmatch(r"(\d{1,10}):(\d{1,10})", text or "")
-    return (int(found[1]), int(found[2])) if found is not None else None
+def node_of(kind: str, name: str) -> str:
+    """Where the kernel has a directory in /dev, sysfs has a mark: cciss!c0d0."""
+    return f"{CLASSES[kind]}/{name.replace('!', '/')}"
+
+
+def number_of(text: str | None, kind: str = "") -> Number | None:
+    found = re.fullmatch(r"(\d{1,9}):(\d{1,9})", text or "")
+    if found is None:
+        return None
+    return int(found[1]) | (BLOCK if kind == "block" else 0), int(found[2])

@@ -1,4 +1,4 @@
-"""Which character devices a process has open or mapped: by their numbers, for anybody can call them anything.
+"""Which devices a process has open or mapped: by their numbers, for anybody can call them anything.
 
 To look may hang, at a process that holds the lock of its own memory: reading_child.py does it.
 """
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
-from gpupass.system.reader import Number, read_regular
+from gpupass.system.reader import BLOCK, Number, read_regular
 
 # statx(2), linux/stat.h. DONT_SYNC: what the kernel knows; no file system of a user's own program is asked
 _AT_FDCWD, _DONT_SYNC, _TYPE = -100, 0x4000, 0x1
@@ -41,7 +41,7 @@ def _files(process: str, limit: int) -> Iterator[str]:
 
 
 def _number(path: str) -> Number | None:
-    """None for what is no character device; sockets and pipes have no path to look at."""
+    """None for what is no device; sockets and pipes have no path to look at."""
     try:
         if not os.readlink(path).startswith("/"):  # noqa: PTH115 - likewise
             return None
@@ -52,6 +52,8 @@ def _number(path: str) -> Number | None:
         return None
     (mode,) = struct.unpack_from("=H", about, _MODE)
     major, minor = struct.unpack_from("=II", about, _RDEV)
+    if stat.S_ISBLK(mode):
+        return (major | BLOCK, minor)
     return (major, minor) if stat.S_ISCHR(mode) else None
 
 

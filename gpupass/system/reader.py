@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 
 Number = tuple[int, int]  # of a device: major, minor
+BLOCK = 1 << 31  # beside the major of a block device: a character device may have the same numbers
 MOST = 1 << 24  # bytes of any one file
 ORDER = 1 << 16  # bytes of a file that says what root may do
 _OPEN = os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
@@ -50,7 +51,7 @@ class Reader(ABC):
         return [self.read_bytes(path) for path in paths]
 
     def opened(self, processes: Sequence[int]) -> Sequence[frozenset[Number]]:
-        """The character devices that each has open or mapped; a record has no processes."""
+        """The devices that each has open or mapped; a record has no processes."""
         return [frozenset() for _ in processes]
 
     def answers(self, path: str) -> bool:

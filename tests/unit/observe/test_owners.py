@@ -228,6 +228,13 @@ def test_nvidia_s_modesetting(tmp_path: Path) -> None:
         ("uio", "/dev/uio0", "uio/uio0"),
         ("graphics", "/dev/fb0", "graphics/fb0"),
         ("nvme-generic", "/dev/ng0n1", "nvme/nvme0/ng0n1"),
+        ("nvme", "/dev/nvme0", "nvme/nvme0"),
+        ("accel", "/dev/accel/accel0", "accel/accel0"),
+        ("drm", "/dev/dri/renderD128", "drm/renderD128"),
+        ("vfio-dev", "/dev/vfio/devices/vfio0", "vfio-dev/vfio0"),
+        ("scsi_generic", "/dev/sg0", "ata1/host0/target0:0:0/0:0:0:0/scsi_generic/sg0"),
+        ("bsg", "/dev/bsg/0:0:0:0", "ata1/host0/target0:0:0/0:0:0:0/bsg/0:0:0:0"),
+        ("block", "/dev/sda", "ata1/host0/target0:0:0/0:0:0:0/block/sda"),
         ("ptp", "/dev/ptp0", "ptp/ptp0"),
     ],
 )

@@ -193,6 +193,38 @@ USES: dict[Callable[[HostTree], None], tuple[str, str]] = {
 }
 
 
+HELD = {
+    "the disk": ("/dev/nvme0n1", "/system.slice/etcd.service", "systemctl stop etcd.service"),
+    "a partition": ("/dev/nvme0n1p1", "/user.slice/user-0.slice/session-1.scope", "kill 7"),
+    "by whoever only looks": ("/dev/nvme0n1", "/system.slice/systemd-udevd.service/udev", ""),
+    "by who has it for multipath": ("/dev/nvme0n1", "/system.slice/multipathd.service", ""),
+}
+
+
+@pytest.mark.parametrize("what", HELD)
+def test_a_disk_that_a_process_has_open_is_in_use(what: str, tree: HostTree) -> None:
+    """A database's or Ceph's, without a file system: nothing but the open file tells of it."""
+    node, cgroup, cure = HELD[what]
+    tree.file("/proc/7/cgroup", f"0::{cgroup}\n")
+    tree.answers("holders", {"holders": [{"pid": 7, "name": "etcd", "node": node}], "unseen": []})
+    host = observe(RecordedHost(str(tree.root)))
+    verdict = device_verdict(host.devices_at((NVME,))[0], host)
+    assert verdict.viable is not bool(cure)
+    assert not cure or (node in verdict.reasons[0] and verdict.staying[0].remedy.endswith(cure))
+
+
+def test_a_disk_of_several_paths_is_in_use_on_each(tree: HostTree) -> None:
+    """The block device lies below the subsystem, with no PCI function in its path."""
+    path = "/sys/devices/virtual/nvme-subsystem/nvme-subsys0"
+    tree.disk("nvme5n1", path, "259:40")
+    for name, address in (("nvme0", NVME), ("nvme1", NVME2)):
+        tree.file(f"{tree.path(address)}/nvme/{name}/uevent", "")
+        tree.link(f"{path}/{name}", f"{tree.path(address)}/nvme/{name}")
+    tree.answers("holders", {"holders": [{"pid": 7, "name": "x", "node": "/dev/nvme5n1"}], "unseen": []})
+    host = observe(RecordedHost(str(tree.root)))
+    assert [user.pid for device in host.devices for user in device.users] == [7, 7]
+
+
 @pytest.mark.parametrize("build", USES, ids=lambda build: build.__name__)
 def test_the_disk_is_in_use(build: Callable[[HostTree], None], tree: HostTree) -> None:
     build(tree)

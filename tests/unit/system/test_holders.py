@@ -77,6 +77,17 @@ def test_a_node_under_another_name_is_the_same_node(tmp_path):
         assert pids(holders(System(), {ZERO: "/dev/zero"})) == {process.pid}
 
 
+@NOT_ROOT
+def test_a_disk_is_no_character_device_of_its_number(tmp_path):
+    """7:200 is a loop device nobody has, and a terminal's copy among the characters."""
+    tree = Tree({"/sys/class/block/loop200/dev": "7:200"})
+    disk = tmp_path / "disk"
+    subprocess.run(["mknod", disk, "b", "7", "200"], check=True)
+    with running(f"os.open({str(disk)!r}, os.O_PATH)") as process:
+        assert process.pid in pids(holders(System(), known_nodes(tree, {"block": ("loop200",)})))
+        assert process.pid not in pids(holders(System(), {(7, 200): "/dev/vcsa72"}))
+
+
 FORGED = {
     "a program of that name": "pass",
     "a file of that name": "open('vfio-13', 'w'); os.open('vfio-13', os.O_RDONLY)",
