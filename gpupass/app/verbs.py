@@ -12,14 +12,17 @@ from gpupass.app.rounds import Trip
 from gpupass.app.session import Session
 from gpupass.app.trip import carry_out, rehearse
 from gpupass.devices.binding import VFIO
-from gpupass.errors import Pending, Usage
+from gpupass.errors import Pending, Refused, Usage
 from gpupass.model.address import Address, parse_address, sysfs
 from gpupass.model.domain import Manager
-from gpupass.model.host import lends
+from gpupass.model.host import Host, lends
 from gpupass.model.mark import Claim
 from gpupass.observe import nothing, observe
 from gpupass.observe.pci import read_group
+from gpupass.store import store_of
+from gpupass.store.marks import read_marks_of
 from gpupass.system import Reader, System
+from gpupass.system.identity import read_identity
 
 _UUID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -176,6 +179,7 @@ def _hand_over(
 ) -> Report:
     system = session.reader
     _require_libvirt(session, connect)
+    _require_there(system, slot, connect)
     group, known = find_slot_named(system, slot)
     wanted = intent(
         group=group,
@@ -197,19 +201,12 @@ def _left_the_host(system: Reader, domain: str, text: str, connect: str) -> Forg
     """A function or mediated device that is gone, though the domain has it or is remembered to."""
     address, uuid = parse_address(text), text.strip().lower()
     path = sysfs(address) if address is not None else f"/sys/bus/mdev/devices/{uuid}"
-    if (address is None and not _UUID.fullmatch(uuid)) or system.exists(path):
+    if address is None and not _UUID.fullmatch(uuid):
         return None
+    if system.exists(path):
+        return _anothers_now(system, domain, address, connect) if address is not None else None
     mdev = None if address is not None else uuid
-    host = observe(
-        system,
-        around=(),
-        connect=connect,
-        detail=nothing,
-        described=False,
-        processes=False,
-        essentials=False,
-        cuts=False,
-    )
+    host = _guests(system, connect)
     claims = (mark for mark in host.marks if isinstance(mark, Claim) and mark.part == (mdev or ""))
     theirs = (claim for claim in claims if domain in (claim.domain, claim.uuid))
     claim = next((one for one in theirs if mdev is not None or one.carrier == address), None)
@@ -222,6 +219,41 @@ def _left_the_host(system: Reader, domain: str, text: str, connect: str) -> Forg
         whose = (address, owner.uuid, owner.name)
     carrier, its_uuid, called = whose
     return Forget(group=(carrier,), connect=connect, domain=its_uuid, called=called, mdev=mdev)
+
+
+def _anothers_now(system: Reader, domain: str, address: Address, connect: str) -> Forget | None:
+    """What was given to the domain has left the host, and another device has its address."""
+    now = read_identity(system, address) if isinstance(system, System) else None
+    for claim in read_marks_of(store_of(system), Claim) if isinstance(system, System) else ():
+        theirs = claim.carrier == address and domain in (claim.domain, claim.uuid)
+        if theirs and now is not None and claim.identity is not None and now.contradicts(claim.identity):
+            return Forget(group=(address,), connect=connect, domain=claim.uuid, called=claim.domain)
+    return None
+
+
+def _require_there(system: Reader, text: str, connect: str) -> None:
+    """Refused where it has left the host and a domain still has it: nobody else can have it so."""
+    address = parse_address(text)
+    if address is None or system.exists(sysfs(address)):
+        return
+    for owner in _guests(system, connect).domains:
+        if any(one.is_of(address) for one in owner.live):
+            gone = f"cannot hand out {address}: it has left the host, and {owner.name} still has it"
+            raise Refused(gone, f"gpupass detach {owner.name} {address}")
+
+
+def _guests(system: Reader, connect: str) -> Host:
+    """The domains, and what is remembered of devices that are not there."""
+    return observe(
+        system,
+        around=(),
+        connect=connect,
+        detail=nothing,
+        described=False,
+        processes=False,
+        essentials=False,
+        cuts=False,
+    )
 
 
 def _require_libvirt(session: Session, connect: str) -> None:

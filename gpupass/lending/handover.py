@@ -63,8 +63,9 @@ def attach(host: Host, domain: Domain, slot: Slot, connect: str, shown: tuple[Ad
     loans = tuple(_seen(loan, shown) for loan in lender.loans(host, slot))
     held = lender.held(domain, loans)
     visible = tuple(loan for loan in held if not loan.hidden)
+    lost = Draft(findings=tuple(_lost(host, domain, held)))
     if visible:
-        return here + _uncovered(lender, host, domain, slot, visible, connect)
+        return here + _uncovered(lender, host, domain, slot, visible, connect) + lost
     missing = tuple(loan for loan in loans if loan not in held)
     dirty = claimed(host, loans)
     ready = lender.ready(host, slot, missing, dirty)
@@ -118,7 +119,8 @@ def detach(host: Host, domain: Domain, slot: Slot, connect: str, force: bool = F
         return here + Draft(findings=(_elsewhere(slot.what, domain, owner),))
     back = _take_back(lender, host, domain, slot, connect, force)
     untouchable = _quarantined(host, loans) if back.steps and owner is None else ()
-    return here + back + Draft(findings=(*_keeps(lender, domain, loans, force), *untouchable))
+    along = _along(lender, domain, slot, loans)
+    return here + back + Draft(findings=(*_keeps(lender, domain, loans, force), *untouchable, *along))
 
 
 def move(host: Host, target: Domain, slot: Slot, connect: str, force: bool = False) -> Draft:
@@ -137,7 +139,12 @@ def move(host: Host, target: Domain, slot: Slot, connect: str, force: bool = Fal
         + back
         + Draft(
             makes=() if open_end else lender.give(host, target, loans, connect),
-            findings=(*_keeps(lender, owner, loans, force), *lender.obstacles(host, slot, target, owner)),
+            findings=(
+                *_lost(host, owner, lender.held(owner, loans)),
+                *_keeps(lender, owner, loans, force),
+                *lender.obstacles(host, slot, target, owner),
+                *_along(lender, owner, slot, loans),
+            ),
         )
     )
 
@@ -197,6 +204,30 @@ def _take_back(lender: Lender, host: Host, domain: Domain, slot: Slot, connect: 
 def _keeps(lender: Lender, domain: Domain, loans: Loans, force: bool) -> Iterator[Finding]:
     """What keeps a guest from letting go does not keep it from being destroyed."""
     return (replace(finding, fatal=not force) for finding in lender.keeps(domain, loans))
+
+
+def _lost(host: Host, domain: Domain, held: Loans) -> Iterator[Finding]:
+    """Its XML has what has left VFIO, or the host and come back: a VF made anew, a card plugged again."""
+    for loan in held:
+        device = host.device(loan.address)
+        if device is not None and loan.mdev is None and not device.on_vfio:
+            now = device.driver or "no driver"
+            yield Finding(
+                message=f"{domain.name} has lost {loan.address}, which is with {now} now",
+                remedy=f"gpupass detach {domain.name} {loan.address}",
+            )
+
+
+def _along(lender: Lender, domain: Domain, slot: Slot, loans: Loans) -> Iterator[Finding]:
+    """Others of the group that its guest sees: nobody has named them."""
+    for loan in lender.held(domain, loans):
+        other = loan.mdev is None and loan.address != slot.device
+        if other and loan not in lender.covered(domain, loans):
+            yield Finding(
+                message=f"{domain.name} loses {loan.address}, too: it is in the same IOMMU group",
+                remedy=f"gpupass attach {domain.name} {loan.address} gives it back",
+                fatal=False,
+            )
 
 
 def _remembered(host: Host, domain: Domain, loans: Loans, taken: tuple[Deed, ...]) -> tuple[Deed, ...]:

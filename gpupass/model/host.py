@@ -201,7 +201,8 @@ class Device(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     @property
     def is_storage(self) -> bool:
-        return self.class_code >> 16 == 0x01
+        """Mass storage, and what it is behind: Fibre Channel (0c04), a card reader or eMMC (0805)."""
+        return self.class_code >> 16 == 0x01 or self.class_code >> 8 in (0x0C04, 0x0805)
 
     @property
     def ids(self) -> str:

@@ -41,6 +41,7 @@ class Holder(StrEnum):
     LXC = "lxc"
     PROXMOX_CONTAINER = "proxmox-container"
     NSPAWN = "nspawn"
+    SLURM = "slurm"  # its jobs
     MOUNT = "mount"
     ROOT = "root"  # a file system that no running host is without
     SWAP = "swap"

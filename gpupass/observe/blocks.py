@@ -1,7 +1,7 @@
 """Block devices: their names, what they stand on and what stands on them, the PCI functions behind them."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from msgspec import Struct
 

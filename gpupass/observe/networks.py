@@ -23,6 +23,7 @@ from gpupass.observe.vdpa import Vdpa
 from gpupass.system import Reader
 
 _NET = "/sys/class/net"
+PPPOE = "/proc/net/pppoe"
 _UP = 0x1  # RTF_UP of linux/route.h
 _REJECT = 0x200  # RTF_REJECT
 _NETWORK = 0x02  # the class
@@ -48,6 +49,7 @@ class Network(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     interfaces: Mapping[str, Interface]
     routes: tuple[tuple[str, str], ...]
+    dialled: tuple[str, ...] = ()  # what PPPoE goes through: no link of sysfs leads from ppp0 to it
 
     def lowest(self, name: str, depth: int = 0) -> list[str]:
         """Through bridges, bonds and VLANs down to real interfaces."""
@@ -102,7 +104,9 @@ def read_network(system: Reader) -> Network:
         rest = [name for name in names if name not in switches]
         switches |= {name: system.read(f"{_NET}/{name}/phys_switch_id") for name in rest}
     found = {name: _interface(system, name, paths[name], switches.get(name)) for name in names}
-    return Network(interfaces=found, routes=tuple(_routes(system)))
+    lines = (system.read(PPPOE) or "").splitlines()[1:]
+    dialled = tuple(dict.fromkeys(words[2] for line in lines if len(words := line.split()) > 2))
+    return Network(interfaces=found, routes=tuple(_routes(system)), dialled=dialled)
 
 
 def read_network_users(
@@ -160,6 +164,8 @@ def _needs(network: Network, domains: tuple[Domain, ...]) -> dict[str, dict[Need
 
     for interface, route in network.routes:
         carry(interface, Need(words=f"route {route}", holder=Holder.ROUTE))
+    for interface in network.dialled:
+        carry(interface, Need(words="carries PPPoE", holder=Holder.ROUTE))
     taps = {part.target: domain.name for domain in domains for part in domain.parts if part.target}
     for name, known in network.interfaces.items():
         for need in _above(network, known, name, taps):

@@ -19,6 +19,8 @@ from gpupass.system import Reader
 _UNIT = re.compile(r"[A-Za-z0-9:_.\\@-]{1,255}")
 _CONTAINER = re.compile(r"(docker|libpod|cri-containerd|crio|nerdctl)-([0-9a-f]{64})\.scope")
 _HEX = re.compile(r"[0-9a-f]{64}")
+_IN_POD = re.compile(r"kubepods-.*:(?:cri-containerd|crio):([0-9a-f]{64})")
+_JOB = re.compile(r"job_(\d{1,10})")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,252}")
 _RUNTIMES = {
     "docker": Holder.DOCKER,
@@ -40,6 +42,12 @@ _SCREENS = (  # what draws a session's screen; names of comm, 15 bytes
     *("weston", "mutter", "labwc", "wayfire", "cage", "gamescope", "gamescope-wl", "cosmic-comp", "river"),
 )
 _QEMU = re.compile(r"qemu|kvm")
+_OTHER_VMMS = ("cloud-hypervis", "cloud-hypervisor", "crosvm", "firecracker")
+_MANAGERS = {  # whose QEMUs live in its own service, and outlive it (KillMode=process)
+    "incus.service": Holder.INCUS,
+    "lxd.service": Holder.LXD,
+    "snap.lxd.daemon.service": Holder.LXD,
+}
 _ITS_OWN = (Holder.NOBODY, Holder.PROCESS, Holder.USER_UNIT)  # a QEMU that somebody has started by hand
 
 
@@ -63,14 +71,25 @@ def read_owner(
     found = (
         _guest(parts, domains, machines)
         or _container(system, parts)
+        or _job(parts)
         or _of_user(parts, name)
         or _unit(parts)
         or _NOBODY
     )
-    if _QEMU.match(name) and found.holder in _ITS_OWN:
-        called = read_arguments(_command_line(system, pid)).name
-        return Owner(holder=Holder.QEMU, handle=called, words=f"VM {called}" if called else "")
-    return found
+    return _of_vmm(system, pid, name, found) or found
+
+
+def _of_vmm(system: Reader, pid: int, name: str, found: Owner) -> Owner | None:
+    """Its guest: no VMM is to be killed, nor what has started it to be stopped for it."""
+    manager = _MANAGERS.get(found.handle) if found.holder is Holder.UNIT else None
+    if not _QEMU.match(name) and name not in _OTHER_VMMS:
+        return None
+    if manager is None and found.holder not in _ITS_OWN:
+        return None
+    called = read_arguments(_command_line(system, pid)).name
+    if manager is not None and _NAME.fullmatch(called):
+        return Owner(holder=manager, handle=called, words=f"instance {called}")
+    return Owner(holder=Holder.QEMU, handle=called, words=f"VM {called}" if called else "")
 
 
 def _path(text: str) -> str:
@@ -128,6 +147,9 @@ def _container(system: Reader, parts: list[str]) -> Owner | None:
         return _named(system, _RUNTIMES[scope[1]], scope[2])
     if parts[0] == "docker" and len(parts) > 1 and _HEX.fullmatch(parts[1]):
         return _named(system, Holder.DOCKER, parts[1])
+    in_pod = _IN_POD.fullmatch(parts[-1])
+    if in_pod:
+        return _named(system, Holder.KUBERNETES, in_pod[1])
     if parts[0] == "kubepods" and _HEX.fullmatch(parts[-1]):
         return _named(system, Holder.KUBERNETES, parts[-1])
     lxc = parts[0].removeprefix("lxc.payload.") if parts[0].startswith("lxc.payload.") else ""
@@ -138,6 +160,13 @@ def _container(system: Reader, parts: list[str]) -> Owner | None:
     if nspawn and _NAME.fullmatch(nspawn[1]):
         return Owner(holder=Holder.NSPAWN, handle=nspawn[1], words=f"container {nspawn[1]}")
     return None
+
+
+def _job(parts: list[str]) -> Owner | None:
+    """Slurm's: /system.slice/slurmstepd.scope/job_12/step_0, /slurm/uid_1000/job_12; not all of a node's."""
+    slurm = any(part in ("slurm", "slurmstepd.scope", "slurmd.service") for part in parts[:2])
+    number = next((found[1] for part in parts if (found := _JOB.fullmatch(part))), None)
+    return Owner(holder=Holder.SLURM, handle=number, words=f"job {number}") if slurm and number else None
 
 
 def _lxc(system: Reader) -> Holder:

@@ -14,7 +14,7 @@ def addresses_in(path: str) -> list[Address]:
 
 
 def disk_paths(system: Reader, path: str) -> list[str]:
-    """Of a disk's path the path itself; an NVMe with several lies under its subsystem, with its controllers."""
+    """The path itself; an NVMe with several lies under its subsystem, with its controllers."""
     subsystem = _SUBSYSTEM.match(path)
     if subsystem is None:
         return [path]

@@ -47,7 +47,7 @@ _FUNCTION_FILES = (
     *GIM_FILES,
 )
 _SYSTEM_FILES = (
-    *("/proc/swaps", "/proc/net/route", "/proc/net/ipv6_route", "/proc/meminfo"),
+    *("/proc/swaps", "/proc/net/route", "/proc/net/ipv6_route", "/proc/net/pppoe", "/proc/meminfo"),
     *("/proc/sys/kernel/osrelease", "/proc/sys/kernel/random/boot_id"),
 )
 

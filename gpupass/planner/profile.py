@@ -48,7 +48,7 @@ from gpupass.planner.draft import (
 )
 from gpupass.planner.order import in_order
 from gpupass.planner.parts import parts_of as hosts_around
-from gpupass.planner.selection import Wanted, attachments, choose, why_not
+from gpupass.planner.selection import Wanted, attachments, choose, unexpected, why_not
 from gpupass.planner.standing import Chosen, nearest
 from gpupass.planner.stopping import around, letting_go, unknown
 from gpupass.step import Kind
@@ -123,7 +123,8 @@ class _Work:
         open_end = any(step.leaves_open for step in self.draft.steps)
         goes_on = open_end or bool(self.draft.steps and (unmade or later))
         names = (name for one in self.chosen for name in one.rule.stop)
-        findings = Draft(findings=(*quarrels, *unknown(self.before, names)))
+        odd = (finding for one in self.chosen if self.draft.steps for finding in unexpected(one))
+        findings = Draft(findings=(*quarrels, *unknown(self.before, names), *odd))
         whole = around(self.before, self.stops, self.touched, self.draft, goes_on)
         plan = plan_of(title, whole + findings + lost(self.host, self.draft))
         return replace(plan, waits=tuple(dict.fromkeys(waits)), continues=goes_on)

@@ -29,7 +29,8 @@ from gpupass.model.vendor import Vendor
 from gpupass.plan import Finding
 from gpupass.planner.standing import Chosen, at, meant, nearest, nothing_to_stand_on, standing
 
-_CLASSES = {"display": "03", "accelerator": "12", "network": "02", "storage": "01"}
+_CLASSES = {"display": "03", "accelerator": "12", "network": "02"}
+_STORAGE = "storage"
 
 
 class Wanted(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -173,9 +174,7 @@ def _could_fit(select: Select, device: Device) -> bool:
     named = (select.address, select.slot, select.uuid, select.serial, select.class_)
     if all(part is None for part in named) and not device.is_gpu:
         return False
-    return (select.vendor is None or device.vendor == _vendor(select.vendor)) and (
-        select.class_ is None or f"{device.class_code:06x}".startswith(_class(select.class_))
-    )
+    return (select.vendor is None or device.vendor == _vendor(select.vendor)) and _class_fits(select, device)
 
 
 def _fits(select: Select, device: Base, host: Host) -> bool:
@@ -214,8 +213,13 @@ def _vendor(text: str) -> int:
     return Vendor[text.upper()] if text.upper() in Vendor.__members__ else int(text, 16)
 
 
-def _class(text: str) -> str:
-    return _CLASSES.get(text.lower(), text.lower().removeprefix("0x"))
+def _class_fits(select: Select, device: Device) -> bool:
+    if select.class_ is None:
+        return True
+    text = select.class_.lower()
+    if text == _STORAGE:
+        return device.is_storage
+    return f"{device.class_code:06x}".startswith(_CLASSES.get(text, text.removeprefix("0x")))
 
 
 def _unsaid(rule: Rule, found: Iterable[Base]) -> Iterator[tuple[str, str]]:
@@ -229,6 +233,22 @@ def _unsaid(rule: Rule, found: Iterable[Base]) -> Iterator[tuple[str, str]]:
             )
 
 
+def unexpected(one: Chosen) -> Iterator[Finding]:
+    """An address or a slot may have become another card's; what is named by itself cannot."""
+    device, select = one.carrier, one.rule.select
+    placed = (select.address or select.slot) and not (
+        select.class_ or select.model or select.uuid or select.serial
+    )
+    if placed and one.rule.lends_whole and not one.path and isinstance(device, Device) and not device.is_gpu:
+        what = f"{class_words(device.class_code)} ({device.name or device.ids})"
+        kind = f"{device.class_code >> 8:04x}"
+        yield Finding(
+            message=f"{device.address} is no GPU: {what}",
+            remedy=f"class: '{kind}' in the select of {one.rule.name}, if that is meant",
+            fatal=False,
+        )
+
+
 def _too_few(rule: Rule, found: tuple[Base, ...], host: Host) -> tuple[str, str]:
     wish = f"{rule.count} devices" if rule.count is not None else "a device"
     model = rule.select.model
@@ -238,6 +258,11 @@ def _too_few(rule: Rule, found: tuple[Base, ...], host: Host) -> tuple[str, str]
         return (
             f"{at(rule.place)}{rule.name} wants {model}: {what}",
             "gpupass list --all; cards may have changed their addresses",
+        )
+    if there is not None and there.physfn is not None:
+        return (
+            f"{at(rule.place)}{rule.name} means {there.address}, a virtual function of {there.physfn}",
+            f"use: sriov of {there.physfn}, and {rule.name}/vfN in the attachments",
         )
     why = "" if found else _nearest(rule.select, host)
     return (
@@ -279,7 +304,7 @@ def _conditions(select: Select, device: Device, host: Host) -> Iterator[tuple[st
             "class",
             select.class_,
             f"{device.class_code:06x}",
-            select.class_ is None or f"{device.class_code:06x}".startswith(_class(select.class_)),
+            _class_fits(select, device),
         ),
         ("uuid", select.uuid, uuid_of(device, host), _uuid_fits(select, device, host)),
         (

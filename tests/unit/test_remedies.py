@@ -58,6 +58,7 @@ PROGRAMS = {  # and what comes after their name
     "modprobe": r"(--remove |-r |-rv? )?\S+.*",
     "echo": r"\S+ > /sys/\S+",
     "ps": r"-ef",
+    "scancel": r"\S+",
 }
 _COMMAND = re.compile(
     rf"(?:^|(?<=[:;,] )|(?<=or )|(?<=back: ))((?:gpupass|{'|'.join(PROGRAMS)}) (?!to )[^;,()]+)"

@@ -3,7 +3,7 @@
 import pytest
 
 from gpupass import app
-from gpupass.errors import GpupassError, NeedsPerson, Pending
+from gpupass.errors import GpupassError, NeedsPerson, Pending, Refused
 from gpupass.inspect import list_devices
 from gpupass.store import store_of
 from gpupass.store.marks import read_marks
@@ -145,6 +145,55 @@ def test_what_has_left_with_its_domain_is_forgotten(machine):
     machine.libvirt.stop("vm1")
     (report,) = app.recover(machine)
     assert report.ending is app.Ending.DONE and claims(machine) == []
+
+
+@pytest.mark.parametrize(
+    "verb", [lambda m: app.move(m, VF0, "vm2"), lambda m: app.attach(m, "vm2", VF0)], ids=["move", "attach"]
+)
+def test_what_has_left_the_host_is_not_handed_on(verb, machine):
+    """A VF whose card has dropped it: QEMU still has the device, and no other guest can get it."""
+    app.attach(machine, "vm1", VF0)
+    machine.unplug(VF0)
+    with pytest.raises(Refused, match="vm1 still has it") as refused:
+        verb(machine)
+    assert refused.value.hint == f"gpupass detach vm1 {VF0}"
+
+
+def test_another_device_at_the_address_is_not_the_guest_s(machine):
+    """The guest's has left the host; who has its address now is neither reset nor handed on."""
+    app.attach(machine, "vm1", LONE)
+    machine.replug(LONE, ids="8086:1572", class_code=0x020000)
+    resets = list(machine.resets)
+    with pytest.raises(Refused, match=f"vm1 has lost {LONE}"):
+        app.move(machine, LONE, "vm2")
+    app.detach(machine, "vm1", LONE)
+    assert (machine.resets, machine.libvirt.holders(LONE)) == (resets, [])
+    app.recover(machine)
+    assert claims(machine) == []
+
+
+@pytest.mark.parametrize("driver", ["igbvf", None])
+def test_a_guest_that_has_lost_a_function_is_told_of(driver, machine):
+    """A VF made anew has its old address and ids: the domain's XML still names it, its QEMU has a dead one."""
+    app.attach(machine, "vm1", VF0)
+    machine.set_driver(VF0, driver)
+    for verb in (lambda: app.attach(machine, "vm1", VF0), lambda: app.move(machine, VF0, "vm2")):
+        with pytest.raises(Refused, match=f"vm1 has lost {VF0}") as refused:
+            verb()
+        assert refused.value.hint == f"gpupass detach vm1 {VF0}"
+    assert machine.libvirt.holders(VF0) == ["vm1"]
+    app.detach(machine, "vm1", VF0)
+    app.move(machine, VF0, "vm2")
+    assert machine.libvirt.holders(VF0) == ["vm2"] and machine.driver(VF0) == "vfio-pci"
+
+
+def test_who_goes_along_is_told(machine):
+    """Nobody has named the card itself."""
+    app.attach(machine, "vm1", GPU, GPU_AUDIO)
+    report = app.detach(machine, "vm1", GPU_AUDIO, dry_run=True)
+    assert [one.message for one in report.warnings] == [
+        f"vm1 loses {GPU}, too: it is in the same IOMMU group"
+    ]
 
 
 def test_nobody_s_device_that_is_gone_is_unknown(machine):

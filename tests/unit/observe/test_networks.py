@@ -93,6 +93,14 @@ def name_space(tree: HostTree) -> None:
     (tree.root / "sys/class/net/eth0").unlink()
 
 
+def pppoe(tree: HostTree) -> None:
+    """No link leads from ppp0 to what it dials through."""
+    tree.interface("ppp0", None)
+    tree.default_route("ppp0")
+    head = "Id       Address              Device\n"
+    tree.file("/proc/net/pppoe", f"{head}00000001 00:11:22:33:44:55        eth0\n")
+
+
 def vdpa(tree: HostTree) -> None:
     path = f"{tree.path(VF)}/vdpa0"
     tree.file(f"{path}/uevent", "DRIVER=vhost_vdpa\n")
@@ -126,6 +134,7 @@ USES: dict[Callable[[HostTree], None], tuple[str, str, str]] = {
     bond_in_open_vswitch: (NIC, "member of bond bond0", "ip link set eth0 nomaster"),
     macvtap: (NIC, "interface of domain web and 1 more", "virsh shutdown web"),
     direct_interface: (NIC, "interface of domain web", "virsh shutdown web"),
+    pppoe: (NIC, "carries PPPoE", "ip link set eth0 down"),
     name_space: (NIC, "in another network name space, a container's", "lsns --type net"),
     vdpa: (VF, "vDPA device, driver vhost_vdpa", "vdpa dev del vdpa0"),
     virtio_vdpa: (VF, "route default", "ip link set eth5 down"),

@@ -29,6 +29,12 @@ CGROUPS = {
     f"{POD}/cri-containerd-{ID}.scope": (Holder.KUBERNETES, ID[:12]),
     f"{POD}/crio-{ID}.scope": (Holder.KUBERNETES, ID[:12]),
     f"/kubepods/besteffort/pod1f/{ID}": (Holder.KUBERNETES, ID[:12]),
+    f"/system.slice/containerd.service/kubepods-besteffort-pod1f.slice:cri-containerd:{ID}": (
+        Holder.KUBERNETES,
+        ID[:12],
+    ),
+    "/system.slice/slurmstepd.scope/job_12/step_0/user/task_0": (Holder.SLURM, "12"),
+    "/slurm/uid_1000/job_12/step_0": (Holder.SLURM, "12"),
     "/lxc.payload.media": (Holder.LXC, "media"),
     "/lxc/media/ns/init.scope": (Holder.LXC, "media"),
     "/machine.slice/systemd-nspawn@box.service/payload": (Holder.NSPAWN, "box"),
@@ -107,6 +113,22 @@ def test_a_qemu_by_hand_is_named_and_never_killed(cgroup: str, tmp_path: Path) -
 
 def test_a_qemu_in_a_service_or_pod_is_theirs(tmp_path: Path) -> None:
     assert _owner(tmp_path, "/system.slice/vm@a.service", "qemu-system-x86").holder is Holder.UNIT
+
+
+@pytest.mark.parametrize("name", ["cloud-hypervis", "crosvm", "firecracker"])
+def test_no_guest_is_killed_whoever_runs_it(name: str, tmp_path: Path) -> None:
+    assert _owner(tmp_path, "/user.slice/user-0.slice/session-1.scope", name).holder is Holder.QEMU
+
+
+@pytest.mark.parametrize(
+    ("unit", "holder"), [("incus.service", Holder.INCUS), ("snap.lxd.daemon.service", Holder.LXD)]
+)
+def test_a_manager_s_guest_is_named_not_the_manager(unit: str, holder: Holder, tmp_path: Path) -> None:
+    """Its service stopped, the QEMU goes on."""
+    words = ("qemu-system-x86_64", "-S", "-name", "web")
+    owner = _owner(tmp_path, f"/system.slice/{unit}", "qemu-system-x86", *words)
+    assert (owner.holder, owner.handle) == (holder, "web")
+    assert _owner(tmp_path, f"/system.slice/{unit}", "incusd").holder is Holder.UNIT
 
 
 # ── Proxmox VE ─────────────────────────────────────────────────────────────────────────────────────────────

@@ -6,7 +6,7 @@ from gpupass.errors import Usage
 from gpupass.profiles import write_profile
 from tests.profile_files import load
 from tests.profile_trips import exported, kinds, plan
-from tests.simulated import GPU, LONE, Machine
+from tests.simulated import GPU, LONE, VF0, Machine
 
 KINDS = {
     0x010000: "SCSI",
@@ -15,6 +15,8 @@ KINDS = {
     0x010601: "SATA",
     0x010700: "SAS",
     0x010802: "NVMe",
+    0x0C0400: "Fibre Channel",
+    0x080501: "SD host",
 }
 
 
@@ -43,6 +45,23 @@ def test_a_disk_is_meant_when_it_is_said(by, code, with_disk):
     assert "storage" in refused.value.message and KINDS[code] in refused.value.message
     assert kinds(plan(machine, text.replace("}, use", ", class: storage}, use")))
     assert kinds(plan(machine, text.replace("passthrough", "host, optional: true"))) == []
+
+
+@pytest.mark.parametrize("select", ["address: '{}'", "slot: '2'"])
+def test_what_is_no_gpu_is_told(select, with_disk):
+    """A place may have become another card's since the rule was written."""
+    machine = with_disk(0x0C0330)
+    text = f"gpus: [{{name: a, select: {{{select.format(LONE)}}}, use: passthrough}}]"
+    (told,) = plan(machine, text).plans
+    (finding,) = (one for one in told.findings if not one.fatal)
+    assert f"{LONE} is no GPU: USB controller" in finding.message and "class: '0c03'" in finding.remedy
+    meant = plan(machine, text.replace("}, use", ", class: '0c03'}, use")).plans
+    assert kinds(plan(machine, text)) and meant[0].findings == ()
+
+
+def test_a_virtual_function_is_its_card_s(machine):
+    with pytest.raises(Usage, match=f"a means {VF0}, a virtual function of"):
+        plan(machine, f"gpus: [{{name: a, select: {{address: '{VF0}'}}, use: passthrough}}]")
 
 
 def test_what_is_exported_says_it(machine, with_disk):
