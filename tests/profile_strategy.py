@@ -174,6 +174,14 @@ def profiles(draw: st.DrawFn) -> Profile:
     chosen = draw(st.permutations(devices))
     return Profile(
         gpus=gpus,
-        attachments=tuple(Attachment(domain=draw(TEXT), device=device) for device in chosen),
+        attachments=tuple(
+            Attachment(
+                domain=draw(TEXT),
+                device=device,
+                rom=draw(st.sampled_from((None, "none", "/a b/c.rom"))),
+                guest_address=draw(st.none() | ADDRESS),
+            )
+            for device in chosen
+        ),
         containers=draw(st.sampled_from((None, "cdi", "nvidia-ctk"))),
     )

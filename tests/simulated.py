@@ -445,6 +445,7 @@ class Machine(System):
             "vfs": self.sriov.snapshot(),
             "live": {guest.name: sorted(guest.live) for guest in self.libvirt.guests.values()},
             "seen": {guest.name: guest.seen for guest in self.libvirt.guests.values()},
+            "how": {guest.name: guest.how for guest in self.libvirt.guests.values()},
             "records": (memory or self).records(),
             "services": self.systemd.snapshot(),
             "screen": self.screen(),
@@ -547,6 +548,10 @@ class Machine(System):
 
     def read_order(self, path: str) -> bytes | None:
         return self.read_bytes(path)
+
+    def why_no_rom(self, path: str) -> str:
+        data = self.read_bytes(path)
+        return "No such file or directory" if data is None else "" if data[:2] == b"\x55\xaa" else "not 55 AA"
 
     def target(self, path: str) -> str | None:
         return self.files.target(path)

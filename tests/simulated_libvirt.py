@@ -72,6 +72,11 @@ class Guest:
         """What its guest sees."""
         return sorted(plugged.address for plugged in self.live.values() if plugged.bus is not None)
 
+    @property
+    def how(self) -> dict[str, str]:
+        """What its XML says of them besides."""
+        return {address: plugged.more for address, plugged in self.live.items() if plugged.more}
+
 
 class SimulatedLibvirt:
     """`faults` by call name: each is popped once and called; it may raise or change what happens."""
@@ -82,6 +87,7 @@ class SimulatedLibvirt:
             name: Guest(name=name, uuid=f"00000000-0000-0000-0000-00000000000{number}", pid=7000 + number)
             for number, name in enumerate(names, 1)
         }
+        self.its_version = (11, 3, 0)
         self.faults: dict[str, list[object]] = {}
         self.answers_failure: LibvirtFailure | None = None
         self._count = 0
@@ -137,7 +143,7 @@ class SimulatedLibvirt:
     # the interface of Hypervisor
 
     def version(self) -> tuple[int, int, int]:
-        return (11, 3, 0)
+        return self.its_version
 
     def events(self) -> int:
         return self._count
@@ -201,14 +207,18 @@ class SimulatedLibvirt:
             self.machine.set_driver(address, "vfio-pci")
         self._may_attach(guest, address, alias)
         unassigned = root.find("address[@type='unassigned']") is not None
+        asked = root.find("address[@type='pci']")
         bus = None if unassigned else self._free_port(guest)
+        if asked is not None:
+            bus = int(asked.get("bus"), 16)
         if bus is None and not unassigned:
             raise LibvirtFailure("internal error: No more available PCI slots", INTERNAL_ERROR)
         more = "".join(
             ElementTree.tostring(child, encoding="unicode")
             for child in root
-            if child.tag not in ("source", "alias", "address", "driver")
+            if child.tag not in ("source", "alias", "address")
         )
+        more = "" if self._fault("options") == "dropped" else more
         guest.live[address] = Plugged(address, alias, bus, managed=managed, ours=ours, more=more)
         if not unassigned:
             self._open(guest, address)

@@ -18,6 +18,7 @@ from gpupass.model.apply import Apply
 from gpupass.model.domain import Domain, DomainState, Manager
 from gpupass.model.host import Base, Host
 from gpupass.model.mark import Claim
+from gpupass.model.options import UNSAID, Options
 from gpupass.model.slot import Slot
 from gpupass.plan import Draft, HostPlan, Plan
 from gpupass.planner.difference import Difference, Facts, difference, facts_after, facts_of
@@ -220,16 +221,20 @@ class _Receives(OfSlot, frozen=True, kw_only=True):
     """Of a domain that is to get something QEMU is asked what fits."""
 
     shown: tuple[Address, ...] = ()  # others of its group that the guest is to see, too
+    options: Options = UNSAID
 
     def look(self, system: Reader) -> Host:
-        return look_around(system, self.group, self.connect, windows=(self.domain,))
+        rom = self.options.rom_file
+        roms = () if rom is None else (rom,)
+        return look_around(system, self.group, self.connect, windows=(self.domain,), roms=roms)
 
     def attached(self, sight: Host) -> HostPlan:
         slot, domain = self.its_slot(sight), domain_called(sight, self.domain)
         title = f"attach {', '.join((slot.what, *self.shown))} to {domain.name}"
 
         def given(host: Host) -> Draft:
-            return self.asked(handover.attach(host, domain, slot, self.connect, self.shown), domain)
+            draft = handover.attach(host, domain, slot, self.connect, self.shown, self.options)
+            return self.asked(draft, domain)
 
         return self.around(sight, title, given)
 
@@ -250,7 +255,7 @@ class Move(_Receives, frozen=True, kw_only=True):
         if owner is None or owner.uuid == domain.uuid:
             return self.attached(sight)
         title = f"move {slot.what} from {owner.name} to {domain.name}"
-        moved = handover.move(sight, domain, slot, self.connect, self.force)
+        moved = handover.move(sight, domain, slot, self.connect, self.force, self.options)
         return _alone(plan_of(title, self.asked(moved, domain, owner), sight), sight)
 
 

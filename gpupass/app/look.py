@@ -15,7 +15,11 @@ from gpupass.system import Reader, System
 
 
 def look_around(
-    system: Reader, group: tuple[Address, ...], connect: str | None, windows: tuple[str, ...] = ()
+    system: Reader,
+    group: tuple[Address, ...],
+    connect: str | None,
+    windows: tuple[str, ...] = (),
+    roms: tuple[str, ...] = (),
 ) -> Host:
     """The one full look of a change of these devices; `windows` are the domains that are to get something."""
     return observe(
@@ -25,6 +29,7 @@ def look_around(
         connect=connect,
         windows=windows,
         described=False,
+        roms=roms,
     )
 
 

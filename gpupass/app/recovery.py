@@ -22,7 +22,7 @@ from gpupass.engine import journal
 from gpupass.engine.journal import Operation
 from gpupass.engine.run import Result, StepStatus, leave_half, resume, statuses
 from gpupass.errors import Busy, Damaged, GpupassError, Pending, Refused
-from gpupass.lending.plug import written_in
+from gpupass.lending.plug import found_in
 from gpupass.model.address import BOOT, Address, parse_address, sysfs
 from gpupass.model.apply import ApplyEnd
 from gpupass.model.host import Base, Device, lends
@@ -299,7 +299,7 @@ def _is_anothers(device: Device, mark: Mark) -> bool:
 
 def _still_has(system: System, claim: Claim, connect: str) -> bool:
     xml = system.hypervisor(connect).live_xml(claim.uuid)
-    return xml is not None and bool(written_in(xml, claim.domain, claim.carrier, claim.part or None))
+    return xml is not None and found_in(xml, claim.domain, claim.carrier, claim.part or None) is not None
 
 
 def _forget_vanished(session: Session, claim: Claim, connect: str, another: Device | None) -> Report:

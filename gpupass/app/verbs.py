@@ -4,7 +4,7 @@ import re
 
 from msgspec.structs import replace
 
-from gpupass.app.consent import Patience
+from gpupass.app.consent import Consent, Patience
 from gpupass.app.intents import QEMU, Adopt, Attach, Bind, Detach, Forget, Intent, Move, Unbind
 from gpupass.app.look import find_slot_named, functions_of_card, group_addresses
 from gpupass.app.report import Ending, Report, known
@@ -17,6 +17,7 @@ from gpupass.model.address import Address, parse_address, sysfs
 from gpupass.model.domain import Manager
 from gpupass.model.host import Host, lends
 from gpupass.model.mark import Claim
+from gpupass.model.options import UNSAID, Options
 from gpupass.observe import nothing, observe
 from gpupass.observe.pci import read_group
 from gpupass.store import store_of
@@ -72,11 +73,29 @@ def attach(
     timeout: float = 30.0,
     even_of: Manager | None = None,
     stop: tuple[str, ...] = (),
+    options: Options = UNSAID,
+    disruption: bool = False,
     dry_run: bool = False,
 ) -> Report:
-    """Hand the slot to a running domain; `shown` are others of its group that the guest is to see, too."""
+    """Hand the slot to a running domain; `shown` are others of its group that the guest is to see, too.
+
+    `disruption`: a guest that has it with other options may lose it meanwhile.
+    """
     with Session(system) as session:
-        return _hand_over(session, Attach, domain, slot, connect, timeout, dry_run, even_of, shown, stop=stop)
+        return _hand_over(
+            session,
+            Attach,
+            domain,
+            slot,
+            connect,
+            timeout,
+            dry_run,
+            even_of,
+            shown,
+            stop=stop,
+            options=options,
+            consent=Consent(disruption=disruption),
+        )
 
 
 def together(system: Reader, slots: tuple[str, ...], functions: bool = False) -> tuple[tuple[str, ...], ...]:
@@ -124,12 +143,25 @@ def move(
     even_of: Manager | None = None,
     force: bool = False,
     stop: tuple[str, ...] = (),
+    options: Options = UNSAID,
+    disruption: bool = False,
     dry_run: bool = False,
 ) -> Report:
     """From whichever domain has the slot to another one, or back to where it was."""
     with Session(system) as session:
         return _hand_over(
-            session, Move, target, slot, connect, timeout, dry_run, even_of, force=force, stop=stop
+            session,
+            Move,
+            target,
+            slot,
+            connect,
+            timeout,
+            dry_run,
+            even_of,
+            force=force,
+            stop=stop,
+            options=options,
+            consent=Consent(disruption=disruption),
         )
 
 
@@ -140,13 +172,14 @@ def single(
     *,
     seconds: float = 30.0,
     dry_run: bool = False,
+    consent: Consent = Consent(),  # noqa: B008 - frozen
 ) -> Report:
     """The trip of one plan, or what it would be; an ending that is none is raised."""
     if dry_run:
-        rehearsed = rehearse(session, intent)
+        rehearsed = rehearse(session, intent, consent)
         (report,) = replace(rehearsed, settled=()).whole
         return replace(report, settled=rehearsed.settled)
-    trip = Trip(session=session, intent=intent, patience=Patience(seconds=seconds))
+    trip = Trip(session=session, intent=intent, consent=consent, patience=Patience(seconds=seconds))
     came = carry_out(trip, devices)
     if not came.reports:
         plan, note = came.plan.plans[0], ""
@@ -176,6 +209,8 @@ def _hand_over(
     shown: tuple[str, ...] = (),
     force: bool = False,
     stop: tuple[str, ...] = (),
+    options: Options = UNSAID,
+    consent: Consent = Consent(),  # noqa: B008 - frozen
 ) -> Report:
     system = session.reader
     _require_libvirt(session, connect)
@@ -194,7 +229,9 @@ def _hand_over(
     if isinstance(wanted, Attach):
         also = (find_slot_named(system, text)[0][0] for text in shown)
         wanted = replace(wanted, shown=tuple(also))
-    return single(session, wanted, group, seconds=timeout, dry_run=dry_run)
+    if isinstance(wanted, Attach | Move):
+        wanted = replace(wanted, options=options)
+    return single(session, wanted, group, seconds=timeout, dry_run=dry_run, consent=consent)
 
 
 def _left_the_host(system: Reader, domain: str, text: str, connect: str) -> Forget | None:

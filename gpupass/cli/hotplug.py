@@ -10,6 +10,7 @@ import click
 
 from gpupass import app
 from gpupass.app import Report
+from gpupass.cli.attachment_options import attachment_options, require_one, take_options
 from gpupass.cli.inspect import reader_at
 from gpupass.cli.output import connect_option, host_option, json_option, stop_option
 from gpupass.cli.report import show_reports
@@ -47,6 +48,7 @@ def _options(verb: Callable[..., Any]) -> Callable[..., Any]:
 @click.argument("domain")
 @click.argument("devices", metavar="DEVICE...", nargs=-1, required=True)
 @click.option("--with-functions", is_flag=True, help="All functions of the card: GPU, audio, USB-C.")
+@attachment_options
 @stop_option
 @_options
 def attach(
@@ -60,9 +62,14 @@ def attach(
 
     What else is in the group goes along, and the guest sees it only where it is named, too. Each DEVICE gets
     a port of its own in the guest: libvirt plugs whole slots, never a second function into one.
+
+    Options are of the first DEVICE, and end with the attachment. A guest that has it otherwise loses it and
+    gets it back: that takes --allow-disruption.
     """
-    system, told = _how(**how)
+    options = take_options(how)
+    system, told = _how(options=options, **how)
     together = app.together(system, devices, with_functions)
+    require_one(options, len(together))
     reports = [app.attach(system, domain, *slots, **told) for slots in together]
     return show_reports(*reports, as_json=as_json)
 
@@ -89,12 +96,17 @@ def detach(domain: str, device: str, force: bool, yes: bool, as_json: bool, **ho
 @click.command()
 @click.argument("device")
 @click.option("--to", "target", required=True, metavar="DOMAIN", help="The running domain that gets it.")
+@attachment_options
 @stop_option
 @_force_options
 @_options
 def move(device: str, target: str, force: bool, yes: bool, as_json: bool, **how: Any) -> int:
-    """Take DEVICE from the domain that has it and hand it to another."""
-    return _agreed(app.move, (device, target), force, yes, as_json, how)
+    """Take DEVICE from the domain that has it and hand it to another.
+
+    Options of its attachment go along where they are not said anew, all but its address in the guest.
+    """
+    options = take_options(how)
+    return _agreed(app.move, (device, target), force, yes, as_json, {"options": options, **how})
 
 
 def _agreed(

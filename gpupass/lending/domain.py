@@ -55,6 +55,7 @@ def _attach(host: Host, domain: Domain, loan: Loan, connect: str) -> AttachDevic
         connect=connect,
         marks=(claim(host, domain, loan),),
         why="same group, not shown to the guest" if loan.hidden else "asked for",
+        options=loan.options.in_xml.said,
     )
 
 

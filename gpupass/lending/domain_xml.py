@@ -10,6 +10,7 @@ from gpupass.lending.managers import manager_of
 from gpupass.lending.qemu_arguments import read_arguments
 from gpupass.model.address import Address
 from gpupass.model.domain import Domain, DomainState, Hostdev, HostPart, Manager, PartKind, Port, Written
+from gpupass.model.options import DEFAULT, IOMMUFD, NONE, VFIO
 
 _KIB = {"b": 1 / 1024, "bytes": 1 / 1024, "kb": 1000 / 1024, "k": 1, "kib": 1, "mb": 1000**2 / 1024}
 _KIB |= {"m": 1 << 10, "mib": 1 << 10, "gb": 1000**3 / 1024, "g": 1 << 20, "gib": 1 << 20}
@@ -30,6 +31,7 @@ class Definition(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     locked: bool = False
     viommu: bool = False
     ports: tuple[Port, ...] = ()
+    taken: tuple[Address, ...] = ()
     conventional_bus: bool = False
     numa_nodes: tuple[int, ...] = ()
     manager: Manager | None = None
@@ -53,6 +55,7 @@ def parse_definition(xml: str) -> Definition:
         locked=root.find("memoryBacking/locked") is not None,
         viommu=root.find("devices/iommu") is not None,
         ports=tuple(_ports(root)),
+        taken=tuple(filter(None, map(_address, root.iterfind("devices/*/address[@type='pci']")))),
         conventional_bus=any(
             controller.get("model") in _CONVENTIONAL
             for controller in root.iterfind("devices/controller[@type='pci']")
@@ -93,6 +96,7 @@ def parse_domain(
         locked=decisive.locked,
         viommu=decisive.viommu,
         ports=decisive.ports,
+        taken=decisive.taken,
         conventional_bus=decisive.conventional_bus,
         numa_nodes=decisive.numa_nodes,
         manager=decisive.manager,
@@ -100,8 +104,8 @@ def parse_domain(
     )
 
 
-def hostdev_text(xml: str, address: Address, mdev: str | None = None) -> str:
-    """The element that gives the domain this function, or that mediated device of it; "" for none.
+def hostdev_of(xml: str, address: Address, mdev: str | None = None) -> tuple[str, Hostdev] | None:
+    """The element that gives the domain this function, or that mediated device of it, and what it says.
 
     ValueError as of `parse_definition`.
     """
@@ -109,9 +113,10 @@ def hostdev_text(xml: str, address: Address, mdev: str | None = None) -> str:
         root = ElementTree.fromstring(xml)
     except ElementTree.ParseError as error:
         raise ValueError(f"not well-formed: {error}") from None
-    found = (element for element, hostdev in _hostdevs(root) if hostdev.is_of(address, mdev))
-    element = next(found, None)
-    return ElementTree.tostring(element, encoding="unicode").strip() if element is not None else ""
+    for element, hostdev in _hostdevs(root):
+        if hostdev.is_of(address, mdev):
+            return ElementTree.tostring(element, encoding="unicode").strip(), hostdev
+    return None
 
 
 def _hostdevs(root: Element) -> Iterator[tuple[Element, Hostdev]]:
@@ -134,8 +139,16 @@ def _hostdevs(root: Element) -> Iterator[tuple[Element, Hostdev]]:
             unassigned=_attribute(guest, "type") == "unassigned",
             ramfb=element.get("ramfb") == "on",
             written=Written.INTERFACE if element.tag == "interface" else Written.HOSTDEV,
+            rom=_rom(element.find("rom")),
+            driver=IOMMUFD if _attribute(element.find("driver"), "iommufd") == "yes" else VFIO,
         )
         yield element, hostdev
+
+
+def _rom(rom: Element | None) -> str:
+    if _attribute(rom, "bar") == "off" or _attribute(rom, "enabled") == "no":
+        return NONE
+    return _attribute(rom, "file") or DEFAULT
 
 
 def _nvme_disks(root: Element) -> Iterator[Hostdev]:

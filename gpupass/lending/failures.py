@@ -9,6 +9,7 @@ import shlex
 
 _MEMORY_LOCK = "virsh memtune {domain} --hard-limit KIB: its memory and 1 GiB more"
 _PORT = "virsh edit {domain}: add <controller type='pci' model='pcie-root-port'/>, then restart it"
+_ROM = "QEMU itself must be allowed to read it, as AppArmor lets it in /usr/share/vgabios/: mode 644"
 _HINTS: tuple[tuple[str, str], ...] = (
     (
         r"is in use by driver \S+, domain (?P<other>\S+)",
@@ -25,6 +26,7 @@ _HINTS: tuple[tuple[str, str], ...] = (
         r"not allowed while migrating|state change lock",
         "virsh domjobinfo {domain}; then try again",
     ),
+    (r"romfile|[Oo]ption ROM|\brom file", _ROM),
     (
         r"Permission denied|Operation not permitted|DENIED",
         "journalctl -k -g 'apparmor|avc'",
@@ -37,6 +39,13 @@ _HINTS: tuple[tuple[str, str], ...] = (
     ),
     (r"unknown vfio device|No such file or directory|error getting device", "gpupass show {device}"),
 )
+
+
+def rom_remedy(path: str) -> str:
+    """Where libvirt's AppArmor profile lets QEMU read (abstractions/libvirt-qemu)."""
+    name = path.rpartition("/")[2]
+    there = shlex.quote(f"/usr/share/vgabios/{name}")
+    return f"install -D -m 644 {shlex.quote(path)} {there}: a dump of a card's ROM, root's alone"
 
 
 def hint_for(why: str, device: str, domain: str, path: str) -> str | None:

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from gpupass.errors import NeedsPerson, Pending
 from gpupass.lending.lender import Loan, Loans
-from gpupass.lending.plug import DetachDevice, written_in
+from gpupass.lending.plug import DetachDevice, found_in
 from gpupass.model.address import Address
 from gpupass.model.domain import Domain
 from gpupass.plan import Draft, Finding
@@ -53,7 +53,7 @@ class DestroyDomain(Step, frozen=True, kw_only=True):
         """Does the running domain have any of them?"""
         xml = system.hypervisor(self.connect).live_xml(self.uuid)
         return xml is not None and any(
-            written_in(xml, self.domain, one.address, one.mdev) for one in self.loans
+            found_in(xml, self.domain, one.address, one.mdev) is not None for one in self.loans
         )
 
     def do(self, system: System, deadline: float) -> None:

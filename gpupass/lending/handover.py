@@ -14,14 +14,16 @@ from gpupass.lending.claims import adopted, claimed, end_of_claim
 from gpupass.lending.domain import keeps, take
 from gpupass.lending.force import by_force
 from gpupass.lending.lender import Lender, Loan, Loans, whole
+from gpupass.lending.options import lacking, option_findings, options_of, with_its_port, with_options
 from gpupass.methods import carrier_of, cut_again
 from gpupass.model.address import Address, Name
 from gpupass.model.carrier import CarrierKind, kind_of
 from gpupass.model.domain import Domain
 from gpupass.model.host import Base, Device, Host
 from gpupass.model.mark import Claim, Quarantine
+from gpupass.model.options import UNSAID, Options
 from gpupass.model.slot import Slot, SlotKind
-from gpupass.plan import NOTHING, Draft, Finding
+from gpupass.plan import NOTHING, Disruption, Draft, Finding
 from gpupass.step import Deed, known_as, remarked
 from gpupass.steps.remember import Remember
 
@@ -51,8 +53,15 @@ def seen_by(host: Host, slot: Slot) -> Domain | None:
     return owner if own and not lender.covered(owner, own) else None
 
 
-def attach(host: Host, domain: Domain, slot: Slot, connect: str, shown: tuple[Address, ...] = ()) -> Draft:
-    """Make it ready, claim it, hand it over. Empty when the domain has it already.
+def attach(
+    host: Host,
+    domain: Domain,
+    slot: Slot,
+    connect: str,
+    shown: tuple[Address, ...] = (),
+    options: Options = UNSAID,
+) -> Draft:
+    """Make it ready, claim it, hand it over. Empty when the domain has it already, as the options say.
 
     `shown` are others of what changes hands with it that the guest is to see, too.
     """
@@ -60,10 +69,12 @@ def attach(host: Host, domain: Domain, slot: Slot, connect: str, shown: tuple[Ad
     if lender is None:
         return _refusal(slot)
     here = Draft(devices=lender.devices(host, slot))
-    loans = tuple(_seen(loan, shown) for loan in lender.loans(host, slot))
+    loans = with_options(tuple(_seen(loan, shown) for loan in lender.loans(host, slot)), options)
     held = lender.held(domain, loans)
     visible = tuple(loan for loan in held if not loan.hidden)
     lost = Draft(findings=tuple(_lost(host, domain, held)))
+    if visible and lacking(domain, visible):
+        return here + _anew(lender, host, domain, slot, loans, connect) + lost
     if visible:
         return here + _uncovered(lender, host, domain, slot, visible, connect) + lost
     missing = tuple(loan for loan in loans if loan not in held)
@@ -93,6 +104,25 @@ def _uncovered(lender: Lender, host: Host, domain: Domain, slot: Slot, loans: Lo
     )
 
 
+def _anew(lender: Lender, host: Host, domain: Domain, slot: Slot, loans: Loans, connect: str) -> Draft:
+    """Its guest lets go of it and gets it otherwise, with all that it sees of it now."""
+    covered = lender.covered(domain, loans)
+    seen = tuple(loan.address for loan in lender.held(domain, loans) if loan not in covered)
+    back = _take_back(lender, host, domain, slot, connect, force=False)
+    again = tuple(_seen(loan, seen) for loan in loans)
+    open_end = any(step.leaves_open for step in back.takes)
+    loss = Disruption(victim=f"domain {domain.name}", loses=f"{slot.what}, which comes back")
+    without = host.after(back.takes)
+    return back + Draft(
+        makes=() if open_end else lender.give(host, domain, again, connect),
+        findings=(
+            *_keeps(lender, domain, loans, force=False),
+            *_obstacles(lender, without, domain, slot, again, connect),
+        ),
+        losses=(loss,),
+    )
+
+
 def _obstacles(
     lender: Lender, host: Host, domain: Domain, slot: Slot, loans: Loans, connect: str
 ) -> Iterator[Finding]:
@@ -100,8 +130,17 @@ def _obstacles(
     for loan in loans:
         if not loan.hidden:
             now = host.domain(domain.uuid) or domain
-            yield from lender.obstacles(host, replace(slot, device=loan.address), now, None)
+            yield from _against(lender, host, replace(slot, device=loan.address), loan, now, None)
             host = host.after(lender.give(host, now, (loan,), connect))
+
+
+def _against(
+    lender: Lender, host: Host, slot: Slot, loan: Loan, domain: Domain, leaving: Domain | None
+) -> Iterator[Finding]:
+    unfit = tuple(option_findings(host, loan, domain))
+    yield from unfit
+    fits = not any(finding.fatal for finding in unfit)
+    yield from lender.obstacles(host, slot, with_its_port(domain, loan.options) if fits else domain, leaving)
 
 
 def detach(host: Host, domain: Domain, slot: Slot, connect: str, force: bool = False) -> Draft:
@@ -123,15 +162,21 @@ def detach(host: Host, domain: Domain, slot: Slot, connect: str, force: bool = F
     return here + back + Draft(findings=(*_keeps(lender, domain, loans, force), *untouchable, *along))
 
 
-def move(host: Host, target: Domain, slot: Slot, connect: str, force: bool = False) -> Draft:
-    """From whoever has it: one change, so that a failure goes back to the first owner, if he still runs."""
+def move(
+    host: Host, target: Domain, slot: Slot, connect: str, force: bool = False, options: Options = UNSAID
+) -> Draft:
+    """From whoever has it: one change, so that a failure goes back to the first owner, if he still runs.
+
+    Options of its attachment that are not said otherwise go along.
+    """
     lender = _lender(slot, type(target))
     if lender is None:
         return _refusal(slot)
     loans = lender.loans(host, slot)
     owner = lender.holder(host, loans)
     if owner is None or owner.uuid == target.uuid:
-        return attach(host, target, slot, connect)
+        return attach(host, target, slot, connect, options=options)
+    loans = with_options(loans, options.over(options_of(owner, slot)))
     back = _take_back(lender, host, owner, slot, connect, force)
     open_end = any(step.leaves_open for step in back.takes)
     return (
@@ -142,7 +187,12 @@ def move(host: Host, target: Domain, slot: Slot, connect: str, force: bool = Fal
             findings=(
                 *_lost(host, owner, lender.held(owner, loans)),
                 *_keeps(lender, owner, loans, force),
-                *lender.obstacles(host, slot, target, owner),
+                *(
+                    finding
+                    for loan in loans
+                    if not loan.hidden
+                    for finding in _against(lender, host, slot, loan, target, owner)
+                ),
                 *_along(lender, owner, slot, loans),
             ),
         )

@@ -8,6 +8,7 @@ from gpupass.model.address import Address
 from gpupass.model.domain import Domain
 from gpupass.model.host import Device, Host
 from gpupass.model.mdev import Mdev
+from gpupass.model.options import UNSAID, Options
 from gpupass.model.slot import Slot, SlotKind
 from gpupass.plan import Draft, Finding
 from gpupass.step import Deed
@@ -19,6 +20,7 @@ class Loan(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     address: Address
     mdev: str | None = None
     hidden: bool = False  # its IOMMU group takes it along, and the guest does not see it
+    options: Options = UNSAID
 
 
 Loans = tuple[Loan, ...]

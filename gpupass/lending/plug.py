@@ -1,20 +1,22 @@
 """Give a function to a running domain and ask for it back; the live XML decides, no API return does."""
 
+import shlex
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
 from msgspec.structs import replace
 
 from gpupass.errors import GpupassError, NeedsPerson, Pending
-from gpupass.lending.domain_xml import hostdev_text
-from gpupass.lending.failures import hint_for
+from gpupass.lending.domain_xml import hostdev_of
+from gpupass.lending.failures import hint_for, rom_remedy
 from gpupass.lending.hostdev_xml import hostdev_xml, mdev_xml
-from gpupass.model.address import Address, sysfs
+from gpupass.model.address import Address, bus_of, sysfs
 from gpupass.model.atom import groups as shared
 from gpupass.model.domain import Domain, Hostdev
 from gpupass.model.host import B, Host
 from gpupass.model.mark import Claim
 from gpupass.model.mdev import Mdev
+from gpupass.model.options import DEFAULT, UNSAID, VFIO, Options
 from gpupass.model.user import User, UserKind
 from gpupass.step import NOTHING, Facts, Kind, Step, facts
 from gpupass.steps.bind import BindDriver
@@ -71,11 +73,15 @@ class _Plug(Step, frozen=True, kw_only=True):
 
     def written(self, system: System) -> str:
         """Its element in the running domain's XML, "" where it does not have it."""
-        xml = system.hypervisor(self.connect).live_xml(self.uuid)
-        return written_in(xml, self.domain, self.address, self.mdev) if xml is not None else ""
+        found = self._found(system)
+        return found[0] if found is not None else ""
 
     def has(self, system: System) -> bool:
-        return bool(self.written(system))
+        return self._found(system) is not None
+
+    def _found(self, system: System) -> tuple[str, Hostdev] | None:
+        xml = system.hypervisor(self.connect).live_xml(self.uuid)
+        return found_in(xml, self.domain, self.address, self.mdev) if xml is not None else None
 
     def _fields(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in _Plug.__struct_fields__ if name != "why"}
@@ -83,6 +89,8 @@ class _Plug(Step, frozen=True, kw_only=True):
 
 class AttachDevice(_Plug, frozen=True, kw_only=True):
     """Give it to the domain, live only; `exposed` False: owned but not seen by the guest."""
+
+    options: Options | None = None  # what the domain's XML is to say of it besides
 
     Before: ClassVar[Any] = bool
 
@@ -102,7 +110,8 @@ class AttachDevice(_Plug, frozen=True, kw_only=True):
         return self._lent | (NOTHING if self.exposed else self._owned)
 
     def words(self) -> str:
-        return f"attach {self.mdev or self.address} to {self.domain}"
+        how = f" with {self.options.words}" if self.options is not None else ""
+        return f"attach {self.mdev or self.address} to {self.domain}{how}"
 
     def seconds(self) -> float:
         return 2.0
@@ -112,8 +121,25 @@ class AttachDevice(_Plug, frozen=True, kw_only=True):
         return host.altered_domain(self.uuid, lambda domain: _with(domain, self))
 
     def do(self, system: System, deadline: float) -> None:
-        """GpupassError when the domain's live XML does not show it afterwards, whatever the call returned."""
+        """GpupassError when the domain's live XML does not show it afterwards, whatever the call returned,
+        or shows it otherwise than asked for."""
+        self._require_rom(system)
         self.plug(system)
+        found = self._found(system)
+        lacking = found[1].lacks(self.options or UNSAID).words if found is not None else ""
+        if lacking:
+            raise GpupassError(
+                f"cannot attach {self.what} to {self.domain} with {lacking}: its live XML says otherwise",
+                f"virsh dumpxml {shlex.quote(self.domain)}",
+            )
+
+    def _require_rom(self, system: System) -> None:
+        """Somebody may have changed the file since it was looked at."""
+        path = self.options.rom_file if self.options is not None else None
+        why = system.why_no_rom(path) if path is not None else ""
+        if path is not None and why:
+            told = f"cannot attach {self.what} to {self.domain} with the ROM {path}: {why}"
+            raise GpupassError(told, rom_remedy(path))
 
     def plug(self, system: System, xml: str | None = None) -> None:
         """As gpupass does, or as `xml` says."""
@@ -232,18 +258,19 @@ class DetachDevice(_Plug, frozen=True, kw_only=True):
         return True
 
 
-def written_in(xml: str, domain: str, address: Address, mdev: str | None) -> str:
+def found_in(xml: str, domain: str, address: Address, mdev: str | None) -> tuple[str, Hostdev] | None:
     """Its element in the live XML of that domain; GpupassError when nobody can read it."""
     try:
-        return hostdev_text(xml, address, mdev)
+        return hostdev_of(xml, address, mdev)
     except ValueError as error:
         raise GpupassError(f"cannot read the live XML of {domain}: {error}") from None
 
 
 def _xml(step: AttachDevice) -> str:
+    options = step.options or UNSAID
     if step.mdev is not None:
-        return mdev_xml(step.mdev, step.alias)
-    return hostdev_xml(step.address, step.alias, step.exposed)
+        return mdev_xml(step.mdev, step.alias, options)
+    return hostdev_xml(step.address, step.alias, step.exposed, options)
 
 
 def _ask(step: DetachDevice, system: System) -> tuple[float, str]:
@@ -314,8 +341,18 @@ def _change_mdev(device: B, uuid: str, change: Callable[[tuple[User, ...]], tupl
 
 def _with(domain: Domain, step: AttachDevice) -> Domain:
     address = step.address if step.mdev is None else None
-    hostdev = Hostdev(address=address, mdev=step.mdev, alias=step.alias, unassigned=not step.exposed)
-    free = next((port for port in domain.ports if port.hotplug and not port.occupied), None)
+    options = step.options or UNSAID
+    hostdev = Hostdev(
+        address=address,
+        mdev=step.mdev,
+        alias=step.alias,
+        unassigned=not step.exposed,
+        rom=options.rom or DEFAULT,
+        driver=options.driver or VFIO,
+    )
+    asked = bus_of(options.guest_address) if options.guest_address is not None else None
+    open_ports = (port for port in domain.ports if port.hotplug and not port.occupied)
+    free = next((port for port in open_ports if asked in (None, port.index)), None)
     ports = domain.ports
     if step.exposed and free is not None:
         ports = tuple(replace(port, occupied=True) if port == free else port for port in ports)
@@ -327,6 +364,6 @@ def _without(domain: Domain, step: DetachDevice) -> Domain:
     gone = next((hostdev for hostdev in domain.live if hostdev.is_of(step.address, step.mdev)), None)
     if gone is None:
         return domain
-    bus = int(gone.guest.split(":")[1], 16) if gone.guest else None
+    bus = bus_of(gone.guest) if gone.guest else None
     ports = tuple(replace(p, occupied=False) if p.index == bus else p for p in domain.ports)
     return replace(domain, live=tuple(h for h in domain.live if h != gone), ports=ports)

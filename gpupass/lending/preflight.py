@@ -124,17 +124,17 @@ def cleanliness(host: Host, members: tuple[Device, ...]) -> Iterator[Finding]:
             )
 
 
-def _has_ports(domain: Domain) -> bool:
+def has_ports(domain: Domain) -> bool:
     """i440fx plugs into its root bus."""
     return "q35" in domain.machine or "virt" in domain.machine
 
 
-def _free_ports(domain: Domain) -> tuple[Port, ...]:
+def free_ports(domain: Domain) -> tuple[Port, ...]:
     return tuple(port for port in domain.ports if port.hotplug and not port.occupied)
 
 
 def _no_port(domain: Domain) -> Iterator[Finding]:
-    if _has_ports(domain) and not _free_ports(domain):
+    if has_ports(domain) and not free_ports(domain):
         off = any(not port.hotplug and not port.occupied for port in domain.ports)
         yield Finding(
             message=f"{domain.name} has no free hot-plug port"
@@ -145,7 +145,7 @@ def _no_port(domain: Domain) -> Iterator[Finding]:
 
 
 def _ports(device: Device, domain: Domain) -> Iterator[Finding]:
-    if not _has_ports(domain):
+    if not has_ports(domain):
         return
     if not device.facts.express:
         if not domain.conventional_bus:
@@ -155,7 +155,7 @@ def _ports(device: Device, domain: Domain) -> Iterator[Finding]:
                 "then restart it",
             )
         return
-    free = _free_ports(domain)
+    free = free_ports(domain)
     if not free:
         yield from _no_port(domain)
         return

@@ -42,6 +42,10 @@ def root_of(name: Name) -> Address:
     return Address(name.partition("/")[0])
 
 
+def bus_of(address: Address) -> int:
+    return int(address.split(":")[1], 16)
+
+
 def same_slot(a: Address, b: Address) -> bool:
     """Functions of one physical device: they differ only behind the dot."""
     return a.rpartition(".")[0] == b.rpartition(".")[0]

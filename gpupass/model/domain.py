@@ -5,6 +5,7 @@ from enum import StrEnum
 from msgspec import Struct
 
 from gpupass.model.address import Address
+from gpupass.model.options import DEFAULT, VFIO, Options
 
 
 class DomainState(StrEnum):
@@ -71,10 +72,20 @@ class Hostdev(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ramfb: bool = False  # QEMU's vfio-pci-nohotplug
     written: Written = Written.HOSTDEV
     target: str = ""  # vda, where it is written as a disk
+    rom: str = DEFAULT  # a path, none or default
+    driver: str = VFIO  # or iommufd
 
     def is_of(self, address: Address, mdev: str | None = None) -> bool:
         """Is it this function, or that mediated device of it?"""
         return self.address == address if mdev is None else self.mdev == mdev
+
+    def lacks(self, options: Options) -> Options:
+        """Those of the options in the XML that it has otherwise."""
+        return Options(
+            rom=options.rom if options.rom != self.rom else None,
+            guest_address=options.guest_address if options.guest_address != self.guest else None,
+            driver=options.driver if options.driver != self.driver else None,
+        )
 
 
 class Port(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -108,6 +119,7 @@ class Domain(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     locked: bool = False
     viommu: bool = False
     ports: tuple[Port, ...] = ()
+    taken: tuple[Address, ...] = ()  # PCI addresses of the guest that something has
     conventional_bus: bool = False  # it has a bus for conventional PCI devices
     numa_nodes: tuple[int, ...] = ()  # host nodes its memory is bound to
     manager: Manager | None = None

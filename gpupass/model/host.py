@@ -259,6 +259,7 @@ class Host(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=T
     marks: tuple[Mark, ...] = ()  # what gpupass remembers: claims, quarantine, origins, what it made
     seen: tuple[Seen, ...] = ()  # what only ways to share a GPU look at
     nodes: Nodes | None = None  # device files, where somebody asked for them
+    roms: dict[str, str | None] = field(default_factory=dict)  # why a file is none, where somebody asked
     stoppable: tuple[str, ...] = ()  # names of what may be stopped for a change
     unseen: tuple[str, ...] = ()  # "libvirt: not running", …
 

@@ -13,6 +13,7 @@ from msgspec import Struct
 from gpupass.model.address import Address
 from gpupass.model.domain import Manager
 from gpupass.model.key import Key
+from gpupass.model.options import Options
 
 VERSION = 1
 CDI, NVIDIA_CTK = "cdi", "nvidia-ctk"  # of `containers`
@@ -173,8 +174,10 @@ class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return iter(())
 
 
-class Attachment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Attachment(Options, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A running domain has the device; a domain that does not run gets it when it does."""
+
+    written_first: ClassVar[tuple[str, ...]] = ("domain", "device")
 
     domain: Annotated[str, Key("name of the libvirt domain", also=("vm", "guest"))]
     device: Annotated[
@@ -189,6 +192,10 @@ class Attachment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Key("who manages the domain and need not know", spelled="even-of", choices=tuple(Manager)),
     ] = None
     place: Place = Place()
+
+    @property
+    def options(self) -> Options:
+        return Options(**{name: getattr(self, name) for name in Options.__struct_fields__})
 
 
 class Profile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

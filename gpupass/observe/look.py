@@ -77,6 +77,7 @@ def observe(
     cuts: bool = True,
     nodes: bool = False,
     programs: bool = False,
+    roms: Collection[str] = (),
 ) -> Host:
     """Look once; each file is read once.
 
@@ -86,7 +87,7 @@ def observe(
     QEMU is asked what fits; `described` False leaves out what only people want to know; `essentials` are
     the host's own disks and networks, `nvml` what only NVML tells, `cuts` what GPUs are cut into and ways see
     of them, `nodes` the device files that containers can be given, `programs` those of others that a profile
-    can ask for.
+    can ask for, `roms` files that guests are to see as ROMs.
     """
     basics = tuple(read_basics(system)) if around is None else read_around(system, around)
     aliases = {found.device.address: found.event.get("MODALIAS", "") for found in basics}
@@ -181,10 +182,11 @@ def observe(
         machine_id=system.machine_id(),
         sriov_manage=system.exists(SRIOV_MANAGE),
         nvidia_ctk=_nvidia_ctk(system) if programs else None,
-        libvirt=_libvirt_version(system, connect, devices),
+        libvirt=_libvirt_version(system, connect, devices, bool(windows)),
         kernel=kernel,
         available_memory=_available_memory(system),
         nodes=_nodes(system) if nodes else None,
+        roms={path: system.why_no_rom(path) for path in roms},
         stoppable=names_to_stop,
         unseen=tuple(dict.fromkeys(unseen)),
     )
@@ -381,10 +383,10 @@ def _nvidia_ctk(system: Reader) -> bool | None:
 
 
 def _libvirt_version(
-    system: Reader, connect: str | None, devices: tuple[Device, ...]
+    system: Reader, connect: str | None, devices: tuple[Device, ...], lends: bool
 ) -> tuple[int, int, int] | None:
-    """Only where a VF is there that an older libvirt would not take."""
-    if connect is None or not any(device.lends_itself for device in devices):
+    """Where something is to be lent, or a VF is there that an older libvirt would not take."""
+    if connect is None or not (lends or any(device.lends_itself for device in devices)):
         return None
     from gpupass.observe.domains import read_version
 

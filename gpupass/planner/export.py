@@ -6,6 +6,7 @@ from typing import Any
 
 from gpupass.lending.handover import seen_by
 from gpupass.lending.lender import whole
+from gpupass.lending.options import options_of
 from gpupass.method import Method
 from gpupass.methods import carrier_of, slots_of, takers, ways
 from gpupass.model.address import Address, root_of
@@ -61,11 +62,11 @@ def export(
         rules += (rule, *_standing(host, carrier, rule))
         if isinstance(carrier, Device) and carrier.on_vfio:
             spoken_for.update(member.address for member in host.group_of(carrier))
-        attachments += _attachments(host, carrier, rule)
+        attachments += _attachments(host, carrier, rule, exact=take_over)
         for other in _companions(host, carrier):
             beside = _rule(host, other, (names or {}).get(other) or f"device{len(rules)}", take_over)
             rules.append(beside)
-            attachments += _attachments(host, other, beside)
+            attachments += _attachments(host, other, beside, exact=take_over)
     return Profile(gpus=tuple(rules), attachments=tuple(attachments))
 
 
@@ -120,14 +121,19 @@ def _select(carrier: Base) -> Select:
     return Select(address=carrier.address, model=carrier.ids, class_=kind)
 
 
-def _attachments(host: Host, carrier: Base, rule: Rule) -> Iterator[Attachment]:
-    """Slots that the rule has no name for, because others made them, are left alone."""
+def _attachments(host: Host, carrier: Base, rule: Rule, exact: bool) -> Iterator[Attachment]:
+    """Slots that the rule has no name for, because others made them, are left alone.
+
+    `exact`: it is also said where a guest has it as usual.
+    """
     lent = isinstance(carrier, Device) and carrier.on_vfio
     for slot in slots_of(host, carrier):
         owner = seen_by(host, slot) if slot.part or lent else None
         if owner is not None and rule.names(slot.part):
             called = f"{rule.name}/{slot.part}" if slot.part else rule.name
-            yield Attachment(domain=owner.name, device=called)
+            options = options_of(owner, slot, exact)
+            said = {name: getattr(options, name) for name in options.__struct_fields__}
+            yield Attachment(domain=owner.name, device=called, **said)
 
 
 def made_elsewhere(host: Host, carriers: Iterable[Base]) -> Iterator[str]:

@@ -28,7 +28,7 @@ from gpupass.methods import (
 from gpupass.model.address import Address, Name
 from gpupass.model.atom import words
 from gpupass.model.carrier import Carrier
-from gpupass.model.domain import Manager
+from gpupass.model.domain import Domain, Manager
 from gpupass.model.host import Base, Device, Host
 from gpupass.model.mark import Claim
 from gpupass.model.profile import Profile, Rule
@@ -346,9 +346,13 @@ class _Work:
             return Draft(findings=(finding,))
         if not domain.active:
             return Draft(waits=(f"{name} is not running: {want.attachment.device} is attached when it does",))
-        draft = declared(handover.attach(self.now, domain, slot, self.connect, self._beside(want)))
+        draft = declared(self._given(want, domain, slot))
         asked = even_of_others(domain, self._even_of(name)) if draft.steps else ()
         return draft + Draft(findings=tuple(asked))
+
+    def _given(self, want: Wanted, domain: Domain, slot: Slot) -> Draft:
+        options = want.attachment.options
+        return handover.attach(self.now, domain, slot, self.connect, self._beside(want), options)
 
     def _beside(self, want: Wanted) -> tuple[Address, ...]:
         """What else this domain is to have."""

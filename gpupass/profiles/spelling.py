@@ -38,7 +38,9 @@ def keys_of(kind: type) -> dict[str, Key]:
 @cache
 def _keys_of(kind: type) -> dict[str, Key]:
     hints = get_type_hints(kind, include_extras=True)
-    keys = (_key(item, hints[item.name]) for item in fields(kind))
+    first = getattr(kind, "written_first", ())
+    ordered = sorted(fields(kind), key=lambda item: item.name not in first)
+    keys = (_key(item, hints[item.name]) for item in ordered)
     return {key.spelled: key for key in keys if key is not None}
 
 

@@ -57,6 +57,11 @@ class System(Reader):
         except OSError:
             return None
 
+    def why_no_rom(self, path: str) -> str | None:
+        from gpupass.system.rom import why_no_rom
+
+        return why_no_rom(self.root + path)
+
     def read_many(self, paths: Sequence[str]) -> Sequence[bytes | None]:
         return self._read_guarded(paths, MOST)
 

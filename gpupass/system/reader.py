@@ -46,6 +46,10 @@ class Reader(ABC):
         """A file that says what root may do; Refused when others than root can change it."""
         return self.read_bytes(path, ORDER)
 
+    def why_no_rom(self, path: str) -> str | None:
+        """Why no guest is given this file as a ROM; "" when one may be, None: a record does not tell."""
+        return None
+
     def read_many(self, paths: Sequence[str]) -> Sequence[bytes | None]:
         """The same of several files, in their order and with fewer words than one by one."""
         return [self.read_bytes(path) for path in paths]

@@ -4,6 +4,7 @@ import pytest
 
 from gpupass import app
 from gpupass.errors import Pending
+from gpupass.model.options import Options
 from gpupass.store import store_of
 from gpupass.system.locks import hold
 from tests.simulated import (
@@ -22,6 +23,7 @@ from tests.simulated import (
 )
 from tests.simulated_libvirt import REFUSES
 
+ROM = "/usr/share/vgabios/card.rom"
 CARD, BUS_CARD, SEVERAL = (GPU, GPU_AUDIO), (BUS_GPU, BUS_AUDIO), (ACCEL, USB, SPARE)
 
 
@@ -35,6 +37,10 @@ def drawn_on(machine):
     machine.node_of(LONE, "drm", "card0")
     machine.draw(LONE)
     machine.systemd.display_manager("sddm.service", {LONE: "/dev/dri/card0"})
+
+
+def with_rom(machine):
+    machine.put(ROM, b"\x55\xaa")
 
 
 def bind_alone(machine):
@@ -80,6 +86,21 @@ SCENARIOS = {
         CARD,
     ),
     "move": ([lambda m: app.attach(m, "vm1", GPU)], lambda m: app.move(m, GPU, "vm2"), CARD),
+    "attach with options": (
+        [with_rom],
+        lambda m: app.attach(m, "vm1", LONE, options=Options(rom=ROM, guest_address="0000:03:00.0")),
+        (LONE,),
+    ),
+    "attach with other options": (
+        [with_rom, lambda m: app.attach(m, "vm1", GPU, options=Options(rom="none"))],
+        lambda m: app.attach(m, "vm1", GPU, options=Options(rom=ROM), disruption=True),
+        CARD,
+    ),
+    "move with its options": (
+        [lambda m: app.attach(m, "vm1", LONE, options=Options(rom="none"))],
+        lambda m: app.move(m, LONE, "vm2"),
+        (LONE,),
+    ),
     "move, reset by slot": (
         [lambda m: app.attach(m, "vm1", BUS_GPU)],
         lambda m: app.move(m, BUS_GPU, "vm2"),

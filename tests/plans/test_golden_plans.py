@@ -14,6 +14,7 @@ from gpupass import app
 from gpupass.app.report import Came
 from gpupass.errors import GpupassError
 from gpupass.model.domain import DomainState
+from gpupass.profiles.options import read_options
 
 CASES = sorted(path.parent for path in Path(__file__).parent.glob("*/case.json"))
 _SAME = ("connect", "uuid", "boot_id", "since")
@@ -29,8 +30,8 @@ class Before:
     def bind(self, device, **options):
         app.bind(self.machine, device, **options)
 
-    def attach(self, domain, device):
-        app.attach(self.machine, domain, device)
+    def attach(self, domain, device, **typed):
+        app.attach(self.machine, domain, device, options=read_options(typed))
 
     def plug(self, domain, device, **options):
         self.machine.libvirt.plug(domain, device, **options)
@@ -64,6 +65,9 @@ class Before:
     def file(self, path, text):
         self.machine.put(path, text)
 
+    def rom(self, path):
+        self.machine.put(path, b"\x55\xaa\x80")
+
     def conventional(self, device):
         self.machine.files.remove(f"{self.machine.tree.path(device)}/max_link_speed")
 
@@ -90,7 +94,7 @@ def test_plan(case, machine, monkeypatch, regenerate):
         getattr(Before(machine), what)(*arguments, **options)
     plans = []
 
-    def rehearse(session, intent):
+    def rehearse(session, intent, consent):
         """Also what would be refused."""
         made = intent.plan(session.look(intent))
         plans.extend(made.plans)
@@ -99,6 +103,8 @@ def test_plan(case, machine, monkeypatch, regenerate):
     monkeypatch.setattr("gpupass.app.verbs.rehearse", rehearse)
     verb, *arguments = text["request"]
     options = arguments.pop() if isinstance(arguments[-1], dict) else {}
+    if "options" in options:
+        options["options"] = read_options(options["options"])
     getattr(app, verb)(machine, *arguments, dry_run=True, **options)
     (plan,) = plans
     found = {

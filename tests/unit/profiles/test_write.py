@@ -25,7 +25,7 @@ WHOLE = Profile(
     ),
     attachments=(
         Attachment(domain="vm 1", device="nic/vf0"),
-        Attachment(domain="on", device="0000:03:00.0"),
+        Attachment(domain="on", device="0000:03:00.0", rom="none", guest_address="0000:05:00.0"),
     ),
     containers="nvidia-ctk",
 )
@@ -50,7 +50,7 @@ gpus:
     drivers: {1: "no"}
 attachments:
 - {domain: "vm 1", device: nic/vf0}
-- {domain: "on", device: "0000:03:00.0"}
+- {domain: "on", device: "0000:03:00.0", rom: none, guest-address: "0000:05:00.0"}
 containers: nvidia-ctk
 """
 

@@ -1,0 +1,42 @@
+"""Options of attachments in a profile: reached, told as a difference where they are otherwise, taken back."""
+
+from msgspec.structs import replace
+
+from tests.profile_trips import apply, endings, exported, plan, profile_of, rollback
+from tests.simulated import GPU, Machine
+
+ROM = "/usr/share/vgabios/card.rom"
+
+
+def given(how=""):
+    rule = f"gpus: [{{name: card, select: {{address: '{GPU}'}}, use: passthrough}}]"
+    return f"{rule}\nattachments: [{{domain: vm1, device: card{how}}}]"
+
+
+def how(machine: Machine):
+    return machine.libvirt.guests["vm1"].how
+
+
+def test_reached_and_kept(machine):
+    apply(machine, given(", rom: none"))
+    assert how(machine) == {GPU: '<rom bar="off" />'}
+    assert not plan(machine, given(", rom: none")).to_do
+    assert not plan(machine, given()).to_do  # what is not said is left as it is
+    (attachment,) = profile_of(exported(machine)).attachments
+    assert replace(attachment, domain="vm1").rom == "none"
+
+
+def test_another_one_is_a_difference_and_disrupts(machine):
+    machine.put(ROM, b"\x55\xaa")
+    apply(machine, given())
+    (one,) = plan(machine, given(f", rom: {ROM}")).to_do
+    assert [loss.victim for loss in one.disruptions] == ["domain vm1"]
+    assert endings(apply(machine, given(f", rom: {ROM}"), allow_disruption=True)) == ["done"]
+    assert how(machine) == {GPU: f'<rom file="{ROM}" />'}
+    rollback(machine)
+    assert how(machine) == {} and GPU in machine.libvirt.guests["vm1"].live
+
+
+def test_what_cannot_be_is_refused(machine):
+    (one,) = plan(machine, given(", rom: /no/such")).plans
+    assert ["No such file" in finding.message for finding in one.refusals] == [True]
