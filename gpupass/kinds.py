@@ -12,6 +12,7 @@ from gpupass.step import Deed
 from gpupass.steps.attribute import SetAttribute
 from gpupass.steps.bind import BindDriver
 from gpupass.steps.file import WriteFile
+from gpupass.steps.kernel_arguments import AddKernelArguments
 from gpupass.steps.mdev import SetMdev
 from gpupass.steps.module import LoadModule
 from gpupass.steps.persistence import SetPersistence
@@ -45,6 +46,7 @@ _OF_ALL: tuple[type[Deed], ...] = (
     WriteFile,
     EnableUnit,
     Refresh,
+    AddKernelArguments,
     SetAttribute,
 )
 STEPS: tuple[type[Deed], ...] = tuple(

@@ -267,6 +267,9 @@ class SimulatedKernelLog(KernelLog):
         self._said = said
         self._start = len(said)
 
+    def past(self) -> tuple[str, ...]:
+        return tuple(self._said)
+
     def since(self, address: str, *words: str) -> str:
         lines = [line for line in self._said[self._start :] if any(one in line for one in (address, *words))]
         return lines[-1] if lines else ""
@@ -635,6 +638,9 @@ class Machine(System):
         if argv[0] == "systemctl" and argv[1] in ("show", "stop", "start"):
             self._fault(f"systemctl {argv[1]}", argv[-1])
             return self.systemd.run(argv[1], argv[-1])
+        if argv == ("update-grub",):
+            self._fault("update-grub", "")
+            return ""
         if argv[0] in ("systemctl", "udevadm", "update-initramfs", "dracut"):
             self._fault(argv[0], argv[-1])
             self._reads_settings(argv)

@@ -145,6 +145,9 @@ class SimulatedLibvirt:
     def version(self) -> tuple[int, int, int]:
         return self.its_version
 
+    def emulator_version(self) -> tuple[int, int, int]:
+        return (10, 0, 2)
+
     def events(self) -> int:
         return self._count
 

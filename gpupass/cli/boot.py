@@ -86,7 +86,7 @@ def _agreed(system: System, verb: Verb, line: str, dry_run: bool, yes: bool, as_
     """Show what would change, ask, and do exactly that."""
     planned = verb(True, None)
     if not as_json:
-        _show_changes(system, planned.plan)
+        show_changes(system, planned.plan)
     if dry_run or planned.ending is Ending.NOTHING:
         return show_reports(planned, as_json=as_json)
     if not yes:
@@ -98,7 +98,7 @@ def _agreed(system: System, verb: Verb, line: str, dry_run: bool, yes: bool, as_
     return show_reports(verb(False, planned.plan), as_json=as_json)
 
 
-def _show_changes(system: System, plan: Plan) -> None:
+def show_changes(system: System, plan: Plan) -> None:
     for change in app.file_changes(system, plan):
         lines = difflib.unified_diff(
             _lines(change.before),

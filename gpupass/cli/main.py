@@ -69,6 +69,10 @@ VERBS = {  # where each is, and what its help begins with: to list them imports 
         "cdi:cdi",
         "Tell podman and docker what they can have: /etc/cdi/gpupass.yaml, refreshed by every apply.",
     ),
+    "doctor": (
+        "doctor:doctor",
+        "What keeps this host from giving GPUs away, and what to type about it.",
+    ),
     "host": ("boot:host", "Settings of this host."),
     "schema": (
         "schema:schema",

@@ -7,7 +7,7 @@ from typing import Any
 import click
 import msgspec
 
-from gpupass.cli.documents import changes, devices, lab, profiles, slots
+from gpupass.cli.documents import changes, devices, doctor, lab, profiles, slots
 from gpupass.cli.documents.document import Failed
 from gpupass.errors import Usage
 
@@ -38,6 +38,7 @@ DOCUMENTS: dict[str, tuple[Any, ...]] = {
     "enable": (changes.Envelope,),
     "disable": (changes.Envelope,),
     "cdi": (changes.Envelope, profiles.Specified),
+    "doctor": (doctor.Examined, changes.Envelope),
     "host early-bind": (changes.Envelope,),
     "lab status": (lab.LabStatus,),
     "lab topologies": (lab.Topologies,),

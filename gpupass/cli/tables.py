@@ -36,19 +36,19 @@ _WIDTH = 100
 
 
 def print_list(listing: Listing) -> None:
-    _print(lambda console: _list(console, listing))
+    draw(lambda console: _list(console, listing))
 
 
 def print_device(shown: Shown) -> None:
-    _print(lambda console: _device(console, shown))
+    draw(lambda console: _device(console, shown))
 
 
 def print_groups(groups: Groups) -> None:
-    _print(lambda console: _groups(console, groups))
+    draw(lambda console: _groups(console, groups))
 
 
 def print_slots(slots: Slots) -> None:
-    _print(lambda console: _slots(console, slots))
+    draw(lambda console: _slots(console, slots))
 
 
 def _slots(console: Console, slots: Slots) -> None:
@@ -223,11 +223,11 @@ def escape(text: str) -> str:
     return markup.escape(printable(text))
 
 
-def _print(draw: Callable[[Console], None]) -> None:
+def draw(drawn: Callable[[Console], None]) -> None:
     """Rich fills lines with blanks; what goes to a file or a pipe should not have them."""
     console = Console(width=None if sys.stdout.isatty() else _WIDTH, highlight=False, emoji=False)
     with console.capture() as capture:
-        draw(console)
+        drawn(console)
     tell_drawn("\n".join(line.rstrip() for line in capture.get().splitlines()))
 
 

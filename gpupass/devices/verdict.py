@@ -97,7 +97,7 @@ def _host_stays(device: Device, host: Host) -> Iterator[Staying]:
                 f"the firmware reserves {region} for IOMMU group {group} (RMRR): "
                 "the kernel refuses to give it to a guest",
                 "choose another device or slot, or end in the firmware setup what reserves it "
-                "(shared memory of a management controller; HPE's name for it: RMRDS)",
+                "(shared memory of a management controller; HPE calls it RMRDS)",
             )
 
 

@@ -7,6 +7,7 @@ from msgspec import Struct
 from gpupass.model.host import Acs
 
 _ACS = 0x000D
+_EXPRESS = 0x10
 _SERIAL = 0x0003
 _ISOLATING = 0x1D  # PCI_ACS_SV | RR | CR | UF: REQ_ACS_FLAGS of drivers/iommu/iommu.c
 
@@ -34,6 +35,19 @@ def read_config_space(data: bytes) -> ConfigSpace:
         acs=_acs(data),
         serial=_serial(data),
     )
+
+
+def forwards_ari(port: bytes) -> bool | None:
+    """Device Control 2 of a port's PCI Express capability; None: it has none, or only root reads there."""
+    if len(port) < 256 or not port[6] & 0x10:
+        return None
+    offset, seen = port[0x34] & 0xFC, set[int]()
+    while 0x40 <= offset <= 0xD4 and offset not in seen:
+        if port[offset] == _EXPRESS:
+            return bool(port[offset + 0x28] & 0x20)
+        seen.add(offset)
+        offset = port[offset + 1] & 0xFC
+    return None
 
 
 def _extended(data: bytes, wanted: int) -> int | None:

@@ -18,6 +18,8 @@ from gpupass.model.wire import SCHEMA
 from gpupass.observe import intel, recorded
 from gpupass.observe.amd import AMD_FILES, GIM_FILES, TOPOLOGY
 from gpupass.observe.drivers import DRIVERS, MODPROBE, pci_aliases, read_blacklist
+from gpupass.observe.ground import FILE as GROUND
+from gpupass.observe.ground import read_ground, spell_ground
 from gpupass.observe.mdev import DEFINITIONS, MDEVS, PARENTS
 from gpupass.observe.naming import read_names
 from gpupass.observe.nodes import MIG_MINORS, read_nodes
@@ -87,6 +89,8 @@ def _recorded(store: Store, system: Reader, connect: str) -> Stored:
         store.text(path, "")  # that there is one is all
     store.file(MIG_MINORS)
     store.text(recorded.PROGRAMS, spell_programs(read_nvidia_ctk(system)) + "\n")
+    ground = read_ground(system, read_devices(system), connect)
+    store.text(GROUND, spell_ground(ground))
     unseen = (*_answers(store, system), *_domains(store, system, connect))
     about = {"schema": SCHEMA, "gpupass": __version__, "recorded": system.now(), "unseen": list(unseen)}
     store.text(recorded.ABOUT, json.dumps(about, indent=1) + "\n")

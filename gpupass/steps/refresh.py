@@ -16,6 +16,10 @@ class FileReader(StrEnum):
     UDEV = "udev"
     INITRAMFS_TOOLS = "initramfs-tools"
     DRACUT = "dracut"
+    MKINITCPIO = "mkinitcpio"
+    GRUB = "grub"  # Debian's and Proxmox VE's
+    PROXMOX_BOOT_TOOL = "proxmox-boot-tool"
+    SDBOOTUTIL = "sdbootutil"
 
 
 # For every kernel, not only the newest: the boot menu offers all of them, and each must find the same rules.
@@ -24,6 +28,10 @@ _COMMANDS = {
     FileReader.UDEV: ("udevadm", "control", "--reload"),
     FileReader.INITRAMFS_TOOLS: ("update-initramfs", "-u", "-k", "all"),
     FileReader.DRACUT: ("dracut", "--force", "--regenerate-all"),
+    FileReader.MKINITCPIO: ("mkinitcpio", "-P"),
+    FileReader.GRUB: ("update-grub",),
+    FileReader.PROXMOX_BOOT_TOOL: ("proxmox-boot-tool", "refresh"),
+    FileReader.SDBOOTUTIL: ("sdbootutil", "update-all-entries"),
 }
 
 

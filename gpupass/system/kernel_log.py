@@ -29,6 +29,21 @@ class KernelLog:
         self.close()
         return found
 
+    def past(self) -> tuple[str, ...] | None:
+        """All that is left of what it has said since it booted; None where it may not be listened to."""
+        if self._fd < 0:
+            return None
+        lines = []
+        try:
+            os.lseek(self._fd, 0, os.SEEK_SET)
+            while True:
+                with suppress(BrokenPipeError):
+                    record = os.read(self._fd, 8192).decode(errors="replace")
+                    lines.append(record.partition(";")[2].partition("\n")[0])
+        except OSError:  # the end, which would be waited for
+            self.close()
+        return tuple(lines)
+
     def close(self) -> None:
         if self._fd >= 0:
             os.close(self._fd)

@@ -182,8 +182,11 @@ class Hypervisor:
 
     def version(self) -> tuple[int, int, int]:
         """Of the daemon: major * 1,000,000 + minor * 1,000 + release (virConnectGetLibVersion)."""
-        number = int(self._asked(lambda libvirt: libvirt.getLibVersion()))
-        return number // 1_000_000, number // 1_000 % 1_000, number % 1_000
+        return _version(int(self._asked(lambda libvirt: libvirt.getLibVersion())))
+
+    def emulator_version(self) -> tuple[int, int, int]:
+        """Of the QEMU that it starts domains with (virConnectGetVersion)."""
+        return _version(int(self._asked(lambda libvirt: libvirt.getVersion())))
 
     def live_xml(self, uuid: str) -> str | None:
         """The running domain's XML; None when it does not run or no longer exists."""
@@ -290,6 +293,10 @@ class Hypervisor:
             why = f"libvirt does not answer (asked for {seconds:g} s)"
             self._silent = LibvirtFailure(why, NO_ANSWER, "systemctl status libvirtd virtqemud")
             raise self._silent from None
+
+
+def _version(number: int) -> tuple[int, int, int]:
+    return number // 1_000_000, number // 1_000 % 1_000, number % 1_000
 
 
 def _ignore(*_: object) -> None:

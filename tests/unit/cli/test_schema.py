@@ -17,6 +17,7 @@ import gpupass.cli
 from gpupass.cli import main
 from gpupass.cli.documents.changes import Envelope, History, Quarantined
 from gpupass.cli.documents.devices import Grouped, Listed, Recorded, Shown
+from gpupass.cli.documents.doctor import Examined
 from gpupass.cli.documents.document import Failed
 from gpupass.cli.documents.lab import LabStatus, Topologies
 from gpupass.cli.documents.profiles import Compared, Exported, Imported, Specified, Validated
@@ -78,6 +79,8 @@ LINES = [
     ((), "cdi --dry-run", Envelope),
     ((), "cdi --print", Specified),
     ((), f"host early-bind {GPU} --yes", Envelope),
+    ((), "doctor", Examined),
+    ((), "doctor --fix --dry-run", Envelope),
     ((), "lab --name of-nobody status", LabStatus),
     ((), "lab topologies", Topologies),
 ]

@@ -1,0 +1,63 @@
+"""All checks of a host, as findings: each with its level, and what to type in this distribution's words."""
+
+from collections.abc import Iterable, Iterator
+
+from msgspec import Struct, field
+
+from gpupass.doctor.check import Check, Level, Purpose, Said, Sight
+from gpupass.doctor.checks import SUBJECTS
+from gpupass.doctor.remedy import Remedy
+from gpupass.doctor.words import Needs, needs, words
+
+
+class Diagnosis(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One line of what a check tells; `about` is a device or a domain, "": the host."""
+
+    id: str
+    subject: str
+    title: str
+    purposes: tuple[Purpose, ...]
+    level: Level
+    about: str
+    why: str
+    remedy: str
+    needs: Needs
+    cure: Remedy | None = field(default=None)
+
+
+def examine(sight: Sight, purposes: frozenset[Purpose] = frozenset()) -> tuple[Diagnosis, ...]:
+    """`purposes`: only what matters for one of them; (): for any."""
+    return tuple(
+        _finding(check, subject, said, sight)
+        for subject, check in _asked(purposes)
+        for said in dict.fromkeys(check.find(sight))
+    )
+
+
+def _asked(purposes: frozenset[Purpose]) -> Iterator[tuple[str, Check]]:
+    for subject, checks in SUBJECTS:
+        for check in checks:
+            if not purposes or purposes & check.purposes:
+                yield subject, check
+
+
+def _finding(check: Check, subject: str, said: Said, sight: Sight) -> Diagnosis:
+    level = said.level or check.worst
+    return Diagnosis(
+        id=check.id,
+        subject=subject,
+        title=check.title,
+        purposes=tuple(sorted(check.purposes)),
+        level=level,
+        about=said.about,
+        why=said.why,
+        remedy=words(said.remedy, sight.ground) if said.remedy is not None else "",
+        needs=needs(said.remedy) if said.remedy is not None else Needs.NOTHING,
+        cure=said.remedy,
+    )
+
+
+def counted(findings: Iterable[Diagnosis]) -> dict[Level, int]:
+    """Of every level, in their order."""
+    found = [finding.level for finding in findings]
+    return {level: found.count(level) for level in Level}
