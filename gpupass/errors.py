@@ -1,7 +1,6 @@
 """Every foreseeable failure: what could not be done, why, a hint to type, and the exit status."""
 
 import os
-from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 
@@ -158,6 +157,7 @@ class Unforeseen(GpupassError):
 
     def __init__(self, bug: Exception) -> None:
         import traceback
+        from pathlib import Path
 
         called = traceback.extract_tb(bug.__traceback__)
         ours = [frame for frame in called if "gpupass" in Path(frame.filename).parts] or called

@@ -30,8 +30,8 @@ NAMES: Mapping[str, tuple[str, ...]] = {
     CONSOLE: (),
 }
 NAME = r"[A-Za-z][A-Za-z0-9._-]{0,62}"
-_UNIT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9:_.\\@-]{0,240}\.service")
-_NEVER = re.compile(
+_UNIT = r"[A-Za-z0-9_][A-Za-z0-9:_.\\@-]{0,240}\.service"
+_NEVER = (  # compiled when somebody asks
     r"(systemd-.*|dbus.*|polkit.*|user@.*|getty@.*|.*getty.*|sshd?(@.*)?|auditd?|r?syslog.*|cron.*"
     r"|chrony.*|ntp.*|libvirt.*|virt.*d|qemu.*|pve.*|gpupass.*|docker|containerd|crio|podman.*|kubelet|incus.*|lxd.*"
     r"|[Nn]etwork.*|wpa_supplicant.*|firewalld|nftables|iptables.*|ovs.*|openvswitch.*|sssd.*"
@@ -40,9 +40,13 @@ _NEVER = re.compile(
 )
 
 
+def _named(unit: str) -> bool:
+    return re.fullmatch(_UNIT, unit) is not None
+
+
 def never(unit: str) -> bool:
     """Is it a service that nothing stops?"""
-    return _NEVER.fullmatch(unit) is not None
+    return re.fullmatch(_NEVER, unit) is not None
 
 
 def parse(text: str) -> tuple[dict[str, tuple[str, ...]], tuple[str, ...]]:
@@ -56,7 +60,7 @@ def parse(text: str) -> tuple[dict[str, tuple[str, ...]], tuple[str, ...]]:
         refused = next((unit for unit in units if never(unit)), None)
         if refused is not None:
             wrong.append(f"line {number}: {refused} is never stopped")
-        elif not units or not re.fullmatch(NAME, name) or not all(map(_UNIT.fullmatch, units)):
+        elif not units or not re.fullmatch(NAME, name) or not all(map(_named, units)):
             wrong.append(f"line {number} is no name and its units (dcgm nvidia-dcgm.service)")
         else:
             found[name] = (*found.get(name, ()), *units)
@@ -66,6 +70,6 @@ def parse(text: str) -> tuple[dict[str, tuple[str, ...]], tuple[str, ...]]:
 def table_of(*named: Mapping[str, tuple[str, ...]], display_manager: str = "") -> Table:
     """By unit; a later table adds to the earlier ones."""
     table = {unit: name for names in named for name, units in names.items() for unit in units}
-    if _UNIT.fullmatch(display_manager) and not never(display_manager):
+    if _named(display_manager) and not never(display_manager):
         table[display_manager] = DISPLAY_MANAGER
     return table

@@ -14,7 +14,6 @@ from gpupass.model.intel import FUNCTION, Intel, Knob
 from gpupass.observe.number import number
 from gpupass.system import Reader
 
-DRIVERS = ("xe", "i915")
 _QUANTUM, _TIMEOUT = "exec_quantum_ms", "preempt_timeout_us"
 
 

@@ -8,12 +8,10 @@ from msgspec import Struct
 from gpupass.model.address import PCI_DEVICES, Address, parse_address, sysfs
 from gpupass.model.amd import Amd, Gim
 from gpupass.model.config_space import read_config_space
-from gpupass.model.host import NVIDIA, Acs, Bar, Detail, Device, Link, Nvidia, Sriov, lends
-from gpupass.model.intel import Intel
-from gpupass.observe.intel import DRIVERS, read_intel
+from gpupass.model.host import NVIDIA, Acs, Bar, Detail, Device, Link, Nvidia, Sriov, Vgpu, lends
+from gpupass.model.intel import INTEL, Intel
 from gpupass.observe.number import number
 from gpupass.observe.uevent import parse_uevent
-from gpupass.observe.vgpu import read_vgpu
 from gpupass.system import Reader
 
 _IO = 0x100  # IORESOURCE_* of linux/ioport.h
@@ -181,7 +179,7 @@ def read_detail(
         power_state=system.read(f"{path}/power_state") if described else None,
         runtime_status=system.read(f"{path}/power/runtime_status") if described else None,
         sriov=sriov,
-        vgpu=read_vgpu(system, path) if device.driver == NVIDIA else None,
+        vgpu=_vgpu(system, path) if device.driver == NVIDIA else None,
         serial=config.serial,
         acs=config.acs if config.known_extended else Acs.UNKNOWN,
         multifunction=config.multifunction,
@@ -193,9 +191,17 @@ def read_detail(
     )
 
 
+def _vgpu(system: Reader, path: str) -> Vgpu | None:
+    from gpupass.observe.vgpu import read_vgpu
+
+    return read_vgpu(system, path)
+
+
 def _intel(system: Reader, device: Device, sriov: Sriov | None) -> Intel | None:
-    if sriov is None or device.driver not in DRIVERS:
+    if sriov is None or device.driver not in INTEL:
         return None
+    from gpupass.observe.intel import read_intel
+
     return read_intel(system, device.address, sriov.total)
 
 

@@ -11,13 +11,13 @@ from gpupass.model.mdev import Mdev
 from gpupass.model.user import Holder, User, UserKind
 from gpupass.model.wire import to_json
 from gpupass.observe import recorded
-from gpupass.observe.owners import Owner, read_owner
 from gpupass.observe.paths import addresses_in, disk_paths
-from gpupass.observe.proxmox import Machine
 from gpupass.observe.vdpa import VDPA, Vdpa
 from gpupass.system import Reader
 
 if TYPE_CHECKING:
+    from gpupass.observe.owners import Owner
+    from gpupass.observe.proxmox import Machine
     from gpupass.system.holders import Holder as Process
 
 NOT_SEEN = "device files held by other users' processes: run as root"
@@ -33,7 +33,7 @@ def read_processes(
     minors: Mapping[int, Address],
     renders: Mapping[Address, tuple[str, ...]],
     domains: Collection[Domain] = (),
-    machines: Collection[Machine] = (),
+    machines: "Collection[Machine]" = (),
     vdpa: Collection[Vdpa] = (),
 ) -> tuple[dict[str, tuple[User, ...]], tuple[str, ...]]:
     """Users by address, and by UUID of a mediated device; and what could not be seen.
@@ -46,6 +46,8 @@ def read_processes(
     found, unseen = read_holders(system, classes, vdpa)
     if not found and not any(domain.parts for domain in domains):
         return {}, unseen
+    from gpupass.observe.owners import read_owner
+
     nodes = _nodes(system, devices, classes) | {node: [one.address] for one in vdpa for node in one.nodes}
     for minor, gpu in minors.items():
         nodes.setdefault(f"/dev/nvidia{minor}", []).append(gpu)
@@ -75,7 +77,7 @@ def read_processes(
     return {address: tuple(sorted(found, key=_order)) for address, found in users.items()}, unseen
 
 
-def _user(holder: "Process", owner: Owner) -> User:
+def _user(holder: "Process", owner: "Owner") -> User:
     words = [f"pid {holder.pid}", holder.node, *([owner.words] if owner.words else [])]
     return User(
         kind=UserKind.PROCESS,

@@ -14,6 +14,7 @@ from gpupass import __version__
 from gpupass.model.address import Address, sysfs
 from gpupass.model.amd import GIM_OPTIONS
 from gpupass.model.host import Host
+from gpupass.model.intel import INTEL
 from gpupass.model.wire import SCHEMA
 from gpupass.observe import intel, recorded
 from gpupass.observe.amd import AMD_FILES, GIM_FILES, TOPOLOGY
@@ -112,7 +113,7 @@ def _functions(store: Store, system: Reader) -> None:
             store.file(f"{path}/nvidia/{name}", limit=1 << 16)
         for name in system.names(f"{path}/vfio-dev"):
             store.directory(f"{system.resolve(path)}/vfio-dev/{name}")
-        if device.driver in intel.DRIVERS:
+        if device.driver in INTEL:
             _shares(store, system, device.address)
     store.file(GIM_OPTIONS)
     for node in system.names(TOPOLOGY):

@@ -18,7 +18,6 @@ from gpupass.model.intel import Intel, Knob
 from gpupass.plan import Draft, Finding
 from gpupass.steps.vfs import SetVfs
 
-DRIVERS = ("xe", "i915")
 _MIB = 1 << 20
 _GRAIN = 2 * _MIB  # of memory (pf_get_lmem_alignment in xe_gt_sriov_pf_config.c)
 

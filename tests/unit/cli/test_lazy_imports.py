@@ -127,3 +127,12 @@ def test_completions(words: str, told: list[str]) -> None:
     argv = [sys.executable, "-m", "gpupass"]
     done = subprocess.run(argv, capture_output=True, text=True, check=True, env=os.environ | environment)
     assert done.stdout.splitlines() == told
+
+
+def test_what_root_pays_before_any_verb() -> None:
+    code = (
+        "import sys\nfrom gpupass.cli import main\nfrom gpupass.system.environment import only_ours\n"
+        "print([name for name in ('msgspec', 'pathlib', 'gpupass.system.door') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
