@@ -1,6 +1,10 @@
-"""A profile of this host as it is, or as a file of another tool means it."""
+"""This host as a profile, as another tool's file means it, or, what guests can have, as one says it."""
 
 from gpupass.app.intents import QEMU
+from gpupass.exporting.handed import Written, sorted_out
+from gpupass.exporting.kubevirt import write_kubevirt
+from gpupass.exporting.nova import write_nova
+from gpupass.exporting.proxmox import write_proxmox
 from gpupass.importing.mig import choose_config, import_config
 from gpupass.importing.mig_parted import read_mig_configs
 from gpupass.model.host import Host
@@ -8,13 +12,30 @@ from gpupass.model.profile import Profile
 from gpupass.observe import observe
 from gpupass.planner.export import export as export_profile
 from gpupass.planner.export import made_elsewhere, worth_telling
+from gpupass.planner.offers import offers_of
 from gpupass.system import Reader
+
+NOVA, KUBEVIRT, PVE_MAPPING = FORMATS = ("nova", "kubevirt", "pve-mapping")
 
 
 def export(system: Reader, connect: str = QEMU) -> tuple[Profile, Host]:
     """A profile of this host as it is."""
     host = observe(system, connect=connect)
     return export_profile(host, worth_telling(host)), host
+
+
+def export_for(
+    system: Reader, manager: str, connect: str = QEMU, node: str | None = None
+) -> tuple[Written, Host]:
+    """What this host gives to guests, as the manager's file says it; `node`: what Proxmox calls this host."""
+    host = observe(system, connect=connect)
+    offers = (offer for one in worth_telling(host) for offer in offers_of(host, one))
+    handed, left = sorted_out(host, offers, typeless=manager == PVE_MAPPING)
+    if manager == NOVA:
+        return write_nova(handed, left), host
+    if manager == KUBEVIRT:
+        return write_kubevirt(handed, left, host.devices), host
+    return write_proxmox(handed, left, system.hostname() if node is None else node), host
 
 
 def import_mig(system: Reader, file: str, text: str, config: str | None) -> Profile:

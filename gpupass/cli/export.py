@@ -6,24 +6,39 @@ from pathlib import Path
 import click
 from msgspec.structs import replace
 
+from gpupass.app.export import FORMATS, PVE_MAPPING, export_for, foreign
 from gpupass.app.export import export as export_host
-from gpupass.app.export import foreign
 from gpupass.app.profile_file import load_file
-from gpupass.cli.documents.profiles import Compared, Exported
+from gpupass.cli.documents.profiles import Compared, Exported, ExportedFor, LeftOut
 from gpupass.cli.inspect import reader_at
 from gpupass.cli.output import connect_option, host_option, json_option, print_json, tell, tell_text
 from gpupass.cli.plan import DIFFERENT
+from gpupass.errors import Usage
 from gpupass.model.profile import Profile
 from gpupass.profiles import write_profile
-from gpupass.system import System
+from gpupass.system import Reader, System
 
 
 @click.command()
 @json_option
 @host_option
 @connect_option
-def export(as_json: bool, host_dir: Path | None, connect: str) -> None:
+@click.option(
+    "--as",
+    "manager",
+    type=click.Choice(FORMATS),
+    help="Instead: what guests can have, for nova.conf, the KubeVirt CR or /etc/pve/mapping/pci.cfg.",
+)
+@click.option("--node", metavar="NAME", help="With --as pve-mapping: what Proxmox calls this host.")
+def export(as_json: bool, host_dir: Path | None, connect: str, manager: str | None, node: str | None) -> None:
     """Print a profile of this host as it is; `gpupass export | gpupass plan -` has nothing to do."""
+    if node is not None and manager != PVE_MAPPING:
+        raise Usage(
+            "cannot export: --node belongs to --as pve-mapping", "gpupass export --as pve-mapping --node NAME"
+        )
+    if manager is not None:
+        _export_for(manager, reader_at(host_dir), connect, node, as_json)
+        return
     profile, host = export_host(reader_at(host_dir), connect)
     text = write_profile(profile)
     if as_json:
@@ -32,6 +47,17 @@ def export(as_json: bool, host_dir: Path | None, connect: str) -> None:
     tell_text(text)
     for note in (*foreign(host), *(f"not seen: {unseen}" for unseen in host.unseen)):
         tell(f"# {note}", err=True)
+
+
+def _export_for(manager: str, system: Reader, connect: str, node: str | None, as_json: bool) -> None:
+    written, host = export_for(system, manager, connect, node)
+    if as_json:
+        left = tuple(LeftOut(what=one.what, why=one.why) for one in written.left)
+        print_json(ExportedFor(format=manager, text=written.text, left_out=left, unseen=host.unseen))
+        return
+    tell_text(written.text)
+    for unseen in host.unseen:
+        tell(f"# not seen: {unseen}", err=True)
 
 
 @click.command()

@@ -30,7 +30,7 @@ DOCUMENTS: dict[str, tuple[Any, ...]] = {
     "apply": (changes.Envelope,),
     "check": (changes.Envelope,),
     "rollback": (changes.Envelope,),
-    "export": (profiles.Exported,),
+    "export": (profiles.Exported, profiles.ExportedFor),
     "diff": (profiles.Compared,),
     "history": (changes.History,),
     "profile validate": (profiles.Validated,),

@@ -14,6 +14,22 @@ class Exported(Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
     unseen: tuple[str, ...]
 
 
+class LeftOut(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What no guest gets by the file, and why."""
+
+    what: str
+    why: str
+
+
+class ExportedFor(Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a host gives to guests, as the file of another program says it."""
+
+    format: str  # nova, kubevirt, pve-mapping
+    text: str
+    left_out: tuple[LeftOut, ...]
+    unseen: tuple[str, ...]
+
+
 class Imported(Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The profile (YAML) that says the same as another tool's file."""
 

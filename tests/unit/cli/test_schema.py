@@ -20,7 +20,7 @@ from gpupass.cli.documents.devices import Grouped, Listed, Recorded, Shown
 from gpupass.cli.documents.doctor import Examined
 from gpupass.cli.documents.document import Failed
 from gpupass.cli.documents.lab import LabStatus, Topologies
-from gpupass.cli.documents.profiles import Compared, Exported, Imported, Specified, Validated
+from gpupass.cli.documents.profiles import Compared, Exported, ExportedFor, Imported, Specified, Validated
 from gpupass.cli.documents.slots import Slotted
 from gpupass.cli.schema import DOCUMENTS, schema_of
 from gpupass.model.wire import from_json
@@ -70,6 +70,7 @@ LINES = [
     (("apply lend.yaml --yes",), "rollback --dry-run", Envelope),
     (("apply lend.yaml --yes",), "rollback --yes --allow-disruption", Envelope),
     ((ATTACHED,), "export", Exported),
+    ((ATTACHED,), "export --as nova", ExportedFor),
     ((), "diff lend.yaml keep.yaml", Compared),
     (("apply lend.yaml --yes", f"unbind {LONE}"), "history", History),
     ((), "profile validate lend.yaml wrong.yaml", Validated),
