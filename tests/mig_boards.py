@@ -1,12 +1,22 @@
 """The boards that NVIDIA's tables are published of (tests/nvml/published), as a driver would tell them."""
 
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from gpupass.model.mig import ComputeInstance, GpuInstance, MigGpu, MigProfile, Placement
 from gpupass.model.user import User, UserKind
 
 PUBLISHED = Path(__file__).parent / "nvml" / "published"
-BOARDS = ("A30", "A100-40", "A100-80", "H100-80", "H200")
+BOARDS = ("A30", "A100-40", "A100-80", "H100-80", "H200")  # which the double plays, too
+PCI_IDS = {
+    "A30": ("20b7",),
+    "A100-40": ("20b0", "20b1", "20f1", "20f6"),
+    "A100-80": ("20b2", "20b5", "20f3", "20f5"),
+    "H100-80": ("2330", "2331", "2322", "2324"),
+    "H200": ("2335", "233b"),
+    "RTX-PRO-6000": ("2bb5",),
+}
 
 
 def published(name: str) -> list[list[str]]:
@@ -14,8 +24,23 @@ def published(name: str) -> list[list[str]]:
     return [line.split() for line in lines if not line.startswith("#")]
 
 
+_SEVEN = {name: (ids.split(","), names) for name, ids, *names in published("seven-slices")}
+PCI_IDS |= {name: tuple(ids) for name, (ids, _) in _SEVEN.items()}
+ALL_BOARDS = tuple(PCI_IDS)
+_LIKE = {one: at for at, one in enumerate(("19", "15", "14", "9", "5", "0"))}  # of A100 and H100
+
+
 def board(name: str, *instances: GpuInstance) -> MigGpu:
-    return MigGpu(profiles=tuple(map(_profile, published(name))), instances=instances)
+    rows = published(name) if name not in _SEVEN else _seven(_SEVEN[name][1])
+    return MigGpu(profiles=tuple(map(_profile, rows)), instances=instances)
+
+
+def _seven(names: list[str]) -> Iterator[list[str]]:
+    """Rows of the H100 under other names; the memory is what the name says."""
+    for id_, _, *rest in published("H100-80"):
+        called = names[_LIKE[id_]] if id_ in _LIKE else f"{names[0]}+me"
+        most, _, *more = rest
+        yield [id_, called, most, re.search(r"[.](\d+)gb", called)[1], *more]
 
 
 def _profile(row: list[str]) -> MigProfile:

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from gpupass.methods.mig.compute import compute_starts
 from gpupass.methods.mig.recut import plan_recut
 from gpupass.model.mig import ComputeInstance, GpuInstance, LayoutEntry, MigGpu, MigProfile, Placement
-from tests.mig_boards import BOARDS, board, python
+from tests.mig_boards import ALL_BOARDS, board, python
 
 SETTINGS = settings(max_examples=300, deadline=None)
 
@@ -22,7 +22,7 @@ def cases():
 
 
 def case(chance):
-    gpu = cut_gpu(chance, board(chance.choice(BOARDS)) if chance.random() < 0.7 else invented(chance))
+    gpu = cut_gpu(chance, board(chance.choice(ALL_BOARDS)) if chance.random() < 0.7 else invented(chance))
     return gpu, wish(chance, gpu)
 
 

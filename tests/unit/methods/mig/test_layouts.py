@@ -6,7 +6,7 @@ from gpupass.errors import Usage
 from gpupass.methods.mig.layouts import named_layout
 from gpupass.methods.mig.recut import plan_recut
 from gpupass.model.mig import MigGpu, MigProfile, Placement
-from tests.mig_boards import BOARDS, board
+from tests.mig_boards import ALL_BOARDS, board
 
 # NVIDIA mig-parted, deployments/systemd/config-default.yaml
 BALANCED = {
@@ -15,6 +15,14 @@ BALANCED = {
     "A100-80": "3g.40gb 2g.20gb 1g.10gb 1g.10gb",
     "H100-80": "3g.40gb 2g.20gb 1g.10gb 1g.10gb",
     "H200": "3g.71gb 2g.35gb 1g.18gb 1g.18gb",
+    "H100-94": "3g.47gb 2g.24gb 1g.12gb 1g.12gb",
+    "H100-96": "3g.48gb 2g.24gb 1g.12gb 1g.12gb",
+    "GH200-144": "3g.72gb 2g.36gb 1g.18gb 1g.18gb",
+    "B200": "3g.90gb 2g.45gb 1g.23gb 1g.23gb",
+    "GB200": "3g.93gb 2g.47gb 1g.23gb 1g.23gb",
+    "B300": "3g.135gb 2g.67gb 1g.34gb 1g.34gb",
+    "GB300": "3g.139gb 2g.70gb 1g.35gb 1g.35gb",
+    "RTX-PRO-6000": "2g.48gb 1g.24gb 1g.24gb",
 }
 ALL = {
     "all-1g.5gb": "1g.5gb " * 7,
@@ -35,7 +43,7 @@ def names(layout):
     return [entry.profile for entry in layout]
 
 
-@pytest.mark.parametrize("name", BOARDS)
+@pytest.mark.parametrize("name", ALL_BOARDS)
 def test_balanced(name):
     assert names(named_layout("balanced", board(name))) == BALANCED[name].split()
     assert names(named_layout("all-balanced", board(name))) == BALANCED[name].split()
@@ -46,7 +54,7 @@ def test_all_of_one_kind(name, profiles):
     assert names(named_layout(name, board("A100-40"))) == profiles.split()
 
 
-@pytest.mark.parametrize("name", BOARDS)
+@pytest.mark.parametrize("name", ALL_BOARDS)
 def test_every_named_layout_fits(name):
     gpu = board(name)
     for layout in ("balanced", "empty", *(f"all-{profile.name}" for profile in gpu.profiles)):
