@@ -66,6 +66,7 @@ _CHANGE_SECONDS = 600.0  # QEMU pins and maps all of the guest's memory for its 
 _CLOSING_SECONDS = 2.0
 _DESTROY_SECONDS = 60.0  # its QEMU is killed after 10 s, and unpins its memory
 _SILENT_SECONDS = 30.0  # one that has not answered is not asked again at once
+_loops: dict[int, threading.Thread] = {}  # by the module that it is of
 _JOBS = {1: "a bounded job", 2: "a running job"}  # virDomainJobType
 
 
@@ -87,10 +88,7 @@ class Hypervisor:
         self._events: list[int] = []  # what is registered; each holds the connection
         self._silent_until, self._silent = 0.0, LibvirtFailure("libvirt does not answer", NO_ANSWER)
         self._connection: Any = None
-        libvirt.registerErrorHandler(_ignore, None)
-        libvirt.virEventRegisterDefaultImpl()
-        self._closed = False
-        threading.Thread(target=self._loop, name="libvirt-events", daemon=True).start()
+        _run_events(libvirt)
         self._uri = uri
         with suppress(LibvirtFailure):  # whoever asks it something is told
             self._connect()
@@ -109,14 +107,12 @@ class Hypervisor:
         connection, self._events = opener(self._uri), []
         with suppress(self._libvirt.libvirtError):  # the test driver has none
             connection.setKeepAlive(5, 3)
+        with suppress(self._libvirt.libvirtError):
+            connection.registerCloseCallback(self._on_event, None)
         for name in ("LIFECYCLE", "DEVICE_ADDED", "DEVICE_REMOVED", "DEVICE_REMOVAL_FAILED", "REBOOT"):
             event = getattr(self._libvirt, f"VIR_DOMAIN_EVENT_ID_{name}")
             self._events.append(connection.domainEventRegisterAny(None, event, self._on_event, None))
         return connection
-
-    def _loop(self) -> None:
-        while not self._closed:
-            self._libvirt.virEventRunDefaultImpl()
 
     def _on_event(self, *_: object) -> None:
         with self._changed:
@@ -127,6 +123,10 @@ class Hypervisor:
         """How many events came so far; take it before a request and give it to `wait_event`."""
         with self._changed:
             return self._count
+
+    def require_answer(self) -> None:
+        """LibvirtFailure while it is away; where it is back, its events are heard again."""
+        self._alive()
 
     def wait_event(self, seen: int, seconds: float) -> None:
         """Until an event later than `seen` came, or the time is over."""
@@ -244,13 +244,15 @@ class Hypervisor:
             return None
 
     def close(self) -> None:
-        """One that does not answer is left behind; the thread of its events ends with the next of them."""
-        self._closed, connection, self._connection = True, self._connection, None
+        """One that does not answer is left behind."""
+        connection, self._connection = self._connection, None
         if connection is not None and time.monotonic() >= self._silent_until:
             with suppress(NoAnswer, self._libvirt.libvirtError):
                 in_time(lambda: self._end(connection), _CLOSING_SECONDS)
 
     def _end(self, connection: Any) -> None:
+        with suppress(self._libvirt.libvirtError):
+            connection.unregisterCloseCallback()
         for event in self._events:
             connection.domainEventDeregisterAny(event)
         connection.close()
@@ -297,6 +299,21 @@ class Hypervisor:
 
 def _version(number: int) -> tuple[int, int, int]:
     return number // 1_000_000, number // 1_000 % 1_000, number % 1_000
+
+
+def _run_events(libvirt: Any) -> None:
+    """On one thread of the process, however many connections it has: two would wait for the same files."""
+    if id(libvirt) in _loops:
+        return
+    libvirt.registerErrorHandler(_ignore, None)
+    libvirt.virEventRegisterDefaultImpl()
+
+    def loop() -> None:
+        while True:
+            libvirt.virEventRunDefaultImpl()
+
+    _loops[id(libvirt)] = threading.Thread(target=loop, name="libvirt-events", daemon=True)
+    _loops[id(libvirt)].start()
 
 
 def _ignore(*_: object) -> None:

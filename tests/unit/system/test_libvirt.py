@@ -81,6 +81,12 @@ class Connection:
     def isAlive(self):
         return self.alive
 
+    def registerCloseCallback(self, callback, opaque):
+        self.callbacks["close"] = callback
+
+    def unregisterCloseCallback(self):
+        del self.callbacks["close"]
+
     def domainEventRegisterAny(self, domain, event, callback, opaque):
         self.callbacks[event] = callback
         return event
@@ -188,7 +194,7 @@ def test_a_restarted_daemon_is_found_again_with_its_events(libvirt):
     seen = hypervisor.events()
     for callback in libvirt.connections[1].callbacks.values():
         callback(None, None, None)
-    assert hypervisor.events() - seen == 5
+    assert hypervisor.events() - seen == 6
     hypervisor.wait_event(seen, 10)  # at once: it came already
 
 
@@ -233,17 +239,28 @@ def test_a_change_is_not_asked_for_twice(libvirt):
     assert [call for call, *_ in domain.calls] == ["attach"]
 
 
-def test_a_closed_one_holds_nothing_and_its_thread_ends(libvirt):
-    turns = threading.Semaphore(0)
-    libvirt.virEventRunDefaultImpl = turns.acquire
-    before = threading.enumerate()
-    hypervisor = Hypervisor("test:///default")
-    (loop,) = (one for one in threading.enumerate() if one.name == "libvirt-events" and one not in before)
-    hypervisor.close()
-    turns.release()
-    loop.join(20)
-    assert not loop.is_alive()
+def test_a_closed_one_holds_nothing(libvirt):
+    Hypervisor("test:///default").close()
     assert [(one.alive, one.callbacks) for one in libvirt.connections] == [(False, {})]
+
+
+def test_one_thread_runs_the_events_of_all_connections(libvirt):
+    """The default loop is libvirt's one of the process: run by two threads, both wait for the same files."""
+    turns = []
+    libvirt.virEventRunDefaultImpl = lambda: (turns.append(threading.get_ident()), threading.Event().wait())
+    for _ in range(3):
+        Hypervisor("test:///default").close()
+    assert len(set(turns)) == 1
+
+
+def test_who_waits_for_events_hears_that_the_connection_has_died(libvirt):
+    hypervisor = Hypervisor("test:///default")
+    heard = hypervisor.events()
+    libvirt.connections[-1].callbacks["close"](None, 1, None)
+    assert hypervisor.events() > heard
+    libvirt.connections[-1].alive = False
+    hypervisor.require_answer()
+    assert len(libvirt.connections) == 2 and set(libvirt.connections[-1].callbacks) >= {0, "close"}
 
 
 @pytest.mark.parametrize(
