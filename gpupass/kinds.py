@@ -21,7 +21,7 @@ from gpupass.steps.release import AwaitRelease
 from gpupass.steps.remember import Remember
 from gpupass.steps.reset import ResetDevice
 from gpupass.steps.stopping import AwaitIdle, SetConsole, SetFramebuffer, SetUnit
-from gpupass.steps.unit import EnableUnit
+from gpupass.steps.unit import EnableUnit, RunUnit
 from gpupass.steps.vfs import SetVfs
 from gpupass.steps.vgpu_params import SetVgpuParams
 
@@ -45,6 +45,7 @@ _OF_ALL: tuple[type[Deed], ...] = (
     AwaitRelease,
     WriteFile,
     EnableUnit,
+    RunUnit,
     Refresh,
     AddKernelArguments,
     SetAttribute,

@@ -635,7 +635,7 @@ class Machine(System):
                 self.persistence = argv[-1] == "1"
                 return ""
             return "Enabled\n" if self.persistence else "Disabled\n"
-        if argv[0] == "systemctl" and argv[1] in ("show", "stop", "start"):
+        if argv[0] == "systemctl" and argv[1] in ("show", "stop", "start", "restart"):
             self._fault(f"systemctl {argv[1]}", argv[-1])
             return self.systemd.run(argv[1], argv[-1])
         if argv == ("update-grub",):

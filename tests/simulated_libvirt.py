@@ -62,6 +62,11 @@ class Guest:
     live: dict[str, Plugged] = field(default_factory=dict)
     config: tuple[str, ...] = ()
     asks: int = 0
+    number: int = 1  # of this run, as libvirt counts them
+
+    @property
+    def has_qemu(self) -> bool:
+        return self.state is not DomainState.SHUT_OFF
 
     @property
     def active(self) -> bool:
@@ -91,6 +96,9 @@ class SimulatedLibvirt:
         self.faults: dict[str, list[object]] = {}
         self.answers_failure: LibvirtFailure | None = None
         self._count = 0
+        self._runs = len(names)
+        for number, guest in enumerate(self.guests.values(), 1):
+            guest.number = number
 
     # what happens to the domains from outside
 
@@ -126,6 +134,25 @@ class SimulatedLibvirt:
             del self.guests[name]
         self._count += 1
 
+    def start(self, name: str) -> None:
+        """A new QEMU, with what its definition says; a lifecycle event tells of it."""
+        guest = self.guests[name]
+        assert not guest.has_qemu, "virsh start would refuse it"
+        self._runs += 1
+        guest.number, guest.pid, guest.state = self._runs, guest.pid + 100, DomainState.RUNNING
+        self._count += 1
+
+    def undefine(self, name: str) -> None:
+        """One that runs goes on, and is gone when it stops."""
+        self.guests[name].transient = True
+        if not self.guests[name].has_qemu:
+            del self.guests[name]
+        self._count += 1
+
+    def restart_daemon(self) -> None:
+        """Who was connected hears nothing of what happens meanwhile; guests run on."""
+        self._count += 1
+
     def stop_all(self) -> None:
         for name in list(self.guests):
             self.stop(name)
@@ -151,6 +178,9 @@ class SimulatedLibvirt:
     def events(self) -> int:
         return self._count
 
+    def require_answer(self) -> None:
+        self._fault("require_answer")
+
     def wait_event(self, seen: int, seconds: float) -> None:
         assert seconds > 0, "a busy loop"
         self.machine.advance(seconds, until=lambda: self._count > seen)
@@ -163,7 +193,7 @@ class SimulatedLibvirt:
                 uuid=guest.uuid,
                 state=guest.state,
                 autostart=guest.autostart,
-                live=self._xml(guest, live=True) if guest.active else None,
+                live=self._xml(guest, live=True) if guest.has_qemu else None,
                 config=None if guest.transient else self._xml(guest, live=False),
                 job=guest.job if guest.active else None,
                 resident=guest.resident if guest.active else None,
@@ -174,7 +204,7 @@ class SimulatedLibvirt:
     def live_xml(self, uuid: str) -> str | None:
         self._fault("live_xml")
         guest = self._find(uuid)
-        return self._xml(guest, live=True) if guest is not None and guest.active else None
+        return self._xml(guest, live=True) if guest is not None and guest.has_qemu else None
 
     def query_pci(self, uuid: str) -> object:
         guest = self._find(uuid)
@@ -346,10 +376,11 @@ class SimulatedLibvirt:
         devices = "".join(_hostdev(p) for p in guest.live.values()) if live else ""
         if not live:
             devices = "".join(_hostdev(Plugged(address, "", None), live=False) for address in guest.config)
+        number = f" id='{guest.number}'" if live else ""
         limit = f"<memtune><hard_limit unit='KiB'>{guest.hard_limit}</hard_limit></memtune>"
         numa = f"<numatune><memory mode='strict' nodeset='{guest.numa}'/></numatune>"
         return (
-            f"<domain type='kvm'><name>{guest.name}</name><uuid>{guest.uuid}</uuid>"
+            f"<domain type='kvm'{number}><name>{guest.name}</name><uuid>{guest.uuid}</uuid>"
             f"<metadata>{guest.metadata}</metadata>"
             f"<memory unit='KiB'>{guest.memory}</memory>{limit if guest.hard_limit else ''}"
             f"{numa if guest.numa else ''}"

@@ -43,6 +43,8 @@ class SimulatedSystemd:
         return self.add(unit, "Xorg", nodes)
 
     def run(self, verb: str, unit: str) -> str:
+        if unit not in self.services and self.machine.exists(f"/etc/systemd/system/{unit}"):
+            self.services[unit] = Service(unit, unit, {}, active=False)
         service = self.services.get(unit)
         if verb == "show":
             loaded = service is not None and service.there
@@ -55,7 +57,7 @@ class SimulatedSystemd:
             service.active = False
             self.machine.at(service.lasts, self.gone, unit)
             self.machine.advance(0.1)
-        elif verb == "start" and not service.active:
+        elif verb in ("start", "restart") and not service.active:
             service.active = True
             self._open(service)
         return ""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gpupass.app.boot import disable, early_bind, enable, file_changes
+    from gpupass.app.promises import promise, take_back
     from gpupass.app.recovery import quarantine_clear, quarantined, recover, start_anew, unfinished
     from gpupass.app.report import Ending, Report
     from gpupass.app.verbs import adopt, attach, bind, detach, move, together, unbind
@@ -24,16 +25,19 @@ __all__ = [
     "enable",
     "file_changes",
     "move",
+    "promise",
     "quarantine_clear",
     "quarantined",
     "recover",
     "start_anew",
+    "take_back",
     "together",
     "unbind",
     "unfinished",
 ]
 _WHERE = {
     "boot": ("disable", "early_bind", "enable", "file_changes"),
+    "promises": ("promise", "take_back"),
     "recovery": ("quarantine_clear", "quarantined", "recover", "start_anew", "unfinished"),
     "report": ("Ending", "Report"),
     "verbs": ("adopt", "attach", "bind", "detach", "move", "together", "unbind"),

@@ -9,8 +9,8 @@ from msgspec.structs import replace
 from gpupass.app.look import look_around, require_libvirt
 from gpupass.devices.binding import VFIO, bind
 from gpupass.errors import GpupassError, Usage
-from gpupass.lending import handover
-from gpupass.lending.lender import Loan
+from gpupass.lending import handover, promises
+from gpupass.lending.lender import Loan, whole
 from gpupass.lending.managers import even_of_others
 from gpupass.methods import slots_of
 from gpupass.model.address import Address
@@ -136,7 +136,7 @@ class OfDevice(OfHost, Alone, frozen=True, kw_only=True):
             return wanted + lost(host, wanted)
 
         found = with_holders(sight, self.touches(sight), self.stop, whole)
-        return _alone(plan_of(title, found, sight), sight)
+        return alone(plan_of(title, found, sight), sight)
 
 
 class Bind(OfDevice, frozen=True, kw_only=True):
@@ -182,7 +182,7 @@ class Adopt(OfDevice, frozen=True, kw_only=True):
     """What somebody else has bound, made or attached there is gpupass's own."""
 
     def plan(self, sight: Host) -> HostPlan:
-        return _alone(adopt_plan(sight, self.device(sight)), sight)
+        return alone(adopt_plan(sight, self.device(sight)), sight)
 
 
 class OfSlot(OfDevice, frozen=True, kw_only=True):
@@ -217,11 +217,14 @@ class OfSlot(OfDevice, frozen=True, kw_only=True):
         return draft + Draft(findings=tuple(found)) if draft.steps else draft
 
 
-class _Receives(OfSlot, frozen=True, kw_only=True):
+class Receives(OfSlot, frozen=True, kw_only=True):
     """Of a domain that is to get something QEMU is asked what fits."""
 
     shown: tuple[Address, ...] = ()  # others of its group that the guest is to see, too
     options: Options = UNSAID
+
+    def plan(self, sight: Host) -> HostPlan:
+        return self.attached(sight)
 
     def look(self, system: Reader) -> Host:
         rom = self.options.rom_file
@@ -231,22 +234,21 @@ class _Receives(OfSlot, frozen=True, kw_only=True):
     def attached(self, sight: Host) -> HostPlan:
         slot, domain = self.its_slot(sight), domain_called(sight, self.domain)
         title = f"attach {', '.join((slot.what, *self.shown))} to {domain.name}"
+        return self.around(sight, title, lambda host: self.given(host, domain, slot))
 
-        def given(host: Host) -> Draft:
-            draft = handover.attach(host, domain, slot, self.connect, self.shown, self.options)
-            return self.asked(draft, domain)
+    def given(self, host: Host, domain: Domain, slot: Slot) -> Draft:
+        draft = handover.attach(host, domain, slot, self.connect, self.shown, self.options)
+        return self.asked(promises.noted(host, draft, self.slots(host, slot), domain), domain)
 
-        return self.around(sight, title, given)
+    def slots(self, host: Host, slot: Slot) -> tuple[Slot, ...]:
+        return (slot, *map(whole, host.devices_at(self.shown)))
 
 
-class Attach(_Receives, frozen=True, kw_only=True):
+class Attach(Receives, frozen=True, kw_only=True):
     """The running domain has the slot."""
 
-    def plan(self, sight: Host) -> HostPlan:
-        return self.attached(sight)
 
-
-class Move(_Receives, frozen=True, kw_only=True):
+class Move(Receives, frozen=True, kw_only=True):
     """The domain has the slot, whoever has it now."""
 
     def plan(self, sight: Host) -> HostPlan:
@@ -256,7 +258,8 @@ class Move(_Receives, frozen=True, kw_only=True):
             return self.attached(sight)
         title = f"move {slot.what} from {owner.name} to {domain.name}"
         moved = handover.move(sight, domain, slot, self.connect, self.force, self.options)
-        return _alone(plan_of(title, self.asked(moved, domain, owner), sight), sight)
+        moved = promises.noted(sight, moved, (slot,), domain)
+        return alone(plan_of(title, self.asked(moved, domain, owner), sight), sight)
 
 
 class Detach(OfSlot, frozen=True, kw_only=True):
@@ -266,18 +269,20 @@ class Detach(OfSlot, frozen=True, kw_only=True):
 
     def fixed(self, sight: Host) -> Self:
         slot = self.its_slot(sight)
-        return replace(self, slot=slot, known=self._owner(sight, slot))
+        return replace(self, slot=slot, known=self.owner(sight, slot))
 
     def plan(self, sight: Host) -> HostPlan:
         slot = self.its_slot(sight)
-        owner = self._owner(sight, slot)
+        owner = self.owner(sight, slot)
         title = f"detach {slot.what} from {owner.name}"
-        taken = handover.detach(sight, owner, slot, self.connect, self.force)
-        made = plan_of(title, self.asked(taken, owner), sight)
+        made = plan_of(title, self.taken(sight, owner, slot), sight)
         rest = replace(made, continues=False)  # what is left to clean is remembered by its claim
-        return _alone(rest, sight)
+        return alone(rest, sight)
 
-    def _owner(self, sight: Host, slot: Slot) -> Domain:
+    def taken(self, sight: Host, owner: Domain, slot: Slot) -> Draft:
+        return self.asked(handover.detach(sight, owner, slot, self.connect, self.force), owner)
+
+    def owner(self, sight: Host, slot: Slot) -> Domain:
         return sight.domain(self.domain) or self._vanished(sight, slot) or domain_called(sight, self.domain)
 
     def _vanished(self, sight: Host, slot: Slot) -> Domain | None:
@@ -304,7 +309,7 @@ class Forget(OfDevice, frozen=True, kw_only=True):
         loan = Loan(address=self.group[0], mdev=self.mdev)
         draft = handover.forget(sight, sight.domain(self.domain), loan, self.connect)
         title = f"detach {self.mdev or self.group[0]} from {self.called}"
-        return _alone(plan_of(title, draft), sight)
+        return alone(plan_of(title, draft), sight)
 
 
 class Clean(OfDevice, frozen=True, kw_only=True):
@@ -318,7 +323,7 @@ class Clean(OfDevice, frozen=True, kw_only=True):
         slot = next((slot for slot in slots if slot.mdev == self.mdev), None)
         if slot is None:
             return HostPlan()
-        return _alone(plan_of(f"clean {slot.what}", handover.clean(sight, slot), sight), sight)
+        return alone(plan_of(f"clean {slot.what}", handover.clean(sight, slot), sight), sight)
 
 
 def domain_called(sight: Host, name: str) -> Domain:
@@ -330,5 +335,5 @@ def domain_called(sight: Host, name: str) -> Domain:
     return found
 
 
-def _alone(plan: Plan, sight: Host) -> HostPlan:
+def alone(plan: Plan, sight: Host) -> HostPlan:
     return HostPlan(plans=(identified(plan, sight),))

@@ -65,7 +65,7 @@ def recover(system: System, *, connect: str = QEMU, wait: bool = False) -> tuple
         reports = []
         for operation in unfinished(system):
             with interrupts.deferred():
-                reports.append(_recover_one(session, operation, deadline))
+                reports.append(recover_one(session, operation, deadline))
                 if interrupts.asked():
                     return tuple(reports)
         _close_applies(session)
@@ -152,7 +152,7 @@ def _close_applies(session: Session) -> None:
                 write_apply(session.store, replace(entry, end=ApplyEnd.INTERRUPTED))
 
 
-def _recover_one(session: Session, operation: Operation, deadline: float) -> Report:
+def recover_one(session: Session, operation: Operation, deadline: float) -> Report:
     """One that cannot be ended now must not keep the others from it."""
     plan = Plan(title=operation.title, steps=operation.steps, devices=operation.devices)
     report = Report(title=operation.title, ending=Ending.DONE, plan=plan, statuses=statuses(operation))

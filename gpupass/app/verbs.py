@@ -5,7 +5,18 @@ import re
 from msgspec.structs import replace
 
 from gpupass.app.consent import Consent, Patience
-from gpupass.app.intents import QEMU, Adopt, Attach, Bind, Detach, Forget, Intent, Move, Unbind
+from gpupass.app.intents import (
+    QEMU,
+    Adopt,
+    Attach,
+    Bind,
+    Detach,
+    Forget,
+    Intent,
+    Move,
+    Receives,
+    Unbind,
+)
 from gpupass.app.look import find_slot_named, functions_of_card, group_addresses
 from gpupass.app.report import Ending, Report, known
 from gpupass.app.rounds import Trip
@@ -82,7 +93,7 @@ def attach(
     `disruption`: a guest that has it with other options may lose it meanwhile.
     """
     with Session(system) as session:
-        return _hand_over(
+        return hand_over(
             session,
             Attach,
             domain,
@@ -130,7 +141,7 @@ def detach(
         gone = _left_the_host(system, domain, slot, connect)
         if gone is not None:
             return single(session, gone, gone.group, seconds=timeout, dry_run=dry_run)
-        return _hand_over(session, Detach, domain, slot, connect, timeout, dry_run, even_of, force=force)
+        return hand_over(session, Detach, domain, slot, connect, timeout, dry_run, even_of, force=force)
 
 
 def move(
@@ -149,7 +160,7 @@ def move(
 ) -> Report:
     """From whichever domain has the slot to another one, or back to where it was."""
     with Session(system) as session:
-        return _hand_over(
+        return hand_over(
             session,
             Move,
             target,
@@ -197,9 +208,9 @@ def single(
     return replace(report, plan=plan, settled=came.settled)
 
 
-def _hand_over(
+def hand_over(
     session: Session,
-    intent: type[Attach] | type[Detach] | type[Move],
+    intent: type[Receives] | type[Detach],
     domain: str,
     slot: str,
     connect: str,
@@ -226,11 +237,9 @@ def _hand_over(
         force=force,
         stop=stop,
     )
-    if isinstance(wanted, Attach):
+    if isinstance(wanted, Receives):
         also = (find_slot_named(system, text)[0][0] for text in shown)
-        wanted = replace(wanted, shown=tuple(also))
-    if isinstance(wanted, Attach | Move):
-        wanted = replace(wanted, options=options)
+        wanted = replace(wanted, shown=tuple(also), options=options)
     return single(session, wanted, group, seconds=timeout, dry_run=dry_run, consent=consent)
 
 

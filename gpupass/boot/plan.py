@@ -3,7 +3,16 @@
 from gpupass.boot.early import PATHS, RULES, SOFTDEP, Early, early_bound, early_files
 from gpupass.boot.findings import early_findings
 from gpupass.boot.initramfs import Unknown, initramfs_tool
-from gpupass.boot.units import ATTACHMENTS, DEVICES, PROFILE, UNITS, unit_files, unit_path
+from gpupass.boot.units import (
+    ATTACHMENTS,
+    DEVICES,
+    PROFILE,
+    PROMISES,
+    UNITS,
+    promises_file,
+    unit_files,
+    unit_path,
+)
 from gpupass.model.address import BOOT, Address, same_slot
 from gpupass.model.boot import BootState, HostFile
 from gpupass.model.host import Device, Host
@@ -12,12 +21,13 @@ from gpupass.plan import Finding, Plan
 from gpupass.step import Deed
 from gpupass.steps.file import WriteFile
 from gpupass.steps.refresh import FileReader, Refresh
-from gpupass.steps.unit import EnableUnit
+from gpupass.steps.unit import EnableUnit, RunUnit
 
 _WHY = {
     PROFILE: "the profile that every boot applies",
     unit_path(DEVICES): "prepares the devices before libvirt starts domains",
     unit_path(ATTACHMENTS): "attaches them once their domains run",
+    unit_path(PROMISES): "gives domains what they are promised",
     RULES: "names the driver of these functions before any driver is loaded",
     SOFTDEP: "loads vfio-pci before the drivers they would have otherwise",
 }
@@ -52,6 +62,39 @@ def disable_plan(boot: BootState) -> Plan:
         title="disable the profile at boot",
         steps=steps,
         findings=_needs_systemd(boot) if steps else (),
+        devices=(BOOT,),
+    )
+
+
+def listen_plan(boot: BootState, executable: str) -> Plan:
+    """A unit listens to libvirt, now and from every boot on; one that was written otherwise starts anew."""
+    written = _optional(_write(boot, promises_file(executable)))
+    enabled = _optional(
+        EnableUnit(unit=PROMISES, on=True, why="at every boot") if PROMISES not in boot.enabled else None
+    )
+    runs = PROMISES in boot.running
+    starts = RunUnit(unit=PROMISES, on=True, anew=runs, why="domains are promised devices")
+    return Plan(
+        title="listen for the starts of domains",
+        steps=(
+            *_read_again((FileReader.SYSTEMD,), written),
+            *enabled,
+            *(() if runs and not written else (starts,)),
+        ),
+        findings=_needs_systemd(boot),
+        devices=(BOOT,),
+    )
+
+
+def unlisten_plan(boot: BootState) -> Plan:
+    """Nobody is promised anything any more."""
+    stop = RunUnit(unit=PROMISES, on=False, why="nobody is promised anything any more")
+    off = EnableUnit(unit=PROMISES, on=False, why="no longer at boot")
+    removed = _optional(_remove(boot, unit_path(PROMISES)))
+    first = (*((stop,) if PROMISES in boot.running else ()), *((off,) if PROMISES in boot.enabled else ()))
+    return Plan(
+        title="listen no longer for the starts of domains",
+        steps=(*first, *_read_again((FileReader.SYSTEMD,), removed)),
         devices=(BOOT,),
     )
 
@@ -160,7 +203,7 @@ def _of_systemd(units: tuple[WriteFile, ...]) -> tuple[FileReader, ...]:
     return (FileReader.SYSTEMD,) if units else ()
 
 
-def _optional(step: WriteFile | None) -> tuple[Deed, ...]:
+def _optional(step: Deed | None) -> tuple[Deed, ...]:
     return () if step is None else (step,)
 
 

@@ -1,4 +1,4 @@
-"""The two systemd units that restore a profile at boot (systemd.unit(5), systemd.service(5)).
+"""The systemd units: two restore a profile at boot, one keeps promises (systemd.unit(5), systemd.service(5)).
 
 The devices come first, before libvirt starts its domains; the attachments wait for the domains, and nothing
 waits for them.
@@ -10,6 +10,7 @@ PROFILE = "/etc/gpupass/profile.yaml"
 DEVICES = "gpupass.service"
 ATTACHMENTS = "gpupass-attach.service"
 UNITS = (DEVICES, ATTACHMENTS)
+PROMISES = "gpupass-promises.service"
 _LIBVIRT = "libvirtd.service virtqemud.service libvirt-guests.service"
 _VENDORS = "nvidia-persistenced.service nvidia-vgpud.service nvidia-vgpu-mgr.service"
 # Usage, refused, a person needed, pending: the next try would end the same way.
@@ -37,6 +38,31 @@ def unit_files(executable: str) -> tuple[HostFile, ...]:
         HostFile(path=unit_path(DEVICES), text=_devices(executable)),
         HostFile(path=unit_path(ATTACHMENTS), text=_attachments(executable)),
     )
+
+
+def promises_file(executable: str) -> HostFile:
+    """It is told to stop alone: what it has begun to write is finished, and then taken back."""
+    text = f"""\
+# Written by `gpupass attach --at-start` and the like; taken away with the last promise.
+[Unit]
+Description=Devices of this host for domains that are promised them, whenever these start
+RequiresMountsFor=/var/lib/gpupass
+Wants={DEVICES}
+After={DEVICES}
+After={_LIBVIRT}
+
+[Service]
+Type=notify
+NotifyAccess=main
+ExecStart={executable} listen
+KillMode=mixed
+Restart=on-failure
+RestartSec=5
+{_SANDBOX}
+[Install]
+WantedBy=multi-user.target
+"""
+    return HostFile(path=unit_path(PROMISES), text=text)
 
 
 def _devices(executable: str) -> str:

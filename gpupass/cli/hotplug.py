@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from gpupass.cli.report import show_reports
 from gpupass.errors import Usage
 from gpupass.model.domain import Manager
 from gpupass.system import Reader
+from gpupass.system.executable import own_executable
 
 
 def _options(verb: Callable[..., Any]) -> Callable[..., Any]:
@@ -48,6 +48,7 @@ def _options(verb: Callable[..., Any]) -> Callable[..., Any]:
 @click.argument("domain")
 @click.argument("devices", metavar="DEVICE...", nargs=-1, required=True)
 @click.option("--with-functions", is_flag=True, help="All functions of the card: GPU, audio, USB-C.")
+@click.option("--at-start", is_flag=True, help="Whenever DOMAIN starts, and now where it runs; until detach.")
 @attachment_options
 @stop_option
 @_options
@@ -55,6 +56,7 @@ def attach(
     domain: str,
     devices: tuple[str, ...],
     with_functions: bool,
+    at_start: bool,
     as_json: bool,
     **how: Any,
 ) -> int:
@@ -65,11 +67,17 @@ def attach(
 
     Options are of the first DEVICE, and end with the attachment. A guest that has it otherwise loses it and
     gets it back: that takes --allow-disruption.
+
+    With --at-start also a domain that is shut off is promised it: gpupass-promises.service gives it to the
+    domain when that starts, and takes it back when it stops, however it does.
     """
     options = take_options(how)
     system, told = _how(options=options, **how)
     together = app.together(system, devices, with_functions)
     require_one(options, len(together))
+    if at_start:
+        promised = app.promise(system, domain, together, executable=own_executable, **told)
+        return show_reports(*promised, as_json=as_json)
     reports = [app.attach(system, domain, *slots, **told) for slots in together]
     return show_reports(*reports, as_json=as_json)
 
@@ -86,11 +94,14 @@ def _force_options(verb: Callable[..., Any]) -> Callable[..., Any]:
 @click.command()
 @click.argument("domain")
 @click.argument("device")
+@click.option("--at-start", is_flag=True, help="Nor when DOMAIN starts: what it was promised is taken back.")
 @_force_options
 @_options
-def detach(domain: str, device: str, force: bool, yes: bool, as_json: bool, **how: Any) -> int:
+def detach(
+    domain: str, device: str, at_start: bool, force: bool, yes: bool, as_json: bool, **how: Any
+) -> int:
     """Ask DOMAIN for DEVICE; done when the guest has let go and a reset is verified."""
-    return _agreed(app.detach, (domain, device), force, yes, as_json, how)
+    return _agreed(app.take_back if at_start else app.detach, (domain, device), force, yes, as_json, how)
 
 
 @click.command()
@@ -110,7 +121,7 @@ def move(device: str, target: str, force: bool, yes: bool, as_json: bool, **how:
 
 
 def _agreed(
-    verb: Callable[..., Report],
+    verb: Callable[..., Report | tuple[Report, ...]],
     words: tuple[str, ...],
     force: bool,
     yes: bool,
@@ -121,14 +132,18 @@ def _agreed(
     if force and how["wait"]:
         raise Usage("cannot wait for ever and then use force", "--timeout SECONDS --force --yes")
     system, options = _how(**how)
-    change = partial(verb, system, *words, force=force)
+
+    def change(**told: Any) -> tuple[Report, ...]:
+        came = verb(system, *words, force=force, **told)
+        return (came,) if isinstance(came, Report) else came
+
     if force and not (yes or options["dry_run"]):
         planned = change(**{**options, "dry_run": True})
         if not as_json:
-            show_reports(planned, as_json=False)
-        lost = "; ".join(finding.message for finding in planned.warnings)
-        raise Usage(f"cannot use force, nobody has agreed: {lost or planned.title}", "the same with --yes")
-    return show_reports(change(**options), as_json=as_json)
+            show_reports(*planned, as_json=False)
+        lost = "; ".join(finding.message for one in planned for finding in one.warnings)
+        raise Usage(f"cannot use force, nobody has agreed: {lost or planned[0].title}", "the same with --yes")
+    return show_reports(*change(**options), as_json=as_json)
 
 
 def _how(

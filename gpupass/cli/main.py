@@ -40,6 +40,10 @@ VERBS = {  # where each is, and what its help begins with: to list them imports 
         "Ask DOMAIN for DEVICE; done when the guest has let go and a reset is verified.",
     ),
     "move": ("hotplug:move", "Take DEVICE from the domain that has it and hand it to another."),
+    "listen": (
+        "promises:listen",
+        "Give domains what they are promised when they start, and take it back when they stop.",
+    ),
     "recover": (
         "recover:recover",
         "Finish or take back what a crash, a reboot or an unwilling guest left open.",

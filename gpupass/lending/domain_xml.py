@@ -35,6 +35,7 @@ class Definition(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     conventional_bus: bool = False
     numa_nodes: tuple[int, ...] = ()
     manager: Manager | None = None
+    run: str = ""
 
 
 def parse_definition(xml: str) -> Definition:
@@ -62,6 +63,7 @@ def parse_definition(xml: str) -> Definition:
         ),
         numa_nodes=_numa_nodes(root),
         manager=manager_of(root),
+        run=root.get("id", ""),
     )
 
 
@@ -101,6 +103,8 @@ def parse_domain(
         numa_nodes=decisive.numa_nodes,
         manager=decisive.manager,
         job=job,
+        run=running.run if running else "",
+        transient=config is None,
     )
 
 

@@ -228,6 +228,11 @@ def unbind(host: Host, device: Base) -> Draft:
     return (clean(host, whole(device)) if isinstance(device, Device) and back.steps else NOTHING) + back
 
 
+def unlent(slot: Slot) -> tuple[Finding, ...]:
+    """Why no domain can ever have it."""
+    return () if _lender(slot, Domain) is not None else _refusal(slot).findings
+
+
 def _lender(slot: Slot, recipient: type[Domain]) -> Lender | None:
     """A vGPU may be a function or a mediated device."""
     return LENDERS[recipient].get(SlotKind.MDEV if slot.mdev is not None else slot.kind)

@@ -23,6 +23,7 @@ class BootState(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     files: tuple[HostFile, ...] = ()
     enabled: tuple[str, ...] = ()  # units that systemd starts at boot
+    running: tuple[str, ...] = ()
     systemd: bool = True  # has it booted this host?
     os_release: str = ""
     present: tuple[str, ...] = ()  # of the paths that tell the initramfs tool

@@ -124,6 +124,8 @@ class Domain(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     numa_nodes: tuple[int, ...] = ()  # host nodes its memory is bound to
     manager: Manager | None = None
     job: str | None = None  # "migration", "save", …: a job that forbids device changes
+    run: str = ""  # its number, another one at each start; "": it has no QEMU
+    transient: bool = False  # nothing is left of it when it stops
 
     @property
     def active(self) -> bool:

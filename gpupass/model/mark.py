@@ -8,7 +8,9 @@ from typing import ClassVar, TypeVar
 from msgspec import Struct
 
 from gpupass.model.address import Address, Name
+from gpupass.model.domain import Manager
 from gpupass.model.identity import Identity
+from gpupass.model.options import UNSAID, Options
 
 MarkKey = tuple[str, Name, str]  # tag, carrier, part
 
@@ -85,4 +87,33 @@ class Stopped(Mark, frozen=True, kw_only=True, tag="stopped"):
     what: ClassVar[str] = "what was stopped"
 
 
-MARKS: tuple[type[Mark], ...] = (Origin, Claim, Quarantine, Stopped)
+class Heir(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A domain that gets it when it starts. `declared`: a profile said so, and may unsay it.
+
+    `given` is the run of the domain that has had it: what a person takes from it meanwhile stays with that
+    person until the next start.
+    """
+
+    domain: str
+    uuid: str
+    given: str = ""
+    declared: bool = False
+    stop: tuple[str, ...] = ()  # who works with it for the host and may be stopped for it
+    options: Options = UNSAID
+    even_of: Manager | None = None  # who else manages the domain and need not know
+
+
+class Promise(Mark, frozen=True, kw_only=True, tag="promise"):
+    """`to` are those in line: of several that run the first has it.
+
+    `home`: the host works with it in between.
+    """
+
+    carrier: Address
+    to: tuple[Heir, ...]
+    home: bool = False
+
+    what: ClassVar[str] = "the promise"
+
+
+MARKS: tuple[type[Mark], ...] = (Origin, Claim, Quarantine, Stopped, Promise)

@@ -1,4 +1,4 @@
-"""Services of a running systemd: asked for, stopped, started. Their names come from the stoppable ones."""
+"""Services of a running systemd: asked for, stopped, started: those that may be stopped, and our own."""
 
 from typing import TYPE_CHECKING
 
@@ -22,17 +22,17 @@ def stop(system: "System", unit: str) -> None:
         raise GpupassError(f"cannot stop {unit}: it is active again", f"systemctl status {unit}")
 
 
-def start(system: "System", unit: str) -> None:
+def start(system: "System", unit: str, anew: bool = False) -> None:
     """GpupassError when it does not get active; nothing where it has been removed from the host."""
     if _state(system, unit).get("LoadState") == "not-found":
         return
     try:
-        system.run("systemctl", "start", "--", unit, timeout=_SECONDS)
+        system.run("systemctl", "restart" if anew else "start", "--", unit, timeout=_SECONDS)
         why = "" if is_active(system, unit) else "it does not get active"
     except GpupassError as error:
         why = error.message
     if why:
-        raise GpupassError(f"cannot start {unit} again: {why}", f"journalctl --unit {unit}")
+        raise GpupassError(f"cannot start {unit}: {why}", f"journalctl --unit {unit}")
 
 
 def _state(system: "System", unit: str) -> dict[str, str]:

@@ -26,7 +26,7 @@ HANDLES = {
 }
 PROGRAMS = {  # and what comes after their name
     "systemctl": r"(--user --machine=\S+@ )?(stop|start|restart|status|disable|enable|isolate) \S+( \S+)*",
-    "virsh": r"(start|shutdown|destroy|resume|edit|domjobinfo|detach-disk|detach-interface|detach-device|dumpxml"
+    "virsh": r"(start|shutdown|destroy|resume|edit|domjobinfo|detach-disk|detach-interface|detach-device|dumpxml|define"
     r"|memtune|dompmwakeup|domblklist|list|nodedev-list|managedsave-remove|undefine|reset|reboot|domstate)\b.*",
     "loginctl": r"terminate-session \S+",
     "kill": r"\d+|PID|X",

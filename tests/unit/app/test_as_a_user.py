@@ -39,6 +39,9 @@ ASKED = {  # words that say what depends on root's records; "": nothing does
     f"adopt {LONE} --dry-run": "cannot read",
     "apply wish.yaml --yes": "not root",
     "rollback --dry-run": "cannot read",
+    f"attach vm1 {LONE} --at-start": "not root",
+    f"detach vm1 {LONE} --at-start": "not root",
+    "listen": "not root",
     "recover": "not root",
     "quarantine list": "cannot read",
     f"quarantine clear {LONE}": "not root",
@@ -76,6 +79,7 @@ def asked(machine, monkeypatch, tmp_path):
         "inspect",
         "plan",
         "profile",
+        "promises",
         "recover",
         "slots",
     ):

@@ -107,7 +107,7 @@ def test_its_processes_may_take_their_time(machine, dcgm):
 def test_one_that_does_not_start_again_needs_a_person(machine, dcgm):
     app.bind(machine, NVIDIA, stop=("dcgm",))
     dcgm.breaks = "start"
-    with pytest.raises(NeedsPerson, match=f"cannot start {DCGM} again"):
+    with pytest.raises(NeedsPerson, match=f"cannot start {DCGM}:"):
         app.unbind(machine, NVIDIA)
     assert (machine.driver(NVIDIA), stopped(machine)) == ("nvidia", [(NVIDIA, DCGM)])
     dcgm.breaks = ""
