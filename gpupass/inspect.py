@@ -15,6 +15,7 @@ from gpupass.observe import observe
 from gpupass.system import Reader, System
 
 if TYPE_CHECKING:
+    from gpupass.lending.promises import Told
     from gpupass.model.apply import Apply
     from gpupass.model.slot import Slot
     from gpupass.model.verdict import Verdict
@@ -60,6 +61,14 @@ class Slots(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             cut = f"/{part}{cut}"
         known = f"{self.names.get(of, of)}{cut}"
         return f"{known}/{slot.part}" if slot.part else known
+
+
+class Promises(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What domains are promised, and whether the unit that gives it to them runs; None: not seen."""
+
+    host: Host
+    promises: tuple["Told", ...]
+    listens: bool | None = None
 
 
 def list_devices(system: Reader, connect: str, all_endpoints: bool) -> Listing:
@@ -137,6 +146,20 @@ def list_slots(system: Reader, text: str | None, connect: str) -> Slots:
     with suppress(GpupassError):  # that they were not seen the host says
         names = {address: name for name, address in profile_names(host, applies).items()}
     return Slots(host=host, offers=offers, names=names)
+
+
+def list_promises(system: Reader, connect: str) -> Promises:
+    """What domains get when they start, and how that stands now."""
+    from gpupass.boot.units import PROMISES
+    from gpupass.lending.promises import told
+    from gpupass.model.mark import Promise
+    from gpupass.system.services import is_active
+
+    host = observe(system, connect=connect)
+    marks = (mark for mark in host.marks if isinstance(mark, Promise))
+    promises = tuple(one for mark in marks for one in told(host, mark, connect))
+    listens = is_active(system, PROMISES) if promises and isinstance(system, System) else None
+    return Promises(host=host, promises=promises, listens=listens)
 
 
 def record_host(system: Reader, directory: Path, connect: str) -> "Stored":

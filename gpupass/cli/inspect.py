@@ -53,12 +53,14 @@ def show(device: str, as_json: bool, host_dir: Path | None, connect: str) -> Non
     shown = inspect.show_device(reader_at(host_dir), device, connect)
     if as_json:
         from gpupass.cli.documents.devices import Shown, device_document
+        from gpupass.devices.conditions import promised_to
 
         host = shown.host
         print_json(
             Shown(
                 device=device_document(shown.device, host),
                 verdict=shown.verdict,
+                promised=promised_to(host, shown.device.address),
                 iommu=host.iommu,
                 kernel=host.kernel,
                 unseen=host.unseen,

@@ -40,6 +40,7 @@ VERBS = {  # where each is, and what its help begins with: to list them imports 
         "Ask DOMAIN for DEVICE; done when the guest has let go and a reset is verified.",
     ),
     "move": ("hotplug:move", "Take DEVICE from the domain that has it and hand it to another."),
+    "promises": ("promises:promises", "List what domains are promised, and how that stands."),
     "listen": (
         "promises:listen",
         "Give domains what they are promised when they start, and take it back when they stop.",

@@ -16,6 +16,7 @@ DOCUMENTS: dict[str, tuple[Any, ...]] = {
     "show": (devices.Shown,),
     "groups": (devices.Grouped,),
     "slots": (slots.Slotted,),
+    "promises": (slots.Promised,),
     "record": (devices.Recorded,),
     "bind": (changes.Envelope,),
     "unbind": (changes.Envelope,),

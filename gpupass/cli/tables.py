@@ -25,6 +25,7 @@ from gpupass.cli.wording import (
     verdict_line,
     vgpu_text,
 )
+from gpupass.devices.conditions import promised_to
 from gpupass.devices.hive import hive_of
 from gpupass.devices.verdict import NO_IOMMU, NO_IOMMU_REMEDY
 from gpupass.inspect import Groups, Listing, Shown, Slots
@@ -59,7 +60,10 @@ def _slots(console: Console, slots: Slots) -> None:
             offer.size or "-",
             offer.owner or "-",
             offer.state.value,
-            users_text(offer.users),
+            _use(
+                users_text(offer.users),
+                (f"promised to {', '.join(offer.promised)}",) if offer.promised else (),
+            ),
         )
         for offer in slots.offers
     ]
@@ -106,6 +110,9 @@ def _device(console: Console, shown: Shown) -> None:
             grid.add_row(f"  {label}", escape(text))
     for user in device.users:
         grid.add_row("  used by", escape(users_text((user,), detailed=True)))
+    promised = promised_to(shown.host, device.address)
+    if promised:
+        grid.add_row("  promised to", escape(", ".join(promised)))
     for label, text in _verdict_rows(verdict) if isinstance(device, Device) else ():
         grid.add_row(f"  {label}", escape(text))
     console.print(grid)

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Iterator
 
+from gpupass.model.address import Name
 from gpupass.model.host import Base, Device, Host
-from gpupass.model.mark import Claim, Quarantine
+from gpupass.model.mark import Claim, Promise, Quarantine
 from gpupass.model.slot import SlotState
 from gpupass.model.user import UserKind
 
@@ -11,7 +12,7 @@ Cut = Callable[[Host, Base], bool]
 
 
 def conditions(host: Host, carrier: Base, cut: Cut) -> Iterator[str]:
-    """ "quarantined", "not clean", "cut", "MIG mode pending"; `cut` is asked of what may have parts."""
+    """ "quarantined", "not clean", "cut", "promised to vm1"; `cut` is asked of what may have parts."""
     if carrier.detail is None:
         return
     attached = any(user.kind is UserKind.DOMAIN for user in carrier.users)
@@ -24,6 +25,16 @@ def conditions(host: Host, carrier: Base, cut: Cut) -> Iterator[str]:
     nvidia = carrier.detail.nvidia if isinstance(carrier, Device) else None
     if nvidia is not None and "pending" in (nvidia.mig_mode or ""):
         yield "MIG mode pending"
+    promised = promised_to(host, carrier.address)
+    if promised:
+        yield f"promised to {', '.join(promised)}"
+
+
+def promised_to(host: Host, carrier: Name, part: str = "") -> tuple[str, ...]:
+    """The domains in line for it, by the names that they have now."""
+    mark = host.mark(Promise, carrier, part)
+    known = {domain.uuid: domain.name for domain in host.domains}
+    return tuple(known.get(heir.uuid, heir.domain) for heir in mark.to) if mark is not None else ()
 
 
 def _may_have_parts(device: Device) -> bool:

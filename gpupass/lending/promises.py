@@ -5,6 +5,7 @@ it is given it once for each run: what a person takes away meanwhile stays away 
 """
 
 from collections.abc import Iterable, Iterator
+from enum import StrEnum
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -243,3 +244,75 @@ def _obstacles(host: Host, slots: Iterable[Slot], heir: Heir) -> Iterator[Findin
                 message=f"{domain.name}'s own definition has {slot.what}: libvirt gives it at its start",
                 remedy=f"virsh edit {domain.name}: take its <hostdev> out",
             )
+
+
+class Standing(StrEnum):
+    """How it stands with a promise."""
+
+    KEPT = "with it"
+    SHUT_OFF = "when it starts"
+    IN_LINE = "another has it"
+    TAKEN = "at its next start"  # somebody has taken it away since this one
+    DUE = "now"
+    REFUSED = "cannot be given"
+    NO_DOMAIN = "no such domain"
+    NO_DEVICE = "no such device"
+
+
+class Told(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One promise, how it stands, and why not otherwise."""
+
+    device: Address
+    mdev: str | None
+    domain: str
+    uuid: str
+    standing: Standing
+    why: str = ""
+    remedy: str = ""
+
+
+def told(host: Host, mark: Promise, connect: str) -> Iterator[Told]:
+    """Each domain in line."""
+    slot = _slot_of(host, mark)
+    holder = handover.holder(host, slot) if slot is not None else None
+    known = {domain.uuid: domain for domain in host.domains}
+    for heir in mark.to:
+        domain = known.get(heir.uuid)
+        standing, why, remedy = _standing(host, slot, heir, domain, holder, connect)
+        yield Told(
+            device=mark.carrier,
+            mdev=mark.part or None,
+            domain=domain.name if domain is not None else heir.domain,
+            uuid=heir.uuid,
+            standing=standing,
+            why=why,
+            remedy=remedy,
+        )
+
+
+def _standing(
+    host: Host, slot: Slot | None, heir: Heir, domain: Domain | None, holder: Domain | None, connect: str
+) -> tuple[Standing, str, str]:
+    if slot is None:
+        return Standing.NO_DEVICE, "", "gpupass list --all"
+    if domain is None:
+        return Standing.NO_DOMAIN, "", f"gpupass detach {heir.domain} {slot.what} --at-start"
+    if holder is not None and holder.uuid == domain.uuid:
+        return Standing.KEPT, "", ""
+    if not domain.active:
+        return Standing.SHUT_OFF, f"{domain.name} is {domain.state.value}", ""
+    if heir.given == run_of(host.boot_id, domain):
+        return Standing.TAKEN, "", f"gpupass attach {domain.name} {slot.what}"
+    if holder is not None:
+        return Standing.IN_LINE, f"{holder.name} has it", f"gpupass move {slot.what} --to {domain.name}"
+    draft = handover.attach(host, domain, slot, connect)
+    refused = next((finding for finding in draft.findings if finding.fatal), None)
+    if refused is not None:
+        return Standing.REFUSED, refused.message, refused.remedy
+    return Standing.DUE, "", "systemctl status gpupass-promises"
+
+
+def _slot_of(host: Host, mark: Promise) -> Slot | None:
+    carrier = host.carrier(mark.carrier)
+    slots = promised_with(host, carrier, mark.part or None) if carrier is not None else ()
+    return next((slot for slot in slots if slot.device == mark.carrier), None)

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
+from gpupass.devices.conditions import promised_to
 from gpupass.lending.handover import holder
 from gpupass.methods import METHODS, carrier_of, method_of, slots_of, ways
 from gpupass.model.carrier import Carrier
@@ -22,6 +23,7 @@ class Offer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     state: SlotState
     users: tuple[User, ...] = ()
     domains: bool = True  # a domain can have it
+    promised: tuple[str, ...] = ()  # the domains that get it when they start
 
 
 def offers_of(host: Host, carrier: Carrier) -> Iterator[Offer]:
@@ -51,6 +53,7 @@ def _offer(host: Host, slot: Slot, cut: bool) -> Offer:
         state=SlotState.CUT if cut else _state(host, slot, users),
         users=users,
         domains=not slot.kind.only_for_containers,
+        promised=promised_to(host, slot.device, slot.mdev or "") if slot.is_function or slot.mdev else (),
     )
 
 

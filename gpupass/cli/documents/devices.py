@@ -65,10 +65,11 @@ class Listed(Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Shown(Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One device, and the verdict on its IOMMU group."""
+    """One device, the verdict on its IOMMU group, and the domains that get it when they start."""
 
     device: DeviceDocument
     verdict: Verdict
+    promised: tuple[str, ...]
     iommu: Iommu
     kernel: str
     unseen: tuple[str, ...]

@@ -3,11 +3,20 @@
 from msgspec import Struct
 
 from gpupass.cli.documents.document import Document
+from gpupass.lending.promises import Told
 from gpupass.model.address import Address
 from gpupass.model.host import Iommu
 from gpupass.model.slot import SlotKind, SlotState
 from gpupass.model.user import User
 from gpupass.planner.offers import Offer
+
+
+class Promised(Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What domains get when they start; `listens`: the unit that gives it to them runs, null: not seen."""
+
+    promises: tuple[Told, ...]
+    listens: bool | None
+    unseen: tuple[str, ...]
 
 
 class SlotDocument(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -23,6 +32,7 @@ class SlotDocument(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     state: SlotState
     users: tuple[User, ...]
     domains: bool
+    promised: tuple[str, ...]
     called: str
 
 
@@ -48,5 +58,6 @@ def slot_document(offer: Offer, called: str) -> SlotDocument:
         state=offer.state,
         users=offer.users,
         domains=offer.domains,
+        promised=offer.promised,
         called=called,
     )

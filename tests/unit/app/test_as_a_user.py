@@ -41,6 +41,7 @@ ASKED = {  # words that say what depends on root's records; "": nothing does
     "rollback --dry-run": "cannot read",
     f"attach vm1 {LONE} --at-start": "not root",
     f"detach vm1 {LONE} --at-start": "not root",
+    "promises": "not seen",
     "listen": "not root",
     "recover": "not root",
     "quarantine list": "cannot read",

@@ -21,7 +21,7 @@ from gpupass.cli.documents.doctor import Examined
 from gpupass.cli.documents.document import Failed
 from gpupass.cli.documents.lab import LabStatus, Topologies
 from gpupass.cli.documents.profiles import Compared, Exported, ExportedFor, Imported, Specified, Validated
-from gpupass.cli.documents.slots import Slotted
+from gpupass.cli.documents.slots import Promised, Slotted
 from gpupass.cli.schema import DOCUMENTS, schema_of
 from gpupass.model.wire import from_json
 from gpupass.store import store_of
@@ -57,6 +57,11 @@ LINES = [
     ((), f"attach vm9 {LONE}", Envelope),
     ((ATTACHED,), f"detach vm1 {LONE}", Envelope),
     ((ATTACHED,), f"move {LONE} --to vm2", Envelope),
+    ((), f"{ATTACHED} --at-start", Envelope),
+    ((f"{ATTACHED} --at-start",), f"detach vm1 {LONE} --at-start", Envelope),
+    ((f"{ATTACHED} --at-start",), "promises", Promised),
+    ((f"{ATTACHED} --at-start",), "slots", Slotted),
+    ((f"{ATTACHED} --at-start",), f"show {LONE}", Shown),
     ((), "recover", Envelope),
     ((), "recover --dry-run", Envelope),
     ((), "quarantine list", Quarantined),
@@ -99,7 +104,8 @@ def typed(machine, monkeypatch, capsys, tmp_path):
     for module in pkgutil.iter_modules(gpupass.cli.__path__, "gpupass.cli."):
         if not module.ispkg and hasattr(found := import_module(module.name), "System"):
             monkeypatch.setattr(found, "System", lambda root="": System(root) if root else machine)
-    monkeypatch.setattr("gpupass.cli.boot.own_executable", lambda: "/usr/bin/gpupass")
+    for module in ("boot", "hotplug"):
+        monkeypatch.setattr(f"gpupass.cli.{module}.own_executable", lambda: "/usr/bin/gpupass")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     for name, text in FILES.items():
