@@ -4,7 +4,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from gpupass.doctor.check import Sight
+from gpupass.doctor.check import Purpose, Sight
 from gpupass.model.domain import Domain, DomainState, Port
 from gpupass.model.ground import (
     Cpu,
@@ -107,7 +107,7 @@ PF = Sriov(total=16, enabled=0, autoprobe=False)
 def sight(changes: dict[str, Any] | None = None) -> Sight:
     """`changes` by a dotted path: "cpu.virtual" of the ground, "iommu.enabled" of the host, "gpu.driver",
     "gpu.detail.bars", "audio.…", "function.low" (the GPU's), "devices" (more of them), "domain.…"."""
-    host, ground = HOST, GROUND
+    host, ground, purposes = HOST, GROUND, frozenset[Purpose]()
     for path, value in (changes or {}).items():
         first, _, rest = path.partition(".")
         if first in ("gpu", "audio", "nic"):
@@ -124,13 +124,13 @@ def sight(changes: dict[str, Any] | None = None) -> Sight:
             host = replace(host, domains=(_changed((*host.domains, DOMAIN)[0], rest, value),))
         elif first == "devices":
             host = replace(host, devices=(*host.devices, *value))
-        elif first == "only":
-            host = replace(host, devices=value)
-        elif first in Host.__struct_fields__ and first not in ("kernel",):
+        elif first == "purposes":
+            purposes = frozenset({Purpose(value)})
+        elif first in Host.__struct_fields__ and first not in ("kernel", "libvirt"):
             host = _changed(host, path, value)
         else:
             ground = _changed(ground, path, value)
-    return Sight(host=host, ground=ground)
+    return Sight(host=host, ground=ground, purposes=purposes)
 
 
 def _changed(of: Any, path: str, value: Any) -> Any:

@@ -69,8 +69,7 @@ def about(system: Reader, words: Iterable[str]) -> About:
 def examined(system: Reader, connect: str, asked: About) -> Examination:
     """One look, and every check of it."""
     sight = _sight(system, connect, asked)
-    purposes = asked.purposes | _purposes(asked.profile)
-    return Examination(sight=sight, found=examine(sight, purposes))
+    return Examination(sight=sight, found=examine(sight))
 
 
 def _purposes(profile: Profile | None) -> frozenset[Purpose]:
@@ -98,7 +97,13 @@ def _sight(system: Reader, connect: str, asked: About) -> Sight:
         chosen = frozenset({*meant, *asked.devices})
         guests = frozenset(one.domain for one in profile.attachments)
     looked_at = tuple(device for device in host.devices if device.detail is not None)
-    return Sight(host=host, ground=read_ground(system, looked_at, connect), chosen=chosen, guests=guests)
+    return Sight(
+        host=host,
+        ground=read_ground(system, looked_at, connect),
+        chosen=chosen,
+        guests=guests,
+        purposes=asked.purposes | _purposes(profile),
+    )
 
 
 class SetRight(OfBoot, frozen=True, kw_only=True):

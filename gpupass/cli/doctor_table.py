@@ -1,6 +1,6 @@
 """The doctor's findings for people, by subject: what is wrong, and below it what to type."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 
 from rich.console import Console
@@ -9,6 +9,7 @@ from rich.padding import Padding
 from gpupass.app.doctor import Examination
 from gpupass.cli.tables import draw, escape
 from gpupass.doctor.check import Level
+from gpupass.doctor.checks.owners import UNSEEN
 from gpupass.doctor.examine import Diagnosis, counted
 from gpupass.doctor.fix import fixable
 from gpupass.model.ground import Ground
@@ -28,8 +29,8 @@ def _examination(console: Console, seen: Examination, everything: bool) -> None:
     shown = [one for one in seen.found if everything or one.level in _SHOWN]
     for subject, found in groupby(shown, key=lambda one: one.subject):
         console.print(f"\n[bold]{subject}[/]")
-        for one in found:
-            _one(console, one)
+        for one, abouts in _alike(found):
+            _one(console, one, abouts)
     if not everything:
         _unknown(console, [one for one in seen.found if one.level is Level.UNKNOWN])
     _end(console, seen, everything)
@@ -42,25 +43,41 @@ def _ground(ground: Ground) -> str:
     return ", ".join(part for part in (*parts, f"boots by {loader}" if loader else "") if part)
 
 
-def _one(console: Console, one: Diagnosis) -> None:
-    about = f"{one.about}: " if one.about else ""
+def _alike(found: Iterable[Diagnosis]) -> Iterator[tuple[Diagnosis, tuple[str, ...]]]:
+    """What is said of several devices in the same words is said once."""
+    abouts: dict[tuple[str, Level, str, str], tuple[Diagnosis, list[str]]] = {}
+    for one in found:
+        _, whom = abouts.setdefault((one.id, one.level, one.why, one.remedy), (one, []))
+        whom += [one.about] if one.about and one.about not in one.why else []
+    for one, whom in abouts.values():
+        yield one, tuple(whom)
+
+
+def _one(console: Console, one: Diagnosis, abouts: tuple[str, ...]) -> None:
+    about = f"{', '.join(abouts)}: " if abouts else ""
     console.print(f"  [{_STYLES[one.level]}]{one.level.value:<4}[/]  {escape(one.title)} [dim]({one.id})[/]")
     console.print(Padding(escape(f"{about}{one.why}"), (0, 0, 0, _INDENT)))
-    if one.remedy and one.level is not Level.PASS:  # never broken: it is to be copied
-        console.print(f"{' ' * _INDENT}[bold]→[/] {escape(one.remedy)}", soft_wrap=True)
+    if one.level is not Level.PASS:
+        _remedy(console, one.remedy)
+
+
+def _remedy(console: Console, text: str) -> None:
+    """In one line, however long: it is to be copied."""
+    if text:
+        console.print(f"{' ' * _INDENT}[bold]→[/] {escape(text)}", soft_wrap=True)
 
 
 def _unknown(console: Console, found: list[Diagnosis]) -> None:
     """Together: what to do about them is mostly the same."""
     by_remedy: dict[str, list[str]] = {}
     for one in found:
-        by_remedy.setdefault(one.remedy, []).append(one.id)
+        named = f"{one.why} ({one.id})" if one.id == UNSEEN else one.id
+        by_remedy.setdefault(one.remedy, []).append(named)
     if found:
         console.print("\n[bold]not to be seen[/]")
-    for remedy, ids in by_remedy.items():
-        console.print(Padding(escape(", ".join(dict.fromkeys(ids))), (0, 0, 0, 2)))
-        if remedy:
-            console.print(f"{' ' * _INDENT}[bold]→[/] {escape(remedy)}", soft_wrap=True)
+    for remedy, names in by_remedy.items():
+        console.print(Padding(escape(", ".join(dict.fromkeys(names))), (0, 0, 0, 2)))
+        _remedy(console, remedy)
 
 
 def _end(console: Console, seen: Examination, everything: bool) -> None:

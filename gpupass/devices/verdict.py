@@ -162,6 +162,10 @@ def silence(member: Device) -> str:
     return f"{member.address} does not answer: its configuration space reads all ones"
 
 
+def no_reset(member: Device) -> str:
+    return f"{member.address} has no reset of its own"
+
+
 def busy(member: Device) -> tuple[Finding, ...]:
     """Processes that have it open, where it would change its driver or is lent without libvirt.
 
@@ -263,7 +267,7 @@ def _warnings(endpoints: tuple[Device, ...], host: Host) -> tuple[str, ...]:
         found.append("no interrupt remapping, and allow_unsafe_interrupts: a guest can inject interrupts")
     for member in endpoints:
         if member.detail is not None and not member.detail.reset_methods:
-            found.append(f"{member.address} has no reset of its own")
+            found.append(no_reset(member))
         found.extend(f"{one.message}; {one.remedy}" for one in kernel_findings(member))
         found.extend(
             f"domain {user.name} names {member.address} in its persistent XML"

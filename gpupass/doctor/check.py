@@ -58,6 +58,7 @@ class Sight(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ground: Ground
     chosen: frozenset[Address] | None = None  # None: every GPU
     guests: frozenset[str] | None = None  # domains by name; None: all of them
+    purposes: frozenset[Purpose] = frozenset()  # what somebody asks about; (): nothing in particular
 
     @property
     def gpus(self) -> tuple[Device, ...]:
@@ -116,8 +117,9 @@ def fine(why: str, about: str = "") -> Said:
 
 def hidden(sight: Sight, what: str, about: str = "") -> Said:
     """What nobody can tell yet, and who could."""
-    if sight.ground.as_root:
+    if sight.ground.recorded:
         remedy = Type(words="record the host again: gpupass record DIR")
         return Said(why=f"the record does not hold {what}", level=Level.UNKNOWN, remedy=remedy, about=about)
-    remedy = Type(words="run it as root: sudo gpupass doctor")
+    words = "this host does not tell" if sight.ground.as_root else "run it as root: sudo gpupass doctor"
+    remedy = Type(words=words)
     return Said(why=f"not to be seen: {what}", level=Level.UNKNOWN, remedy=remedy, about=about)

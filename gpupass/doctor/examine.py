@@ -25,11 +25,11 @@ class Diagnosis(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     cure: Remedy | None = field(default=None)
 
 
-def examine(sight: Sight, purposes: frozenset[Purpose] = frozenset()) -> tuple[Diagnosis, ...]:
-    """`purposes`: only what matters for one of them; (): for any."""
+def examine(sight: Sight) -> tuple[Diagnosis, ...]:
+    """Only what matters for one of the purposes that are asked about, where some are."""
     return tuple(
-        _finding(check, subject, said, sight)
-        for subject, check in _asked(purposes)
+        _diagnosis(check, subject, said, sight)
+        for subject, check in _asked(sight.purposes)
         for said in dict.fromkeys(check.find(sight))
     )
 
@@ -41,7 +41,7 @@ def _asked(purposes: frozenset[Purpose]) -> Iterator[tuple[str, Check]]:
                 yield subject, check
 
 
-def _finding(check: Check, subject: str, said: Said, sight: Sight) -> Diagnosis:
+def _diagnosis(check: Check, subject: str, said: Said, sight: Sight) -> Diagnosis:
     level = said.level or check.worst
     return Diagnosis(
         id=check.id,

@@ -34,10 +34,10 @@ def attach_findings(
         *_claims(members, domain, leaving),
         *cleanliness(host, members),
         *_ports(device, domain),
-        *_memory_lock(domain, len(members)),
-        *_host_memory(host, domain),
+        *memory_lock(domain, len(members)),
+        *host_memory(host, domain),
         *_numa(device, domain),
-        *(finding for member in members for finding in _trouble(member)),
+        *(finding for member in members for finding in trouble(member)),
         *_integrated(device),
         *_losses(domain),
     )
@@ -50,9 +50,9 @@ def mdev_attach_findings(
     return (
         *_readiness(domain),
         *_elsewhere(mdev.uuid, mdev.users, domain, leaving),
-        *_no_port(domain),
-        *_memory_lock(domain, 1),
-        *_host_memory(host, domain),
+        *port_findings(domain),
+        *memory_lock(domain, 1),
+        *host_memory(host, domain),
         *_losses(domain),
     )
 
@@ -133,7 +133,7 @@ def free_ports(domain: Domain) -> tuple[Port, ...]:
     return tuple(port for port in domain.ports if port.hotplug and not port.occupied)
 
 
-def _no_port(domain: Domain) -> Iterator[Finding]:
+def port_findings(domain: Domain) -> Iterator[Finding]:
     if has_ports(domain) and not free_ports(domain):
         off = any(not port.hotplug and not port.occupied for port in domain.ports)
         yield Finding(
@@ -157,7 +157,7 @@ def _ports(device: Device, domain: Domain) -> Iterator[Finding]:
         return
     free = free_ports(domain)
     if not free:
-        yield from _no_port(domain)
+        yield from port_findings(domain)
         return
     port = free[0]  # libvirt takes the first
     needs = (
@@ -194,7 +194,7 @@ def _rounded(bar: Bar) -> int:
     return max(bar.size, 4096)
 
 
-def _memory_lock(domain: Domain, more: int) -> Iterator[Finding]:
+def memory_lock(domain: Domain, more: int) -> Iterator[Finding]:
     """libvirt lets a VFIO guest lock its memory plus 1 GiB, with a vIOMMU its memory once for each device,
     unless hard_limit says less (qemu_domain.c, qemuDomainGetMemLockLimitBytes)."""
     times = len(domain.live) + more if domain.viommu else 1
@@ -208,7 +208,7 @@ def _memory_lock(domain: Domain, more: int) -> Iterator[Finding]:
         )
 
 
-def _trouble(device: Device) -> Iterator[Finding]:
+def trouble(device: Device) -> Iterator[Finding]:
     """A GPU that is known for it; a reset method that cures it is the first that the kernel takes."""
     known = TROUBLES.get((device.vendor, device.device))
     if known is not None and device.physfn is None and device.facts.reset_methods[:1] != (known.cured,):
@@ -239,7 +239,7 @@ def _losses(domain: Domain) -> Iterator[Finding]:
         )
 
 
-def _host_memory(host: Host, domain: Domain) -> Iterator[Finding]:
+def host_memory(host: Host, domain: Domain) -> Iterator[Finding]:
     """The first VFIO device pins all of the guest's memory at once."""
     if domain.live or host.available_memory is None:
         return

@@ -103,8 +103,6 @@ class Modules(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     options: tuple[ModuleOption, ...] = ()
     blacklist: frozenset[str] = frozenset()
     at_boot: tuple[str, ...] = ()  # modules-load.d, /etc/modules
-    versions: dict[str, str] = field(default_factory=dict)
-    licences: dict[str, str] = field(default_factory=dict)
     kept: dict[str, str] = field(default_factory=dict)  # DKMS modules: source tree → kernels built for
 
     def has(self, module: str) -> bool:
@@ -129,18 +127,13 @@ class Virtualisation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     kvm: bool | None = None  # /dev/kvm is there
     settings: dict[str, str] = field(default_factory=dict)  # of qemu.conf, as they are written
     unreadable: bool = False  # qemu.conf is root's
-    hooks: tuple[str, ...] = ()
-    stale_hooks: tuple[str, ...] = ()  # newer than the daemon, which has not looked since
+    hooks: tuple[str, ...] = ()  # others' that bind, unbind or load drivers
     at_shutdown: str = ""  # libvirt-guests: suspend, shutdown
-    ovmf: str = ""  # version of the package, where that can be told
 
 
 class Memory(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Pages by size in KiB: all and free."""
-
-    huge: dict[int, tuple[int, int]] = field(default_factory=dict)
-    transparent: str = ""
-    merging: bool = False
+    transparent: str = ""  # pages: always, madvise, never
+    nodes: int = 1
 
 
 class FunctionGround(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -156,6 +149,8 @@ class FunctionGround(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ari: bool | None = None  # forwarding by the port above
     unbind_lock: bool | None = None
     variants: tuple[str, ...] = ()  # vfio drivers made for it
+    usb: tuple[str, ...] = ()  # what is plugged into this controller
+    render: bool = False  # it has a render node
 
 
 class Others(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -163,7 +158,6 @@ class Others(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     driverctl: tuple[Address, ...] = ()
     rules: tuple[str, ...] = ()  # udev rules that write driver_override
-    managers: tuple[str, ...] = ()  # incus, nova-compute, …
     cdi: tuple[str, ...] = ()  # specifications of others that name GPUs
     plugins: tuple[str, ...] = ()  # kubelet's device plugins
     missing_mdevs: tuple[str, ...] = ()  # mdevctl wants them at boot, and their type is not there
@@ -174,11 +168,9 @@ class Nvidia(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     version: str = ""
     open: bool | None = None
-    library: str = ""  # libnvidia-ml's
     gsp: bool | None = None
     switches: bool = False
     fabric_mode: str = ""
-    fabric_version: str = ""
     vgpu: bool = False  # the host driver for vGPUs
 
 
@@ -193,9 +185,10 @@ class Own(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Ground(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Read only when the doctor asks. `as_root`: nothing was hidden from who asked."""
+    """Read only when the doctor asks. `as_root`: nothing was hidden from who asked; `recorded`: elsewhere."""
 
     as_root: bool = False
+    recorded: bool = False
     distribution: Distribution = Distribution()
     loader: Loader | None = None
     cpu: Cpu | None = None

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterable
 
 from msgspec import convert
+from msgspec.structs import replace
 
 from gpupass.model.ground import Ground, Kernel
 from gpupass.model.host import Device
@@ -47,14 +48,14 @@ def read_ground(system: Reader, devices: Iterable[Device], connect: str | None =
 
 def _recorded(system: Reader) -> Ground:
     if system.exists(FILE):
-        return recorded.load(system, FILE, lambda data: convert(data, Ground), None)
+        return recorded.load(system, FILE, lambda data: replace(convert(data, Ground), recorded=True), None)
     distribution = read_distribution(system)
     release = system.read("/proc/sys/kernel/osrelease") or ""
     words = (system.read("/proc/cmdline") or "").split()
     return Ground(
         distribution=distribution,
         kernel=Kernel(release=release, words=tuple(words)),
-        as_root=True,
+        recorded=True,
     )
 
 

@@ -13,6 +13,7 @@ from gpupass.system import Reader
 _LOW = 1 << 32
 _IS_64, _IS_IO = 0x00100000, 0x00000100  # IORESOURCE_MEM_64, IORESOURCE_IO (include/linux/ioport.h)
 _VF_BARS = slice(7, 13)  # PCI_IOV_RESOURCES (include/linux/pci.h)
+_USB = 0x0C03
 _UNBIND_LOCK = "/proc/driver/nvidia/gpus/{}/unbindLock"
 
 
@@ -43,8 +44,18 @@ def _read(system: Reader, device: Device, aliases: tuple[tuple[str, str], ...]) 
         runtime=system.read(sysfs(at, "power/control")) or "",
         ari=_ari(system, device),
         unbind_lock=system.exists(_UNBIND_LOCK.format(at)) if device.driver == NVIDIA else None,
+        usb=tuple(_plugged(system, at)) if device.class_code >> 8 == _USB else (),
+        render=any(name.startswith("renderD") for name in system.names(sysfs(at, "drm"))),
         variants=tuple(module for pattern, module in aliases if _fits(pattern, alias)),
     )
+
+
+def _plugged(system: Reader, address: str) -> Iterator[str]:
+    """Devices of the root hubs below: usb3/3-1."""
+    for hub in system.names(sysfs(address)):
+        for name in system.names(sysfs(address, hub)) if re.fullmatch(r"usb\d+", hub) else ():
+            if re.fullmatch(r"\d+-[\d.]+", name):
+                yield system.read(sysfs(address, hub, name, "product")) or name
 
 
 def _ari(system: Reader, device: Device) -> bool | None:

@@ -73,19 +73,7 @@ def _said(system: Reader) -> tuple[str, ...] | None:
 
 
 def read_memory(system: Reader) -> Memory:
-    base = "/sys/kernel/mm"
-    huge = {}
-    for name in system.names(f"{base}/hugepages"):
-        size = number(name.removeprefix("hugepages-").removesuffix("kB"))
-        pages = (
-            system.read(f"{base}/hugepages/{name}/{what}") for what in ("nr_hugepages", "free_hugepages")
-        )
-        if size is not None:
-            total, free = (number(text or "") or 0 for text in pages)
-            huge[size] = (total, free)
-    transparent = re.search(r"\[(\w+)\]", system.read(f"{base}/transparent_hugepage/enabled") or "")
-    return Memory(
-        huge=huge,
-        transparent=transparent[1] if transparent else "",
-        merging=system.read(f"{base}/ksm/run") == "1",
-    )
+    text = system.read("/sys/kernel/mm/transparent_hugepage/enabled") or ""
+    chosen = re.search(r"\[(\w+)\]", text)
+    nodes = [name for name in system.names("/sys/devices/system/node") if re.fullmatch(r"node\d+", name)]
+    return Memory(transparent=chosen[1] if chosen else "", nodes=max(1, len(nodes)))

@@ -60,11 +60,6 @@ def read_modules(system: Reader) -> Modules:
         options=tuple(_options(system)),
         blacklist=read_blacklist(system) & {*_ASKED},
         at_boot=tuple(_at_boot(system)),
-        versions={
-            name: version
-            for name in ("nvidia", "gim")
-            if (version := system.read(f"/sys/module/{name}/version")) is not None
-        },
         kept=_kept(system, release),
     )
 

@@ -28,8 +28,9 @@ _UNITS = (
 _SOCKETS = {"libvirtd": "libvirt-sock", "virtqemud": "virtqemud-sock", "virtnodedevd": "virtnodedevd-sock"}
 _QEMU_CONF = "/etc/libvirt/qemu.conf"
 _HOOKS = "/etc/libvirt/hooks"
+_MOVES = re.compile(r"nodedev-(detach|reattach)|driver_override|/unbind|modprobe|vfio")
 _GUESTS = ("/etc/default/libvirt-guests", "/etc/sysconfig/libvirt-guests")
-_LIMITS = ("LimitMEMLOCK", "LimitNOFILE", "ProtectKernelTunables", "PrivateDevices")
+_LIMITS = ("LimitMEMLOCK", "LimitNOFILE", "ProtectKernelTunables", "CapabilityBoundingSet")
 
 
 def read_services(system: Reader) -> Services:
@@ -64,7 +65,6 @@ def _limits(system: Reader) -> Iterator[tuple[str, str]]:
 def read_virtualisation(system: Reader, connect: str | None) -> Virtualisation:
     text = system.read(_QEMU_CONF)
     libvirt, qemu = _versions(system, connect)
-    hooks = tuple(_hooks(system))
     guests = next((text for path in _GUESTS if (text := system.read(path))), "")
     found = re.search(r"^\s*ON_SHUTDOWN=[\"']?(\w+)", guests, re.MULTILINE)
     return Virtualisation(
@@ -73,7 +73,7 @@ def read_virtualisation(system: Reader, connect: str | None) -> Virtualisation:
         kvm=system.exists("/dev/kvm"),
         settings=_settings(text or ""),
         unreadable=text is None and system.exists(_QEMU_CONF),
-        hooks=hooks,
+        hooks=tuple(path for path in _hooks(system) if _MOVES.search(system.read(path) or "")),
         at_shutdown=found[1] if found else "",
     )
 

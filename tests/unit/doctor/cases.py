@@ -2,25 +2,19 @@
 
 from typing import Any
 
-from msgspec import Struct, field
 from msgspec.structs import replace
 
 from gpupass.model.ground import ModuleOption, Modules
 from gpupass.model.user import User, UserKind
 from tests.doctor_sights import CARD, DEVICES, GPU, GROUND, IGD, PF
+from tests.unit.doctor.case import Case
+from tests.unit.doctor.cases_above import ABOVE
 
 MODULES = GROUND.modules or Modules()
 LARGE = {"gpu.detail.bars": (CARD,)}
 FRAGILE = {"gpu.vendor": 0x1002, "gpu.device": 0x731F, "gpu.driver": "amdgpu"}
 OWN_GPU = replace(DEVICES[GPU], address=IGD, vendor=0x8086, device=0x4680, driver="i915", group=3)
 TWIN = replace(DEVICES[GPU], address="0000:03:00.0", group=4)
-
-
-class Case(Struct, frozen=True):
-    """`bad` are several ways to go wrong; `good` what makes the check have something to say."""
-
-    bad: tuple[dict[str, Any], ...]
-    good: dict[str, Any] = field(default_factory=dict)
 
 
 def options(module: str, *words: str) -> dict[str, Any]:
@@ -116,4 +110,4 @@ CASES: dict[str, Case] = {
         ({"gpu.driver": "vfio-pci", "function.variants": ("nvgrace_gpu_vfio_pci",)},),
         {"gpu.driver": "nvgrace-gpu-vfio-pci", "function.variants": ("nvgrace_gpu_vfio_pci",)},
     ),
-}
+} | ABOVE
