@@ -1,5 +1,6 @@
 """libvirt domain XML as text → the parts of a Domain that matter for handing it a device; pure."""
 
+import re
 from collections.abc import Iterator
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
@@ -172,7 +173,7 @@ def _nvme_disks(root: Element) -> Iterator[Hostdev]:
 
 
 _PATHS = ("dev", "file", "path", "evdev", "rendernode")  # attributes that name a file of the host
-_TEXTS = ("path", "backend")  # <memory model='nvdimm'>, <rng>
+_TEXTS = ("path", "backend", "block", "char")  # <memory model='nvdimm'>, <rng>, <hostdev mode='capabilities'>
 
 
 def _parts(root: Element) -> Iterator[HostPart]:
@@ -182,9 +183,12 @@ def _parts(root: Element) -> Iterator[HostPart]:
         source = device.find("source")
         if device.tag == "interface" and _attribute(source, "dev") and device.get("type") == "direct":
             yield HostPart(kind=PartKind.INTERFACE, name=_attribute(source, "dev"), target=target)
+        elif device.tag == "hostdev" and device.get("type") == "net":
+            yield HostPart(kind=PartKind.INTERFACE, name=(device.findtext("source/interface") or "").strip())
         elif device.tag == "hostdev" and device.get("type") == "scsi":
             name = _attribute(device.find("source/adapter"), "name")
-            yield HostPart(kind=PartKind.SCSI_HOST, name=name.removeprefix("scsi_"))
+            if name:  # iSCSI has none
+                yield HostPart(kind=PartKind.SCSI_HOST, name=name.removeprefix("scsi_"))
         elif device.tag == "hostdev" and device.get("type") == "usb":
             bus = _number(_attribute(device.find("source/address"), "bus"))
             if bus is not None:
@@ -255,8 +259,10 @@ def _attribute(element: Element | None, name: str) -> str:
 
 
 def _number(text: str | None) -> int | None:
+    """As C reads it: 0x10, 16, 020."""
+    text = text or ""
     try:
-        return int(text or "", 0)
+        return int(text, 8 if re.fullmatch("0[0-7]+", text) else 0)
     except ValueError:
         return None
 

@@ -13,6 +13,9 @@ from gpupass.methods.mig.recut import plan_recut
 from gpupass.model.mig import ComputeInstance, GpuInstance, LayoutEntry, MigGpu, MigProfile, Placement
 from tests.mig_boards import ALL_BOARDS, board, python
 
+BOARDS = tuple(
+    name for name in ALL_BOARDS if name != "RTX-PRO-6000"
+)  # whose engines "every way" knows nothing of
 SETTINGS = settings(max_examples=300, deadline=None)
 
 
@@ -22,7 +25,7 @@ def cases():
 
 
 def case(chance):
-    gpu = cut_gpu(chance, board(chance.choice(ALL_BOARDS)) if chance.random() < 0.7 else invented(chance))
+    gpu = cut_gpu(chance, board(chance.choice(BOARDS)) if chance.random() < 0.7 else invented(chance))
     return gpu, wish(chance, gpu)
 
 
