@@ -21,6 +21,7 @@ from gpupass.steps.release import AwaitRelease
 from gpupass.steps.remember import Remember
 from gpupass.steps.reset import ResetDevice
 from gpupass.steps.stopping import AwaitIdle, SetConsole, SetFramebuffer, SetUnit
+from gpupass.steps.tuning import ResizeBar, Tune
 from gpupass.steps.unit import EnableUnit, RunUnit
 from gpupass.steps.vfs import SetVfs
 from gpupass.steps.vgpu_params import SetVgpuParams
@@ -49,6 +50,8 @@ _OF_ALL: tuple[type[Deed], ...] = (
     Refresh,
     AddKernelArguments,
     SetAttribute,
+    Tune,
+    ResizeBar,
 )
 STEPS: tuple[type[Deed], ...] = tuple(
     dict.fromkeys((*_OF_ALL, *(kind for method in METHODS for kind in method.steps)))

@@ -40,6 +40,7 @@ class Kind(StrEnum):
     CLOSED = "closed"  # nobody has its files open
     FREE = "free"  # … and nobody is remembered as having it
     CLEAN = "clean"  # nothing of its last user is left in it
+    TUNED = "tuned"  # it is set as its guest is to have it
     FILE = "file"  # a file of the host is as it is to be
 
 

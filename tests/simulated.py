@@ -47,6 +47,7 @@ NVIDIA = "0000:09:00.0"  # run by the nvidia driver, persistence mode on
 DOMAINS = ("vm1", "vm2")
 
 IGB_VFS = (128, 2, "10ca")  # as tests/hosts/lab-sriov has them
+_RESIZABLE = 0x7F00  # 256 MiB to 16 GiB
 _CARD = ((16 * MIB, MEM32), (256 * MIB, MEM64_PREFETCH))
 
 
@@ -225,6 +226,8 @@ def _tree(functions: tuple[Function, ...]) -> MemoryTree:
     tree.iommu()
     for function in functions:
         tree.function(linked(function))
+        if function.address == GPU:
+            tree.file(f"{tree.path(GPU)}/resource1_resize", f"{_RESIZABLE:016x}\n")
     aliases = {f.ids: f.driver for f in functions if f.driver and f.driver != "pcieport"}
     lines = "".join(
         f"alias pci:v0000{ids[:4].upper()}d0000{ids[5:].upper()}sv*sd*bc*sc*i* {driver.replace('-', '_')}\n"
@@ -250,6 +253,7 @@ _TOLD = {
     "claim": ("driver", "override", "domain"),
     "quarantine": ("driver", "override", "domain"),
     "vfs": ("autoprobe",),
+    "setting": ("part", "before"),
     "vgpu": ("part", "type"),
     "mdev": ("part", "type"),
     "mig": ("instances", "mode"),
@@ -448,6 +452,7 @@ class Machine(System):
             "vfs": self.sriov.snapshot(),
             "live": {guest.name: sorted(guest.live) for guest in self.libvirt.guests.values()},
             "seen": {guest.name: guest.seen for guest in self.libvirt.guests.values()},
+            "settings": {address: self.settings(address) for address in self.functions},
             "how": {guest.name: guest.how for guest in self.libvirt.guests.values()},
             "records": (memory or self).records(),
             "services": self.systemd.snapshot(),
@@ -456,6 +461,11 @@ class Machine(System):
             "known": dict(self.known),
             "parts": self.intel.snapshot() | self.amd.snapshot() | self.gim.snapshot() | self.vgpu.snapshot(),
         }
+
+    def settings(self, address: str) -> tuple[object, ...]:
+        path = self.tree.path(address)
+        awake = self.driver(address) == "vfio-pci" and self.read(f"{path}/power/control") == "on"
+        return self.read(f"{path}/reset_method"), awake, self.read(f"{path}/resource")
 
     def node_of(self, address: str, kind: str, name: str, number: str = "226:0") -> None:
         """A driver of the host's has made this device file of it."""
@@ -721,7 +731,9 @@ class Machine(System):
                 parts.store(path, value)
                 self._fault(f"after {name}", device)
                 return
-        address = value if name in ("unbind", "drivers_probe") else where.rpartition("/")[2]
+        address = (
+            value if name in ("unbind", "drivers_probe") else where.removesuffix("/power").rpartition("/")[2]
+        )
         self._fault(name, address)
         if address not in self.functions:
             raise OSError(errno.ENODEV, "No such device", path)
@@ -736,6 +748,16 @@ class Machine(System):
                 if not self.functions[address].reset:
                     raise OSError(errno.ENOTTY, "Inappropriate ioctl for device", path)
                 self.resets.append(address)
+            case "reset_method":
+                offered = (self.functions[address].reset or "").split()
+                offered += ["device_specific"] if self.exists("/sys/module/vendor_reset") else []
+                if not set(value.split()) <= set(offered):
+                    raise OSError(errno.EINVAL, "Invalid argument", path)
+                self.put(path, f"{' '.join(value.split())}\n")
+            case "control":
+                self.put(path, value)
+            case "resource1_resize":
+                self._resize(address, 1, 1 << 20 + int(value))
             case "sriov_numvfs" if self.sriov.has(address):
                 self.sriov.set_number(address, value)
             case "sriov_drivers_autoprobe" if self.sriov.has(address):
@@ -745,6 +767,15 @@ class Machine(System):
             case _:
                 raise AssertionError(f"gpupass wrote {value!r} to {path}")
         self._fault(f"after {name}", address)
+
+    def _resize(self, address: str, bar: int, size: int) -> None:
+        if self.driver(address) is not None:
+            raise OSError(errno.EBUSY, "Device or resource busy")
+        path = f"{self.tree.path(address)}/resource"
+        lines = (self.read(path) or "").splitlines()
+        start, _, flags = lines[bar].split()
+        lines[bar] = f"{start} 0x{int(start, 16) + size - 1:016x} {flags}"
+        self.put(path, "\n".join(lines) + "\n")
 
     def _fault(self, name: str, address: str) -> None:
         """An errno, "hang", or something to call; each strikes once, or every time under "always …"."""
@@ -787,4 +818,5 @@ class Machine(System):
         self.amd.driver_changed(address, driver)
         self.vgpu.driver_changed(address, driver)
         if driver == "vfio-pci":
+            self.put(f"{path}/power/control", "auto\n")  # vfio_pci_core_register_device
             self.put(f"/dev/vfio/{self.functions[address].group}", "")

@@ -228,8 +228,14 @@ class Receives(OfSlot, frozen=True, kw_only=True):
 
     def look(self, system: Reader) -> Host:
         rom = self.options.rom_file
-        roms = () if rom is None else (rom,)
-        return look_around(system, self.group, self.connect, windows=(self.domain,), roms=roms)
+        return look_around(
+            system,
+            self.group,
+            self.connect,
+            windows=(self.domain,),
+            roms=() if rom is None else (rom,),
+            settings=self.options.set_it,
+        )
 
     def attached(self, sight: Host) -> HostPlan:
         slot, domain = self.its_slot(sight), domain_called(sight, self.domain)

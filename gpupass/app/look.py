@@ -20,6 +20,7 @@ def look_around(
     connect: str | None,
     windows: tuple[str, ...] = (),
     roms: tuple[str, ...] = (),
+    settings: bool = False,
 ) -> Host:
     """The one full look of a change of these devices; `windows` are the domains that are to get something."""
     return observe(
@@ -30,6 +31,7 @@ def look_around(
         windows=windows,
         described=False,
         roms=roms,
+        settings=settings,
     )
 
 

@@ -53,6 +53,7 @@ class Reach(OfHost, frozen=True, kw_only=True):
             connect=self.libvirt,
             windows={attachment.domain for attachment in wanted},
             described=False,
+            settings=any(attachment.options.set_it for attachment in wanted),
             roms={rom for attachment in wanted if (rom := attachment.options.rom_file) is not None},
             programs=self.programs and self.profile.containers == NVIDIA_CTK,
         )

@@ -12,6 +12,12 @@ TYPED: dict[str, dict[str, Any]] = {
     "rom": {"metavar": "FILE|none|default", "help": "The ROM that the guest sees of it."},
     "guest-address": {"metavar": "ADDRESS", "help": "Where in the guest, on a free hot-plug port: 05:00.0."},
     "driver": {"type": click.Choice([VFIO, IOMMUFD]), "help": "How QEMU opens it; iommufd: libvirt 12.1."},
+    "reset-method": {"metavar": "NAME", "help": "How it is reset: flr, bus, device_specific, …, or default."},
+    "disable-idle-d3": {
+        "type": click.Choice(["on", "off"]),
+        "help": "Never let it sleep while it is unused.",
+    },
+    "bar": {"metavar": "N=SIZE", "multiple": True, "help": "Size of a resizable BAR: 1=16G. Several times."},
 }
 
 

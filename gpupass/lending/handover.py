@@ -15,6 +15,7 @@ from gpupass.lending.domain import keeps, take
 from gpupass.lending.force import by_force
 from gpupass.lending.lender import Lender, Loan, Loans, whole
 from gpupass.lending.options import lacking, option_findings, options_of, with_its_port, with_options
+from gpupass.lending.tuning import in_its_guest, tuning, untuned
 from gpupass.methods import carrier_of, cut_again
 from gpupass.model.address import Address, Name
 from gpupass.model.carrier import CarrierKind, kind_of
@@ -73,10 +74,14 @@ def attach(
     held = lender.held(domain, loans)
     visible = tuple(loan for loan in held if not loan.hidden)
     lost = Draft(findings=tuple(_lost(host, domain, held)))
-    if visible and lacking(domain, visible):
-        return here + _anew(lender, host, domain, slot, loans, connect) + lost
+    tuned = _tuned(host, loans)
+    if visible and (lacking(domain, visible) or not in_its_guest(tuned.makes)):
+        return here + _anew(lender, host, domain, slot, loans, connect) + tuned + lost
     if visible:
-        return here + _uncovered(lender, host, domain, slot, visible, connect) + lost
+        return here + tuned + _uncovered(lender, host, domain, slot, visible, connect) + lost
+    if not held:
+        tuned = _made_clean(_untuned(host, loans)) + tuned
+    host = host.after(tuned.makes)
     missing = tuple(loan for loan in loans if loan not in held)
     dirty = claimed(host, loans)
     ready = lender.ready(host, slot, missing, dirty)
@@ -85,7 +90,17 @@ def attach(
         makes=lender.give(host, domain, loans, connect),
         findings=(*_divided(host, slot), *_obstacles(lender, host, domain, slot, loans, connect)),
     )
-    return here + ready + clean + given
+    return here + tuned + ready + clean + given
+
+
+def _tuned(host: Host, loans: Loans) -> Draft:
+    return sum((tuning(host, loan) for loan in loans if loan.options.set_it), NOTHING)
+
+
+def _untuned(host: Host, loans: Loans) -> Draft:
+    """What was set for the last attachment, and is not for this one."""
+    found = (untuned(host, loan.address, loan.options) for loan in loans if loan.mdev is None)
+    return sum(found, NOTHING)
 
 
 def _seen(loan: Loan, shown: tuple[Address, ...]) -> Loan:
@@ -158,6 +173,8 @@ def detach(host: Host, domain: Domain, slot: Slot, connect: str, force: bool = F
         return here + Draft(findings=(_elsewhere(slot.what, domain, owner),))
     back = _take_back(lender, host, domain, slot, connect, force)
     untouchable = _quarantined(host, loans) if back.steps and owner is None else ()
+    if back.steps and not any(step.leaves_open for step in back.takes):
+        back += _untuned(host, loans)
     along = _along(lender, domain, slot, loans)
     return here + back + Draft(findings=(*_keeps(lender, domain, loans, force), *untouchable, *along))
 
@@ -177,7 +194,7 @@ def move(
     if owner is None or owner.uuid == target.uuid:
         return attach(host, target, slot, connect, options=options)
     loans = with_options(loans, options.over(options_of(owner, slot)))
-    back = _take_back(lender, host, owner, slot, connect, force)
+    back = _take_back(lender, host, owner, slot, connect, force) + _tuned(host, loans)
     open_end = any(step.leaves_open for step in back.takes)
     return (
         Draft(devices=lender.devices(host, slot))
@@ -208,7 +225,7 @@ def clean(host: Host, slot: Slot) -> Draft:
     left = claimed(host, loans) and lender.holder(host, loans) is None
     dirty = left and not _quarantined(host, loans)
     here = Draft(devices=lender.devices(host, slot))
-    return here + (_clean(lender, host, slot, loans) if dirty else NOTHING)
+    return here + (_clean(lender, host, slot, loans) + _untuned(host, loans) if dirty else NOTHING)
 
 
 def forget(host: Host, domain: Domain | None, loan: Loan, connect: str) -> Draft:
@@ -225,6 +242,8 @@ def forget(host: Host, domain: Domain | None, loan: Loan, connect: str) -> Draft
 def unbind(host: Host, device: Base) -> Draft:
     """Back to the host's drivers; what a guest has used is reset first."""
     back = give_back(host, device)
+    if back.steps:
+        back += sum((untuned(host, member.address) for member in host.group_of(device)), NOTHING)
     return (clean(host, whole(device)) if isinstance(device, Device) and back.steps else NOTHING) + back
 
 

@@ -103,7 +103,7 @@ class AttachDevice(_Plug, frozen=True, kw_only=True):
         claims = (mark for mark in self.marks if isinstance(mark, Claim))
         groups = (group for claim in claims for group in shared(claim.atoms))
         free = ((Kind.FREE, name) for name in (self.mdev or self.address, *groups))
-        return super().needs | facts((Kind.CLOSED, self.address), *free, *clean)
+        return super().needs | facts((Kind.CLOSED, self.address), (Kind.TUNED, self.address), *free, *clean)
 
     @property
     def gives(self) -> Facts:

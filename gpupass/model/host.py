@@ -254,11 +254,13 @@ class Host(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=T
     kernel: str = ""
     libvirt: tuple[int, int, int] | None = None  # its version, where a device asks for one
     sriov_manage: bool = False  # SRIOV_MANAGE is installed
+    vendor_reset: bool = False  # the module of that name is loaded, which brings device_specific
     nvidia_ctk: bool | None = None  # its program for containers is; None: nobody asked, or a record is silent
     available_memory: int | None = None  # bytes (MemAvailable)
     marks: tuple[Mark, ...] = ()  # what gpupass remembers: claims, quarantine, origins, what it made
     seen: tuple[Seen, ...] = ()  # what only ways to share a GPU look at
     nodes: Nodes | None = None  # device files, where somebody asked for them
+    awake: frozenset[Address] = frozenset()  # who may never sleep (power/control), where somebody asked
     roms: dict[str, str | None] = field(default_factory=dict)  # why a file is none, where somebody asked
     stoppable: tuple[str, ...] = ()  # names of what may be stopped for a change
     unseen: tuple[str, ...] = ()  # "libvirt: not running", …

@@ -116,4 +116,13 @@ class Promise(Mark, frozen=True, kw_only=True, tag="promise"):
     what: ClassVar[str] = "the promise"
 
 
-MARKS: tuple[type[Mark], ...] = (Origin, Claim, Quarantine, Stopped, Promise)
+class Setting(Mark, frozen=True, kw_only=True, tag="setting"):
+    """`part` of it was set for whoever has it, and was `before`."""
+
+    carrier: Address
+    before: str
+
+    what: ClassVar[str] = "a setting"
+
+
+MARKS: tuple[type[Mark], ...] = (Origin, Claim, Quarantine, Stopped, Promise, Setting)

@@ -3,7 +3,8 @@
 What is not said (None) is left as it is; `default` takes back what was said before.
 """
 
-from typing import Annotated
+from collections.abc import Iterator
+from typing import Annotated, Any
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -13,6 +14,18 @@ from gpupass.model.key import Key
 
 DEFAULT, NONE = "default", "none"
 VFIO, IOMMUFD = "vfio", "iommufd"
+
+
+class BarSize(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    index: Annotated[int, Key("number of the BAR", choices=(0, 1, 2, 3, 4, 5))]
+    size: Annotated[str, Key("its size", pattern=r"[1-9][0-9]{0,3}[MGT]", form="a size like 256M or 16G")]
+
+    @property
+    def bytes(self) -> int:
+        return int(self.size[:-1]) << {"M": 20, "G": 30, "T": 40}[self.size[-1]]
+
+    def __str__(self) -> str:
+        return f"{self.index}={self.size}"
 
 
 class Options(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -33,6 +46,27 @@ class Options(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         str | None, Key("how QEMU opens it; iommufd takes libvirt 12.1", choices=(VFIO, IOMMUFD))
     ] = None
 
+    reset_method: Annotated[
+        str | None,
+        Key(
+            "how it is reset: a name that its reset_method lists, or default",
+            spelled="reset-method",
+            pattern=r"[a-z_]{2,20}",
+            form="flr, bus, pm, device_specific, …, or default",
+        ),
+    ] = None
+    disable_idle_d3: Annotated[
+        bool | None, Key("it never sleeps while nobody uses it", spelled="disable-idle-d3")
+    ] = None
+    bar: Annotated[
+        tuple[BarSize, ...], Key("sizes of its resizable BARs, by number: {1: 16G}", mapping=True)
+    ] = ()
+
+    @property
+    def set_it(self) -> bool:
+        """Something of the device itself."""
+        return self != self.in_xml
+
     @property
     def in_xml(self) -> "Options":
         """Those that libvirt is told."""
@@ -49,14 +83,22 @@ class Options(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     def over(self, others: "Options") -> "Options":
         """These, and where they say nothing the others."""
-        said = {name: value for name in self.__struct_fields__ if (value := getattr(self, name)) is not None}
-        return replace(others, **said)
+        return replace(others, **dict(self._said()))
 
     @property
     def words(self) -> str:
         """rom none, guest-address 0000:05:00.0"""
-        names = (name for name in self.__struct_fields__ if getattr(self, name) is not None)
-        return ", ".join(f"{name.replace('_', '-')} {getattr(self, name)}" for name in names)
+        return ", ".join(f"{name.replace('_', '-')} {_word(value)}" for name, value in self._said())
+
+    def _said(self) -> Iterator[tuple[str, Any]]:
+        values = ((name, getattr(self, name)) for name in self.__struct_fields__)
+        return ((name, value) for name, value in values if value not in (None, ()))
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, tuple):
+        return " ".join(map(str, value))
+    return ("on" if value else "off") if isinstance(value, bool) else str(value)
 
 
 UNSAID = Options()

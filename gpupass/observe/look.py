@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Concatenate, ParamSpec
 
 from msgspec.structs import asdict, replace
 
-from gpupass.model.address import Address
+from gpupass.model.address import Address, sysfs
 from gpupass.model.amd import Amd, Gim
 from gpupass.model.domain import Domain
 from gpupass.model.host import NVIDIA, SRIOV_MANAGE, Acs, Detail, Device, Host, Nvidia
@@ -78,6 +78,7 @@ def observe(
     nodes: bool = False,
     programs: bool = False,
     roms: Collection[str] = (),
+    settings: bool = False,
 ) -> Host:
     """Look once; each file is read once.
 
@@ -87,7 +88,7 @@ def observe(
     QEMU is asked what fits; `described` False leaves out what only people want to know; `essentials` are
     the host's own disks and networks, `nvml` what only NVML tells, `cuts` what GPUs are cut into and ways see
     of them, `nodes` the device files that containers can be given, `programs` those of others that a profile
-    can ask for, `roms` files that guests are to see as ROMs.
+    can ask for, `roms` files that guests are to see as ROMs, `settings` what of a device is set for a guest.
     """
     basics = tuple(read_basics(system)) if around is None else read_around(system, around)
     aliases = {found.device.address: found.event.get("MODALIAS", "") for found in basics}
@@ -152,6 +153,7 @@ def observe(
             ),
             tuple(vfs.get(device.address, ())),
             described,
+            settings,
         )
         for device in wanted
     }
@@ -181,6 +183,8 @@ def observe(
         boot_id=system.boot_id(),
         machine_id=system.machine_id(),
         sriov_manage=system.exists(SRIOV_MANAGE),
+        awake=_awake(system, details) if settings else frozenset(),
+        vendor_reset=settings and system.exists("/sys/module/vendor_reset"),
         nvidia_ctk=_nvidia_ctk(system) if programs else None,
         libvirt=_libvirt_version(system, connect, devices, bool(windows)),
         kernel=kernel,
@@ -329,6 +333,10 @@ def _essentials(system: Reader, host: Host, vdpa: "tuple[Vdpa, ...]") -> tuple[U
             if device.physfn is not None:
                 found[device.physfn] = found.get(device.physfn, ()) + users
     return found, unseen
+
+
+def _awake(system: Reader, addresses: Iterable[Address]) -> frozenset[Address]:
+    return frozenset(one for one in addresses if system.read(sysfs(one, "power/control")) == "on")
 
 
 def _boot_displays(details: Mapping[Address, Detail]) -> Users:

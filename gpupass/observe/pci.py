@@ -160,9 +160,15 @@ class Vendor(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 def read_detail(
-    system: Reader, device: Device, vendor: Vendor, vfs: tuple[Address, ...] = (), described: bool = True
+    system: Reader,
+    device: Device,
+    vendor: Vendor,
+    vfs: tuple[Address, ...] = (),
+    described: bool = True,
+    settings: bool = False,
 ) -> Detail:
-    """All else about one function; `described`: with what no plan asks for, but people do."""
+    """All else about one function; `described`: with what no plan asks for, but people do, `settings`: what
+    can be set of it for a guest."""
     path = sysfs(device.address)
     config = read_config_space(system.read_bytes(f"{path}/config", limit=4096) or b"")
     sriov = _sriov(system, path, vfs) if device.physfn is None and not device.is_bridge else None
@@ -174,7 +180,7 @@ def read_detail(
         boot_display=device.class_code >> 16 == _DISPLAY and _is_boot_display(system, path),
         express=system.exists(f"{path}/max_link_speed"),
         link=_link(system, path) if described else None,
-        bars=_bars(system, path, described),
+        bars=_bars(system, path, described or settings),
         reset_methods=tuple((system.read(f"{path}/reset_method") or "").split()),
         power_state=system.read(f"{path}/power_state") if described else None,
         runtime_status=system.read(f"{path}/power/runtime_status") if described else None,
@@ -235,7 +241,7 @@ def _link(system: Reader, path: str) -> Link | None:
     return Link(speed=speed, width=width, max_speed=max_speed, max_width=max_width)
 
 
-def _bars(system: Reader, path: str, described: bool) -> tuple[Bar, ...]:
+def _bars(system: Reader, path: str, sizes: bool) -> tuple[Bar, ...]:
     """The first six lines of `resource`: start, end, flags; the others are the ROM and a bridge's windows."""
     bars = []
     for index, line in enumerate((system.read(f"{path}/resource") or "").splitlines()[:6]):
@@ -250,7 +256,7 @@ def _bars(system: Reader, path: str, described: bool) -> tuple[Bar, ...]:
                 prefetchable=bool(flags & _PREFETCH),
                 is_64bit=bool(flags & _MEM_64),
                 is_io=bool(flags & _IO),
-                sizes=_resizable(system.read(f"{path}/resource{index}_resize")) if described else (),
+                sizes=_resizable(system.read(f"{path}/resource{index}_resize")) if sizes else (),
             )
         )
     return tuple(bars)

@@ -7,6 +7,7 @@ from typing import Any
 from gpupass.lending.handover import seen_by
 from gpupass.lending.lender import whole
 from gpupass.lending.options import options_of
+from gpupass.lending.tuning import settings_of
 from gpupass.method import Method
 from gpupass.methods import carrier_of, slots_of, takers, ways
 from gpupass.model.address import Address, root_of
@@ -132,6 +133,8 @@ def _attachments(host: Host, carrier: Base, rule: Rule, exact: bool) -> Iterator
         if owner is not None and rule.names(slot.part):
             called = f"{rule.name}/{slot.part}" if slot.part else rule.name
             options = options_of(owner, slot, exact)
+            if slot.mdev is None:
+                options = options.over(settings_of(host, slot.device, exact))
             said = {name: getattr(options, name) for name in options.__struct_fields__}
             yield Attachment(domain=owner.name, device=called, **said)
 

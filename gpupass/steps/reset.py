@@ -26,7 +26,8 @@ class ResetDevice(Step, frozen=True, kw_only=True):
 
     @property
     def needs(self) -> Facts:
-        return super().needs | facts(*((Kind.CLOSED, address) for address in self.addresses))
+        kinds = (Kind.CLOSED, Kind.TUNED)  # by the method that was chosen
+        return super().needs | facts(*((kind, address) for kind in kinds for address in self.addresses))
 
     @property
     def gives(self) -> Facts:

@@ -4,7 +4,7 @@ import pytest
 
 from gpupass import app
 from gpupass.errors import Pending
-from gpupass.model.options import Options
+from gpupass.model.options import BarSize, Options
 from gpupass.store import store_of
 from gpupass.system.locks import hold
 from tests.simulated import (
@@ -24,6 +24,8 @@ from tests.simulated import (
 from tests.simulated_libvirt import REFUSES
 
 ROM = "/usr/share/vgabios/card.rom"
+SET = Options(reset_method="bus", disable_idle_d3=True, bar=(BarSize(index=1, size="16G"),))
+SET_ANEW = Options(reset_method="flr", bar=(BarSize(index=1, size="1G"),))
 CARD, BUS_CARD, SEVERAL = (GPU, GPU_AUDIO), (BUS_GPU, BUS_AUDIO), (ACCEL, USB, SPARE)
 
 
@@ -94,6 +96,17 @@ SCENARIOS = {
     "attach with other options": (
         [with_rom, lambda m: app.attach(m, "vm1", GPU, options=Options(rom="none"))],
         lambda m: app.attach(m, "vm1", GPU, options=Options(rom=ROM), disruption=True),
+        CARD,
+    ),
+    "attach with settings of the card": ([], lambda m: app.attach(m, "vm1", GPU, options=SET), CARD),
+    "detach what was set": (
+        [lambda m: app.attach(m, "vm1", GPU, options=SET)],
+        lambda m: app.detach(m, "vm1", GPU),
+        CARD,
+    ),
+    "attach with other settings of the card": (
+        [lambda m: app.attach(m, "vm1", GPU, options=SET)],
+        lambda m: app.attach(m, "vm1", GPU, options=SET_ANEW, disruption=True),
         CARD,
     ),
     "move with its options": (

@@ -104,7 +104,8 @@ def test_plan(case, machine, monkeypatch, regenerate):
     verb, *arguments = text["request"]
     options = arguments.pop() if isinstance(arguments[-1], dict) else {}
     if "options" in options:
-        options["options"] = read_options(options["options"])
+        typed = options["options"].items()
+        options["options"] = read_options({n: tuple(v) if isinstance(v, list) else v for n, v in typed})
     getattr(app, verb)(machine, *arguments, dry_run=True, **options)
     (plan,) = plans
     found = {

@@ -2,7 +2,7 @@
 
 from msgspec.structs import replace
 
-from tests.profile_trips import apply, endings, exported, plan, profile_of, rollback
+from tests.profile_trips import apply, endings, exported, kinds, plan, profile_of, rollback
 from tests.simulated import GPU, Machine
 
 ROM = "/usr/share/vgabios/card.rom"
@@ -35,6 +35,29 @@ def test_another_one_is_a_difference_and_disrupts(machine):
     assert how(machine) == {GPU: f'<rom file="{ROM}" />'}
     rollback(machine)
     assert how(machine) == {} and GPU in machine.libvirt.guests["vm1"].live
+
+
+def test_settings_of_the_card(machine):
+    """An administrator who has put one back is told."""
+    text = given(", reset-method: bus, disable-idle-d3: true, bar: {1: 1G}")
+    before = machine.snapshot()["settings"]
+    apply(machine, text)
+    assert not plan(machine, text).to_do
+    options = profile_of(exported(machine)).attachments[0].options
+    assert options.words == "reset-method bus, disable-idle-d3 on, bar 1=1G"
+    machine.put(f"{machine.tree.path(GPU)}/reset_method", "flr bus\n")
+    assert kinds(plan(machine, text)) == [f"Tune {GPU}"]
+    apply(machine, given(), allow_disruption=True)  # what is not said any more stays until it is given back
+    apply(machine, given().partition("attachments")[0], allow_disruption=True)
+    assert machine.snapshot()["settings"] == before
+
+
+def test_settings_are_rolled_back(machine):
+    apply(machine, given())
+    before = machine.snapshot()["settings"]
+    apply(machine, given(", reset-method: bus, bar: {1: 1G}"), allow_disruption=True)
+    rollback(machine)
+    assert machine.snapshot()["settings"] == before and GPU in machine.libvirt.guests["vm1"].live
 
 
 def test_what_cannot_be_is_refused(machine):

@@ -6,6 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from gpupass.methods.host.rule import HostRule
 from gpupass.methods.passthrough.rule import PassthroughRule
 from gpupass.methods.sriov.rule import SriovRule, Vf, VfDriver
+from gpupass.model.options import BarSize
 from gpupass.model.profile import Attachment, Profile, Select
 from gpupass.profiles import write_profile
 from tests.profile_files import load
@@ -25,7 +26,7 @@ WHOLE = Profile(
     ),
     attachments=(
         Attachment(domain="vm 1", device="nic/vf0"),
-        Attachment(domain="on", device="0000:03:00.0", rom="none", guest_address="0000:05:00.0"),
+        Attachment(domain="on", device="0000:03:00.0", rom="none", bar=(BarSize(index=1, size="16G"),)),
     ),
     containers="nvidia-ctk",
 )
@@ -50,7 +51,7 @@ gpus:
     drivers: {1: "no"}
 attachments:
 - {domain: "vm 1", device: nic/vf0}
-- {domain: "on", device: "0000:03:00.0", rom: none, guest-address: "0000:05:00.0"}
+- {domain: "on", device: "0000:03:00.0", rom: none, bar: {1: "16G"}}
 containers: nvidia-ctk
 """
 
