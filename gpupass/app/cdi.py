@@ -6,7 +6,7 @@ from contextlib import suppress
 from msgspec.structs import replace
 
 from gpupass.app.files import facts_after, facts_of_files, names_in
-from gpupass.app.intents import QEMU, Alone
+from gpupass.app.intents import Alone
 from gpupass.app.report import Came, Ending, Report, forbid, known, planned
 from gpupass.app.session import Session
 from gpupass.app.verbs import single
@@ -21,6 +21,7 @@ from gpupass.cdi.specification import (
 from gpupass.errors import GpupassError
 from gpupass.model.address import BOOT, Address
 from gpupass.model.boot import HostFile
+from gpupass.model.domain import QEMU
 from gpupass.model.host import Host
 from gpupass.model.profile import CDI, NVIDIA_CTK
 from gpupass.observe import observe

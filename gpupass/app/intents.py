@@ -15,7 +15,7 @@ from gpupass.lending.managers import even_of_others
 from gpupass.methods import slots_of
 from gpupass.model.address import Address
 from gpupass.model.apply import Apply
-from gpupass.model.domain import Domain, DomainState, Manager
+from gpupass.model.domain import QEMU, Domain, DomainState, Manager
 from gpupass.model.host import Base, Host
 from gpupass.model.mark import Claim
 from gpupass.model.options import UNSAID, Options
@@ -27,8 +27,6 @@ from gpupass.planner.find import find_slot
 from gpupass.planner.ownership import adopt_plan
 from gpupass.planner.stopping import with_holders
 from gpupass.system import Reader, System
-
-QEMU = "qemu:///system"
 
 
 class Intent(Protocol):

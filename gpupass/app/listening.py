@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 
 from msgspec import Struct
 
-from gpupass.app.intents import QEMU
 from gpupass.app.promises import Kept, keep
 from gpupass.app.recovery import recover_one, unfinished
 from gpupass.app.report import Ending, Report, failed
@@ -17,7 +16,7 @@ from gpupass.engine.journal import Operation
 from gpupass.errors import GpupassError, NoLibvirt, as_error
 from gpupass.lending.promises import stirs
 from gpupass.model.address import Address
-from gpupass.model.domain import Domain
+from gpupass.model.domain import QEMU, Domain
 from gpupass.model.mark import Promise
 from gpupass.observe.domains import read_domains
 from gpupass.observe.pci import read_group

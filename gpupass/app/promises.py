@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from gpupass.app.boot import OfBoot
 from gpupass.app.consent import Consent
-from gpupass.app.intents import QEMU, Detach, OfDevice, Receives, alone, domain_called
+from gpupass.app.intents import Detach, OfDevice, Receives, alone, domain_called
 from gpupass.app.look import look_around, require_libvirt
 from gpupass.app.report import Ending, Report
 from gpupass.app.session import Session
@@ -19,7 +19,7 @@ from gpupass.errors import Refused
 from gpupass.lending import promises
 from gpupass.model.address import BOOT
 from gpupass.model.boot import BootState
-from gpupass.model.domain import Domain, DomainState, Manager
+from gpupass.model.domain import QEMU, Domain, DomainState, Manager
 from gpupass.model.host import Host
 from gpupass.model.mark import Heir, Promise
 from gpupass.model.options import UNSAID, Options

@@ -5,11 +5,12 @@ from typing import ClassVar
 
 from msgspec.structs import replace
 
-from gpupass.app.intents import QEMU, OfHost
+from gpupass.app.intents import OfHost
 from gpupass.app.look import require_libvirt
 from gpupass.methods import alike, slot_at
 from gpupass.model.address import Address, root_of
 from gpupass.model.apply import Apply
+from gpupass.model.domain import QEMU
 from gpupass.model.host import Base, Device, Host, vf_address
 from gpupass.model.profile import NVIDIA_CTK, Profile
 from gpupass.observe import observe

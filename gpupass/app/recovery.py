@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from gpupass.app.apply import PATIENCE
 from gpupass.app.consent import Consent, Patience, may_go_on
 from gpupass.app.history import after
-from gpupass.app.intents import QEMU, Clean, Restart
+from gpupass.app.intents import Clean, Restart
 from gpupass.app.look import group_addresses
 from gpupass.app.reach import Reach
 from gpupass.app.report import Ending, Report, failed, told
@@ -25,6 +25,7 @@ from gpupass.errors import Busy, Damaged, GpupassError, Pending, Refused
 from gpupass.lending.plug import found_in
 from gpupass.model.address import BOOT, Address, parse_address, sysfs
 from gpupass.model.apply import ApplyEnd
+from gpupass.model.domain import QEMU
 from gpupass.model.host import Base, Device, lends
 from gpupass.model.identity import Identity
 from gpupass.model.mark import Claim, Mark, Quarantine, Stopped

@@ -5,18 +5,7 @@ import re
 from msgspec.structs import replace
 
 from gpupass.app.consent import Consent, Patience
-from gpupass.app.intents import (
-    QEMU,
-    Adopt,
-    Attach,
-    Bind,
-    Detach,
-    Forget,
-    Intent,
-    Move,
-    Receives,
-    Unbind,
-)
+from gpupass.app.intents import Adopt, Attach, Bind, Detach, Forget, Intent, Move, Receives, Unbind
 from gpupass.app.look import find_slot_named, functions_of_card, group_addresses
 from gpupass.app.report import Ending, Report, known
 from gpupass.app.rounds import Trip
@@ -25,7 +14,7 @@ from gpupass.app.trip import carry_out, rehearse
 from gpupass.devices.binding import VFIO
 from gpupass.errors import Pending, Refused, Usage
 from gpupass.model.address import Address, parse_address, sysfs
-from gpupass.model.domain import Manager
+from gpupass.model.domain import QEMU, Manager
 from gpupass.model.host import Host, lends
 from gpupass.model.mark import Claim
 from gpupass.model.options import UNSAID, Options

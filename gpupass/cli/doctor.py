@@ -9,8 +9,15 @@ from gpupass.app import Ending, Report
 from gpupass.app.doctor import About, about, examined, set_right
 from gpupass.cli.boot import show_changes
 from gpupass.cli.inspect import reader_at
-from gpupass.cli.output import connect_option, host_option, json_option, print_json, show_finding, tell
-from gpupass.cli.plan import DIFFERENT
+from gpupass.cli.output import (
+    DIFFERENT,
+    connect_option,
+    host_option,
+    json_option,
+    print_json,
+    show_finding,
+    tell,
+)
 from gpupass.cli.report import show_plan, show_reports
 from gpupass.doctor.check import Level
 from gpupass.doctor.examine import Diagnosis

@@ -1,6 +1,5 @@
 """`gpupass export` and `gpupass diff`: profiles out of a host, and beside each other."""
 
-import difflib
 from pathlib import Path
 
 import click
@@ -8,11 +7,17 @@ from msgspec.structs import replace
 
 from gpupass.app.export import FORMATS, PVE_MAPPING, export_for, foreign
 from gpupass.app.export import export as export_host
-from gpupass.app.profile_file import load_file
 from gpupass.cli.documents.profiles import Compared, Exported, ExportedFor, LeftOut
 from gpupass.cli.inspect import reader_at
-from gpupass.cli.output import connect_option, host_option, json_option, print_json, tell, tell_text
-from gpupass.cli.plan import DIFFERENT
+from gpupass.cli.output import (
+    DIFFERENT,
+    connect_option,
+    host_option,
+    json_option,
+    print_json,
+    tell,
+    tell_text,
+)
 from gpupass.errors import Usage
 from gpupass.model.profile import Profile
 from gpupass.profiles import write_profile
@@ -66,6 +71,10 @@ def _export_for(manager: str, system: Reader, connect: str, node: str | None, as
 @json_option
 def diff(old: str, new: str, as_json: bool) -> int:
     """What differs between two profiles, whatever the order of their rules. Exit status 3: something."""
+    import difflib
+
+    from gpupass.app.profile_file import load_file
+
     system = System()
     before, after = (_lines(load_file(system, name)) for name in (old, new))
     lines = list(difflib.unified_diff(before, after, old, new))

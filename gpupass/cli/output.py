@@ -11,8 +11,10 @@ import click
 from gpupass.cli.documents.document import Document
 from gpupass.cli.printable import printable, printable_lines
 from gpupass.errors import GpupassError
+from gpupass.model.domain import QEMU
 from gpupass.model.wire import to_json
 
+DIFFERENT = 3  # exit status: differences were found
 _NOT_ASCII = re.compile("[^\0-\x7f]+")
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -33,7 +35,7 @@ def host_option(verb: F) -> F:
 
 def connect_option(verb: F) -> F:
     return click.option(
-        "--connect", default="qemu:///system", show_default=True, metavar="URI", help="libvirt to talk to."
+        "--connect", default=QEMU, show_default=True, metavar="URI", help="libvirt to talk to."
     )(verb)
 
 

@@ -1,6 +1,5 @@
 """`gpupass plan`, `gpupass apply`, `gpupass check` and `gpupass rollback`."""
 
-import hashlib
 import shlex
 import sys
 from contextlib import suppress
@@ -20,7 +19,15 @@ from gpupass.app.saved_plan import is_plan, plan_text, read_plan
 from gpupass.app.session import Session
 from gpupass.app.trip import foretold, require_root
 from gpupass.cli.inspect import reader_at
-from gpupass.cli.output import connect_option, host_option, json_option, show_finding, stop_option, tell
+from gpupass.cli.output import (
+    DIFFERENT,
+    connect_option,
+    host_option,
+    json_option,
+    show_finding,
+    stop_option,
+    tell,
+)
 from gpupass.cli.plan_view import NOTHING, show_differences, show_host_plan
 from gpupass.cli.report import error_of, print_changes, refusal, show_reports, status_of
 from gpupass.errors import GpupassError, Pending, Refused, Unasked, Usage
@@ -32,7 +39,6 @@ from gpupass.step import Deed
 from gpupass.system import System
 from gpupass.system.texts import write_text
 
-DIFFERENT = 3
 _BOOT_PATIENCE = 60.0
 
 _yes = click.option("--yes", is_flag=True, help="Do not ask.")
@@ -245,14 +251,15 @@ def _foretold(reach: Reach, sight: Host, made: HostPlan) -> tuple[Report, ...]:
 
 def _require_digest(file: str, text: str, wanted: str | None) -> None:
     """All of it: profile, steps, who the devices are, what it is called."""
-    found = _digest(text)
-    if wanted is not None and wanted.lower() != found:
+    if wanted is not None and wanted.lower() != (found := _digest(text)):
         other = f"cannot apply {file}: its sha256 is {found}, not {wanted}"
         raise Refused(other, f"sha256sum {shlex.quote(file)}")
 
 
 def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+    from hashlib import sha256
+
+    return sha256(text.encode()).hexdigest()
 
 
 def _agree_and_apply(

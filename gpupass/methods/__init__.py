@@ -19,7 +19,7 @@ from gpupass.methods.sriov import SRIOV
 from gpupass.methods.vgpu import VGPU
 from gpupass.model.address import Address, Name, root_of
 from gpupass.model.atom import Atoms
-from gpupass.model.carrier import Carrier, kind_of
+from gpupass.model.carrier import Carrier, CarrierKind, kind_of
 from gpupass.model.host import Device, Host
 from gpupass.model.profile import Rule
 from gpupass.model.slot import Slot
@@ -29,11 +29,12 @@ from gpupass.system import Reader
 
 METHODS: tuple[Method[Any], ...] = (SRIOV, MIG, MDEV, VGPU, PARTITION, PASSTHROUGH, HOST)
 RULES: dict[str, type[Rule]] = {method.tag: method.rule for method in METHODS}
+_TAKERS = {kind: tuple(method for method in METHODS if kind in method.takes) for kind in CarrierKind}
 
 
 def takers(carrier: Carrier) -> tuple[Method[Any], ...]:
     """Those that can cut it, or have it whole."""
-    return tuple(method for method in METHODS if kind_of(carrier) in method.takes)
+    return _TAKERS[kind_of(carrier)]
 
 
 def ways(carrier: Carrier) -> tuple[Method[Any], ...]:

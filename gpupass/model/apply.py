@@ -5,6 +5,7 @@ from enum import StrEnum
 from msgspec import Struct
 
 from gpupass.model.address import Address
+from gpupass.model.domain import QEMU
 from gpupass.model.mark import MarkKey
 
 
@@ -33,7 +34,7 @@ class Apply(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     boot_id: str
     end: ApplyEnd = ApplyEnd.RUNNING
     takes_back: str = ""  # the id of the apply that this one rolls back
-    connect: str = "qemu:///system"
+    connect: str = QEMU
     devices_only: bool = False
     disruption: bool = False  # what had been agreed to: `recover` goes on with no more than that
     reset: bool = False

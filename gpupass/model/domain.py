@@ -7,6 +7,8 @@ from msgspec import Struct
 from gpupass.model.address import Address
 from gpupass.model.options import DEFAULT, VFIO, Options
 
+QEMU = "qemu:///system"  # the libvirt that is asked unless another is named
+
 
 class DomainState(StrEnum):
     """libvirt's virDomainState, the ones that matter here."""

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from gpupass.errors import GpupassError
 from gpupass.model.address import Address
-from gpupass.model.domain import Domain, DomainState
+from gpupass.model.domain import QEMU, Domain, DomainState
 from gpupass.model.user import User, UserKind
 from gpupass.observe import recorded
 from gpupass.system import Reader, System
@@ -27,7 +27,7 @@ def read_texts(system: Reader, connect: str) -> tuple[tuple["DomainText", ...], 
     """The domains as libvirt spells them, and what could not be seen."""
     if not isinstance(system, System):
         return _recorded(system)
-    if connect == "qemu:///system" and not any(system.exists(path) for path in _SOCKETS):
+    if connect == QEMU and not any(system.exists(path) for path in _SOCKETS):
         return (), ("libvirt: not running",)
     try:
         return system.hypervisor(connect).domains(), ()

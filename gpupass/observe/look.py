@@ -8,7 +8,7 @@ from msgspec.structs import asdict, replace
 
 from gpupass.model.address import Address, sysfs
 from gpupass.model.amd import Amd, Gim
-from gpupass.model.domain import Domain
+from gpupass.model.domain import QEMU, Domain
 from gpupass.model.host import NVIDIA, SRIOV_MANAGE, Acs, Detail, Device, Host, Nvidia
 from gpupass.model.mdev import Mdev, Mediated
 from gpupass.model.nodes import Nodes
@@ -66,7 +66,7 @@ def observe(
     *,
     around: Collection[Address] | None = None,
     detail: Wanted = everything,
-    connect: str | None = "qemu:///system",
+    connect: str | None = QEMU,
     windows: Collection[str] = (),
     described: bool = True,
     processes: bool = True,

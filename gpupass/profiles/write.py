@@ -11,6 +11,7 @@ from gpupass.profiles.document import Document
 from gpupass.profiles.spelling import USE, Key, entry_of, is_object, keys_of
 from gpupass.profiles.tree import implicit_tag
 
+_DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 _BEFORE_USE = "select"
 _INLINE = ("select", "attachments")
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9._/-]*|[0-9]g\.[0-9]+gb([+-][a-z.]+)?|[0-9]c")
@@ -27,7 +28,7 @@ def write_profile(profile: Profile) -> str:
     if profile.containers is not None:
         entries.append((_plain("containers"), _text(profile.containers)))
     text: str = yaml.serialize(
-        _mapping(entries, inline=False), Dumper=yaml.SafeDumper, allow_unicode=True, width=1 << 30
+        _mapping(entries, inline=False), Dumper=_DUMPER, allow_unicode=True, width=1 << 30
     )
     return text
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from threading import Condition, Lock
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from msgspec import Struct
 
@@ -11,8 +11,10 @@ from gpupass.errors import GpupassError
 from gpupass.model.address import Address
 from gpupass.model.mig import MigProfile
 from gpupass.system.guarded import Hung, not_clean
-from gpupass.system.nvml_child import Child
 from gpupass.system.patience import lost, patience
+
+if TYPE_CHECKING:
+    from gpupass.system.nvml_child import Child
 
 T = TypeVar("T")
 READ_SECONDS = 10.0  # for each GPU
@@ -141,12 +143,12 @@ class Library:
             raise not_clean((about,), "the NVIDIA driver does not answer", silent.hung) from None
 
     @contextmanager
-    def _calling(self) -> Iterator[Child]:
+    def _calling(self) -> "Iterator[Child]":
         """Its process; closed when nobody calls or keeps it."""
         _require_pynvml()
         with self._changed:
             self._changed.wait_for(lambda: not self._silent and not self._closers)
-            self._child = child = self._child or Child(Opened(self._known), self._learn)
+            self._child = child = self._child or self._started()
             self._callers += 1
             child.calls += 1
         try:
@@ -160,7 +162,12 @@ class Library:
                 self._close_if_idle()
                 self._changed.notify_all()
 
-    def _leave(self, child: Child) -> None:
+    def _started(self) -> "Child":
+        from gpupass.system.nvml_child import Child
+
+        return Child(Opened(self._known), self._learn)
+
+    def _leave(self, child: "Child") -> None:
         """One call of it hangs: whoever asks next has another; those that it still answers keep it."""
         with self._changed:
             if self._child is child:

@@ -14,10 +14,10 @@ from msgspec import to_builtins
 from gpupass import app, inspect
 from gpupass.app.export import export
 from gpupass.app.export import foreign as made_elsewhere
-from gpupass.app.intents import QEMU
 from gpupass.app.profile_file import load_file
 from gpupass.cli.tables import print_slots
 from gpupass.errors import GpupassError
+from gpupass.model.domain import QEMU
 from gpupass.profiles import write_profile
 from gpupass.system import RecordedHost
 from tests import machines_in_parts

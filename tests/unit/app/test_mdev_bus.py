@@ -7,10 +7,10 @@ import pytest
 
 from gpupass import inspect
 from gpupass.app import verbs
-from gpupass.app.intents import QEMU
 from gpupass.cli.documents.devices import device_document
 from gpupass.cli.tables import print_device
 from gpupass.errors import Refused, Usage
+from gpupass.model.domain import QEMU
 from gpupass.model.wire import to_json
 from gpupass.profiles import write_profile
 from tests.memory_tree import Link

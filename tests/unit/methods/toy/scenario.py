@@ -7,8 +7,8 @@ from tests.unit.app.kernel import divide, divided, install
 
 from gpupass import inspect
 from gpupass.app import verbs
-from gpupass.app.intents import QEMU
 from gpupass.errors import GpupassError, Usage
+from gpupass.model.domain import QEMU
 from gpupass.profiles import profile_schema, write_profile
 from tests.machines_in_parts import vgpu_machine
 from tests.profile_trips import apply, endings, exported, kinds, plan, rollback, told
