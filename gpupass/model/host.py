@@ -8,6 +8,7 @@ from typing import Protocol, TypeVar, overload
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from gpupass.model.accelerators import KNOWN
 from gpupass.model.address import Address, Name
 from gpupass.model.amd import Amd, Gim
 from gpupass.model.domain import Domain
@@ -196,8 +197,12 @@ class Device(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     @property
     def is_gpu(self) -> bool:
-        """PCI classes 03xx (display) and 12xx (processing accelerator)."""
-        return self.class_code >> 16 in (0x03, 0x12)
+        """A display, or an accelerator."""
+        return self.class_code >> 16 == 0x03 or self.is_accelerator
+
+    @property
+    def is_accelerator(self) -> bool:
+        return self.class_code >> 16 == 0x12 or (self.vendor, self.device) in KNOWN
 
     @property
     def is_storage(self) -> bool:

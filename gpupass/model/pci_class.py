@@ -23,10 +23,12 @@ _WORDS = {
     0x0780: "communication controller",
     0x0805: "SD host controller",
     0x0880: "system peripheral",
+    0x0B40: "co-processor",
     0x0C03: "USB controller",
     0x0C04: "Fibre Channel",
     0x0C05: "SMBus",
     0x0C80: "serial bus controller",
+    0x1180: "signal processing controller",
     0x1200: "processing accelerator",
 }
 

@@ -29,7 +29,8 @@ from gpupass.model.vendor import Vendor
 from gpupass.plan import Finding
 from gpupass.planner.standing import Chosen, at, meant, nearest, nothing_to_stand_on, standing
 
-_CLASSES = {"display": "03", "accelerator": "12", "network": "02"}
+_CLASSES = {"display": "03", "network": "02"}
+_ACCELERATOR = "accelerator"
 _STORAGE = "storage"
 
 
@@ -219,6 +220,8 @@ def _class_fits(select: Select, device: Device) -> bool:
     text = select.class_.lower()
     if text == _STORAGE:
         return device.is_storage
+    if text == _ACCELERATOR:
+        return device.is_accelerator
     return f"{device.class_code:06x}".startswith(_CLASSES.get(text, text.removeprefix("0x")))
 
 

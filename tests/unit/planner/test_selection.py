@@ -146,3 +146,59 @@ def test_a_number_that_two_have_had_means_nobody() -> None:
 )
 def test_the_driver_is_asked_for_what_it_alone_knows(select: Select, asks: bool) -> None:
     assert select.asks_driver is asks
+
+
+# What an operator of accelerators asks for, by what `lspci -nn` says of it (pci.ids; the drivers' tables of numbers).
+ACCELERATORS = {
+    "GeForce": ("10de:2204", 0x030000),
+    "H100, without a display": ("10de:2330", 0x030200),
+    "Flex 170": ("8086:56c0", 0x038000),
+    "Max 1550": ("8086:0bd5", 0x038000),
+    "MI210": ("1002:740f", 0x038000),
+    "MI300X": ("1002:74a1", 0x120000),
+    "Gaudi": ("1da3:1000", 0x120000),
+    "Gaudi2": ("1da3:1020", 0x120000),
+    "Gaudi3": ("1da3:1060", 0x120000),
+    "Intel NPU of Meteor Lake": ("8086:7d1d", 0x120000),
+    "Alveo": ("10ee:5000", 0x120000),
+    "Tenstorrent Wormhole": ("1e52:401e", 0x120000),
+    "Hailo-8": ("1e60:2864", 0x0B4000),
+    "Xeon Phi 7120": ("8086:225c", 0x0B4000),
+    "Coral": ("1ac1:089a", 0x088000),
+    "Inferentia": ("1d0f:7064", 0x088000),
+    "Trainium2": ("1d0f:7364", 0x088000),
+    "AMD NPU of Strix": ("1022:17f0", 0x118000),
+}
+OTHERS = {  # of the same classes
+    "QAT": ("8086:4940", 0x0B4000),
+    "DSA": ("8086:0b25", 0x088000),
+    "AMD sensor hub": ("1022:15e4", 0x118000),
+    "its HDMI audio": ("10de:228b", 0x040300),
+    "NVSwitch": ("10de:22a3", 0x068000),
+    "Ethernet of an instance": ("1d0f:ec20", 0x020000),
+}
+
+
+def _one(ids: str, class_code: int) -> Device:
+    vendor, device = (int(number, 16) for number in ids.split(":"))
+    return Device(
+        address=Address("0000:01:00.0"), vendor=vendor, device=device, class_code=class_code, detail=Detail()
+    )
+
+
+@pytest.mark.parametrize(("ids", "class_code"), ACCELERATORS.values(), ids=ACCELERATORS)
+def test_what_is_handed_out_without_being_named(ids: str, class_code: int) -> None:
+    host = Host(devices=(_one(ids, class_code),))
+    rule = PassthroughRule(name="card", select=Select(model=ids))
+    assert [one.name for one in choose(Profile(gpus=(rule,)), host)] == ["card"]
+    wanted = Select(class_="display" if class_code >> 16 == 3 else "accelerator")
+    assert choose(Profile(gpus=(PassthroughRule(name="card", select=wanted),)), host)
+
+
+@pytest.mark.parametrize(("ids", "class_code"), OTHERS.values(), ids=OTHERS)
+def test_what_is_not(ids: str, class_code: int) -> None:
+    host = Host(devices=(_one(ids, class_code),))
+    for select in (Select(model=ids), Select(class_="accelerator")):
+        with pytest.raises(Usage):
+            choose(Profile(gpus=(PassthroughRule(name="card", select=select),)), host)
+    assert not host.devices[0].is_gpu

@@ -1,0 +1,26 @@
+"""Accelerators that their PCI class does not tell from a crypto engine or a timer: by vendor and device.
+
+Class 12 is "processing accelerator"; others are of 0b40 (co-processor, as Intel's QAT), 0880 (system
+peripheral, as Intel's DSA) or 1180 (signal processing, as AMD's sensor hub).
+"""
+
+KNOWN = frozenset(
+    {
+        (0x1E60, 0x2864),  # Hailo-8, 0b40 (pci.ids)
+        (0x8086, 0x2250),  # Xeon Phi 5100, 0b40 (pci.ids), …
+        (0x8086, 0x225C),  # … SE10 and 7120, …
+        (0x8086, 0x225D),  # … 3120, …
+        (0x8086, 0x225E),  # … 31S1
+        (0x1AC1, 0x089A),  # Coral Edge TPU, 0880 (pci.ids)
+        (0x1D0F, 0x7064),  # AWS Inferentia, 0880 (pci.ids; aws-neuron-driver, neuron_pci.c), …
+        (0x1D0F, 0x7065),
+        (0x1D0F, 0x7066),
+        (0x1D0F, 0x7067),
+        (0x1D0F, 0x7264),  # … Inferentia2, …
+        (0x1D0F, 0x7164),  # … Trainium, …
+        (0x1D0F, 0x7364),  # … Trainium2, …
+        (0x1D0F, 0x7564),  # … Trainium3
+        (0x1022, 0x1502),  # AMD Phoenix NPU, 1180 (Linux, drivers/accel/amdxdna), …
+        (0x1022, 0x17F0),  # … Strix and Krackan
+    }
+)
