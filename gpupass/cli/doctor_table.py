@@ -71,12 +71,12 @@ def _unknown(console: Console, found: list[Diagnosis]) -> None:
     """Together: what to do about them is mostly the same."""
     by_remedy: dict[str, list[str]] = {}
     for one in found:
-        named = f"{one.why} ({one.id})" if one.id == UNSEEN else one.id
-        by_remedy.setdefault(one.remedy, []).append(named)
+        by_remedy.setdefault(one.remedy, []).append(one.why if one.id == UNSEEN else one.id)
     if found:
         console.print("\n[bold]not to be seen[/]")
     for remedy, names in by_remedy.items():
-        console.print(Padding(escape(", ".join(dict.fromkeys(names))), (0, 0, 0, 2)))
+        end = "\n" if remedy in {one.remedy for one in found if one.id == UNSEEN} else ", "
+        console.print(Padding(escape(end.join(dict.fromkeys(names))), (0, 0, 0, 2)))
         _remedy(console, remedy)
 
 

@@ -133,7 +133,7 @@ def _arguments(remedy: Arguments, ground: Ground) -> str:
     loader = ground.loader or Loader()
     if is_set(remedy, loader.words):
         if loader.made is not None and not is_set(remedy, loader.made):
-            return f"{_UPDATE[loader.kind]}, then reboot: {' '.join(loader.files)} say so already"
+            return f"{_UPDATE[loader.kind]}, then reboot: {' '.join(loader.files)} told it so already"
         return "reboot: the boot loader is told so already"
     typed = " ".join(remedy.add)
     gone = " ".join(remedy.remove)

@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+from gpupass.observe.ground import FILE, spell_ground
 from tests.host_tree import Function, HostTree
 from tests.hosts.build_amd import amd_gim, amd_mi300x
 from tests.hosts.build_desktop import desktop
@@ -10,6 +11,7 @@ from tests.hosts.build_intel import intel_i915, intel_xe, intel_xe_debugfs
 from tests.hosts.build_mig import mig_server
 from tests.hosts.build_server import server_sriov
 from tests.hosts.build_uses import cloud_node, storage_node
+from tests.hosts.grounds import GROUNDS
 
 HERE = Path(__file__).parent
 
@@ -150,4 +152,7 @@ HOSTS = {
 if __name__ == "__main__":
     for name, build in HOSTS.items():
         shutil.rmtree(HERE / name, ignore_errors=True)
-        build(HostTree(HERE / name))
+        tree = HostTree(HERE / name)
+        build(tree)
+        if name in GROUNDS:
+            tree.file(FILE, spell_ground(GROUNDS[name]))

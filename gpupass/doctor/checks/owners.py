@@ -157,7 +157,7 @@ def _container(sight: Sight) -> Told:
 def _seen(sight: Sight) -> Told:
     """What could not be looked at is not as it should be."""
     for note in sight.host.unseen:
-        words = "see why, and run it as root: sudo gpupass doctor"
+        words = "sudo gpupass doctor" if "root" in note else "look at that first; then again: gpupass doctor"
         yield Said(why=note, remedy=Type(words=words))
     if not sight.host.unseen:
         yield fine("everything was to be seen")

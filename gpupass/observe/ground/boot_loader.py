@@ -147,11 +147,11 @@ def _plain(value: str, values: dict[str, str]) -> str:
 
 
 def _made(system: Reader) -> tuple[str, ...] | None:
-    """Of the first entry that the loader's own file has, which root alone may read."""
+    """What entries of the loader's own file have, which root alone may read: rescue entries have less."""
     for path in _MADE:
-        found = re.search(r"^\s*linux(?:efi|16)?\s+\S+(.*)$", system.read(path) or "", re.MULTILINE)
-        if found is not None:
-            return tuple(found[1].split())
+        lines = re.findall(r"^\s*linux(?:efi|16)?\s+\S+(.*)$", system.read(path) or "", re.MULTILINE)
+        if lines:
+            return tuple(dict.fromkeys(word for line in lines for word in line.split()))
     return None
 
 
