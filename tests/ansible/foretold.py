@@ -1,4 +1,27 @@
-"""What check mode said, what was done, and what check mode says then."""
+"""What check mode said, what was done, and what check mode says then; and the README's playbook."""
+
+import yaml
+
+from tests.ansible.conftest import LOCAL, ROOT
+
+
+def readme_s_playbook(controller, host, replaced=("", "")):
+    """`play(argument, …)` of it as it stands there, on one host with these variables."""
+    text = (ROOT / "README.md").read_text().partition("## Ansible")[2].partition("```yaml\n")[2]
+    text = text.partition("```")[0].replace(*replaced)
+    assert len(text.splitlines()) <= 12
+    file = controller.directory / "gpus.yml"
+    file.write_text(text)
+    hosts = {"gpu_hosts": {"hosts": {"host": LOCAL | host}}}
+    (controller.directory / "hosts.yml").write_text(yaml.safe_dump(hosts))
+
+    def play(*arguments, **environment):
+        """Without the facts of the host, which the playbook does not ask for either."""
+        return controller.play(
+            file, "-i", "hosts.yml", *arguments, ANSIBLE_GATHERING="explicit", **environment
+        )
+
+    return play
 
 
 def twice(task):

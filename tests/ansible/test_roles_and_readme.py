@@ -5,8 +5,10 @@ import json
 import pytest
 import yaml
 
+from gpupass.observe.recording import record_host
 from tests.ansible.conftest import LOCAL, ROOT
-from tests.simulated import GPU, LONE
+from tests.ansible.foretold import is_as_foretold, is_done_already, readme_s_playbook
+from tests.simulated import GPU, LONE, NIC
 
 PROFILE = {"version": 1, "gpus": [{"name": "a", "select": {"address": LONE}, "use": "passthrough"}]}
 
@@ -50,24 +52,40 @@ def test_the_role_on_a_host_without_gpupass_is_only_checked(controller):
     assert checked.status == 0 and "skipped=4" in checked.text, checked.text
 
 
+CARD = "address: 03:00.0", f"address: {NIC}"
+
+
 def test_the_readme_s_playbook(controller, simulated):
-    """As it stands there, with gpupass on the PATH: checked with a diff, done, done again."""
+    """With gpupass on the PATH: for one domain, for another one, and back; each checked with a diff before."""
     host = simulated()
     host.command()
-    text = (ROOT / "README.md").read_text().partition("## Ansible")[2].partition("```yaml\n")[2]
-    play = controller.directory / "gpus.yml"
-    play.write_text(text.partition("```")[0])
-    assert len(play.read_text().splitlines()) <= 12
-    (controller.directory / "hosts.yml").write_text(yaml.safe_dump({"gpu_hosts": {"hosts": {"host": LOCAL}}}))
     path = f"{host.directory}:{controller.environment['PATH']}"
-    arguments = ("-i", "hosts.yml")
-    foretold = controller.play(play, *arguments, "--check", "--diff", PATH=path)
-    done = controller.play(play, *arguments, "--diff", PATH=path)
-    again = controller.play(play, *arguments, PATH=path)
-    results = [played.in_order()[-1] for played in (foretold, done, again)]
-    assert [result["changed"] for result in results] == [True, True, False], done.text
-    assert results[0]["diff"] == results[1]["diff"] and '+    "driver": "vfio-pci"' in foretold.text
-    assert host.machine.libvirt.holders(GPU) == ["vm1"]
+    play = readme_s_playbook(controller, {}, CARD)
+    for domain in ("vm1", "vm2", "vm1"):
+        domain_is = ("-e", f"domain={domain}", "--diff")
+        foretold, done = play(*domain_is, "--check", PATH=path), play(*domain_is, PATH=path)
+        is_as_foretold(foretold.in_order()[-1], done.in_order()[-1])
+        assert f'+      "{domain}"' in foretold.text, foretold.text
+        assert host.machine.libvirt.holders(GPU) == [domain]
+    is_done_already(play("--check", PATH=path).in_order()[-1])
+    assert host.machine.read(f"/sys/bus/pci/devices/{NIC}/sriov_numvfs") == "4"
+
+
+def test_the_readme_s_playbook_on_a_recorded_host(controller, simulated):
+    """What would be done there is what is then done on the host; in the record itself nothing can be done."""
+    host, record = simulated(), controller.directory / "record"
+    host.command()
+    record_host(host.machine, record, "qemu:///system")
+    path = f"{host.directory}:{controller.environment['PATH']}"
+    play = readme_s_playbook(controller, {}, CARD)
+    file = controller.directory / "gpus.yml"
+    (as_it_stands,) = yaml.safe_load(file.read_text())
+    there = {"gpupass.kvm.gpupass_profile": {"host": str(record)}}
+    file.write_text(yaml.safe_dump([{**as_it_stands, "module_defaults": there}]))
+    foretold, refused = (play(*arguments).in_order()[-1] for arguments in (("--check", "--diff"), ()))
+    assert refused["failed"] and not refused.get("changed") and "it is a recorded host" in refused["msg"]
+    file.write_text(yaml.safe_dump([as_it_stands]))
+    is_as_foretold(foretold, play("--diff", PATH=path).in_order()[-1])
 
 
 @pytest.mark.parametrize("recorded", ["server-sriov", "amd-mi300x", "no-iommu"])
