@@ -292,27 +292,28 @@ def _agree_and_apply(
         came = apply_profile(session, reach, consent, patience, on_step=on_step, on_plan=show)
         return _show_came(came, as_json, shown=seen[0])
     made = plan_apply(session, reach)
-    came = foretell(session, reach, made)
+    would = foretell(session, reach, made)
+    came = Came(reports=(), plan=made, made=made, settled=would.settled if dry_run else ())
     with known(came):
         if saved is not None:
             require_same(saved, made)
         show(made)
         if not as_json:
-            _warn_of_what_is_beside(came)
+            _warn_of_what_is_beside(would)
         plans = allowed(made, consent, reach.title(made))
         if plans and not yes and not dry_run:
             _agree(line, as_json)
     if dry_run:
         if as_json:
-            would = replace(came, reports=foretold(reach, session.last, plans))
-            print_changes(would.whole, warnings=came.warnings)
+            would = replace(would, reports=foretold(reach, session.last, plans))
+            print_changes(would.whole, warnings=would.warnings)
         return 0 if len(plans) == len(made.to_do) else Refused.exit_code
     came = apply_profile(session, reach, consent, patience, made, on_step)
     return _show_came(came, as_json, shown=made)
 
 
-def _warn_of_what_is_beside(came: Came) -> None:
-    for finding in (*(one for report in came.settled for one in report.warnings), *came.warnings):
+def _warn_of_what_is_beside(would: Came) -> None:
+    for finding in (*(one for report in would.settled for one in report.warnings), *would.warnings):
         show_finding("warning: ", finding.message, finding.remedy)
 
 

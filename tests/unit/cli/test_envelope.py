@@ -586,3 +586,17 @@ def test_what_containers_are_told_is_foretold_where_it_can_be(type_in, new_state
     assert without_status(done) == without_status(said) != [] and done["diff"] == said["diff"]
     assert done["diff"]["after"] and state(machine) != had
     assert not type_in(machine, "apply p --dry-run")[1]["changed"]
+
+
+def test_what_is_not_done_is_no_change_of_what_would_be_beside(type_in, new_state, monkeypatch):
+    """Nobody agrees: a crash is left as it was. What is refused is refused before containers are told."""
+    machine = Machine(new_state())
+    killed(machine, monkeypatch, type_in, "apply lend --yes", **FILES)
+    had = state(machine)
+    code, told = type_in(machine, "apply wanted", wanted=rule(LONE, "host"))
+    assert (code, told["changed"], state(machine) == had) == (2, False, True), told
+    machine = Machine(new_state())
+    taken = f"{rule(CONSOLE, 'passthrough')}containers: cdi\n"
+    for line in ("apply p --dry-run", "apply p --yes"):
+        code, told = type_in(machine, line, p=taken)
+        assert (code, told["changed"], machine.exists(CDI_FILE)) == (4, False, False), told
