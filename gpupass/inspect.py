@@ -78,14 +78,18 @@ def list_devices(system: Reader, connect: str, all_endpoints: bool) -> Listing:
         return (*(device for device in host.devices if not device.is_bridge), *host.mdev_buses)
 
     def names(bare: Host) -> Iterable[Address]:
-        return (one.address for one in wanted(bare))
+        groups = _groups_of(_anything if all_endpoints else _is_gpu)
+        return (*(one.address for one in wanted(bare)), *groups(bare))
 
     from gpupass.devices.conditions import conditions
 
-    host = observe(system, detail=names, connect=connect, essentials=all_endpoints)
+    host = observe(system, detail=names, connect=connect)
     pending = _pending(system)
     found = {
-        one.address: (*(("pending",) if one.address in pending else ()), *conditions(host, one, _is_cut))
+        one.address: (
+            *(("pending",) if one.address in pending else ()),
+            *conditions(host, one, _is_cut, _is_refused),
+        )
         for one in wanted(host)
     }
     told = {address: words for address, words in found.items() if words}
@@ -96,6 +100,22 @@ def _is_cut(host: Host, carrier: Base) -> bool:
     from gpupass.planner.offers import is_cut
 
     return is_cut(host, carrier)
+
+
+def _is_refused(host: Host, carrier: Base) -> bool:
+    """As `groups` and `show` say it; the ways are asked only where they may have a word in it."""
+    from gpupass.devices.conditions import may_have_parts
+    from gpupass.devices.verdict import device_verdict
+
+    if not isinstance(carrier, Device):
+        return False
+    members = host.group_of(carrier)
+    plain = all(one.facts.reset_methods and not may_have_parts(one) for one in members if not one.is_bridge)
+    if plain or not device_verdict(carrier, host).viable:
+        return not device_verdict(carrier, host).viable
+    from gpupass.lending.judgement import judged
+
+    return not judged(host, carrier).viable
 
 
 def _pending(system: Reader) -> frozenset[Address]:

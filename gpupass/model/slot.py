@@ -33,6 +33,7 @@ class SlotState(StrEnum):
     CLAIMED = "not clean"  # its last guest has gone without gpupass: `gpupass recover`
     QUARANTINED = "quarantined"
     EMPTY = "no type"  # a VF of NVIDIA's frameworks without a vGPU type
+    REFUSED = "refused"  # nobody has it, and no domain would be given it: `gpupass show` says why
 
 
 def vf_part(number: int) -> str:

@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from gpupass.devices.conditions import promised_to
 from gpupass.lending.handover import holder
+from gpupass.lending.judgement import judged
 from gpupass.methods import METHODS, carrier_of, method_of, slots_of, ways
 from gpupass.model.carrier import Carrier
 from gpupass.model.host import Device, Host
@@ -70,7 +71,8 @@ def _state(host: Host, slot: Slot, users: tuple[User, ...]) -> SlotState:
         return SlotState.ATTACHED
     if host.mark(Claim, slot.device, slot.mdev or "") is not None:
         return SlotState.CLAIMED
-    if any(user.kind is not UserKind.DOMAIN_CONFIG for user in users):
+    given = _can_be_given(host, slot)
+    if not given and any(user.kind is not UserKind.DOMAIN_CONFIG for user in users):
         return SlotState.IN_USE
     device = host.carrier(slot.device)
     if slot.part and device is not None and any(way.carries(host, device, slot) for way in ways(device)):
@@ -78,4 +80,16 @@ def _state(host: Host, slot: Slot, users: tuple[User, ...]) -> SlotState:
     unlent = slot.kind is SlotKind.VF and any(
         finding for method in METHODS for finding in method.lend_findings(host, slot)
     )
-    return SlotState.EMPTY if unlent else SlotState.FREE
+    if unlent:
+        return SlotState.EMPTY
+    return SlotState.FREE if given or not _is_function(slot) else SlotState.REFUSED
+
+
+def _is_function(slot: Slot) -> bool:
+    return slot.mdev is None and slot.kind in (SlotKind.FUNCTION, SlotKind.VF, SlotKind.VGPU)
+
+
+def _can_be_given(host: Host, slot: Slot) -> bool:
+    """What `attach` and `show` say of a function; of another slot whether somebody uses it is all."""
+    device = host.device(slot.device)
+    return _is_function(slot) and device is not None and judged(host, device).viable
