@@ -6,6 +6,7 @@ from msgspec.structs import replace
 
 from gpupass.model.address import Address
 from gpupass.model.host import Device, Host
+from gpupass.model.user import User, UserKind
 from gpupass.step import NOTHING, Facts, Kind, Step, facts
 from gpupass.system import System
 
@@ -44,7 +45,9 @@ class SetPersistence(Step, frozen=True, kw_only=True):
         nvidia = device.facts.nvidia
         if nvidia is None:
             return device
-        return replace(device, detail=replace(device.facts, nvidia=replace(nvidia, persistence=self.on)))
+        users = device.users if self.on else tuple(user for user in device.users if not _is_daemon(user))
+        changed = replace(device.facts, nvidia=replace(nvidia, persistence=self.on))
+        return replace(device, detail=changed, users=users)
 
     def current(self, system: System) -> bool:
         return is_persistent(system, self.address, self.uuid)
@@ -54,6 +57,11 @@ class SetPersistence(Step, frozen=True, kw_only=True):
 
     def undo(self, before: Any, system: System) -> None:
         set_persistence(system, self.address, self.uuid, bool(before))
+
+
+def _is_daemon(user: User) -> bool:
+    """It lets go."""
+    return user.kind is UserKind.PROCESS and user.name == PERSISTENCED
 
 
 def is_persistent(system: System, address: Address, uuid: str) -> bool:
