@@ -6,6 +6,7 @@ drivers/gpu/drm/xe/xe_gt_sriov_pf_debugfs.c; for i915 the tree of its SR-IOV mod
 
 import re
 from collections.abc import Callable, Iterator
+from itertools import takewhile
 
 from msgspec import Struct
 
@@ -99,10 +100,15 @@ def _knob(system: Reader, place: Interface, name: str, total_vfs: int, shared: b
     knob = Knob(paths=paths)
     parts = len(paths) if shared else 1
 
-    def value(vf: int | None) -> int | None:
-        texts = {system.read(file) for file in knob.files(vf)}
-        text = texts.pop() or ""
-        found = number(text) if not texts else None
+    def texts(vf: int | None) -> set[str | None]:
+        return {system.read(file) for file in knob.files(vf)}
+
+    def value(told: set[str | None]) -> int | None:
+        text = told.pop() or ""
+        found = number(text) if not told else None
         return None if found is None else found * parts
 
-    return Knob(paths=paths, pf=value(None), vfs=tuple(value(vf) for vf in range(total_vfs)))
+    # the kernel has all that there can be: after the first that is not there no more are asked for
+    there = takewhile(lambda told: told != {None}, map(texts, range(total_vfs)))
+    known = tuple(value(told) for told in there)
+    return Knob(paths=paths, pf=value(texts(None)), vfs=(*known, *((None,) * (total_vfs - len(known)))))

@@ -268,8 +268,14 @@ def _resizable(text: str | None) -> tuple[int, ...]:
     return tuple(1 << (20 + bit) for bit in range(44) if bits >> bit & 1)
 
 
-def _sriov(system: Reader, path: str, vfs: tuple[Address, ...]) -> Sriov | None:
+def total_vfs(system: Reader, path: str) -> int | None:
+    """TotalVFs is a register of 16 bits; a device that dies tells all ones of everything."""
     total = number(system.read(f"{path}/sriov_totalvfs"), 0)
+    return total if total is not None and total <= 0xFFFF else None
+
+
+def _sriov(system: Reader, path: str, vfs: tuple[Address, ...]) -> Sriov | None:
+    total = total_vfs(system, path)
     if total is None:
         return None
     return Sriov(

@@ -26,7 +26,7 @@ from gpupass.observe.naming import read_names
 from gpupass.observe.nodes import MIG_MINORS, read_nodes
 from gpupass.observe.nvidia import read_answers, spell_answers, with_vfs
 from gpupass.observe.owners import owner_files
-from gpupass.observe.pci import read_basics, read_devices
+from gpupass.observe.pci import read_basics, read_devices, total_vfs
 from gpupass.observe.processes import read_holders, spell_holders
 from gpupass.observe.programs import read_nvidia_ctk, spell_programs
 from gpupass.observe.recorded_marks import FILE, spell_marks
@@ -141,10 +141,8 @@ def _mdevs(store: Store, system: Reader) -> None:
 
 def _shares(store: Store, system: Reader, address: Address) -> None:
     """Of all VFs that the GPU can have: their shares can be set before they are there."""
-    total = system.read(sysfs(address, "sriov_totalvfs")) or ""
-    if total.isdecimal():
-        for path in intel.files_of(system, address, int(total)):
-            store.file(path, limit=4096)
+    for path in intel.files_of(system, address, total_vfs(system, sysfs(address)) or 0):
+        store.file(path, limit=4096)
 
 
 def _groups(store: Store, system: Reader) -> None:

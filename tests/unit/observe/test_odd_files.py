@@ -18,6 +18,8 @@ ODD = {
     "words": b"MemAvailable: x: 0x\nPCI_ID=0:1:2\n",
     "brackets": b"[" * 100_000,
     "a list of numbers": b"[1, 2, 3]",
+    "all ones": b"0xffffffffffffffff",
+    "sixteen ones": b"65535",
     "another type": b'{"gpus": 1, "domains": [{}], "holders": {"a": 1}, "unseen": 3, "schema": 1}',
     "a FIFO": None,
 }
