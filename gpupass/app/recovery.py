@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from gpupass.app.apply import PATIENCE
 from gpupass.app.consent import Consent, Patience, may_go_on
 from gpupass.app.history import after
+from gpupass.app.hooks import left, tell_the_end
 from gpupass.app.intents import Clean, Restart
 from gpupass.app.look import group_addresses
 from gpupass.app.reach import Reach
@@ -70,6 +71,7 @@ def recover(system: System, *, connect: str = QEMU, wait: bool = False) -> tuple
                 if interrupts.asked():
                     return tuple(reports)
         _close_applies(session)
+        reports += _tell_hooks(session, tuple(reports))
         cleaned = tuple(_clean_leftovers(session, connect, deadline))
         return (*reports, *cleaned, *_start_again(session, connect))
 
@@ -151,6 +153,26 @@ def _close_applies(session: Session) -> None:
         if entry.end is ApplyEnd.RUNNING and entry.id not in going_on:
             with suppress(Busy), hold(session.system.state, entry.devices, wait=0.0):
                 write_apply(session.store, replace(entry, end=ApplyEnd.INTERRUPTED))
+
+
+def _tell_hooks(session: Session, reports: tuple[Report, ...]) -> Iterator[Report]:
+    """Those that were run before a change hear of its end, but for one whose guest has still not let go."""
+    system, store = session.system, session.store
+    for mark in left(store):
+        if any(set(mark.devices) & set(operation.devices) for operation in unfinished(system)):
+            continue
+        plan = Plan(
+            title=f"run the hooks after {mark.action} of {', '.join(mark.devices)}", devices=mark.devices
+        )
+        report = Report(title=plan.title, ending=Ending.DONE, plan=plan, changed=True)
+        try:
+            with hold(system.state, mark.devices, wait=0.0):
+                findings = tell_the_end(system, store, mark, reports)
+            yield replace(report, plan=replace(plan, findings=findings))
+        except Busy:  # its gpupass is still at work
+            continue
+        except GpupassError as error:
+            yield failed(report, error)
 
 
 def recover_one(session: Session, operation: Operation, deadline: float) -> Report:

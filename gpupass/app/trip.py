@@ -8,7 +8,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from gpupass.app.consent import Consent, Patience, allowed, require_same
-from gpupass.app.hooks import INTERRUPTED, Hooks
+from gpupass.app.hooks import INTERRUPTED, Hooks, left, tell_the_end
 from gpupass.app.intents import Intent
 from gpupass.app.report import Came, Ending, Report, known, planned, told
 from gpupass.app.rounds import Stopped, Trip, in_rounds
@@ -59,7 +59,9 @@ def carry_out(trip: Trip, devices: tuple[Address, ...], shown: HostPlan | None =
             if not plans:
                 _mark_taken_back(session, entry, ())
                 return came
-            hooks = Hooks(system, intent.action, plans)
+            for mark in left(session.store, devices):
+                tell_the_end(system, session.store, mark, settled)
+            hooks = Hooks(system, session.store, intent.action, plans)
             hooks.before(intent.title(made))
             trip = replace(trip, intent=intent, apply=_begin(session, entry, trip.consent))
         try:

@@ -125,4 +125,20 @@ class Setting(Mark, frozen=True, kw_only=True, tag="setting"):
     what: ClassVar[str] = "a setting"
 
 
-MARKS: tuple[type[Mark], ...] = (Origin, Claim, Quarantine, Stopped, Promise, Setting)
+class Hooked(Mark, frozen=True, kw_only=True, tag="hooked"):
+    """Programs of the administrator's that have heard of the beginning of a change, and not of its end.
+
+    `given` is what they were given then, as JSON. `since`: ISO 8601, UTC.
+    """
+
+    carrier: Address  # the first of `devices`
+    devices: tuple[Address, ...]
+    action: str
+    ran: tuple[str, ...]
+    given: str
+    since: str
+
+    what: ClassVar[str] = "the hooks to run"
+
+
+MARKS: tuple[type[Mark], ...] = (Origin, Claim, Quarantine, Stopped, Promise, Setting, Hooked)

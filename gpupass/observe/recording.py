@@ -15,6 +15,7 @@ from gpupass.model.address import Address, sysfs
 from gpupass.model.amd import GIM_OPTIONS
 from gpupass.model.host import Host
 from gpupass.model.intel import INTEL
+from gpupass.model.mark import Hooked
 from gpupass.model.wire import SCHEMA
 from gpupass.observe import intel, recorded
 from gpupass.observe.amd import AMD_FILES, GIM_FILES, TOPOLOGY
@@ -341,7 +342,8 @@ def _answers(store: Store, system: Reader) -> tuple[str, ...]:
         answers, missed = read_answers(system, [device.address for device in devices], with_vfs(devices))
         store.text(recorded.NVML, spell_answers(answers, missed) + "\n")
         unseen = (*unseen, *missed)
-    marks, missed = read_remembered(system, Host(devices=()))
+    known, missed = read_remembered(system, Host(devices=()))
+    marks = [mark for mark in known if not isinstance(mark, Hooked)]
     unseen = (*unseen, *missed)
     if marks:
         store.text(f"{STATE}/{FILE}", spell_marks(marks))

@@ -5,11 +5,14 @@ import json
 import pytest
 
 from gpupass import app
-from gpupass.errors import Busy, GpupassError, Refused
+from gpupass.app.hooks import left
+from gpupass.errors import Busy, GpupassError, Pending, Refused
+from gpupass.store import store_of
 from gpupass.system import locks
 from gpupass.system.locks import hold
 from tests.profile_trips import apply, plan
 from tests.simulated import GPU, LONE
+from tests.simulated_libvirt import REFUSES
 
 FIRST, SECOND = "/etc/gpupass/hooks.d/10-first", "/etc/gpupass/hooks.d/20-second"
 
@@ -117,3 +120,79 @@ def test_one_that_calls_back_is_told_so(machine, hooks, monkeypatch):
     app.bind(machine, LONE)
     holds = f"cannot change {LONE}: the change that runs this hook holds it"
     assert told == [holds, f"{GPU} is free"] * 2
+
+
+def killed(machine, verb, killed_at_every_line):
+    """Each machine that a kill leaves, with a hook of its own that notes how it is run by `recover`."""
+    machine.programs = {FIRST: lambda action, phase, given: None}
+    for point, twin in killed_at_every_line(machine, verb).items():
+        heard = []
+        twin.programs = {
+            FIRST: lambda *how, heard=heard: heard.append((how[0], str(how[1]), json.loads(how[2])))
+        }
+        yield point, twin, heard
+
+
+def test_killed_at_every_line(machine, killed_at_every_line):
+    """Whoever has heard of its beginning hears of its end, once and truly."""
+    endings = set()
+    for point, twin, heard in killed(machine, lambda m: app.attach(m, "vm1", LONE), killed_at_every_line):
+        begun = hooks_of(twin)
+        app.recover(twin)
+        app.recover(twin)
+        assert [call[:2] for call in heard if call[0] == "attach"] == [("attach", "after")] * begun, point
+        assert hooks_of(twin) == 0, point
+        for _, _, given in heard[:begun]:
+            (result,) = given["results"]
+            there = twin.libvirt.holders(LONE) == ["vm1"]
+            assert (result["ending"] == "done") == there, (point, result)
+            assert given["phase"] == "after" and given["plans"], point
+            endings.add(result["ending"])
+    assert endings == {"done", "rolled back", "interrupted"}
+
+
+def test_the_next_change_tells_what_a_crash_left(machine, killed_at_every_line):
+    for point, twin, heard in killed(machine, lambda m: app.bind(m, LONE), killed_at_every_line):
+        begun = hooks_of(twin)
+        twin.libvirt.plug("vm2", GPU)
+        app.attach(twin, "vm1", LONE)
+        assert [call[:2] for call in heard] == [
+            *([("bind", "after")] * begun),
+            ("attach", "before"),
+            ("attach", "after"),
+        ], point
+
+
+def test_after_a_reboot_nobody_is_told(machine, killed_at_every_line):
+    for point, twin, heard in killed(machine, lambda m: app.bind(m, LONE), killed_at_every_line):
+        twin.reboot()
+        app.recover(twin)
+        assert (heard, hooks_of(twin)) == ([], 0), point
+
+
+def test_a_guest_that_lets_go_late_is_told_of_again(machine, hooks):
+    first, _, called = hooks
+    app.attach(machine, "vm1", LONE)
+    machine.libvirt.guests["vm1"].lets_go = REFUSES
+    with pytest.raises(Pending):
+        app.detach(machine, "vm1", LONE)
+    assert first.given["results"][0]["ending"] == "pending"
+    app.recover(machine)
+    assert first.given["results"][0]["ending"] == "pending", "there is no news"
+    del called[:]
+    machine.libvirt.reboot("vm1")
+    app.recover(machine)
+    assert [call[1:3] for call in called] == [("detach", "after")] * 2
+    assert first.given["results"][0]["ending"] == "done"
+    assert hooks_of(machine) == 0
+
+
+def test_one_that_has_gone_meanwhile_is_not_run(machine, killed_at_every_line):
+    for point, twin, heard in killed(machine, lambda m: app.bind(m, LONE), killed_at_every_line):
+        twin.programs = {}
+        app.recover(twin)
+        assert (heard, hooks_of(twin)) == ([], 0), point
+
+
+def hooks_of(machine):
+    return len(left(store_of(machine)))
