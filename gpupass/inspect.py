@@ -7,19 +7,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gpupass.errors import GpupassError
 from gpupass.model.address import Address, Name, parse_address
 from gpupass.model.host import Base, Device, Host
-from gpupass.observe import observe
+from gpupass.observe import nothing, observe
 from gpupass.system import Reader, System
 
 if TYPE_CHECKING:
     from gpupass.lending.promises import Told
     from gpupass.model.apply import Apply
+    from gpupass.model.domain import Domain
     from gpupass.model.slot import Slot
     from gpupass.model.verdict import Verdict
     from gpupass.observe.recording import Stored
+    from gpupass.plan import Finding
     from gpupass.planner.offers import Offer
 
 
@@ -44,6 +47,17 @@ class Groups(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     host: Host
     verdicts: tuple["Verdict", ...]
+
+
+class DomainChecked(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A domain, and what speaks against plugging something in."""
+
+    domain: "Domain"
+    findings: "tuple[Finding, ...]"
+
+    @property
+    def usable(self) -> bool:
+        return not any(finding.fatal for finding in self.findings)
 
 
 class Slots(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -180,6 +194,25 @@ def list_promises(system: Reader, connect: str) -> Promises:
     promises = tuple(one for mark in marks for one in told(host, mark, connect))
     listens = is_active(system, PROMISES) if promises and isinstance(system, System) else None
     return Promises(host=host, promises=promises, listens=listens)
+
+
+def check_domain(system: Reader, name: str, device: str | None, connect: str) -> DomainChecked:
+    """Could it be given the device while it runs, and use it? Of one that is off: were it running."""
+    from gpupass.lending.handover import attach
+    from gpupass.lending.preflight import port_findings, unread_windows
+    from gpupass.model.domain import DomainState
+    from gpupass.planner.find import domain_called, find_slot
+
+    detail = nothing if device is None else _around(device)
+    host = observe(system, detail=detail, connect=connect, windows=(name,))
+    domain = domain_called(host, name)
+    running = domain if domain.active else replace(domain, state=DomainState.RUNNING)
+    if device is None:
+        return DomainChecked(domain=domain, findings=(*port_findings(running), *unread_windows(domain)))
+    slot = find_slot(host, device, _applies(system))
+    awake = replace(host, domains=tuple(running if one.uuid == running.uuid else one for one in host.domains))
+    found = attach(awake, running, slot, connect).findings
+    return DomainChecked(domain=domain, findings=(*found, *unread_windows(domain)))
 
 
 def record_host(system: Reader, directory: Path, connect: str) -> "Stored":

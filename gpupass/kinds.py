@@ -3,6 +3,7 @@
 from typing import Any, Union
 
 from gpupass import step
+from gpupass.definition.define import DefineDomain
 from gpupass.lending.claims import EndClaim
 from gpupass.lending.force import DestroyDomain
 from gpupass.lending.plug import AttachDevice, DetachDevice
@@ -45,6 +46,7 @@ _OF_ALL: tuple[type[Deed], ...] = (
     DestroyDomain,
     AwaitRelease,
     WriteFile,
+    DefineDomain,
     EnableUnit,
     RunUnit,
     Refresh,

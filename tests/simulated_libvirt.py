@@ -61,6 +61,8 @@ class Guest:
     window: tuple[int, int] | None = (64 << 20, 1 << 40)  # what its firmware left: memory, prefetchable
     live: dict[str, Plugged] = field(default_factory=dict)
     config: tuple[str, ...] = ()
+    defined: str | None = None  # its persistent XML, where somebody has written it
+    secret: str = ""  # of that XML, told to whoever asks for it
     asks: int = 0
     number: int = 1  # of this run, as libvirt counts them
 
@@ -223,6 +225,27 @@ class SimulatedLibvirt:
             }
         ]
 
+    def definition(self, uuid: str, secret: bool = False) -> str | None:
+        self._fault("definition")
+        guest = self._find(uuid)
+        if guest is None or guest.transient:
+            return None
+        xml = self._xml(guest, live=False)
+        return xml.replace("</devices>", f"{guest.secret}</devices>") if secret else xml
+
+    def define(self, xml: str) -> None:
+        """What is secret in it is kept, and told only to who asks for it."""
+        root = ElementTree.fromstring(xml)
+        guest = self.guests[root.findtext("name")]
+        self.machine.log.append((f"define {guest.name}", ""))
+        if self._fault("define") == "lies":
+            return
+        secrets = root.findall("devices/graphics")
+        guest.secret = "".join(ElementTree.tostring(one, encoding="unicode") for one in secrets)
+        for one in secrets:
+            root.find("devices").remove(one)
+        guest.defined = ElementTree.tostring(root, encoding="unicode")
+
     def attach(self, uuid: str, xml: str) -> None:
         guest = self._running(uuid)
         root = ElementTree.fromstring(xml)
@@ -368,6 +391,8 @@ class SimulatedLibvirt:
         return fault() if callable(fault) else fault
 
     def _xml(self, guest: Guest, live: bool) -> str:
+        if not live and guest.defined is not None:
+            return guest.defined
         ports = "".join(
             f"<controller type='pci' index='{i}' model='pcie-root-port'>"
             f"<target hotplug='{'off' if i in guest.hotplug_off else 'on'}'/></controller>"

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Protocol, Self
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gpupass.app.look import look_around, require_libvirt
+from gpupass.app.look import look_around
 from gpupass.devices.binding import VFIO, bind
 from gpupass.errors import GpupassError, Usage
 from gpupass.lending import handover, promises
@@ -23,7 +23,7 @@ from gpupass.model.slot import Slot
 from gpupass.plan import Draft, HostPlan, Plan
 from gpupass.planner.difference import Difference, Facts, difference, facts_after, facts_of
 from gpupass.planner.draft import identified, lost, plan_of
-from gpupass.planner.find import find_slot
+from gpupass.planner.find import domain_called, find_slot, require_libvirt
 from gpupass.planner.ownership import adopt_plan
 from gpupass.planner.stopping import with_holders
 from gpupass.system import Reader, System
@@ -328,15 +328,6 @@ class Clean(OfDevice, frozen=True, kw_only=True):
         if slot is None:
             return HostPlan()
         return alone(plan_of(f"clean {slot.what}", handover.clean(sight, slot), sight), sight)
-
-
-def domain_called(sight: Host, name: str) -> Domain:
-    found = sight.domain(name)
-    if found is None:
-        require_libvirt(sight)
-        known = ", ".join(domain.name for domain in sight.domains) or "none"
-        raise Usage(f"cannot find the domain {name}: libvirt knows {known}", "virsh list --all")
-    return found
 
 
 def alone(plan: Plan, sight: Host) -> HostPlan:

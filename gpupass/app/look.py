@@ -2,7 +2,6 @@
 
 from functools import partial
 
-from gpupass.errors import NoLibvirt
 from gpupass.model.address import PCI_DEVICES, Address, parse_address, same_slot, sysfs
 from gpupass.model.host import Host
 from gpupass.model.slot import Slot
@@ -85,11 +84,3 @@ def group_of(host: Host, address: Address) -> tuple[Address, ...]:
     carrier = host.carrier(address)
     group = host.group_of(carrier) if carrier is not None else ()
     return (address, *(member.address for member in group if member.address != address))
-
-
-def require_libvirt(host: Host) -> None:
-    for unseen in host.unseen:
-        if unseen.startswith("libvirt:"):
-            raise NoLibvirt(
-                f"cannot tell which domain has what: {unseen.partition(': ')[2]}", "virsh list --all"
-            )

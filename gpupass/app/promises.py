@@ -7,8 +7,8 @@ from msgspec.structs import replace
 
 from gpupass.app.boot import OfBoot
 from gpupass.app.consent import Consent
-from gpupass.app.intents import Detach, OfDevice, Receives, alone, domain_called
-from gpupass.app.look import look_around, require_libvirt
+from gpupass.app.intents import Detach, OfDevice, Receives, alone
+from gpupass.app.look import look_around
 from gpupass.app.report import Ending, Report
 from gpupass.app.session import Session
 from gpupass.app.trip import require_root
@@ -27,6 +27,7 @@ from gpupass.model.slot import Slot
 from gpupass.observe.boot import read_boot
 from gpupass.plan import Draft, HostPlan, Plan
 from gpupass.planner.draft import plan_of
+from gpupass.planner.find import domain_called, require_libvirt
 from gpupass.store import store_of
 from gpupass.store.marks import read_marks_of
 from gpupass.system import Reader, System

@@ -6,7 +6,6 @@ from typing import ClassVar
 from msgspec.structs import replace
 
 from gpupass.app.intents import OfHost
-from gpupass.app.look import require_libvirt
 from gpupass.methods import alike, slot_at
 from gpupass.model.address import Address, root_of
 from gpupass.model.apply import Apply
@@ -17,6 +16,7 @@ from gpupass.observe import observe
 from gpupass.plan import HostPlan, Plan
 from gpupass.planner.company import changed_with
 from gpupass.planner.export import export
+from gpupass.planner.find import require_libvirt
 from gpupass.planner.profile import plan_profile
 from gpupass.planner.selection import attachments, candidates, choose
 from gpupass.planner.standing import Chosen

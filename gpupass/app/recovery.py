@@ -24,7 +24,7 @@ from gpupass.engine.journal import Operation
 from gpupass.engine.run import Result, StepStatus, leave_half, resume, statuses
 from gpupass.errors import Busy, Damaged, GpupassError, Pending, Refused
 from gpupass.lending.plug import found_in
-from gpupass.model.address import BOOT, Address, parse_address, sysfs
+from gpupass.model.address import LASTING, Address, parse_address, sysfs
 from gpupass.model.apply import ApplyEnd
 from gpupass.model.domain import QEMU
 from gpupass.model.host import Base, Device, lends
@@ -104,7 +104,7 @@ def _anew(session: Session, connect: str, dry_run: bool) -> tuple[Path | None, t
         host = observe(system, connect=connect, marks=False)
         at_work = {Address(name) for devices in store.last_known().values() for name in devices}
         lost = f"gpupass has lost its memory ({error.why})"
-        known = quarantines(host, at_work - {BOOT}, lost, system.now())
+        known = quarantines(host, at_work - LASTING, lost, system.now())
         return None if dry_run else anew.start_anew(store, known), known
     raise Refused("cannot forget what gpupass remembers: it is whole", "gpupass recover")
 

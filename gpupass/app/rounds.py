@@ -15,13 +15,14 @@ from gpupass.engine import journal
 from gpupass.engine.journal import Operation
 from gpupass.engine.run import Outcome, StepStatus, conclude, execute, extend, roll_back
 from gpupass.errors import GpupassError, Interrupted, NeedsPerson, as_error
-from gpupass.model.address import BOOT
+from gpupass.model.address import BOOT, DEFINITIONS
 from gpupass.plan import HostPlan, Plan
 from gpupass.planner.difference import come_about, together
 from gpupass.step import Deed
 from gpupass.system import interrupts
 
 _A_MOMENT = 0.2
+_LOOK = {BOOT: "ls -lt /etc", DEFINITIONS: "virsh list --all"}  # at what is no device
 OnStep = Callable[[str, Deed], None]  # the title of its plan, and the step that begins
 OnPlan = Callable[[HostPlan], None]  # what is about to be done, where it may be
 
@@ -236,7 +237,7 @@ def _unfinished(report: Report, rest: Plan) -> Report:
     """Done, but not all that is wanted is so."""
     if rest.refusals:
         return _unverified(report, GpupassError(rest.refusals[0].message, rest.refusals[0].remedy or None))
-    look = "ls -lt /etc" if rest.devices[:1] == (BOOT,) else f"gpupass show {rest.devices[0]}"
+    look = _LOOK.get(rest.devices[0]) or f"gpupass show {rest.devices[0]}"
     return _unless_done(report, f"done, but {still_wants(rest)}", still_wants(rest), look)
 
 

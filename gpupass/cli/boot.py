@@ -1,23 +1,20 @@
 """`gpupass enable`, `gpupass disable` and `gpupass host early-bind`: what the next boot does."""
 
-import difflib
-import sys
-from collections.abc import Callable
+from functools import partial
 
 import click
 
 from gpupass import app
-from gpupass.app import Ending, Report
+from gpupass.app import Report
 from gpupass.app.profile_file import load_file
-from gpupass.cli.output import json_option, show_finding, tell_text
+from gpupass.cli.agreement import agreed_to
+from gpupass.cli.output import json_option
 from gpupass.cli.report import show_reports
-from gpupass.errors import Unasked, Usage
+from gpupass.errors import Usage
 from gpupass.model.profile import Profile
 from gpupass.plan import Plan
 from gpupass.system import System
 from gpupass.system.executable import own_executable
-
-Verb = Callable[[bool, Plan | None], Report]  # (dry run, the plan that was agreed to)
 
 _yes = click.option("--yes", is_flag=True, help="Do not ask.")
 _dry_run = click.option("--dry-run", is_flag=True, help="Show the changes, make none.")
@@ -38,7 +35,9 @@ def enable(file: str, dry_run: bool, yes: bool, as_json: bool) -> int:
     def verb(dry_run: bool, approved: Plan | None) -> Report:
         return app.enable(system, file, load=load, executable=executable, dry_run=dry_run, approved=approved)
 
-    return _agreed(system, verb, f"gpupass enable {file} --yes", dry_run, yes, as_json)
+    return agreed_to(
+        verb, partial(app.file_changes, system), f"gpupass enable {file} --yes", dry_run, yes, as_json
+    )
 
 
 @click.command()
@@ -79,36 +78,6 @@ def early_bind(
         return app.early_bind(system, devices, agreed=agreed, undo=undo, dry_run=dry_run, approved=approved)
 
     words = " ".join([*devices, *(["--undo"] if undo else []), "--yes"])
-    return _agreed(system, verb, f"gpupass host early-bind {words}", dry_run, yes, as_json)
-
-
-def _agreed(system: System, verb: Verb, line: str, dry_run: bool, yes: bool, as_json: bool) -> int:
-    """Show what would change, ask, and do exactly that."""
-    planned = verb(True, None)
-    if not as_json:
-        show_changes(system, planned.plan)
-    if dry_run or planned.ending is Ending.NOTHING:
-        return show_reports(planned, as_json=as_json)
-    if not yes:
-        if as_json or not sys.stdin.isatty():
-            raise Unasked(f"cannot {planned.title}: nobody is there to be asked", line)
-        for finding in planned.warnings:
-            show_finding("warning: ", finding.message, finding.remedy)
-        click.confirm(f"{planned.title}?", abort=True, err=True)
-    return show_reports(verb(False, planned.plan), as_json=as_json)
-
-
-def show_changes(system: System, plan: Plan) -> None:
-    for change in app.file_changes(system, plan):
-        lines = difflib.unified_diff(
-            _lines(change.before),
-            _lines(change.after),
-            "/dev/null" if change.before is None else change.path,
-            "/dev/null" if change.after is None else change.path,
-        )
-        tell_text("".join(lines))
-
-
-def _lines(text: str | None) -> list[str]:
-    printable = (text or "").encode(errors="replace").decode()
-    return [f"{line}\n" for line in printable.splitlines()]
+    return agreed_to(
+        verb, partial(app.file_changes, system), f"gpupass host early-bind {words}", dry_run, yes, as_json
+    )

@@ -1,27 +1,19 @@
 """`gpupass doctor`: what keeps this host from giving GPUs away, and what to type."""
 
-import sys
+from functools import partial
 from pathlib import Path
 
 import click
 
-from gpupass.app import Ending, Report
-from gpupass.app.doctor import About, about, examined, set_right
-from gpupass.cli.boot import show_changes
+from gpupass.app import Report, file_changes
+from gpupass.app.doctor import about, examined, set_right
+from gpupass.cli.agreement import agreed_to
 from gpupass.cli.inspect import reader_at
-from gpupass.cli.output import (
-    DIFFERENT,
-    connect_option,
-    host_option,
-    json_option,
-    print_json,
-    show_finding,
-    tell,
-)
-from gpupass.cli.report import show_plan, show_reports
+from gpupass.cli.output import DIFFERENT, connect_option, host_option, json_option, print_json
 from gpupass.doctor.check import Level
 from gpupass.doctor.examine import Diagnosis
-from gpupass.errors import Unasked, Usage
+from gpupass.errors import Usage
+from gpupass.plan import Plan
 from gpupass.system import System
 
 
@@ -63,7 +55,13 @@ def doctor(
                 "cannot set a recorded host right: it can only be looked at", "gpupass doctor --host DIR"
             )
         system = System()
-        return _set_right(system, connect, about(system, wanted), dry_run, yes, as_json)
+        asked = about(system, wanted)
+
+        def verb(dry_run: bool, approved: Plan | None) -> Report:
+            return set_right(system, connect, asked, dry_run=dry_run, approved=approved)
+
+        changes = partial(file_changes, system)
+        return agreed_to(verb, changes, "gpupass doctor --fix --yes", dry_run, yes, as_json)
     if dry_run or yes:
         raise Usage(f"cannot use {'--dry-run' if dry_run else '--yes'} without --fix", "gpupass doctor --fix")
     reader = reader_at(host_dir) if host_dir is not None else System()
@@ -82,24 +80,3 @@ def doctor(
 def _status(found: tuple[Diagnosis, ...], strict: bool) -> int:
     bad = (Level.FAIL, Level.WARN) if strict else (Level.FAIL,)
     return DIFFERENT if any(one.level in bad for one in found) else 0
-
-
-def _set_right(system: System, connect: str, asked: About, dry_run: bool, yes: bool, as_json: bool) -> int:
-    planned = set_right(system, connect, asked, dry_run=True)
-    if not as_json:
-        show_changes(system, planned.plan)
-    if dry_run or planned.ending is Ending.NOTHING:
-        return show_reports(planned, as_json=as_json)
-    if not yes:
-        _agree(planned, as_json)
-    return show_reports(set_right(system, connect, asked, approved=planned.plan), as_json=as_json)
-
-
-def _agree(planned: Report, as_json: bool) -> None:
-    if as_json or not sys.stdin.isatty():
-        raise Unasked(f"cannot {planned.title}: nobody is there to be asked", "gpupass doctor --fix --yes")
-    tell(planned.title)
-    show_plan(planned.plan)
-    for finding in planned.warnings:
-        show_finding("warning: ", finding.message, finding.remedy)
-    click.confirm(f"{planned.title}?", abort=True, err=True)

@@ -78,6 +78,7 @@ VERBS = {  # where each is, and what its help begins with: to list them imports 
         "doctor:doctor",
         "What keeps this host from giving GPUs away, and what to type about it.",
     ),
+    "domain": ("domain:domain", "What a domain must have to be given devices while it runs."),
     "host": ("boot:host", "Settings of this host."),
     "schema": (
         "schema:schema",

@@ -7,7 +7,7 @@ from typing import Any
 import click
 import msgspec
 
-from gpupass.cli.documents import changes, devices, doctor, lab, profiles, slots
+from gpupass.cli.documents import changes, devices, doctor, domains, lab, profiles, slots
 from gpupass.cli.documents.document import Failed
 from gpupass.errors import Usage
 
@@ -41,6 +41,8 @@ DOCUMENTS: dict[str, tuple[Any, ...]] = {
     "cdi": (changes.Envelope, profiles.Specified),
     "doctor": (doctor.Examined, changes.Envelope),
     "host early-bind": (changes.Envelope,),
+    "domain check": (domains.CheckedDomain,),
+    "domain prepare": (changes.Envelope,),
     "lab status": (lab.LabStatus,),
     "lab topologies": (lab.Topologies,),
 }

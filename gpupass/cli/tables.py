@@ -8,7 +8,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 
-from gpupass.cli.output import tell_drawn
+from gpupass.cli.output import show_finding, tell_drawn
 from gpupass.cli.printable import printable
 from gpupass.cli.wording import (
     bars_text,
@@ -20,6 +20,7 @@ from gpupass.cli.wording import (
     partitions_text,
     shares_text,
     short_name,
+    size_text,
     sriov_text,
     users_text,
     verdict_line,
@@ -28,7 +29,7 @@ from gpupass.cli.wording import (
 from gpupass.devices.conditions import promised_to
 from gpupass.devices.hive import hive_of
 from gpupass.devices.verdict import NO_IOMMU, NO_IOMMU_REMEDY
-from gpupass.inspect import Groups, Listing, Shown, Slots
+from gpupass.inspect import DomainChecked, Groups, Listing, Shown, Slots
 from gpupass.model.host import Base, Device, Host
 from gpupass.model.pci_class import class_words
 from gpupass.model.verdict import Verdict
@@ -73,6 +74,34 @@ def _slots(console: Console, slots: Slots) -> None:
     else:
         console.print("no GPU, accelerator or cut device here; one device: gpupass slots DEVICE")
     _print_footer(console, slots.host)
+
+
+def print_domain(found: DomainChecked) -> None:
+    draw(lambda console: _domain(console, found))
+    for finding in found.findings:
+        show_finding("no: " if finding.fatal else "warning: ", finding.message, finding.remedy)
+
+
+def _domain(console: Console, found: DomainChecked) -> None:
+    domain = found.domain
+    console.print(f"[bold]{escape(domain.name)}[/]: {domain.state.value}, {escape(domain.machine or '-')}")
+    rows = [
+        (
+            f"  {port.index}",
+            "yes" if port.hotplug else "off",
+            "used" if port.occupied else "free",
+            _window(port.memory_window),
+            _window(port.prefetchable_window),
+        )
+        for port in domain.ports
+    ]
+    if rows:
+        heads = ("  PORT", "HOT-PLUG", "STATE", "MEMORY", "PREFETCHABLE")
+        console.print(_table(console, rows, heads, elastic={}))
+
+
+def _window(size: int | None) -> str:
+    return "-" if size is None else size_text(size)
 
 
 def _use(users: str, conditions: tuple[str, ...]) -> str:

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from gpupass.errors import Damaged
 from gpupass.kinds import AnyStep
-from gpupass.model.address import BOOT, Address, root_of
+from gpupass.model.address import LASTING, Address, root_of
 from gpupass.model.identity import Identity
 from gpupass.model.mark import Mark, MarkKey
 from gpupass.plan import Plan
@@ -47,7 +47,7 @@ class Operation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     def ended_by_reboot(self, boot_id: str) -> bool:
         """The kernel and its guests have forgotten what it did to them; files have not."""
-        return self.boot_id != boot_id and BOOT not in self.devices
+        return self.boot_id != boot_id and not LASTING.intersection(self.devices)
 
 
 def begin(store: Store, plan: Plan, *, boot_id: str, time: str, user: str, apply: str = "") -> Operation:

@@ -16,7 +16,11 @@ from gpupass.model.options import DEFAULT, IOMMUFD, NONE, VFIO
 _KIB = {"b": 1 / 1024, "bytes": 1 / 1024, "kb": 1000 / 1024, "k": 1, "kib": 1, "mb": 1000**2 / 1024}
 _KIB |= {"m": 1 << 10, "mib": 1 << 10, "gb": 1000**3 / 1024, "g": 1 << 20, "gib": 1 << 20}
 _KIB |= {"tb": 1000**4 / 1024, "t": 1 << 30, "tib": 1 << 30}
-_ARGUMENTS = "{http://libvirt.org/schemas/domain/qemu/1.0}commandline/{*}arg"
+QEMU = "http://libvirt.org/schemas/domain/qemu/1.0"
+RESERVE = "pref64-reserve"  # of QEMU's pcie-root-port: bytes of 64-bit prefetchable window
+_ARGUMENTS = f"{{{QEMU}}}commandline/{{*}}arg"
+_OVERRIDES = f"{{{QEMU}}}override/{{{QEMU}}}device"
+_RESERVED = f"{{{QEMU}}}frontend/{{{QEMU}}}property[@name='{RESERVE}']"
 _PLUGGABLE = ("pcie-root-port", "pcie-switch-downstream-port")
 _CONVENTIONAL = ("pci-root", "pci-bridge", "dmi-to-pci-bridge", "pcie-to-pci-bridge")
 
@@ -210,11 +214,28 @@ def _host_paths(device: Element) -> Iterator[str]:
 
 def _ports(root: Element) -> Iterator[Port]:
     used = {_number(address.get("bus")) for address in root.iterfind("devices/*/address[@type='pci']")}
+    windows = reserved(root)
     for controller in root.iterfind("devices/controller[@type='pci']"):
         index = _number(controller.get("index"))
         if controller.get("model") in _PLUGGABLE and index is not None:
             hotplug = _attribute(controller.find("target"), "hotplug") != "off"
-            yield Port(index=index, hotplug=hotplug, occupied=index in used)
+            yield Port(
+                index=index,
+                hotplug=hotplug,
+                occupied=index in used,
+                prefetchable_window=windows.get(index),
+            )
+
+
+def reserved(root: Element) -> dict[int, int]:
+    """Windows that <qemu:override> asks the firmware for, in bytes, by the bus that their port makes."""
+    found: dict[int, int] = {}
+    for device in root.iterfind(_OVERRIDES):
+        index = _number(device.get("alias", "").removeprefix("pci."))  # libvirt's alias of the controller
+        size = _number(_attribute(device.find(_RESERVED), "value"))
+        if index is not None and size is not None:
+            found[index] = size
+    return found
 
 
 def _numa_nodes(root: Element) -> tuple[int, ...]:

@@ -139,8 +139,7 @@ def port_findings(domain: Domain) -> Iterator[Finding]:
         yield Finding(
             message=f"{domain.name} has no free hot-plug port"
             + (": the empty ones have hotplug='off'" if off else ""),
-            remedy=f"virsh edit {domain.name}: add <controller type='pci' model='pcie-root-port'/>, "
-            "then restart it (ports cannot be added live)",
+            remedy=f"gpupass domain prepare {domain.name} --slots 1; it has the port when it is started anew",
         )
 
 
@@ -176,9 +175,26 @@ def _ports(device: Device, domain: Domain) -> Iterator[Finding]:
             yield Finding(
                 message=f"{device.address} needs {size_text(need)} of {kind}, "
                 f"{domain.name}'s port {port.index} has {size_text(window)}",
-                remedy="give the port a larger window in the domain's XML (memReserve, or pref64-reserve "
-                "by qemu:override) and restart it",
+                remedy=_larger(domain, kind, need),
             )
+
+
+def _larger(domain: Domain, kind: str, need: int) -> str:
+    if kind == "memory":
+        return (
+            f"<target memReserve='{need >> 10}'/> of the port (virsh edit {domain.name}), and start it anew"
+        )
+    return f"gpupass domain prepare {domain.name} --slots 1 --largest-bar {need}; then start it anew"
+
+
+def unread_windows(domain: Domain) -> Iterator[Finding]:
+    """What a definition asks for is no promise: only a guest's firmware tells what it has left."""
+    if not domain.active and has_ports(domain):
+        yield Finding(
+            message=f"{domain.name} is off: what its firmware leaves behind its ports is seen when it runs",
+            remedy=f"virsh start {domain.name}; then the same again",
+            fatal=False,
+        )
 
 
 def _room(device: Device, prefetchable: bool) -> int:

@@ -16,6 +16,8 @@ Address = NewType("Address", Annotated[str, Meta(pattern=rf"^({_SPELLED}|{_NAME}
 Name = Annotated[str, Meta(pattern=rf"^({_SPELLED}|{_NAME})(/{_PART}){{0,8}}$(?!\n)")]  # of any carrier
 PCI_DEVICES = "/sys/bus/pci/devices"
 BOOT = Address("boot")  # no device: the files that decide about the next boot, locked like one
+DEFINITIONS = Address("definitions")  # nor this: those of all domains
+LASTING = frozenset({BOOT, DEFINITIONS})  # what a reboot does not take back
 
 _PARENT = re.compile(_NAME)
 _ADDRESS = re.compile(r"(?:([0-9a-f]{4,8}):)?([0-9a-f]{1,2}):([0-9a-f]{1,2})\.([0-7])", re.IGNORECASE)

@@ -1,13 +1,14 @@
-"""DEVICE or SLOT as people type it, names of the last applied profile included; pure."""
+"""DEVICE, SLOT or DOMAIN as people type it, names of the last applied profile included; pure."""
 
 from collections.abc import Callable, Iterator
 
 from gpupass.devices.binding import no_endpoint
-from gpupass.errors import GpupassError, Refused, Usage
+from gpupass.errors import GpupassError, NoLibvirt, Refused, Usage
 from gpupass.methods import carrier_at, carrier_called, slot_of, slots_of
 from gpupass.model.address import Name, root_of
 from gpupass.model.apply import Apply, ApplyEnd
 from gpupass.model.carrier import Carrier, CarrierKind, kind_of
+from gpupass.model.domain import Domain
 from gpupass.model.host import Base, Device, Host
 from gpupass.model.select import resolve
 from gpupass.model.slot import Slot
@@ -92,3 +93,20 @@ def profile_names(host: Host, applies: Applies) -> dict[str, Name]:
         return dict(names_of(choose(profile, host), host))
     except GpupassError:
         return {}
+
+
+def domain_called(sight: Host, name: str) -> Domain:
+    found = sight.domain(name)
+    if found is None:
+        require_libvirt(sight)
+        known = ", ".join(domain.name for domain in sight.domains) or "none"
+        raise Usage(f"cannot find the domain {name}: libvirt knows {known}", "virsh list --all")
+    return found
+
+
+def require_libvirt(host: Host) -> None:
+    for unseen in host.unseen:
+        if unseen.startswith("libvirt:"):
+            raise NoLibvirt(
+                f"cannot tell which domain has what: {unseen.partition(': ')[2]}", "virsh list --all"
+            )

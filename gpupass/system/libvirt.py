@@ -203,6 +203,26 @@ class Hypervisor:
                 return None
             raise
 
+    def definition(self, uuid: str, secret: bool = False) -> str | None:
+        """The persistent XML, with passwords only where somebody says so; None: it has none."""
+
+        def ask(libvirt: Any) -> str | None:
+            domain = libvirt.lookupByUUIDString(uuid)
+            how = self._libvirt.VIR_DOMAIN_XML_INACTIVE | (secret and self._libvirt.VIR_DOMAIN_XML_SECURE)
+            return str(domain.XMLDesc(how)) if domain.isPersistent() else None
+
+        try:
+            return self._asked(ask)
+        except LibvirtFailure as failure:
+            if failure.code == NO_DOMAIN:
+                return None
+            raise
+
+    def define(self, xml: str) -> None:
+        """The persistent definition is this from the next start on; refused where it is no valid one."""
+        connection, validate = self._alive(), self._libvirt.VIR_DOMAIN_DEFINE_VALIDATE
+        self._call(lambda: connection.defineXMLFlags(xml, validate))
+
     def attach(self, uuid: str, xml: str) -> None:
         """attachDeviceFlags, live only. An error does not prove that nothing was attached: look again."""
         connection, live = self._alive(), self._libvirt.VIR_DOMAIN_AFFECT_LIVE

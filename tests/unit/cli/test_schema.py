@@ -19,6 +19,7 @@ from gpupass.cli.documents.changes import Envelope, History, Quarantined
 from gpupass.cli.documents.devices import Grouped, Listed, Recorded, Shown
 from gpupass.cli.documents.doctor import Examined
 from gpupass.cli.documents.document import Failed
+from gpupass.cli.documents.domains import CheckedDomain
 from gpupass.cli.documents.lab import LabStatus, Topologies
 from gpupass.cli.documents.profiles import Compared, Exported, ExportedFor, Imported, Specified, Validated
 from gpupass.cli.documents.slots import Promised, Slotted
@@ -87,6 +88,8 @@ LINES = [
     ((), f"host early-bind {GPU} --yes", Envelope),
     ((), "doctor", Examined),
     ((), "doctor --fix --dry-run", Envelope),
+    ((), "domain check vm1", CheckedDomain),
+    ((), "domain prepare vm1 --slots 6 --yes", Envelope),
     ((), "lab --name of-nobody status", LabStatus),
     ((), "lab topologies", Topologies),
 ]
