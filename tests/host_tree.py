@@ -63,7 +63,7 @@ class HostTree:
 
     def function(self, function: Function) -> str:
         """Its path below the root."""
-        domain_bus = function.address[:7]
+        domain_bus = function.address.rpartition(":")[0]
         above = self._paths[function.parent] if function.parent else f"/sys/devices/pci{domain_bus}"
         path = self._paths[function.address] = f"{above}/{function.address}"
         vendor, device = function.ids.split(":")

@@ -164,7 +164,8 @@ def _to(host: Host, device: Device, member: Device, driver: str) -> BindDriver:
     )
 
 
-_WITHOUT_A_GUEST = (StayKind.NO_GROUP, StayKind.INTERRUPTS, StayKind.RESERVED)  # what VFIO alone asks for
+# what VFIO alone asks for
+_WITHOUT_A_GUEST = (StayKind.NO_GROUP, StayKind.INTERRUPTS, StayKind.RESERVED, StayKind.STRANGER)
 
 
 def _group_findings(

@@ -99,6 +99,14 @@ def _host_stays(device: Device, host: Host) -> Iterator[Staying]:
                 "choose another device or slot, or end in the firmware setup what reserves it "
                 "(shared memory of a management controller; HPE calls it RMRDS)",
             )
+    for group, name, driver in host.iommu.strangers:
+        if group == device.group:
+            yield because(
+                StayKind.STRANGER,
+                f"IOMMU group {group} holds {name}, no PCI function, which {driver} runs for the host: "
+                "the kernel gives a group away as a whole or not at all",
+                "choose a device or slot of another group: gpupass groups",
+            )
 
 
 def _moves(member: Device, target: Device) -> bool:

@@ -235,12 +235,14 @@ class Iommu(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     `direct` are regions of a group that its firmware wants mapped one to one (RMRR, IVMD, RMR): the kernel
     refuses every attach of a group with such (iommu.c, require_direct). (group, "0xbdf6e000-0xbdf82fff").
+    `strangers` are what a group holds beside PCI functions and a host driver runs: (group, name, driver).
     """
 
     enabled: bool
     interrupt_remapping: bool | None = None
     unsafe_interrupts: bool = False  # allow_unsafe_interrupts: VFIO does without remapping
     direct: tuple[tuple[int, str], ...] = ()
+    strangers: tuple[tuple[int, str, str], ...] = ()
 
 
 NVIDIA = "nvidia"  # the driver

@@ -23,6 +23,7 @@ class StayKind(StrEnum):
     NO_GROUP = "no-group"
     INTERRUPTS = "interrupts"  # the host does not remap them
     RESERVED = "reserved"  # the firmware wants memory of it mapped one to one
+    STRANGER = "stranger"  # its group holds what is no PCI function, and a host driver has that
     REFUSED = "refused"  # attach says why
 
     @property

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator
 
+from gpupass.model.address import parse_address
 from gpupass.model.host import Device, Iommu
 from gpupass.observe.drivers import MODPROBE
 from gpupass.observe.number import number
@@ -21,6 +22,7 @@ def read_iommu(system: Reader, devices: Iterable[Device] = ()) -> Iommu:
         interrupt_remapping=remapping,
         unsafe_interrupts=remapping is False and enabled and _unsafe_interrupts(system),
         direct=tuple((group, region) for group in groups for region in _direct(system, group)),
+        strangers=tuple(stranger for group in groups for stranger in _strangers(system, group)),
     )
 
 
@@ -31,6 +33,17 @@ def _direct(system: Reader, group: int) -> Iterator[str]:
         if len(words) == 3 and words[2] == "direct":
             start, end = (number(word, 0) or 0 for word in words[:2])
             yield f"{start:#x}-{end:#x}"
+
+
+def _strangers(system: Reader, group: int) -> Iterator[tuple[int, str, str]]:
+    """Platform devices on Arm, ACPI devices behind VT-d: the kernel lends a group as a whole or not at all
+    (iommu_group_claim_dma_owner), but for what such drivers as vfio-platform have.
+    """
+    for name in system.names(f"{_GROUPS}/{group}/devices"):
+        if parse_address(name) is None:
+            driver = system.link(f"{_GROUPS}/{group}/devices/{name}/driver")
+            if driver is not None and not driver.startswith("vfio-"):
+                yield group, name, driver
 
 
 def _unsafe_interrupts(system: Reader) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from gpupass import __version__
-from gpupass.model.address import Address, sysfs
+from gpupass.model.address import Address, parse_address, sysfs
 from gpupass.model.amd import GIM_OPTIONS
 from gpupass.model.host import Host
 from gpupass.model.intel import INTEL
@@ -152,6 +152,8 @@ def _groups(store: Store, system: Reader) -> None:
             store.file(f"/sys/kernel/iommu_groups/{number}/{name}")
         for address in system.names(f"/sys/kernel/iommu_groups/{number}/devices"):
             store.link(f"/sys/kernel/iommu_groups/{number}/devices/{address}")
+            if parse_address(address) is None:
+                store.link(f"{system.resolve(f'/sys/kernel/iommu_groups/{number}/devices/{address}')}/driver")
     for name in system.names("/sys/class/iommu"):
         store.link(f"/sys/class/iommu/{name}")
 

@@ -94,7 +94,7 @@ def _reserved(sight: Sight) -> Told:
 
 
 def _host_life(sight: Sight) -> Told:
-    found = list(_stays(sight, StayKind.DISK, StayKind.NETWORK, StayKind.BRIDGE))
+    found = list(_stays(sight, StayKind.DISK, StayKind.NETWORK, StayKind.BRIDGE, StayKind.STRANGER))
     for address, stay in found:
         yield Said(about=address, why=stay.reason, remedy=Type(words=stay.remedy))
     if not found and sight.gpus:
