@@ -20,6 +20,7 @@ def hidden(monkeypatch):
     answer = GpuAnswer(bus_id=NVIDIA, uuid="GPU-11111111-2222-3333-4444-555555555555", persistence=True)
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setattr(os, "fsync", lambda fd: None)
+    monkeypatch.setattr("gpupass.app.promises.own_executable", lambda: "/usr/bin/gpupass")
     monkeypatch.setattr("gpupass.system.names.pci_names", lambda ids: {})
     monkeypatch.setattr("gpupass.observe.nvidia.read_gpus", lambda system, asked: ((answer,), ""))
     monkeypatch.delenv("GPUPASS_CRASH", raising=False)

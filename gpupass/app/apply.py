@@ -5,6 +5,7 @@ from collections import Counter
 from msgspec.structs import replace
 
 from gpupass.app.consent import Consent, Patience
+from gpupass.app.promises import listen_as_promised
 from gpupass.app.reach import Reach
 from gpupass.app.report import Came, Ending, Report
 from gpupass.app.rounds import OnPlan, OnStep, Trip, quiet, since, unshown
@@ -26,13 +27,16 @@ def plan_apply(session: Session, reach: Reach) -> HostPlan:
 def foretell(session: Session, reach: Reach, made: HostPlan) -> Came:
     """What an apply would do beside `made`: first what a crash has left, last what containers are told."""
     came = Came(reports=(), plan=made, made=made, settled=unsettled(session, reach.touches(session.last)))
+    if not reach.devices_only:
+        warnings, unit = listen_as_promised(session, reach.profile, made)
+        came = replace(came, warnings=warnings, refreshed=unit)
     if not _tells_containers(session, reach):
         return came
     from gpupass.app.cdi import to_refresh
 
     first = bool(made.to_do or came.settled)
     warnings, refreshed = to_refresh(session.system, reach.profile.containers, reach.libvirt, first)
-    return replace(came, warnings=warnings, refreshed=refreshed)
+    return replace(came, warnings=(*came.warnings, *warnings), refreshed=(*came.refreshed, *refreshed))
 
 
 def apply_profile(
@@ -55,12 +59,15 @@ def apply_profile(
         session=session, intent=reach, consent=consent, patience=patience, on_plan=on_plan, on_step=on_step
     )
     came = carry_out(trip, devices, shown)
+    if not reach.devices_only:
+        warnings, unit = listen_as_promised(session, reach.profile)
+        came = replace(came, warnings=(*came.warnings, *warnings), refreshed=unit)
     if not _tells_containers(session, reach):
         return came
     from gpupass.app.cdi import refresh
 
     warnings, refreshed = refresh(session, reach.profile.containers, reach.libvirt)
-    return replace(came, warnings=(*came.warnings, *warnings), refreshed=refreshed)
+    return replace(came, warnings=(*came.warnings, *warnings), refreshed=(*came.refreshed, *refreshed))
 
 
 def _tells_containers(session: Session, reach: Reach) -> bool:

@@ -1,6 +1,6 @@
 """A domain is promised a device: given when it starts, back when it stops, by the unit that listens."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import ClassVar
 
 from msgspec.structs import replace
@@ -15,7 +15,7 @@ from gpupass.app.trip import require_root
 from gpupass.app.verbs import hand_over, single
 from gpupass.boot.plan import listen_plan, unlisten_plan
 from gpupass.boot.units import PROMISES, unit_path
-from gpupass.errors import Refused
+from gpupass.errors import GpupassError, Refused
 from gpupass.lending import promises
 from gpupass.model.address import BOOT
 from gpupass.model.boot import BootState
@@ -23,14 +23,16 @@ from gpupass.model.domain import QEMU, Domain, DomainState, Manager
 from gpupass.model.host import Host
 from gpupass.model.mark import Heir, Promise
 from gpupass.model.options import UNSAID, Options
+from gpupass.model.profile import Profile
 from gpupass.model.slot import Slot
 from gpupass.observe.boot import read_boot
-from gpupass.plan import Draft, HostPlan, Plan
+from gpupass.plan import Draft, Finding, HostPlan, Plan
 from gpupass.planner.draft import plan_of
 from gpupass.planner.find import domain_called, require_libvirt
 from gpupass.store import store_of
 from gpupass.store.marks import read_marks_of
 from gpupass.system import Reader, System
+from gpupass.system.executable import own_executable
 
 _SECONDS = 30.0
 
@@ -126,10 +128,13 @@ class Listening(OfBoot, frozen=True, kw_only=True):
 
 
 class Unlistening(OfBoot, frozen=True, kw_only=True):
-    """None does, where nobody is promised anything any more."""
+    """None does, where nobody is promised anything any more; `then`: as it will be so."""
+
+    then: bool = False
 
     def look(self, system: System) -> tuple[bool, BootState]:
-        return bool(read_marks_of(store_of(system), Promise)), _unit_now(system)
+        promised = not self.then and bool(read_marks_of(store_of(system), Promise))
+        return promised, _unit_now(system)
 
     def plan(self, sight: tuple[bool, BootState]) -> HostPlan:
         promised, unit = sight
@@ -141,7 +146,6 @@ def promise(
     domain: str,
     together: tuple[tuple[str, ...], ...],
     *,
-    executable: Callable[[], str],
     connect: str = QEMU,
     timeout: float = 30.0,
     even_of: Manager | None = None,
@@ -179,7 +183,7 @@ def promise(
     if not isinstance(system, System):
         return tuple(reports)
     with Session(system) as session:
-        return (*reports, *_unit(session, Listening(executable=executable()), dry_run))
+        return (*reports, *_unit(session, Listening(executable=own_executable()), dry_run))
 
 
 def take_back(
@@ -201,6 +205,28 @@ def take_back(
         return (report,)
     with Session(system) as session:
         return (report, *_unit(session, Unlistening(), dry_run))
+
+
+def listen_as_promised(
+    session: Session, profile: Profile, made: HostPlan | None = None
+) -> tuple[tuple[Finding, ...], tuple[Report, ...]]:
+    """After an apply the unit is there where anybody is promised anything, and only there.
+
+    `made`: before one that is only rehearsed.
+    """
+    said = any(attachment.at_start for attachment in profile.attachments)
+    if not (said or session.system.exists(unit_path(PROMISES))):
+        return (), ()
+    keys = {mark.key for mark in read_marks_of(session.store, Promise)}
+    for step in (step for plan in (made.to_do if made is not None else ()) for step in plan.steps):
+        keys |= {mark.key for mark in step.marks if isinstance(mark, Promise)}
+        keys -= {*step.forgets}
+    try:
+        intent = Listening(executable=own_executable()) if keys else Unlistening(then=True)
+        return (), tuple(_unit(session, intent, dry_run=made is not None))
+    except GpupassError as error:
+        silent = f"nobody listens for the starts of domains: {error.message}"
+        return (Finding(message=silent, remedy=error.hint or "", fatal=False),), ()
 
 
 def keep(session: Session, wanted: Kept) -> Report:

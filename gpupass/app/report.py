@@ -67,7 +67,7 @@ class Came(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     withdrawn: tuple[str, ...] = ()  # titles of what a guest was asked for, and nobody wants any more
     made: HostPlan = HostPlan()  # the plan as it was before anything was done
     settled: tuple[Report, ...] = ()  # what a crash had left there: taken to its end before
-    refreshed: tuple[Report, ...] = ()  # what containers are told
+    refreshed: tuple[Report, ...] = ()  # what containers are told, and who listens
 
     @property
     def whole(self) -> tuple[Report, ...]:

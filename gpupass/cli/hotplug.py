@@ -16,7 +16,6 @@ from gpupass.cli.report import show_reports
 from gpupass.errors import Usage
 from gpupass.model.domain import Manager
 from gpupass.system import Reader
-from gpupass.system.executable import own_executable
 
 
 def _options(verb: Callable[..., Any]) -> Callable[..., Any]:
@@ -76,7 +75,7 @@ def attach(
     together = app.together(system, devices, with_functions)
     require_one(options, len(together))
     if at_start:
-        promised = app.promise(system, domain, together, executable=own_executable, **told)
+        promised = app.promise(system, domain, together, **told)
         return show_reports(*promised, as_json=as_json)
     reports = [app.attach(system, domain, *slots, **told) for slots in together]
     return show_reports(*reports, as_json=as_json)

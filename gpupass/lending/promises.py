@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from gpupass.devices.binding import give_back, origin_of
 from gpupass.lending import handover
+from gpupass.lending.claims import declared
 from gpupass.lending.managers import even_of_others
 from gpupass.lending.plug import AttachDevice
 from gpupass.methods import slots_of
@@ -51,6 +52,15 @@ def promised(host: Host, slot: Slot) -> Promise | None:
     return host.mark(Promise, slot.device, slot.mdev or "")
 
 
+def promised_heirs(host: Host, slot: Slot) -> tuple[tuple[Heir, str], ...]:
+    """With the names that they have now; those that are gone are left out."""
+    mark = promised(host, slot)
+    known = {domain.uuid: domain.name for domain in host.domains}
+    return tuple(
+        (heir, known[heir.uuid]) for heir in (mark.to if mark is not None else ()) if heir.uuid in known
+    )
+
+
 def promise(host: Host, slots: Iterable[Slot], heir: Heir) -> Draft:
     """From now on; who is in line already stays where it is."""
     found = [_with(host, slot, heir) for slot in slots]
@@ -59,7 +69,7 @@ def promise(host: Host, slots: Iterable[Slot], heir: Heir) -> Draft:
         for mark in found
         if mark != host.mark(Promise, mark.carrier, mark.part)
     )
-    return Draft(makes=steps, findings=tuple(_obstacles(host, slots, heir)))
+    return Draft(makes=steps, findings=tuple(obstacles(host, slots, heir)))
 
 
 def take_back(host: Host, slot: Slot, uuid: str) -> Draft:
@@ -67,6 +77,29 @@ def take_back(host: Host, slot: Slot, uuid: str) -> Draft:
     carrier = host.carrier(slot.device)
     slots = promised_with(host, carrier, slot.mdev) if carrier is not None else ()
     return Draft(takes=tuple(step for one in slots for step in _without(promised(host, one), uuid)))
+
+
+def in_line(host: Host, slot: Slot, heirs: tuple[Heir, ...], home: bool | None) -> Draft:
+    """As a profile says: who is no longer in it goes, but for whom a person has promised it."""
+    mark = promised(host, slot)
+    before = mark.to if mark is not None else ()
+    said = {heir.uuid: heir for heir in heirs}
+    kept = tuple(_said_again(one, said.pop(one.uuid, None)) for one in before)
+    to = (*(one for one in kept if one is not None), *said.values())
+    theirs = tuple(one.domain for one in to if one.uuid not in {heir.uuid for heir in heirs})
+    foreign = tuple(f"{name} is promised {slot.what}, which the profile does not speak of" for name in theirs)
+    if not to:
+        return Draft(takes=tuple(_without(mark, *(one.uuid for one in before))))
+    now = replace(mark or _new(host, slot), to=to)
+    now = now if home is None or not heirs else replace(now, home=home)
+    step = Remember(address=slot.device, marks=(now,), why="as the profile says")
+    return Draft(makes=(step,) if now != mark else (), foreign=foreign)
+
+
+def _said_again(known: Heir, heir: Heir | None) -> Heir | None:
+    if heir is None:
+        return None if known.declared else known
+    return replace(heir, given=heir.given or known.given, declared=known.declared)
 
 
 def heir_called(host: Host, slot: Slot, name: str) -> Heir | None:
@@ -120,6 +153,7 @@ def _given(
     heir = next(heir for mark in settled for heir in mark.to if heir.uuid == domain.uuid)
     shown = tuple(slot.device for slot in mine[1:])
     draft = handover.attach(host, domain, mine[0], connect, shown, heir.options)
+    draft = declared(draft) if heir.declared else draft
     asked = even_of_others(domain, heir.even_of) if draft.steps else ()
     now = tuple(_with_run(mark, domain.uuid, run) for mark in settled)
     before = tuple(mark for slot in slots if (mark := promised(host, slot)) is not None)
@@ -189,13 +223,7 @@ def _with_run(mark: Promise, uuid: str, run: str) -> Promise:
 def _with(host: Host, slot: Slot, heir: Heir) -> Promise:
     known = promised(host, slot)
     if known is None:
-        return Promise(
-            carrier=slot.device,
-            part=slot.mdev or "",
-            to=(heir,),
-            home=_at_home(host, slot.device) and slot.mdev is None,
-            boot_id=host.boot_id,
-        )
+        return replace(_new(host, slot), to=(heir,))
     if any(one.uuid == heir.uuid for one in known.to):
         kept = (
             replace(heir, given=heir.given or one.given, declared=one.declared and heir.declared)
@@ -207,6 +235,11 @@ def _with(host: Host, slot: Slot, heir: Heir) -> Promise:
     return replace(known, to=(*known.to, heir))
 
 
+def _new(host: Host, slot: Slot) -> Promise:
+    home = slot.mdev is None and _at_home(host, slot.device)
+    return Promise(carrier=slot.device, part=slot.mdev or "", to=(), home=home, boot_id=host.boot_id)
+
+
 def _at_home(host: Host, address: Address) -> bool:
     """The host works with it, or did until somebody gave it to the domain that has it now."""
     device = host.device(address)
@@ -216,17 +249,16 @@ def _at_home(host: Host, address: Address) -> bool:
     return not device.on_vfio or (lent and origin_of(host, device) is not None)
 
 
-def _without(mark: Promise | None, uuid: str) -> Iterator[Remember]:
-    if mark is None or all(heir.uuid != uuid for heir in mark.to):
+def _without(mark: Promise | None, *uuids: str) -> Iterator[Remember]:
+    left = tuple(heir for heir in mark.to if heir.uuid not in uuids) if mark is not None else ()
+    if mark is None or left == mark.to:
         return
-    left = tuple(heir for heir in mark.to if heir.uuid != uuid)
-    if left:
-        yield Remember(address=mark.carrier, marks=(replace(mark, to=left),), why="no longer promised")
-    else:
-        yield Remember(address=mark.carrier, forgets=(mark.key,), why="no longer promised")
+    marks = (replace(mark, to=left),) if left else ()
+    forgets = () if left else (mark.key,)
+    yield Remember(address=mark.carrier, marks=marks, forgets=forgets, why="no longer promised")
 
 
-def _obstacles(host: Host, slots: Iterable[Slot], heir: Heir) -> Iterator[Finding]:
+def obstacles(host: Host, slots: Iterable[Slot], heir: Heir) -> Iterator[Finding]:
     """What could never be kept."""
     domain = host.domain(heir.uuid)
     if domain is None:

@@ -175,7 +175,7 @@ class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Attachment(Options, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A running domain has the device; a domain that does not run gets it when it does."""
+    """A running domain has the device; one that does not run gets it at the next apply, or at its start."""
 
     written_first: ClassVar[tuple[str, ...]] = ("domain", "device")
 
@@ -191,6 +191,13 @@ class Attachment(Options, frozen=True, kw_only=True, forbid_unknown_fields=True)
         str | None,
         Key("who manages the domain and need not know", spelled="even-of", choices=tuple(Manager)),
     ] = None
+    at_start: Annotated[
+        bool,
+        Key(
+            "whenever it starts, and back when it stops; use: host: the host works with it in between",
+            spelled="at-start",
+        ),
+    ] = False
     place: Place = Place()
 
     @property

@@ -4,15 +4,19 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from msgspec.structs import asdict, replace
+
+from gpupass.lending import promises
 from gpupass.lending.handover import seen_by
 from gpupass.lending.lender import whole
 from gpupass.lending.options import options_of
 from gpupass.lending.tuning import settings_of
 from gpupass.method import Method
-from gpupass.methods import carrier_of, slots_of, takers, ways
+from gpupass.methods import METHODS, carrier_of, slots_of, takers, ways
 from gpupass.model.address import Address, root_of
 from gpupass.model.carrier import Carrier
 from gpupass.model.host import Base, Device, Host
+from gpupass.model.mark import Promise
 from gpupass.model.mdev import MdevBus
 from gpupass.model.profile import Attachment, Profile, Rule, Select
 
@@ -85,8 +89,17 @@ def _word(carrier: Base) -> str:
 
 def _rule(host: Host, carrier: Base, name: str, take_over: bool) -> Rule:
     """What the last way says, knowing of those before it, asks for all of it."""
-    shell = Rule(name=name, select=_select(carrier), take_over=take_over)
-    return _asked(host, carrier, shell, ways(carrier))[-1]
+    mark = host.mark(Promise, carrier.address)
+    stop = tuple(dict.fromkeys(one for heir in mark.to for one in heir.stop)) if mark is not None else ()
+    shell = Rule(name=name, select=_select(carrier), take_over=take_over, stop=stop)
+    if mark is not None and mark.home and isinstance(carrier, Device) and carrier.on_vfio:
+        return _host_rule()(name=name, select=shell.select, take_over=take_over, stop=stop)
+    return replace(_asked(host, carrier, shell, ways(carrier))[-1], stop=stop)
+
+
+def _host_rule() -> type[Rule]:
+    """What the host works with, though a domain that is promised it has it just now."""
+    return next(method.rule for method in METHODS if method.rule.for_host)
 
 
 def _asked(host: Host, carrier: Carrier, shell: Rule, by: tuple[Method[Any], ...]) -> tuple[Rule, ...]:
@@ -130,8 +143,13 @@ def _attachments(host: Host, carrier: Base, rule: Rule, exact: bool) -> Iterator
     lent = isinstance(carrier, Device) and carrier.on_vfio
     for slot in slots_of(host, carrier):
         owner = seen_by(host, slot) if slot.part or lent else None
-        if owner is not None and rule.names(slot.part):
-            called = f"{rule.name}/{slot.part}" if slot.part else rule.name
+        called = f"{rule.name}/{slot.part}" if slot.part else rule.name
+        heirs = promises.promised_heirs(host, slot) if rule.names(slot.part) else ()
+        for heir, name in heirs:
+            said = asdict(heir.options)
+            yield Attachment(domain=name, device=called, at_start=True, even_of=heir.even_of, **said)
+        in_line = owner is not None and any(heir.uuid == owner.uuid for heir, _ in heirs)
+        if owner is not None and rule.names(slot.part) and not in_line:
             options = options_of(owner, slot, exact)
             if slot.mdev is None:
                 options = options.over(settings_of(host, slot.device, exact))

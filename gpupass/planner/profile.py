@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from gpupass.cdi.specification import refresh_plan
 from gpupass.devices.binding import origin_of
-from gpupass.lending import handover
+from gpupass.lending import handover, promises
 from gpupass.lending.claims import declared
 from gpupass.lending.handover import holder
 from gpupass.lending.managers import even_of_others
@@ -48,6 +48,7 @@ from gpupass.planner.draft import (
 )
 from gpupass.planner.order import in_order
 from gpupass.planner.parts import parts_of as hosts_around
+from gpupass.planner.promised import line, promised
 from gpupass.planner.selection import Wanted, attachments, choose, unexpected, why_not
 from gpupass.planner.standing import Chosen, nearest
 from gpupass.planner.stopping import around, letting_go, unknown
@@ -111,6 +112,9 @@ class _Work:
                 self._each(phase)
             unmade = self._cut()
             self._keep_apart()
+            for one in self.chosen:
+                if one.name not in self.refused:
+                    self._add(self._in_line(one))
             for want in self.wanted:
                 if want.chosen.name not in self.refused:
                     self._add(self._attached(want.chosen, want, unmade))
@@ -132,12 +136,34 @@ class _Work:
     def _each(self, phase: Callable[[Chosen], Draft]) -> None:
         """Where one phase says no, the later ones would only say it again in other words."""
         for one in self.chosen:
-            if one.name not in self.refused:
+            if one.name not in self.refused and not self._is_out(one):
                 piece = phase(one)
                 self.lent += placed(self.now, piece)
                 self._add(piece)
                 if piece.refused:
                     self.refused.add(one.name)
+
+    def _is_out(self, one: Chosen) -> bool:
+        """A domain that its group is promised has what the host works with in between."""
+        slot = slot_at(self.now, self._base(one), ()) if one.rule.for_host and not one.path else None
+        owner = holder(self.now, slot) if slot is not None else None
+        group = {member.address for member in self.now.group_of(self._base(one))}
+        whose = {
+            w.attachment.domain
+            for w in self.wanted
+            if w.attachment.at_start and w.chosen.carrier.address in group
+        }
+        return owner is not None and owner.name in whose
+
+    def _promised(self, one: Chosen, path: tuple[str, ...]) -> frozenset[str]:
+        """The domains that get it when they start."""
+        return frozenset(want.attachment.domain for want in promised(self.wanted, one.name, path))
+
+    def _in_line(self, one: Chosen) -> Draft:
+        carrier = self._now(one)
+        slots = self._slots(one, carrier) if carrier is not None and not self.devices_only else ()
+        lines = (line(self.now, slot, promised(self.wanted, one.name, path)) for path, slot in slots)
+        return sum(lines, NOTHING)
 
     def _add(self, piece: Draft) -> None:
         before = self.draft.steps
@@ -187,6 +213,8 @@ class _Work:
                 yield from self._slots(one, part, path)
 
     def _taken(self, one: Chosen, path: tuple[str, ...], slot: Slot, owner: str, uuid: str) -> Draft:
+        if owner in self._promised(one, path):
+            return NOTHING
         target = self._domain_for(one, path) or self._with_its_group(slot)
         claim = self.now.mark(Claim, slot.device, slot.mdev or "")
         ours = claim is not None and claim.uuid == uuid
@@ -238,7 +266,7 @@ class _Work:
     def _cut(self) -> frozenset[str]:
         """All ways, each on what those before it leave; what is cut again after what it is cut from."""
         waiting: set[str] = set()
-        open_names = {one.name for one in self.chosen} - self.refused
+        open_names = {one.name for one in self.chosen if not self._is_out(one)} - self.refused
         for level in count():
             if level and (self.refused or level >= len(self._levels())):
                 break
@@ -315,7 +343,8 @@ class _Work:
             slot = slot_at(self.now, self._base(want.chosen), path)
             for atom in sorted(atoms_of(self.now, slot)) if slot is not None else ():
                 other = first.setdefault(atom, want)
-                if other.attachment.domain != want.attachment.domain:
+                in_line = other.attachment.at_start and want.attachment.at_start
+                if other.attachment.domain != want.attachment.domain and not in_line:
                     self._add(Draft(findings=(_shared(other, want, atom),)))
                     self.refused |= {other.chosen.name, want.chosen.name}
                     break
@@ -344,11 +373,13 @@ class _Work:
                 message=f"libvirt knows no domain {name}: it knows {known}", remedy="virsh list --all"
             )
             return Draft(findings=(finding,))
+        if want.attachment.at_start and (not domain.active or holder(self.now, slot) is not None):
+            return NOTHING
         if not domain.active:
             return Draft(waits=(f"{name} is not running: {want.attachment.device} is attached when it does",))
         draft = declared(self._given(want, domain, slot))
         asked = even_of_others(domain, self._even_of(name)) if draft.steps else ()
-        return draft + Draft(findings=tuple(asked))
+        return promises.noted(self.now, draft, (slot,), domain) + Draft(findings=tuple(asked))
 
     def _given(self, want: Wanted, domain: Domain, slot: Slot) -> Draft:
         options = want.attachment.options

@@ -120,9 +120,15 @@ def attachments(profile: Profile, chosen: tuple[Chosen, ...], host: Host) -> tup
                     f"known here: {known}",
                 )
             )
-    problems += [_kept(want) for want in found if not want.path and not want.chosen.rule.lends_whole]
+    problems += [_kept(want) for want in found if not (want.path or _may_have(want))]
     require_none("use this profile here", problems)
     return tuple(found)
+
+
+def _may_have(want: Wanted) -> bool:
+    """The device itself: for good, or while its domain runs."""
+    rule = want.chosen.rule
+    return rule.lends_whole or (rule.for_host and want.attachment.at_start)
 
 
 def _kept(want: Wanted) -> tuple[str, str]:

@@ -66,14 +66,22 @@ def check_attachments(attachments: tuple[Part, ...], rules: tuple[Part, ...], fi
     """Each attachment names something that can be attached, and a device goes to one domain."""
     named = {rule.get("name"): rule for rule in rules if rule.get("name") is not None}
     named |= {"/".join(on): rule for rule in rules if (on := _stands_on(rule))}
-    taken: dict[Identity, Part] = {}
+    taken: dict[Identity, list[Part]] = {}
     for attachment in attachments:
         device = attachment.get("device")
         if device is None or not _can_be_attached(attachment, named, findings):
             continue
-        first = taken.setdefault(_identity(device, named), attachment)
-        if first is not attachment:
-            _report_twice(attachment, first, findings)
+        first = taken.setdefault(_identity(device, named), [])
+        others = [one for one in first if not _in_line(one, attachment)]
+        if others:
+            _report_twice(attachment, others[0], findings)
+        first.append(attachment)
+
+
+def _in_line(one: Part, other: Part) -> bool:
+    """Several domains may be promised a device: of those that run the first has it."""
+    promised = all(part.get("at_start") for part in (one, other))
+    return promised and one.get("domain") != other.get("domain")
 
 
 def _can_be_attached(attachment: Part, named: dict[str, Part], findings: Findings) -> bool:
@@ -91,7 +99,8 @@ def _can_be_attached(attachment: Part, named: dict[str, Part], findings: Finding
         findings.add(place, f"no rule has the name {quoted(match['name'])}{near}")
         return False
     rule, nth, part = _whose(rule, match["nth"], match["part"] or "", named)
-    why = _why_not(rule, nth, part)
+    between = bool(attachment.get("at_start")) and _kind(rule).for_host and not part
+    why = "" if between else _why_not(rule, nth, part)
     if why:
         findings.add(place, f"{quoted(device)} cannot be attached: {why}")
     return not why

@@ -172,10 +172,15 @@ def _matching(entries: list[Part], hostname: str) -> list[Part]:
 
 def _replaced(old: list[Part], new: tuple[Part, ...], key: Callable[[Part], Hashable]) -> list[Part]:
     """Those of `new` in the place of the same ones of `old`, the others behind."""
-    latest = {key(part): part for part in reversed(new) if key(part) is not None}
-    kept = [latest.get(key(part), part) for part in old]
-    taken = {id(part) for part in kept}
-    return kept + [part for part in new if id(part) not in taken]
+    instead: dict[Hashable, list[Part]] = {}
+    for part in new:
+        if key(part) is not None:
+            instead.setdefault(key(part), []).append(part)
+    kept: list[Part] = []
+    for part in old:
+        found = instead.get(key(part), [part]) if key(part) is not None else [part]
+        kept += [one for one in found if all(one is not other for other in kept)]
+    return kept + [part for part in new if all(part is not one for one in kept)]
 
 
 def _name_of(rule: Part) -> Hashable:

@@ -24,7 +24,7 @@ def host(machine):
 
 
 def promise(machine, domain, *slots, **told):
-    return app.promise(machine, domain, (slots,), executable=lambda: "/usr/bin/gpupass", **told)
+    return app.promise(machine, domain, (slots,), **told)
 
 
 def kept(machine):

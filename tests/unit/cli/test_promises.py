@@ -16,7 +16,7 @@ def host(machine):
     machine.debian()
     machine.libvirt.stop("vm1")
     for domain in ("vm1", "vm2"):
-        app.promise(machine, domain, ((LONE,),), executable=lambda: "/usr/bin/gpupass")
+        app.promise(machine, domain, ((LONE,),))
     return machine
 
 

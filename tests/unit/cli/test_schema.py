@@ -107,8 +107,7 @@ def typed(machine, monkeypatch, capsys, tmp_path):
     for module in pkgutil.iter_modules(gpupass.cli.__path__, "gpupass.cli."):
         if not module.ispkg and hasattr(found := import_module(module.name), "System"):
             monkeypatch.setattr(found, "System", lambda root="": System(root) if root else machine)
-    for module in ("boot", "hotplug"):
-        monkeypatch.setattr(f"gpupass.cli.{module}.own_executable", lambda: "/usr/bin/gpupass")
+    monkeypatch.setattr("gpupass.cli.boot.own_executable", lambda: "/usr/bin/gpupass")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     for name, text in FILES.items():
