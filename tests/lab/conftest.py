@@ -115,6 +115,11 @@ class EmulatedHost:
         assert error["message"].startswith("cannot "), error
         return "\n".join([error["message"], *(reason["message"] for reason in error["reasons"])])
 
+    def refusal(self, *argv: str) -> str:
+        """With what can be done about it."""
+        error = self.gpupass(*argv, code=4)["error"]
+        return "\n".join([error["hint"] or "", *(reason["remedy"] for reason in error["reasons"])])
+
     def refused_pending(self, *argv: str) -> str:
         """The guest has not let go: exit 6."""
         error = self.gpupass(*argv, code=6)["error"]

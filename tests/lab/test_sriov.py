@@ -1,5 +1,7 @@
 """Virtual functions of an igb and of an NVMe controller: each its own group, each handed out alone."""
 
+import re
+
 import pytest
 
 pytestmark = pytest.mark.lab
@@ -71,3 +73,41 @@ def test_a_vf_that_cannot_be_reset(sriov, vfs):
     sriov.gpupass("quarantine", "clear", first)
     sriov.gpupass("attach", "vm2", first)
     assert sriov.hostdevs("vm2") == {first}
+
+
+ROM = "/usr/share/vgabios/lab.rom"
+
+
+def hostdev(host, domain, address):
+    """Its element in the domain's live XML, as libvirt itself keeps it."""
+    bus = address.split(":")[1]
+    elements = re.findall(r"<hostdev.*?</hostdev>", host.sh(f"virsh dumpxml {domain}"), re.DOTALL)
+    return next(one for one in elements if f"bus='0x{bus}'" in one.partition("</source>")[0])
+
+
+def test_options_of_an_attachment(sriov):
+    """Seen in the guest's live XML and in sysfs, kept over a move, and as it was when the device is back."""
+    display = sriov.find("1234:1111")
+    device = f"/sys/bus/pci/devices/{display}"
+    sriov.sh(rf"mkdir -p {ROM.rpartition('/')[0]}; printf '\x55\xaa\x01' > {ROM}; truncate -s 512 {ROM}")
+    methods = sriov.sh(f"cat {device}/reset_method")
+    last = methods.split()[-1]
+    free = re.findall(
+        r"[0-9a-f]{2}:00\.0", sriov.refusal("attach", "vm1", display, "--guest-address", "1e:00.0")
+    )[-1]
+    how = ("--rom", "none", "--guest-address", free, "--reset-method", last, "--disable-idle-d3", "on")
+    sriov.gpupass("attach", "vm1", display, *how)
+    element = hostdev(sriov, "vm1", display)
+    assert "<rom bar='off'/>" in element and f"bus='0x{free[:2]}'" in element.partition("</source>")[2]
+    settings = f"cat {device}/reset_method {device}/power/control"
+    assert sriov.sh(settings).split() == [last, "on"]
+    assert "disrupts domain vm1" in sriov.refused("attach", "vm1", display, "--rom", ROM)
+    sriov.gpupass("attach", "vm1", display, "--rom", ROM, "--allow-disruption")
+    assert f"<rom file='{ROM}'/>" in hostdev(sriov, "vm1", display)
+    sriov.gpupass("move", display, "--to", "vm2")
+    assert f"<rom file='{ROM}'/>" in hostdev(sriov, "vm2", display)
+    assert sriov.sh(settings).split() == [last, "on"]
+    sriov.gpupass("detach", "vm2", display)
+    assert sriov.sh(f"cat {device}/reset_method") == methods
+    assert sriov.sh(f"cat {device}/power/control").strip() == "auto"
+    assert sriov.remembered("setting") == []
