@@ -24,6 +24,7 @@ from gpupass.steps.reset import ResetDevice
 from gpupass.steps.stopping import AwaitIdle, SetConsole, SetFramebuffer, SetUnit
 from gpupass.steps.tuning import ResizeBar, Tune
 from gpupass.steps.unit import EnableUnit, RunUnit
+from gpupass.steps.vf_link import SetVf
 from gpupass.steps.vfs import SetVfs
 from gpupass.steps.vgpu_params import SetVgpuParams
 
@@ -54,6 +55,7 @@ _OF_ALL: tuple[type[Deed], ...] = (
     SetAttribute,
     Tune,
     ResizeBar,
+    SetVf,
 )
 STEPS: tuple[type[Deed], ...] = tuple(
     dict.fromkeys((*_OF_ALL, *(kind for method in METHODS for kind in method.steps)))

@@ -30,6 +30,7 @@ from tests.memory_tree import Link, MemoryTree
 from tests.simulated_amd import SimulatedAmd, SimulatedGim
 from tests.simulated_intel import SimulatedIntel
 from tests.simulated_libvirt import SimulatedLibvirt
+from tests.simulated_links import SimulatedLinks
 from tests.simulated_sriov import SimulatedSriov
 from tests.simulated_systemd import SimulatedSystemd
 from tests.simulated_vgpu import MANAGE, SimulatedVgpu
@@ -313,6 +314,7 @@ class Machine(System):
         self.vgpu = SimulatedVgpu(self)
         self.programs: dict[str, Callable[..., None]] = {}  # hooks
         self.systemd = SimulatedSystemd(self)
+        self.links = SimulatedLinks(self)
 
     # what happens to the machine from outside
 
@@ -452,6 +454,7 @@ class Machine(System):
             "vfs": self.sriov.snapshot(),
             "live": {guest.name: sorted(guest.live) for guest in self.libvirt.guests.values()},
             "seen": {guest.name: guest.seen for guest in self.libvirt.guests.values()},
+            "links": self.links.snapshot(),
             "settings": {address: self.settings(address) for address in self.functions},
             "how": {guest.name: guest.how for guest in self.libvirt.guests.values()},
             "records": (memory or self).records(),
@@ -621,6 +624,8 @@ class Machine(System):
 
     def _run(self, argv: tuple[str, ...], seconds: float = 60.0) -> str:
         self.log.append((" ".join(argv), ""))
+        if argv[0] == "ip":
+            return self.links.run(argv)
         if argv[0] == "modprobe" and "gim" in argv and self.gim.gpus:
             self._fault("modprobe", "gim")
             self.gim.modprobe(*argv[1:])

@@ -100,6 +100,7 @@ def _kept(session: Session, one: Together, begun: tuple[Operation, ...], connect
         mdev=one.mdev,
         connect=connect,
         domains=tuple(dict.fromkeys(heir.uuid for heir in heirs)),
+        settings=any(heir.options.set_it for heir in heirs),
         roms=tuple(dict.fromkeys(rom for rom in roms if rom is not None)),
     )
     try:

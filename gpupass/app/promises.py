@@ -90,6 +90,7 @@ class Kept(OfDevice, frozen=True, kw_only=True):
     mdev: str | None = None
     domains: tuple[str, ...] = ()  # UUIDs of those who may get it
     roms: tuple[str, ...] = ()  # files that they are to see of it
+    settings: bool = False  # something of the device is set for one of them
     gives: bool = False
 
     @property
@@ -97,7 +98,9 @@ class Kept(OfDevice, frozen=True, kw_only=True):
         return "attach" if self.gives else "detach"
 
     def look(self, system: Reader) -> Host:
-        return look_around(system, self.group, self.connect, windows=self.domains, roms=self.roms)
+        return look_around(
+            system, self.group, self.connect, windows=self.domains, roms=self.roms, settings=self.settings
+        )
 
     def fixed(self, sight: Host) -> "Kept":
         require_libvirt(sight)

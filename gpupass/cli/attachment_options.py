@@ -17,6 +17,15 @@ TYPED: dict[str, dict[str, Any]] = {
         "type": click.Choice(["on", "off"]),
         "help": "Never let it sleep while it is unused.",
     },
+    "mac": {"metavar": "MAC|default", "help": "Of a network's virtual function: its MAC."},
+    "vlan": {"metavar": "NUMBER", "help": "… the VLAN that it is in; 0: none."},
+    "trust": {"type": click.Choice(["on", "off"]), "help": "… its guest may change its MAC."},
+    "rate": {"metavar": "MBIT", "help": "… what it may send at most, in Mbit/s; 0: no limit."},
+    "qemu-property": {
+        "metavar": "NAME=VALUE",
+        "multiple": True,
+        "help": "x-igd-opregion=on and the like: refused, and told where libvirt takes it.",
+    },
     "bar": {"metavar": "N=SIZE", "multiple": True, "help": "Size of a resizable BAR: 1=16G. Several times."},
 }
 

@@ -22,6 +22,7 @@ def option_findings(host: Host, loan: Loan, domain: Domain) -> Iterator[Finding]
     yield from _rom(host, loan)
     yield from _driver(host, loan)
     yield from _guest_address(loan, domain)
+    yield from _qemu_properties(loan, domain)
 
 
 def with_options(loans: Loans, options: Options) -> Loans:
@@ -95,6 +96,27 @@ def _driver(host: Host, loan: Loan) -> Iterator[Finding]:
             remedy="leave driver out: QEMU then opens its VFIO group, as ever",
             fatal=has is not None,
         )
+
+
+def _qemu_properties(loan: Loan, domain: Domain) -> Iterator[Finding]:
+    """<qemu:override>, since libvirt 8.2, changes QEMU's command line: what is plugged it does not touch."""
+    properties = [_override(text) for text in loan.options.qemu_property]
+    if properties:
+        names = ", ".join(text.partition("=")[0] for text in loan.options.qemu_property)
+        yield Finding(
+            message=f"libvirt has no element for {names}, and passes such properties on when "
+            f"{domain.name} starts only",
+            remedy=f"virsh edit {domain.name}: the <hostdev> with <alias name='ua-gpu'/>, and "
+            "<qemu:override><qemu:device alias='ua-gpu'><qemu:frontend>"
+            f"{''.join(properties)}</qemu:frontend></qemu:device></qemu:override>",
+        )
+
+
+def _override(text: str) -> str:
+    name, _, value = text.partition("=")
+    truth = {"on": "true", "off": "false"}.get(value)
+    kind = "bool" if truth else "unsigned" if value.isdecimal() else "string"
+    return f"<qemu:property name='{name}' type='{kind}' value='{truth or value}'/>"
 
 
 def _guest_address(loan: Loan, domain: Domain) -> Iterator[Finding]:

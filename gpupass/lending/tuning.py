@@ -5,17 +5,22 @@ next guest of a move where nothing else is said.
 """
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from gpupass.lending.lender import Loan
-from gpupass.model.address import Address, sysfs
+from gpupass.model.address import Address
 from gpupass.model.host import Bar, Device, Host
 from gpupass.model.mark import Setting
 from gpupass.model.options import DEFAULT, UNSAID, BarSize, Options
+from gpupass.model.vf_link import MAC, RATE, TRUST, VLAN, VfLink
 from gpupass.plan import NOTHING, Draft, Finding
 from gpupass.step import Deed
 from gpupass.steps.tuning import ALWAYS_ON, AS_VFIO_HAS_IT, POWER, RESET_METHOD, ResizeBar, Tune
+from gpupass.steps.vf_link import SetVf
 
 _BAR = "bar"
+_OF_LINK = (MAC, VLAN, TRUST, RATE)
+_MOST_VLANS = 4094
 _DEVICE_SPECIFIC = "device_specific"
 Wanted = dict[str, str | None]  # by setting; None: as it was before
 
@@ -34,7 +39,12 @@ def tuning(host: Host, loan: Loan) -> Draft:
 
 def in_its_guest(steps: Iterable[Deed]) -> bool:
     """Can all of that be set while a guest has it?"""
-    return not any(isinstance(step, ResizeBar) for step in steps)
+    return not any(isinstance(step, ResizeBar) or _is_mac(step) for step in steps)
+
+
+def _is_mac(step: Deed) -> bool:
+    """Its guest takes a new one at the next reset only."""
+    return isinstance(step, SetVf) and step.setting == MAC
 
 
 def untuned(host: Host, address: Address, options: Options = UNSAID) -> Draft:
@@ -59,10 +69,15 @@ def settings_of(host: Host, address: Address, exact: bool = False) -> Options:
         return UNSAID
     marks = {mark.part for mark in host.marks_of(Setting, address) if mark.boot_id == host.boot_id}
     methods = device.detail.reset_methods
+    told, link = address in host.links, host.links.get(address, VfLink())
     bars = (bar for bar in device.detail.bars if f"{_BAR}{bar.index}" in marks or (exact and bar.sizes))
     return Options(
         reset_method=methods[0] if RESET_METHOD in marks and methods else DEFAULT if exact else None,
         disable_idle_d3=True if POWER in marks else False if exact else None,
+        mac=link.mac if MAC in marks else DEFAULT if exact and told else None,
+        vlan=link.vlan if VLAN in marks or (exact and told) else None,
+        trust=link.trust if TRUST in marks or (exact and told) else None,
+        rate=link.rate if RATE in marks or (exact and told) else None,
         bar=tuple(BarSize(index=bar.index, size=_text(bar.size)) for bar in bars if bar.size >= 1 << 20),
     )
 
@@ -73,7 +88,11 @@ def _wanted(options: Options) -> Wanted:
         found[RESET_METHOD] = None if options.reset_method == DEFAULT else options.reset_method
     if options.disable_idle_d3 is not None:
         found[POWER] = ALWAYS_ON if options.disable_idle_d3 else None
-    return found
+    if options.mac is not None:
+        found[MAC] = None if options.mac == DEFAULT else options.mac.lower()
+    for name, value in ((VLAN, options.vlan), (RATE, options.rate)):
+        found |= {name: str(value)} if value is not None else {}
+    return found | ({TRUST: "on" if options.trust else "off"} if options.trust is not None else {})
 
 
 def _step(host: Host, device: Device, name: str, value: str | None) -> Deed | None:
@@ -93,12 +112,16 @@ def _now(host: Host, device: Device, name: str) -> str:
     """Of what vfio-pci itself sets when it is bound: as that has it."""
     if name == RESET_METHOD:
         return " ".join(device.facts.reset_methods)
+    if name in _OF_LINK:
+        return host.links.get(device.address, VfLink()).value(name)
     if name == POWER:
         return ALWAYS_ON if device.on_vfio and device.address in host.awake else AS_VFIO_HAS_IT
     return str(_bar(device, int(name.removeprefix(_BAR))).size)
 
 
-def _set(device: Device, name: str, value: str, marks: tuple[Setting, ...] = ()) -> Deed:
+def _set(device: Device, name: str, value: str, marks: tuple[Setting, ...]) -> Deed:
+    if name in _OF_LINK:
+        return _of_link(device, name, value, marks=marks, why="asked for")
     if name.startswith(_BAR):
         number, driver = int(name.removeprefix(_BAR)), device.driver if device.on_vfio else None
         return ResizeBar(
@@ -107,8 +130,15 @@ def _set(device: Device, name: str, value: str, marks: tuple[Setting, ...] = ())
     return Tune(address=device.address, setting=name, value=value, marks=marks, why="asked for")
 
 
+def _of_link(device: Device, name: str, value: str, **how: Any) -> SetVf:
+    pf = device.physfn or device.address
+    return SetVf(address=device.address, pf=pf, setting=name, value=value, **how)
+
+
 def _back(device: Device, mark: Setting) -> Deed:
     forgets, why = (mark.key,), "as it was before it was lent"
+    if mark.part in _OF_LINK:
+        return _of_link(device, mark.part, mark.before, back=True, forgets=forgets, why=why)
     if mark.part.startswith(_BAR):
         number = int(mark.part.removeprefix(_BAR))
         return ResizeBar(
@@ -149,6 +179,7 @@ def _unfit(host: Host, device: Device, loan: Loan) -> Iterator[Finding]:
             remedy=f"leave it out; of {loan.address} itself: a rule with use: passthrough",
         )
         return
+    yield from _unfit_link(host, device, loan.options)
     yield from _unfit_reset(host, device, loan.options.reset_method)
     for wanted in loan.options.bar:
         yield from _unfit_bar(device, wanted)
@@ -161,11 +192,31 @@ def _unfit_reset(host: Host, device: Device, method: str | None) -> Iterator[Fin
     if method in (None, DEFAULT, *offered) or (method == _DEVICE_SPECIFIC and host.vendor_reset):
         return
     there = ", ".join(offered) or "none"
-    remedy = f"echo default > {sysfs(device.address, 'reset_method')}"
+    remedy = f"echo default > /sys/bus/pci/devices/{device.address}/reset_method"
     yield Finding(
         message=f"the kernel knows no reset {method} for {device.address}: it offers {there}",
         remedy="modprobe vendor-reset" if method == _DEVICE_SPECIFIC else remedy,
     )
+
+
+def _unfit_link(host: Host, device: Device, options: Options) -> Iterator[Finding]:
+    names = ", ".join(name for name in _wanted(options) if name in _OF_LINK)
+    if not names:
+        return
+    if device.physfn is None or not device.is_network:
+        what = "virtual function of a network card" if device.is_network else "network function"
+        yield Finding(
+            message=f"{device.address} is no {what}, and so has no {names} to set",
+            remedy="leave it out" if not device.is_network else "cut virtual functions: use: sriov",
+        )
+    elif device.address not in host.links:
+        yield Finding(
+            message=f"nobody tells of {names} of {device.address}: {device.physfn} has no network interface, "
+            "or ip is not installed",
+            remedy=f"gpupass unbind {device.physfn}; command -v ip",
+        )
+    elif options.vlan is not None and options.vlan > _MOST_VLANS:
+        yield Finding(message=f"there is no VLAN {options.vlan}", remedy=f"up to {_MOST_VLANS}; 0 for none")
 
 
 def _unfit_bar(device: Device, wanted: BarSize) -> Iterator[Finding]:
@@ -182,7 +233,7 @@ def _unfit_bar(device: Device, wanted: BarSize) -> Iterator[Finding]:
     if sriov is not None and sriov.enabled:
         yield Finding(
             message=f"BAR {wanted.index} of {device.address} is not changed while it has virtual functions",
-            remedy=f"echo 0 > {sysfs(device.address, 'sriov_numvfs')}",
+            remedy=f"echo 0 > /sys/bus/pci/devices/{device.address}/sriov_numvfs",
         )
 
 

@@ -20,6 +20,7 @@ from gpupass.model.mig import MigState
 from gpupass.model.nodes import Nodes
 from gpupass.model.seen import S, Seen
 from gpupass.model.user import User
+from gpupass.model.vf_link import VfLink
 
 
 class Change(Protocol):
@@ -205,6 +206,10 @@ class Device(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return self.class_code >> 16 == 0x12 or (self.vendor, self.device) in KNOWN
 
     @property
+    def is_network(self) -> bool:
+        return self.class_code >> 16 == 0x02
+
+    @property
     def is_storage(self) -> bool:
         """Mass storage, and what it is behind: Fibre Channel (0c04), a card reader or eMMC (0805)."""
         return self.class_code >> 16 == 0x01 or self.class_code >> 8 in (0x0C04, 0x0805)
@@ -268,6 +273,7 @@ class Host(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=T
     seen: tuple[Seen, ...] = ()  # what only ways to share a GPU look at
     nodes: Nodes | None = None  # device files, where somebody asked for them
     awake: frozenset[Address] = frozenset()  # who may never sleep (power/control), where somebody asked
+    links: dict[Address, VfLink] = field(default_factory=dict)  # of network VFs, where somebody asked
     roms: dict[str, str | None] = field(default_factory=dict)  # why a file is none, where somebody asked
     stoppable: tuple[str, ...] = ()  # names of what may be stopped for a change
     unseen: tuple[str, ...] = ()  # "libvirt: not running", …
@@ -343,6 +349,13 @@ class Host(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=T
             return self.altered(address, change)
         buses = tuple(change(one) if one.address == address else one for one in self.mdev_buses)
         return replace(self, mdev_buses=buses)
+
+    def linked(self, vf: Address, setting: str, value: str) -> "Host":
+        """With another link of this virtual function."""
+        link = self.links.get(vf)
+        return (
+            replace(self, links=self.links | {vf: link.having(setting, value)}) if link is not None else self
+        )
 
     def altered_domain(self, uuid: str, change: Callable[[Domain], Domain]) -> "Host":
         return replace(self, domains=tuple(change(one) if one.uuid == uuid else one for one in self.domains))

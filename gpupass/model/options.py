@@ -62,6 +62,32 @@ class Options(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         tuple[BarSize, ...], Key("sizes of its resizable BARs, by number: {1: 16G}", mapping=True)
     ] = ()
 
+    mac: Annotated[
+        str | None,
+        Key(
+            "MAC of a network's virtual function, or default: its guest chooses",
+            pattern=r"[0-9a-fA-F][02468aceACE](:[0-9a-fA-F]{2}){5}|default",
+            form="like 52:54:00:12:34:56, of one station",
+        ),
+    ] = None
+    vlan: Annotated[
+        int | None, Key("VLAN that it is in without its guest's knowing, up to 4094; 0: none", minimum=0)
+    ] = None
+    trust: Annotated[bool | None, Key("its guest may change its MAC and hear what is not for it")] = None
+    rate: Annotated[
+        int | None, Key("what it may send at most, in Mbit/s; 0: as much as it can", minimum=0)
+    ] = None
+
+    qemu_property: Annotated[
+        tuple[str, ...],
+        Key(
+            "what QEMU's vfio-pci has and libvirt has no element for: refused, with the way that works",
+            spelled="qemu-property",
+            pattern=r"[a-z][a-z0-9-]{0,62}=[\w.:+-]{1,62}",
+            form="NAME=VALUE, like x-igd-opregion=on",
+        ),
+    ] = ()
+
     @property
     def set_it(self) -> bool:
         """Something of the device itself."""

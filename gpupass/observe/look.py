@@ -14,6 +14,7 @@ from gpupass.model.mdev import Mdev, Mediated
 from gpupass.model.nodes import Nodes
 from gpupass.model.select import product_of
 from gpupass.model.user import User, UserKind
+from gpupass.model.vf_link import VfLink
 from gpupass.observe.iommu import read_iommu
 from gpupass.observe.mdev import PARENTS, buses, read_mdevs, read_types
 from gpupass.observe.naming import read_names
@@ -184,6 +185,7 @@ def observe(
         machine_id=system.machine_id(),
         sriov_manage=system.exists(SRIOV_MANAGE),
         awake=_awake(system, details) if settings else frozenset(),
+        links=_links(system, wanted) if settings else {},
         vendor_reset=settings and system.exists("/sys/module/vendor_reset"),
         nvidia_ctk=_nvidia_ctk(system) if programs else None,
         libvirt=_libvirt_version(system, connect, devices, bool(windows)),
@@ -337,6 +339,16 @@ def _essentials(system: Reader, host: Host, vdpa: "tuple[Vdpa, ...]") -> tuple[U
 
 def _awake(system: Reader, addresses: Iterable[Address]) -> frozenset[Address]:
     return frozenset(one for one in addresses if system.read(sysfs(one, "power/control")) == "on")
+
+
+def _links(system: Reader, devices: Iterable[Device]) -> dict[Address, VfLink]:
+    """Of network VFs, as their physical functions tell; a record does not keep that."""
+    pfs = {one.physfn for one in devices if one.physfn is not None and one.is_network}
+    if not pfs or not isinstance(system, System):
+        return {}
+    from gpupass.steps.vf_link import read_links
+
+    return {vf: link for pf in sorted(pfs) for vf, link in read_links(system, pf).items()}
 
 
 def _boot_displays(details: Mapping[Address, Detail]) -> Users:

@@ -7,8 +7,9 @@ from gpupass.errors import Usage
 from gpupass.model.options import Options
 from gpupass.model.profile import Place
 from gpupass.profiles.findings import Findings
-from gpupass.profiles.nodes import Map, Node, Scalar, Tag
+from gpupass.profiles.nodes import List, Map, Node, Scalar, Tag
 from gpupass.profiles.shape import read_part
+from gpupass.profiles.spelling import keys_of
 from gpupass.profiles.written import build
 
 _HERE = Place()
@@ -16,7 +17,8 @@ _HERE = Place()
 
 def read_options(typed: Mapping[str, str | tuple[str, ...]]) -> Options:
     """By the name that each has on the command line; Usage when one means nothing."""
-    entries = tuple((_scalar(name), _node(value)) for name, value in typed.items())
+    keys = keys_of(Options)
+    entries = tuple((_scalar(name), _node(value, keys[name].mapping)) for name, value in typed.items())
     findings = Findings()
     part = read_part(Options, Map(place=_HERE, entries=entries, height=2), findings, "options")
     for (*_, message), (remedy, _) in findings.found.items():
@@ -25,10 +27,12 @@ def read_options(typed: Mapping[str, str | tuple[str, ...]]) -> Options:
     return options
 
 
-def _node(value: str | tuple[str, ...]) -> Node:
+def _node(value: str | tuple[str, ...], mapping: bool) -> Node:
     """1=16G, 3=1G is a mapping."""
     if isinstance(value, str):
         return _scalar(value)
+    if not mapping:
+        return List(place=_HERE, items=tuple(map(_scalar, value)), height=1)
     pairs = (item.partition("=") for item in value)
     return Map(place=_HERE, entries=tuple((_scalar(key), _scalar(item)) for key, _, item in pairs), height=1)
 

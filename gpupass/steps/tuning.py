@@ -22,7 +22,7 @@ _FILES = {RESET_METHOD: "reset_method", POWER: "power/control"}
 _MIB = 20  # bit 0 of resourceN_resize means 1 MiB (Documentation/ABI/testing/sysfs-bus-pci)
 
 
-class _Setting(Step, frozen=True, kw_only=True):
+class Tuning(Step, frozen=True, kw_only=True):
     """`back`: as it was before it was lent."""
 
     address: Address
@@ -53,7 +53,7 @@ class _Setting(Step, frozen=True, kw_only=True):
         return " again" if self.back else ""
 
 
-class Tune(_Setting, frozen=True, kw_only=True):
+class Tune(Tuning, frozen=True, kw_only=True):
     """One attribute of the function. ValueError: there is no such setting."""
 
     setting: str
@@ -119,7 +119,7 @@ class Bar(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     override: str | None
 
 
-class ResizeBar(_Setting, frozen=True, kw_only=True):
+class ResizeBar(Tuning, frozen=True, kw_only=True):
     """Another size for a resizable BAR: without a driver, which it has again afterwards."""
 
     bar: int

@@ -17,8 +17,11 @@ from tests.simulated import (
     GPU_AUDIO,
     LONE,
     NVIDIA,
+    PF,
     SPARE,
     USB,
+    VF0,
+    VF1,
     Machine,
 )
 from tests.simulated_libvirt import REFUSES
@@ -26,6 +29,7 @@ from tests.simulated_libvirt import REFUSES
 ROM = "/usr/share/vgabios/card.rom"
 SET = Options(reset_method="bus", disable_idle_d3=True, bar=(BarSize(index=1, size="16G"),))
 SET_ANEW = Options(reset_method="flr", bar=(BarSize(index=1, size="1G"),))
+LINK = Options(mac="52:54:00:12:34:56", vlan=100, trust=True)
 CARD, BUS_CARD, SEVERAL = (GPU, GPU_AUDIO), (BUS_GPU, BUS_AUDIO), (ACCEL, USB, SPARE)
 
 
@@ -43,6 +47,10 @@ def drawn_on(machine):
 
 def with_rom(machine):
     machine.put(ROM, b"\x55\xaa")
+
+
+def connected(machine):
+    machine.links.add(PF, "enp5s0", 2)
 
 
 def bind_alone(machine):
@@ -109,6 +117,12 @@ SCENARIOS = {
         lambda m: app.attach(m, "vm1", GPU, options=SET_ANEW, disruption=True),
         CARD,
     ),
+    "attach a VF with its link": ([connected], lambda m: app.attach(m, "vm1", VF1, options=LINK), (PF, VF1)),
+    "detach a VF with its link": (
+        [connected, lambda m: app.attach(m, "vm1", VF1, options=LINK)],
+        lambda m: app.detach(m, "vm1", VF1),
+        (PF, VF1),
+    ),
     "move with its options": (
         [lambda m: app.attach(m, "vm1", LONE, options=Options(rom="none"))],
         lambda m: app.move(m, LONE, "vm2"),
@@ -132,7 +146,9 @@ SCENARIOS = {
 }
 
 
-_USED = tuple(f for f in FUNCTIONS if f.address in {*CARD, *BUS_CARD, *SEVERAL, LONE, NVIDIA, DISK})
+_USED = tuple(
+    f for f in FUNCTIONS if f.address in {*CARD, *BUS_CARD, *SEVERAL, LONE, NVIDIA, DISK, PF, VF0, VF1}
+)
 SMALL = tuple(f for f in FUNCTIONS if f in _USED or f.address in {used.parent for used in _USED})
 
 

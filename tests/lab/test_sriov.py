@@ -1,5 +1,6 @@
 """Virtual functions of an igb and of an NVMe controller: each its own group, each handed out alone."""
 
+import json
 import re
 
 import pytest
@@ -111,3 +112,24 @@ def test_options_of_an_attachment(sriov):
     assert sriov.sh(f"cat {device}/reset_method") == methods
     assert sriov.sh(f"cat {device}/power/control").strip() == "auto"
     assert sriov.remembered("setting") == []
+
+
+def test_the_link_of_a_vf(sriov, vfs):
+    """MAC, VLAN and trust, as the kernel tells of them, kept over a move and put back; a display has none."""
+    pf, (first, _) = vfs
+    name = sriov.sh(f"ls /sys/bus/pci/devices/{pf}/net").strip()
+
+    def link():
+        (told,) = json.loads(sriov.sh(f"ip -details -json link show dev {name}"))
+        return next(one for one in told["vfinfo_list"] if one["vf"] == 0)
+
+    before = link()
+    sriov.gpupass("attach", "vm1", first, "--mac", "52:54:00:12:34:56", "--vlan", "100", "--trust", "on")
+    for domain in ("vm1", "vm2"):
+        now = link()
+        assert (now["address"], now["vlan_list"][0]["vlan"], now["trust"]) == ("52:54:00:12:34:56", 100, True)
+        if domain == "vm1":
+            sriov.gpupass("move", first, "--to", "vm2")
+    sriov.gpupass("detach", "vm2", first)
+    assert link() == before
+    assert "no vlan" in sriov.refused("attach", "vm1", sriov.find("1234:1111"), "--vlan", "100")

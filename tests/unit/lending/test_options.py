@@ -5,12 +5,15 @@ import re
 import pytest
 
 from gpupass import app
+from gpupass.cli.attachment_options import TYPED
 from gpupass.errors import Disrupts, GpupassError, Refused, Usage
 from gpupass.lending.lender import Loan
 from gpupass.lending.options import option_findings
 from gpupass.model.domain import Domain, DomainState
 from gpupass.model.host import Host
+from gpupass.model.options import Options
 from gpupass.profiles.options import read_options
+from gpupass.profiles.spelling import keys_of
 from tests.simulated import GPU, GPU_AUDIO, LONE
 from tests.simulated_libvirt import Plugged
 
@@ -43,6 +46,10 @@ REFUSED = {
     "no port": ({"guest_address": "09:00.0"}, "no hot-plug port leads there"),
     "no slot of a port": ({"guest_address": "02:01.0"}, "no hot-plug port leads there"),
     "a function": ({"guest_address": "02:00.1"}, "function 0 of a slot only"),
+    "a property of QEMU's": (
+        {"qemu_property": ("x-igd-opregion=on",)},
+        "libvirt has no element for x-igd-opregion, .* when vm1 starts only",
+    ),
     "elsewhere": ({"guest_address": "0001:02:00.0"}, "no hot-plug port leads there"),
 }
 
@@ -158,3 +165,23 @@ def test_what_virsh_gave_it_with_comes_back_with_it(ready):
     with pytest.raises(GpupassError):
         app.move(ready, LONE, "vm2")
     assert 'bar="off"' in ready.libvirt.guests["vm1"].live[LONE].more
+
+
+def test_what_the_command_line_has_is_what_a_profile_has():
+    assert set(TYPED) == set(keys_of(Options))
+
+
+def test_where_libvirt_takes_a_property(ready):
+    """Each of the type that it has on QEMU's command line."""
+    with pytest.raises(Refused) as refused:
+        attach(ready, qemu_property=("x-igd-opregion=on", "x-igd-gms=2", "x-req=off", "display=auto"))
+    (remedy,) = [
+        remedy for why, remedy in refused.value.reasons or ((refused.value.message, refused.value.hint),)
+    ]
+    found = re.findall(r"name='([\w-]+)' type='(\w+)' value='(\w+)'", remedy)
+    assert found == [
+        ("x-igd-opregion", "bool", "true"),
+        ("x-igd-gms", "unsigned", "2"),
+        ("x-req", "bool", "false"),
+        ("display", "string", "auto"),
+    ]
