@@ -40,6 +40,7 @@ class Shown(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     host: Host
     device: Base
     verdict: "Verdict"
+    said: tuple[str, ...] = ()  # what the kernel had said of it; of a record only
 
 
 class Groups(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -149,7 +150,15 @@ def show_device(system: Reader, text: str, connect: str) -> Shown:
 
     host = observe(system, detail=_around(text), connect=connect)
     device = find(host, text, _applies(system))
-    return Shown(host=host, device=device, verdict=judged_carrier(host, device))
+    said = _said(system, device) if system.recorded else ()
+    return Shown(host=host, device=device, verdict=judged_carrier(host, device), said=said)
+
+
+def _said(system: Reader, device: Base) -> tuple[str, ...]:
+    from gpupass.observe.said import kernel_said
+
+    lines = kernel_said(system, (device.address,)) or ()
+    return tuple(line for line in lines if device.address.rpartition(".")[0].removeprefix("0000:") in line)
 
 
 def list_groups(system: Reader, connect: str, all_groups: bool) -> Groups:

@@ -63,6 +63,7 @@ def show(device: str, as_json: bool, host_dir: Path | None, connect: str) -> Non
                 promised=promised_to(host, shown.device.address),
                 iommu=host.iommu,
                 kernel=host.kernel,
+                said=shown.said,
                 unseen=host.unseen,
             )
         )

@@ -35,6 +35,7 @@ from gpupass.model.pci_class import class_words
 from gpupass.model.verdict import Verdict
 
 _WIDTH = 100
+_SAID = 8  # lines of the kernel's log
 
 
 def print_list(listing: Listing) -> None:
@@ -144,6 +145,8 @@ def _device(console: Console, shown: Shown) -> None:
         grid.add_row("  promised to", escape(", ".join(promised)))
     for label, text in _verdict_rows(verdict) if isinstance(device, Device) else ():
         grid.add_row(f"  {label}", escape(text))
+    for line in shown.said[-_SAID:]:
+        grid.add_row("  kernel said", escape(line))
     console.print(grid)
     _print_footer(console, shown.host)
 

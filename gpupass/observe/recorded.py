@@ -14,6 +14,7 @@ NAMES = f"{DIRECTORY}/names.json"
 NVML = f"{DIRECTORY}/nvml.json"
 PROGRAMS = f"{DIRECTORY}/programs.json"
 ZPOOL = f"{DIRECTORY}/zpool.txt"
+SAID = f"{DIRECTORY}/kernel.log"
 DOMAINS = f"{DIRECTORY}/domains.json"
 DOMAIN_XML = f"{DIRECTORY}/domains"
 

@@ -32,6 +32,7 @@ from gpupass.observe.processes import read_holders, spell_holders
 from gpupass.observe.programs import read_nvidia_ctk, spell_programs
 from gpupass.observe.recorded_marks import FILE, spell_marks
 from gpupass.observe.remembered import read_remembered
+from gpupass.observe.said import kernel_said, without_foreign_words, words_about_devices
 from gpupass.observe.secrets import without_secrets
 from gpupass.observe.stacks import osd_links, read_zpool, target_files
 from gpupass.observe.vdpa import read_vdpa
@@ -92,7 +93,10 @@ def _recorded(store: Store, system: Reader, connect: str) -> Stored:
     store.file(MIG_MINORS)
     store.text(recorded.PROGRAMS, spell_programs(read_nvidia_ctk(system)) + "\n")
     ground = read_ground(system, read_devices(system), connect)
-    store.text(GROUND, spell_ground(ground))
+    store.text(GROUND, spell_ground(without_foreign_words(ground)))
+    said = kernel_said(system, [device.address for device in read_devices(system)])
+    if said is not None:
+        store.text(recorded.SAID, "".join(f"{line}\n" for line in said))
     unseen = (*_answers(store, system), *_domains(store, system, connect))
     about = {"schema": SCHEMA, "gpupass": __version__, "recorded": system.now(), "unseen": list(unseen)}
     store.text(recorded.ABOUT, json.dumps(about, indent=1) + "\n")
@@ -247,11 +251,6 @@ def _networks(store: Store, system: Reader) -> None:
                 store.directory(f"{system.resolve(f'/sys/bus/vdpa/devices/{name}')}/{node}")
 
 
-_CMDLINE = re.compile(
-    r"(intel_|amd_|arm[-_.]smmu[\w.]*|s390_)?iommu|vfio|pcie?|(module_|modprobe\.|rd\.driver\.)?blacklist|rd\.driver"
-    r"|nvidia|nouveau|amdgpu|radeon|i915|xe|ast|mgag200|simpledrm|efifb|vesafb|video|fbcon|nomodeset|vga|drm"
-    r"|(default_)?hugepages\w*|kvm\w*|mem_encrypt|initcall_blacklist|nvme|mlx\w*|igb|ixgbe|ice|console|swiotlb"
-)
 _MODULES = (
     "nvidia_drm",
     "vfio",
@@ -273,7 +272,7 @@ _OPTIONS = re.compile(
 def _kernel(store: Store, system: Reader) -> None:
     """What it was told at boot and of modules, as far as devices and their IOMMU go; its framebuffer."""
     words = (system.read("/proc/cmdline") or "").split()
-    kept = [word for word in words if _CMDLINE.fullmatch(re.split(r"[.=]", word, maxsplit=1)[0])]
+    kept = words_about_devices(words)
     store.text("/proc/cmdline", " ".join(kept) + "\n")
     for path in ("/proc/iomem", "/proc/fb"):
         store.file(path)

@@ -72,6 +72,7 @@ class Shown(Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
     promised: tuple[str, ...]
     iommu: Iommu
     kernel: str
+    said: tuple[str, ...]  # lines of the kernel's log about it; of a record only
     unseen: tuple[str, ...]
 
 
