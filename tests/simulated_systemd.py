@@ -22,6 +22,7 @@ class Service:
     lasts: float = 0.0  # seconds that its processes live on when it has been stopped
     breaks: str = ""  # "stop" or "start" fails
     there: bool = True
+    socket: str = ""  # the unit that starts it again at once, as a client knocks all the time
 
 
 class SimulatedSystemd:
@@ -42,6 +43,10 @@ class SimulatedSystemd:
         )
         return self.add(unit, "Xorg", nodes)
 
+    def socket(self, unit: str, service: Service) -> Service:
+        service.socket = unit
+        return self.add(unit, "", {})
+
     def run(self, verb: str, unit: str) -> str:
         if unit not in self.services and self.machine.exists(f"/etc/systemd/system/{unit}"):
             self.services[unit] = Service(unit, unit, {}, active=False)
@@ -49,7 +54,10 @@ class SimulatedSystemd:
         if verb == "show":
             loaded = service is not None and service.there
             active = service is not None and service.active
-            return f"LoadState={'loaded' if loaded else 'not-found'}\nActiveState={'active' if active else 'inactive'}\n"
+            return (
+                f"LoadState={'loaded' if loaded else 'not-found'}\nActiveState={'active' if active else 'inactive'}\n"
+                f"TriggeredBy={service.socket if service is not None else ''}\n"
+            )
         assert service is not None, f"gpupass would {verb} {unit}"
         if service.breaks == verb:
             raise GpupassError(f"cannot run systemctl: Job for {unit} failed.", f"systemctl {verb} {unit}")
@@ -57,7 +65,11 @@ class SimulatedSystemd:
             service.active = False
             self.machine.at(service.lasts, self.gone, unit)
             self.machine.advance(0.1)
+            if service.socket and self.services[service.socket].active:
+                self.run("start", unit)
         elif verb in ("start", "restart") and not service.active:
+            started = [one for one in self.services.values() if one.socket == unit and one.active]
+            assert not started, "systemd refuses a socket whose service runs already"
             service.active = True
             self._open(service)
         return ""

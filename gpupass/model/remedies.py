@@ -88,4 +88,4 @@ def remedy(user: User, address: str) -> str:
     )
 
 
-_WORDS = (Holder.DOMAIN_DISK,)  # their handle is several words of a command
+_WORDS = (Holder.DOMAIN_DISK, Holder.UNIT)  # their handle is several words of a command

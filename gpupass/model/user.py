@@ -24,8 +24,8 @@ class Holder(StrEnum):
     NOBODY = ""  # nothing more is known than the kind of user
     PROCESS = "process"
     DESKTOP = "desktop"  # what draws the screen of a login session
-    UNIT = "unit"
-    STOPPABLE = "stoppable"  # a service that may be stopped around a change: its name there, and its unit
+    UNIT = "unit"  # after the sockets, paths and timers that would start it again
+    STOPPABLE = "stoppable"  # a service that may be stopped around a change: its name there, and its units
     USER_UNIT = "user-unit"
     DOMAIN = "domain"  # libvirt's, by its QEMU
     DOMAIN_DISK = "domain-disk"

@@ -117,7 +117,7 @@ def observe(
     vdpa = _vdpa(system) if processes or essentials else ()
     if processes:
         from gpupass.observe.processes import read_processes
-        from gpupass.observe.stoppable import as_stoppable, read_stoppable
+        from gpupass.observe.stoppable import as_stoppable, read_stoppable, with_triggers
 
         machines = _machines(system)
         found, missed = read_processes(
@@ -126,7 +126,9 @@ def observe(
         unseen += missed
         stoppable, names_to_stop, missed = read_stoppable(system)
         unseen += missed
-        named = {at: tuple(as_stoppable(them, stoppable)) for at, them in found.items()}
+        named = with_triggers(
+            system, {at: tuple(as_stoppable(them, stoppable)) for at, them in found.items()}
+        )
         users += (named, _of_machines(machines, devices, found), _framebuffers(system, wanted))
     if essentials:
         found, missed = _essentials(system, replace(bare, domains=domains), vdpa)

@@ -37,8 +37,7 @@ def letting_go(host: Host, devices: Collection[Address], names: Collection[str])
     found: dict[tuple[Holding, str], dict[Address, None]] = {}
     for device in host.devices_at(devices):
         for user in device.users:
-            holding = _holding(user, names)
-            if holding is not None:
+            for holding in _holdings(user, names):
                 found.setdefault(holding, {})[device.address] = None
     stops = [
         remembered(kind(addresses=tuple(at), handle=handle, on=False, why=_why(at)), host.boot_id)
@@ -77,15 +76,14 @@ def unknown(host: Host, names: Iterable[str]) -> Iterator[Finding]:
             )
 
 
-def _holding(user: User, names: Collection[str]) -> tuple[Holding, str] | None:
-    name, _, unit = user.handle.partition(" ")
+def _holdings(user: User, names: Collection[str]) -> Iterator[tuple[Holding, str]]:
+    name, _, units = user.handle.partition(" ")
     if user.holder is Holder.STOPPABLE and name in names:
-        return SetUnit, unit
+        yield from ((SetUnit, unit) for unit in units.split())
     if user.holder is Holder.CONSOLE and CONSOLE in names:
-        return SetConsole, user.handle
+        yield SetConsole, user.handle
     if user.holder is Holder.FRAMEBUFFER and CONSOLE in names:
-        return SetFramebuffer, user.handle
-    return None
+        yield SetFramebuffer, user.handle
 
 
 def _why(held: Iterable[Address]) -> str:
@@ -114,7 +112,7 @@ def _is_home(device: Device) -> bool:
 def _warnings(host: Host, stops: Iterable[Deed]) -> Iterator[Finding]:
     handles = {stop.handle for stop in stops if isinstance(stop, SetUnit)}
     desktop = {
-        user.handle.partition(" ")[2]
+        user.handle.rpartition(" ")[2]
         for device in host.devices
         for user in device.users
         if user.holder is Holder.STOPPABLE and user.handle.startswith(f"{DISPLAY_MANAGER} ")

@@ -73,12 +73,16 @@ class _Holding(Step, frozen=True, kw_only=True):
 
 
 class SetUnit(_Holding, frozen=True, kw_only=True):
-    """A service of systemd's is stopped, or started again."""
+    """A service of systemd's, or what would start it again, is stopped, or started again."""
 
     @property
     def rank(self) -> Rank:
-        """A display manager that goes gives its screen to the console."""
-        return (1,) if self.on else (3,)
+        """A display manager that goes gives its screen to the console.
+
+        A socket goes before its service, which would be back; it is not started any more when that runs.
+        """
+        first = 0 if self.handle.endswith(".service") else 1
+        return (1, first) if self.on else (3, first)
 
     def words(self) -> str:
         return f"{'start' if self.on else 'stop'} {self.handle}"

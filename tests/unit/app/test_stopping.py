@@ -67,6 +67,22 @@ def test_to_a_guest_and_back(machine, dcgm):
     assert (dcgm.active, stopped(machine)) == (True, [])
 
 
+def test_a_socket_that_would_start_it_again_goes_before_it_and_is_back_before_it(machine, dcgm):
+    socket = machine.systemd.socket("nvidia-dcgm.socket", dcgm)
+    with pytest.raises(Refused) as refused:
+        app.bind(machine, NVIDIA)
+    assert f"systemctl stop nvidia-dcgm.socket {DCGM}" in refused.value.hint
+    app.bind(machine, NVIDIA, stop=("dcgm",))
+    assert (machine.driver(NVIDIA), dcgm.active, socket.active) == ("vfio-pci", False, False)
+    app.unbind(machine, NVIDIA)
+    assert (machine.driver(NVIDIA), dcgm.active, socket.active) == ("nvidia", True, True)
+    assert stopped(machine) == []
+    units = [line.removeprefix("systemctl ") for line in did(machine)]
+    assert [unit for unit in units if "dcgm" in unit] == [
+        *("stop -- nvidia-dcgm.socket", f"stop -- {DCGM}", "start -- nvidia-dcgm.socket", f"start -- {DCGM}")
+    ]
+
+
 def test_a_profile_names_them(machine, dcgm):
     assert "SetUnit" in kinds(plan(machine, LENT))
     apply(machine, LENT)
