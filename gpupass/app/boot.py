@@ -23,7 +23,7 @@ from gpupass.model.address import BOOT, Address, parse_address
 from gpupass.model.boot import BootState
 from gpupass.model.host import Host
 from gpupass.model.profile import Profile
-from gpupass.observe import nothing, observe
+from gpupass.observe import observe
 from gpupass.observe.boot import read_boot
 from gpupass.plan import HostPlan, Plan
 from gpupass.planner.difference import Difference, Facts, difference
@@ -135,8 +135,8 @@ def enable(
     An address in it means the device that has it now: Refused where that cannot be told.
     """
     source = _source(name)
-    bare = observe(system, detail=nothing, connect=None, processes=False, essentials=False, marks=False)
-    profile = _header(source) + write_profile(pinned(load(source), bare))
+    wanted = load(source)
+    profile = _header(source) + write_profile(pinned(wanted, _named(system, wanted)))
     intent = Enabled(profile=profile, executable=executable, source=source, approved=approved)
     report = _carry_out(system, intent, dry_run)
     if report.ending is Ending.DONE:
@@ -195,6 +195,19 @@ def _units_now(system: System) -> BootState:
 
 def _early_now(system: System) -> BootState:
     return read_boot(system, paths=PATHS, traces=TRACES)
+
+
+def _named(system: System, profile: Profile) -> Host:
+    """With whatever tells its devices from others of their model."""
+    by_address = {rule.select.address for rule in profile.gpus} - {None}
+    return observe(
+        system,
+        detail=lambda host: {one.address for one in host.devices if one.address in by_address},
+        connect=None,
+        processes=False,
+        essentials=False,
+        marks=False,
+    )
 
 
 def _host(system: System, addresses: tuple[Address, ...]) -> Host:

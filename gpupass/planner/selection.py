@@ -94,7 +94,8 @@ def pinned(profile: Profile, host: Host) -> Profile:
             whoever = f"{rule.name} means whoever has {select.address} one day: nobody has it now"
             problems.append((f"{at(rule.place)}{whoever}", "model: VENDOR:DEVICE in its select"))
         if device is not None and alone:
-            rule = replace(rule, select=replace(select, model=device.ids))
+            serial = device.identity.serial or None  # two cards of one model may change places
+            rule = replace(rule, select=replace(select, model=device.ids, serial=serial))
         rules.append(rule)
     require_none("use this profile at boot", problems)
     return replace(profile, gpus=tuple(rules))

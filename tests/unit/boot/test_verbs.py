@@ -137,6 +137,17 @@ def test_a_boot_takes_no_other_device_that_has_the_address_by_then(more, debian)
         plan(debian, load(installed))
 
 
+def test_a_boot_takes_no_other_card_of_the_same_model(debian):
+    own, other = "00-01-02-03-04-05-06-07", "00-01-02-03-04-05-06-08"
+    debian.replug(LONE, serial=own)
+    assert enable(debian, BY_ADDRESS.replace("WHERE", LONE).replace("MORE", "")).ending == "done"
+    installed = debian.etc()[PROFILE][0]
+    assert f'serial: "{own}"' in installed
+    debian.replug(LONE, serial=other)
+    with pytest.raises(Usage, match=f"serial is {other}, not {own}"):
+        plan(debian, load(installed))
+
+
 def test_a_boot_takes_nobody_knows_whom(debian):
     with pytest.raises(Usage, match="nobody has it now"):
         enable(debian, BY_ADDRESS.replace("WHERE", "0000:42:00.0").replace("MORE", ""))
