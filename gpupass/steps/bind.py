@@ -9,12 +9,16 @@ from msgspec.structs import replace
 from gpupass.errors import GpupassError, KernelRefused, NeedsPerson
 from gpupass.model.address import Address, sysfs
 from gpupass.model.amd import AMDGPU, Amd
-from gpupass.model.host import NVIDIA, Device, Host
+from gpupass.model.host import NVIDIA, Device, Host, lends
 from gpupass.model.intel import INTEL, Intel
 from gpupass.step import NOTHING, Facts, Kind, Step, facts
+from gpupass.steps.release import opener
 from gpupass.system import System
+from gpupass.system.holders import host_holders
 
 _UNBIND_SECONDS = 20.0
+_CLOSING = 2.0  # whoever has just been asked to close it does so
+_LOOK_AGAIN = 0.1
 _PROBE_SECONDS = 60.0  # a GPU driver's probe loads firmware
 
 
@@ -119,6 +123,8 @@ def bind(system: System, address: Address, driver: str | None, override: str | N
 
 def _reach(system: System, address: Address, driver: str | None, override: str | None, now: Binding) -> None:
     device = sysfs(address)
+    if now.driver not in (None, driver):
+        _require_closed(system, address, str(now.driver))
     if now.override != override:
         what = f"override the driver of {address}"
         system.write(f"{device}/driver_override", (override or "") + "\n", address, what=what)
@@ -166,6 +172,23 @@ def _unbind(system: System, address: Address, driver: str) -> None:
         except KernelRefused:
             if system.link(sysfs(address, "driver")) is not None:
                 raise
+
+
+def _require_closed(system: System, address: Address, driver: str) -> None:
+    """A look at the last moment: the kernel waits for whoever has opened it since, or takes it from a guest
+    (VFIO asks QEMU for it, and QEMU unplugs it)."""
+    until = system.monotonic() + _CLOSING
+    while (who := _opener(system, address, driver)) is not None:
+        if system.monotonic() >= until:
+            raise GpupassError(f"cannot unbind {address} from {driver}: {who}", f"gpupass show {address}")
+        system.sleep(_LOOK_AGAIN)
+
+
+def _opener(system: System, address: Address, driver: str) -> str | None:
+    if lends(driver):
+        return opener(system, sysfs(address), address)
+    found = host_holders(system, address)
+    return f"{found[0].name} (process {found[0].pid}) has {found[0].node} open" if found else None
 
 
 def _lock(system: System, address: Address) -> None:

@@ -14,6 +14,7 @@ from gpupass.model.address import Address
 from gpupass.model.host import B, Host
 from gpupass.model.mdev import Mdev
 from gpupass.step import NOTHING, Facts, Kind, Rank, Step, facts
+from gpupass.steps.release import opener
 from gpupass.system import System
 
 _CREATE_SECONDS = 60.0  # a vendor's driver may talk to its firmware
@@ -118,8 +119,11 @@ def _create(step: SetMdev, system: System) -> None:
 
 def _remove(step: SetMdev, system: System) -> None:
     """NVIDIA's driver may remove its own when the guest ends: then nothing is left to do."""
+    what = f"remove {step.uuid} of {step.address}"
+    who = opener(system, _device(step))
+    if who is not None:
+        raise GpupassError(f"cannot {what}: {who}", f"gpupass show {step.address}")
     try:
-        what = f"remove {step.uuid} of {step.address}"
         system.write(f"{_device(step)}/remove", "1", step.address, what=what, seconds=_REMOVE_SECONDS)
     except KernelRefused as error:
         if error.errno not in (errno.ENOENT, errno.ENODEV):

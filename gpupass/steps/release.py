@@ -1,4 +1,7 @@
-"""Prove that the last user has closed a device: QEMU lets go of VFIO after libvirt's XML forgets it."""
+"""Prove that the last user has closed a device: QEMU lets go of VFIO after libvirt's XML forgets it.
+
+What somebody has open is never taken away: the kernel would wait for him, or has a guest unplug it.
+"""
 
 from typing import Any, ClassVar
 
@@ -6,7 +9,7 @@ from gpupass.errors import Pending
 from gpupass.model.address import Address
 from gpupass.step import Facts, Kind, Step, facts
 from gpupass.system import System, interrupts
-from gpupass.system.holders import vfio_holders
+from gpupass.system.holders import Holder, vfio_holders
 
 _LOOK_AGAIN = 0.1
 _CLOSING = 2.0  # QEMU closes right after the guest has let go, which may be at the last moment
@@ -47,10 +50,22 @@ class AwaitRelease(Step, frozen=True, kw_only=True):
             if closed is None and not found:
                 return
             if system.monotonic() >= deadline or interrupts.asked():
-                who = f"{found[0].name} (process {found[0].pid})" if found else "somebody in the kernel"
-                node = found[0].node if found else f"/dev/vfio/{self.group}"
-                raise Pending(f"{who} still has {node} open", "gpupass recover --wait")
+                raise Pending(_words(found, self.group, "still has"), "gpupass recover --wait")
             system.sleep(_LOOK_AGAIN)
 
     def undo(self, before: Any, system: System) -> None:
         """It has changed nothing."""
+
+
+def opener(system: System, device: str, *addresses: Address) -> str | None:
+    """Who has the VFIO file of what lies there in sysfs open, a look at the last moment; in words."""
+    group = system.link(f"{device}/iommu_group") or ""
+    if not group.isdecimal() or system.vfio_group_is_closed(int(group)) is not False:
+        return None
+    return _words(vfio_holders(system, int(group), addresses), int(group), "has")
+
+
+def _words(found: tuple[Holder, ...], group: int, has: str) -> str:
+    if not found:
+        return f"somebody in the kernel {has} /dev/vfio/{group} open"
+    return f"{found[0].name} (process {found[0].pid}) {has} {found[0].node} open"

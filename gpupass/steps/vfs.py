@@ -16,6 +16,7 @@ from gpupass.model.host import SRIOV_MANAGE, Detail, Device, Host, vf_address
 from gpupass.step import NOTHING, Facts, Kind, Step, facts
 from gpupass.steps import attribute
 from gpupass.steps.bind import Binding, bind, binding
+from gpupass.steps.release import opener
 from gpupass.system import System
 
 _SCRIPT_SECONDS = 120.0
@@ -244,10 +245,11 @@ def _by_script(system: System, address: Address, count: int, now: int) -> None:
 def require_closed(system: System, address: Address) -> None:
     """A look at the last moment: removing an open one would never return."""
     for vf in _vfs(system, address):
-        group = system.link(sysfs(vf, "iommu_group"))
-        if group and system.vfio_group_is_closed(int(group)) is False:
+        who = opener(system, sysfs(vf), vf)
+        if who is not None:
             raise GpupassError(
-                f"cannot remove the virtual functions of {address}: {vf} is in use", f"gpupass show {vf}"
+                f"cannot remove the virtual functions of {address}: {vf} is in use: {who}",
+                f"gpupass show {vf}",
             )
 
 

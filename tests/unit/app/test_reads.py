@@ -16,7 +16,7 @@ from tests.simulated import GPU
 DIRECTORY = Path(__file__).parents[2] / "hosts"
 HOSTS = sorted(path.name for path in DIRECTORY.iterdir() if (path / "sys").is_dir())
 COUNTS = {
-    "attach": {"look 1": 37, "BindDriver": 10, "ResetDevice": 4, "look 2": 44, "verb": 10},
+    "attach": {"look 1": 37, "BindDriver": 12, "ResetDevice": 4, "look 2": 44, "verb": 10},
     "move": {"look 1": 44, "ResetDevice": 4, "look 2": 44, "verb": 16},
     "detach": {"look 1": 44, "ResetDevice": 4, "look 2": 41, "verb": 13},
     "unbind": {"look 1": 41, "BindDriver": 10, "look 2": 38, "verb": 4},

@@ -8,6 +8,7 @@ from gpupass import app, inspect
 from gpupass.app.recovery import recover
 from gpupass.cli.tables import print_slots
 from gpupass.errors import GpupassError, Refused
+from gpupass.steps.mdev import SetMdev
 from tests.machines_in_parts import vgpu_machine
 from tests.profile_trips import apply, endings, kinds, plan
 from tests.simulated_libvirt import REFUSES
@@ -68,6 +69,18 @@ def test_lent_moved_and_taken_back(machine):
     app.detach(machine, "vm2", "card/A100-10C-0")
     assert claims(machine) == [] and anew(machine, vf) == 2 and not machine.vgpu.in_use(vf)
     assert machine.vgpu.snapshot() == before, "with the params it was told"
+
+
+def test_what_somebody_has_opened_since_is_not_removed(nvml, new_state):
+    """The kernel would wait for him, and whoever wrote with it."""
+    machine = vgpu_machine(new_state(), "mdev")
+    apply(machine, wish())
+    vf, slot = holder(machine, "A100-10C-0")
+    machine.process("qemu-system-x86", f"/dev/vfio/{machine.vgpu.group(slot)}")
+    step = SetMdev(address=vf, uuid=slot, type="nvidia-471", present=False)
+    with pytest.raises(GpupassError, match=r"qemu-system-x86 .* has /dev/vfio/3.. open"):
+        step.do(machine, 0)
+    assert machine.vgpu.snapshot() and slot in {one.mdev for one in machine.vgpu.vgpus.values()}
 
 
 def test_recover_after_a_guest_was_destroyed(machine):

@@ -97,7 +97,7 @@ def test_undo_stops_where_somebody_else_was(machine):
 def test_nvidias_unbind_lock(busy, machine):
     machine.put(f"/proc/driver/nvidia/gpus/{NVIDIA}/unbindLock", "0\n")
     if busy:
-        machine.process("python3", "/dev/nvidia0")
+        machine.faults["unbindLock", NVIDIA] = lambda: machine.process("python3", "/dev/nvidia0")
     step = BindDriver(address=NVIDIA, driver="vfio-pci", override="vfio-pci")
     if not busy:
         step.do(machine, 0)
@@ -106,3 +106,31 @@ def test_nvidias_unbind_lock(busy, machine):
     with pytest.raises(GpupassError, match="unbindLock was not granted"):
         step.do(machine, 0)
     assert machine.driver(NVIDIA) == "nvidia"
+
+
+@pytest.mark.parametrize(
+    ("driver", "holds", "words"),
+    [
+        ("vfio-pci", "/dev/vfio/{group}", "qemu-system-x86 .process 4001. has /dev/vfio/{group} open"),
+        ("bochs-drm", "/dev/dri/card0", "qemu-system-x86 .process 4001. has /dev/dri/card0 open"),
+    ],
+)
+def test_what_somebody_has_opened_since_is_not_unbound(driver, holds, words, machine):
+    """Neither on the way there nor back: VFIO would have the guest of another unplug it, and others would hang."""
+    group = machine.functions[LONE].group
+    machine.node_of(LONE, "drm", "card0")
+    before = TO_VFIO.current(machine)
+    other = BindDriver(address=LONE, driver=None, override=None)
+    if driver == "vfio-pci":
+        TO_VFIO.do(machine, 0)
+    bound = TO_VFIO.current(machine)
+    pid = machine.process("qemu-system-x86", holds.format(group=group))
+    ways = [lambda: other.do(machine, 0)]
+    ways += [lambda: TO_VFIO.undo(before, machine)] if driver == "vfio-pci" else []
+    for way in ways:
+        with pytest.raises(GpupassError, match=words.format(group=group)):
+            way()
+        assert TO_VFIO.current(machine) == bound
+    machine.at(1.0, machine.files.remove, f"/proc/{pid}")  # it closes while we look
+    other.do(machine, 0)
+    assert machine.driver(LONE) is None
