@@ -139,10 +139,11 @@ def restore(name: str, snapshot_name: str) -> None:
 
 
 @lab.command("power-cycle")
+@click.option("--topology", help="Boot it with the devices of this one: cards were added or pulled out.")
 @click.pass_obj
-def power_cycle(name: str) -> None:
+def power_cycle(name: str, topology: str | None) -> None:
     """Cut the power and boot the same disk again: what was not synced is lost."""
-    _lab(name).power_cycle()
+    _lab(name).power_cycle(topology)
 
 
 @lab.command()

@@ -76,14 +76,14 @@ class Lab:
             self.instance.forget()
             return was
 
-    def power_cycle(self) -> None:
-        """Cut the power and boot the same disk again: what was not synced is lost."""
+    def power_cycle(self, topology_name: str | None = None) -> None:
+        """Cut the power and boot the same disk again, with these devices: what was not synced is lost."""
         with self._exclusive():
             record = self.instance.record()
             if record is None or not self.instance.disk.exists():
                 raise GpupassError("cannot power-cycle the lab: it was never started", "gpupass lab up")
+            wanted = topology.load(topology_name or record.topology)
             self.instance.stop(signal.SIGUSR1)
-            wanted = topology.load(record.topology)
             self._launch(wanted, record.follow, incoming=False, started_from="power-cycle")
             prepare.booted(self.instance, self.progress)
             prepare.plug_late(self.instance, wanted)

@@ -235,7 +235,7 @@ def simple_saved(hosts):
 
 @pytest.fixture
 def simple(simple_saved):
-    simple_saved.lab.restore("four-guests")
+    simple_saved.lab.restore("four-guests", "simple")
     return simple_saved
 
 
@@ -250,7 +250,7 @@ def mixed_saved(hosts):
 
 @pytest.fixture
 def mixed(mixed_saved):
-    mixed_saved.lab.restore("two-guests")
+    mixed_saved.lab.restore("two-guests", "mixed")
     return mixed_saved
 
 

@@ -37,7 +37,7 @@ def test_the_three_promised_topologies_are_there() -> None:
 
 def test_unknown_topology_names_the_known() -> None:
     with pytest.raises(
-        Usage, match=r"cannot find topology 'nope': known are groups, mixed, simple, slices, sriov"
+        Usage, match=r"cannot find topology 'nope': known are groups, grown, mixed, simple, slices, sriov"
     ):
         topology.load("nope")
 
