@@ -43,6 +43,43 @@ options:
     description: Whether the guest gets all functions of the card, with O(state=present).
     type: bool
     default: false
+  rom:
+    description:
+      - The ROM that the guest sees of it, a file that only root can change, V(none), or V(default), the device's own.
+      - This and the options below are of O(state=present) and O(state=moved). What is left out stays as it is.
+    type: str
+  guest_address:
+    description: Its PCI address in the guest, on a free hot-plug port.
+    type: str
+  driver:
+    description: How QEMU opens it. V(iommufd) takes libvirt 12.1.
+    type: str
+    choices: [vfio, iommufd]
+  reset_method:
+    description: How it is reset until the domain lets go of it, a name that C(reset_method) lists, or V(default).
+    type: str
+  disable_idle_d3:
+    description: Whether it never sleeps while nobody uses it.
+    type: bool
+  bar:
+    description: Sizes of its resizable BARs by number, for example V({1: 16G}).
+    type: dict
+  mac:
+    description: MAC of a virtual function of a network card, or V(default).
+    type: str
+  vlan:
+    description: VLAN of a virtual function of a network card; V(0) is none.
+    type: int
+  trust:
+    description: Whether the guest may change the MAC of a virtual function of a network card.
+    type: bool
+  rate:
+    description: What a virtual function of a network card may send at most, in Mbit/s; V(0) is no limit.
+    type: int
+  allow_disruption:
+    description: Whether a guest that has it with other options may lose it meanwhile.
+    type: bool
+    default: false
   even_of:
     description:
       - Who else manages the domain and need not know. Where somebody else manages it, it is left alone without this.
@@ -66,6 +103,14 @@ EXAMPLES = r"""
     domain: vm2
     state: moved
     timeout: 120
+  become: true
+
+- name: Give a virtual function of a network card a MAC and a VLAN that its guest cannot change
+  gpupass.kvm.gpupass_attachment:
+    device: nic/vf0
+    domain: vm3
+    mac: "52:54:00:12:34:56"
+    vlan: 100
   become: true
 
 - name: Take a virtual function back
@@ -275,6 +320,33 @@ diff:
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.gpupass.kvm.plugins.module_utils._gpupass import COMMON, TIMEOUT, change, patience
 
+OPTIONS = {
+    "rom": {"type": "str"},
+    "guest_address": {"type": "str"},
+    "driver": {"type": "str", "choices": ["vfio", "iommufd"]},
+    "reset_method": {"type": "str"},
+    "disable_idle_d3": {"type": "bool"},
+    "bar": {"type": "dict"},
+    "mac": {"type": "str"},
+    "vlan": {"type": "int"},
+    "trust": {"type": "bool"},
+    "rate": {"type": "int"},
+}
+
+
+def options_of(params):
+    """What the attachment is to have, as it is typed."""
+    typed = ["--allow-disruption"] if params["allow_disruption"] else []
+    for name in OPTIONS:
+        value, option = params[name], "--" + name.replace("_", "-") + "="
+        if isinstance(value, dict):
+            typed += [f"{option}{key}={size}" for key, size in value.items()]
+        elif isinstance(value, bool):
+            typed.append(option + ("on" if value else "off"))
+        elif value is not None:
+            typed.append(option + str(value))
+    return typed
+
 
 def main():
     module = AnsibleModule(
@@ -286,15 +358,18 @@ def main():
             state={"type": "str", "choices": ["present", "absent", "moved"], "default": "present"},
             with_functions={"type": "bool", "default": False},
             even_of={"type": "str", "choices": ["nova", "ovirt", "kubevirt", "opennebula"]},
+            allow_disruption={"type": "bool", "default": False},
+            **OPTIONS,
         ),
         supports_check_mode=True,
     )
     device, domain, even_of = (module.params[name] for name in ("device", "domain", "even_of"))
     functions = ["--with-functions"] if module.params["with_functions"] else []
+    options = options_of(module.params)
     how = {
-        "present": (["attach", *functions], [domain, device]),
+        "present": (["attach", *functions, *options], [domain, device]),
         "absent": (["detach"], [domain, device]),
-        "moved": (["move", "--to=" + domain], [device]),
+        "moved": (["move", "--to=" + domain, *options], [device]),
     }
     verb, positional = how[module.params["state"]]
     dry_run = ["--dry-run"] if module.check_mode else []

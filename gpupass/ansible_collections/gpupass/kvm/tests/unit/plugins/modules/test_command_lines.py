@@ -127,3 +127,15 @@ def test_info_asks_for_what_is_wanted(ran):
     result, calls = ran(gpupass_info, {}, version, *answers)
     assert [command[1] for command, _data in calls] == ["--version", "list", "slots", "groups"]
     assert result["changed"] is False
+
+
+@pytest.mark.parametrize(("state", "verb"), [("present", ["attach"]), ("moved", ["move", "--to=vm1"])])
+def test_options_of_an_attachment(ran, state, verb):
+    """As on the command line; nothing of them where it is taken away."""
+    said = {"rom": "none", "disable_idle_d3": True, "bar": {"1": "16G"}, "vlan": 0, "allow_disruption": True}
+    options = {"domain": "vm1", "device": "a", **said}
+    _result, calls = ran(gpupass_attachment, {**options, "state": state}, DONE)
+    typed = ["--allow-disruption", "--rom=none", "--disable-idle-d3=on", "--bar=1=16G", "--vlan=0"]
+    assert calls[0][0][1 : 6 + len(verb)] == [*verb, *typed]
+    _result, calls = ran(gpupass_attachment, {**options, "state": "absent"}, DONE)
+    assert not any(word.startswith(("--rom", "--allow")) for word in calls[0][0])
