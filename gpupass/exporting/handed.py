@@ -76,8 +76,8 @@ def _why_not(host: Host, offer: Offer, typeless: bool) -> str | Handed:
         return "only containers can have it"
     if offer.state is SlotState.EMPTY and not typeless:
         return "it has no vGPU type"
-    if offer.state in (SlotState.QUARANTINED, SlotState.CLAIMED):
-        return f"it is {offer.state}"
+    if offer.state in (SlotState.QUARANTINED, SlotState.CLAIMED, SlotState.REFUSED):
+        return f"it is {offer.state}: gpupass show {slot.device}"
     others = [user.name for user in offer.users if user.kind not in _GUESTS]
     if offer.state is SlotState.IN_USE and others:
         return f"in use by {', '.join(others)}"

@@ -18,6 +18,7 @@ from gpupass.exporting.nova import write_nova
 from gpupass.exporting.proxmox import write_proxmox
 from gpupass.model.address import Address
 from gpupass.model.host import Detail, Device, Host, Iommu, Sriov
+from gpupass.model.mark import Quarantine
 from gpupass.model.mdev import Mdev, MdevType
 from gpupass.planner.export import worth_telling
 from gpupass.planner.offers import offers_of
@@ -106,10 +107,10 @@ def function(address, **facts):
         "device": 0x1EB8,
         "class_code": 0x030200,
         "driver": "vfio-pci",
-        "group": int(address[-4:-2], 16),
+        "group": int(address[-7:-5], 16),
         "subsystem": "10de:12a2",
         "name": "NVIDIA Corporation TU104GL [Tesla T4]",
-        "detail": Detail(),
+        "detail": Detail(reset_methods=("flr",)),
     }
     return Device(address=Address(address), **{**told, **facts})
 
@@ -123,7 +124,9 @@ def mediated(address, *kinds):
         )
         for number, kind in enumerate(kinds)
     )
-    return function(address, driver="nvidia", detail=Detail(mdev_types=TYPES, mdevs=mdevs))
+    return function(
+        address, driver="nvidia", detail=Detail(mdev_types=TYPES, mdevs=mdevs, reset_methods=("flr",))
+    )
 
 
 def found(*devices):
@@ -151,7 +154,7 @@ def test_a_domain_beyond_nova():
 
 
 def test_one_that_could_have_functions_is_a_physical_one_to_nova():
-    able = Detail(sriov=Sriov(total=4, enabled=0, autoprobe=True))
+    able = Detail(reset_methods=("flr",), sriov=Sriov(total=4, enabled=0, autoprobe=True))
     written = write_nova(*found(function("0000:01:00.0", detail=able)))
     assert '"device_type": "type-PF"' in written.text
 
@@ -202,6 +205,20 @@ def test_a_type_that_is_no_name_is_left_out():
     odd = Mdev(uuid="01000000-0000-4000-8000-000000000000", type="a]\n[x", group=9)
     _, left = found(function("0000:01:00.0", driver="nvidia", detail=Detail(mdevs=(odd,))))
     assert [one.why for one in left] == [r"its type 'a]\n[x' is no name"]
+
+
+def test_what_no_guest_would_get_is_left_out():
+    host = Host(
+        devices=(function("0000:01:00.0"), function("0000:02:00.0", group=None), function("0000:03:00.0")),
+        marks=(Quarantine(carrier=Address("0000:03:00.0"), why="it hung"),),
+        iommu=Iommu(enabled=True),
+    )
+    handed, left = sorted_out(host, [one for each in worth_telling(host) for one in offers_of(host, each)])
+    assert [one.slot.name for one in handed] == ["0000:01:00.0"]
+    assert {one.what: one.why for one in left} == {
+        "0000:02:00.0": "it is refused: gpupass show 0000:02:00.0",
+        "0000:03:00.0": "it is quarantined: gpupass show 0000:03:00.0",
+    }
 
 
 def test_whose_name_cannot_be_a_node_s():
