@@ -54,6 +54,13 @@ class LibvirtFailure(GpupassError):
         self.code = code
 
 
+class LibvirtSilent(LibvirtFailure):
+    """It took the question, and said nothing in time: it may later."""
+
+    kind = "no-answer"
+    retryable = True
+
+
 NO_ANSWER = -1
 NO_CONNECTION = 38  # VIR_ERR_SYSTEM_ERROR, as for a socket that nobody serves
 NO_DOMAIN = 42  # VIR_ERR_NO_DOMAIN
@@ -313,7 +320,7 @@ class Hypervisor:
             lost(seconds)
             self._silent_until = time.monotonic() + _SILENT_SECONDS
             why = f"libvirt does not answer (asked for {seconds:g} s)"
-            self._silent = LibvirtFailure(why, NO_ANSWER, "systemctl status libvirtd virtqemud")
+            self._silent = LibvirtSilent(why, NO_ANSWER, "systemctl status libvirtd virtqemud")
             raise self._silent from None
 
 

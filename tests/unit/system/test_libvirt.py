@@ -227,6 +227,16 @@ def test_it_says_where_there_is_no_new_connection(dying, libvirt):
         dying.live_xml("uuid-a")
 
 
+def test_one_that_hangs_may_answer_later(libvirt, monkeypatch):
+    """Whoever repeats what may be repeated, a play of Ansible for one, is told that this may."""
+    monkeypatch.setattr("gpupass.system.libvirt._SECONDS", 0.05)
+    libvirt.open = libvirt.openReadOnly = lambda uri: threading.Event().wait()
+    with pytest.raises(LibvirtFailure, match="libvirt does not answer") as silent:
+        Hypervisor("test:///default").live_xml("uuid-a")
+    assert (silent.value.kind, silent.value.retryable) == ("no-answer", True)
+    assert silent.value.hint == "systemctl status libvirtd virtqemud"
+
+
 def test_a_change_is_not_asked_for_twice(libvirt):
     domain = Domain("a", fails={"attachDeviceFlags": 38})
     libvirt.domains.append(domain)
