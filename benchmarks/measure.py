@@ -3,10 +3,17 @@
 import os
 import resource
 import subprocess
+import sys
+import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+import venv
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 @dataclass(frozen=True)
@@ -76,3 +83,16 @@ def unmeasured(what: str, why: str) -> None:
 def _children() -> float:
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
+
+
+@contextmanager
+def environment(short: bool) -> Iterator[Path]:
+    """Of gpupass alone: packages of the system or of the tests would be searched and imported, too."""
+    if short:
+        yield Path(sys.prefix)
+        return
+    with tempfile.TemporaryDirectory() as directory:
+        venv.create(directory, with_pip=True)
+        pip = (f"{directory}/bin/pip", "install", "--quiet", "--disable-pip-version-check", str(ROOT))
+        subprocess.run(pip, check=True)
+        yield Path(directory)

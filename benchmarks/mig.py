@@ -1,11 +1,10 @@
 """Cutting GPUs over the fake library of tests/nvml: gpupass and mig-parted as they are, in turns."""
 
-import sys
 import tempfile
 from pathlib import Path
 from statistics import median
 
-from benchmarks.measure import Goal, tell, unmeasured
+from benchmarks.measure import Goal, environment, tell, unmeasured
 from tests.nvml.stage import Stage, may_enter
 
 BOARD, COUNTS = "A100-40", (1, 8)
@@ -18,16 +17,20 @@ def measure(peer: str | None, rounds: int, short: bool) -> None:
     if not may_enter():
         unmeasured("MIG", "needs root and a mount namespace")
         return
-    with tempfile.TemporaryDirectory() as directory:
+    with tempfile.TemporaryDirectory() as directory, environment(short) as packages:
+        program = str(packages / "bin/gpupass")
         stages = {count: _stage(Path(directory) / str(count), count) for count in COUNTS}
         for stage in stages.values():
-            _measure(stage, peer, rounds)
+            _measure(stage, program, peer, rounds)
         if not short:
-            _at_once(stages)
+            _at_once(stages, program)
 
 
-def _measure(stage: Stage, peer: str | None, rounds: int) -> None:
-    tools = {"gpupass": _gpupass(stage), **({"mig-parted": _mig_parted(stage, peer)} if peer else {})}
+def _measure(stage: Stage, program: str, peer: str | None, rounds: int) -> None:
+    tools = {
+        "gpupass": _gpupass(stage, program),
+        **({"mig-parted": _mig_parted(stage, peer)} if peer else {}),
+    }
     calls = {tool: _calls(stage, commands) for tool, commands in tools.items()}
     seconds = {tool: [] for tool in tools}
     for _ in range(rounds):
@@ -48,10 +51,12 @@ def _measure(stage: Stage, peer: str | None, rounds: int) -> None:
         print(f"{f'{name}: NVML calls':<58} {more:6} / {less}{Goal(most=1).words(more / less)}", flush=True)
 
 
-def _at_once(stages: dict[int, Stage]) -> None:
+def _at_once(stages: dict[int, Stage], program: str) -> None:
     """Where each change takes the driver its time, GPUs are changed side by side."""
     slow = {"FAKE_NVML_DELAY_MS": "300"}
-    one, eight = (stage.run([(argv, slow) for argv in _gpupass(stage)])[-1][1] for stage in stages.values())
+    one, eight = (
+        stage.run([(argv, slow) for argv in _gpupass(stage, program)])[-1][1] for stage in stages.values()
+    )
     tell("MIG change, 300 ms per NVML change: 8 GPUs / 1", eight, one, eight / one, "wall", Goal(most=1.3))
 
 
@@ -78,8 +83,7 @@ def _yaml(layout: dict[str, int]) -> str:
     return "{" + ", ".join(f"{profile}: {many}" for profile, many in layout.items()) + "}"
 
 
-def _gpupass(stage: Stage) -> list[list[str]]:
-    program = str(Path(sys.prefix) / "bin/gpupass")
+def _gpupass(stage: Stage, program: str) -> list[list[str]]:
     whole, sliced = (str(stage.directory / f"{name}.yaml") for name in LAYOUTS)
     words = (
         ("apply", whole),

@@ -1,21 +1,16 @@
 """What a cold gpupass costs; the unit is importing click, which any command of its kind pays."""
 
-import subprocess
-import sys
 import tempfile
-import venv
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.measure import Goal, cpu_seconds, tell, turns, unmeasured
+from benchmarks.measure import Goal, cpu_seconds, environment, tell, turns, unmeasured
 from gpupass.model.address import Address
 from gpupass.model.mark import Claim, Origin
 from gpupass.store import Store
 from gpupass.store.marks import set_marks
 from tests.nvml.stage import may_enter
 
-ROOT = Path(__file__).resolve().parents[1]
 LIST = Goal(most=1.6)
 CASES: dict[str, tuple[tuple[str, ...], dict[str, str], Goal]] = {
     "--version": (("--version",), {}, Goal(most=1.1)),
@@ -27,7 +22,7 @@ CASES: dict[str, tuple[tuple[str, ...], dict[str, str], Goal]] = {
 
 
 def measure(rounds: int, short: bool) -> None:
-    with _environment(short) as directory:
+    with environment(short) as directory:
         unit = (str(directory / "bin/python"), "-c", "import click")
         for name, (arguments, words, goal) in CASES.items():
             argv = (str(directory / "bin/gpupass"), *arguments)
@@ -60,16 +55,3 @@ def _marks() -> Iterator[Origin | Claim]:
         address = Address(f"0000:{number:02x}:00.0")
         yield Origin(carrier=address, boot_id="x", driver="nvidia")
         yield Claim(carrier=address, boot_id="x", domain=f"vm{number}", uuid=str(number))
-
-
-@contextmanager
-def _environment(short: bool) -> Iterator[Path]:
-    """Of gpupass alone: packages of the system or of the tests would be searched and imported, too."""
-    if short:
-        yield Path(sys.prefix)
-        return
-    with tempfile.TemporaryDirectory() as directory:
-        venv.create(directory, with_pip=True)
-        pip = (f"{directory}/bin/pip", "install", "--quiet", "--disable-pip-version-check", str(ROOT))
-        subprocess.run(pip, check=True)
-        yield Path(directory)
