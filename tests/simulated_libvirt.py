@@ -187,7 +187,7 @@ class SimulatedLibvirt:
         assert seconds > 0, "a busy loop"
         self.machine.advance(seconds, until=lambda: self._count > seen)
 
-    def domains(self) -> tuple[DomainText, ...]:
+    def domains(self, sized=None) -> tuple[DomainText, ...]:
         self._fault("domains")
         return tuple(
             DomainText(

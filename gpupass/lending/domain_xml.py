@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
@@ -43,6 +44,7 @@ class Definition(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     run: str = ""
 
 
+@lru_cache(maxsize=256)  # from one look to the next most are the same
 def parse_definition(xml: str) -> Definition:
     """ValueError when the text is not the XML of a domain."""
     try:

@@ -23,14 +23,16 @@ _SOCKETS = tuple(
 )
 
 
-def read_texts(system: Reader, connect: str) -> tuple[tuple["DomainText", ...], tuple[str, ...]]:
-    """The domains as libvirt spells them, and what could not be seen."""
+def read_texts(
+    system: Reader, connect: str, sized: Collection[str] | None = None
+) -> tuple[tuple["DomainText", ...], tuple[str, ...]]:
+    """The domains as libvirt spells them, `sized` with the memory they have, and what could not be seen."""
     if not isinstance(system, System):
         return _recorded(system)
     if connect == QEMU and not any(system.exists(path) for path in _SOCKETS):
         return (), ("libvirt: not running",)
     try:
-        return system.hypervisor(connect).domains(), ()
+        return system.hypervisor(connect).domains(sized), ()
     except GpupassError as error:
         hint = f" ({error.hint})" if error.hint else ""
         return (), (f"libvirt: {error.message.removeprefix('libvirt ')}{hint}",)
@@ -50,7 +52,7 @@ def read_domains(
     system: Reader, connect: str, windows: Collection[str] = ()
 ) -> tuple[tuple[Domain, ...], tuple[str, ...]]:
     """All domains; of those in `windows`, names or UUIDs, QEMU tells what their guests have left free."""
-    texts, unseen = read_texts(system, connect)
+    texts, unseen = read_texts(system, connect, windows)
     if not texts:
         return (), unseen
     from gpupass.lending.domain_xml import parse_domain

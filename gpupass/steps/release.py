@@ -11,7 +11,7 @@ from gpupass.step import Facts, Kind, Step, facts
 from gpupass.system import System, interrupts
 from gpupass.system.holders import Holder, vfio_holders
 
-_LOOK_AGAIN = 0.1
+_LOOK_AGAIN = 0.05
 _CLOSING = 2.0  # QEMU closes right after the guest has let go, which may be at the last moment
 
 
@@ -46,10 +46,11 @@ class AwaitRelease(Step, frozen=True, kw_only=True):
         """Pending when a process still has the group open at the deadline."""
         deadline = max(deadline, system.monotonic() + _CLOSING)
         while (closed := system.vfio_group_is_closed(self.group)) is not True:
-            found = vfio_holders(system, self.group, self.addresses)
+            at_last = system.monotonic() >= deadline or interrupts.asked()
+            found = vfio_holders(system, self.group, self.addresses) if at_last or closed is None else ()
             if closed is None and not found:
                 return
-            if system.monotonic() >= deadline or interrupts.asked():
+            if at_last:
                 raise Pending(_words(found, self.group, "still has"), "gpupass recover --wait")
             system.sleep(_LOOK_AGAIN)
 

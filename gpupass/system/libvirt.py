@@ -1,9 +1,10 @@
 """libvirt: the connection, its events, and the calls that change a domain. Imported only when needed."""
 
 import os
+import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -140,13 +141,17 @@ class Hypervisor:
         with self._changed:
             self._changed.wait_for(lambda: self._count > seen, timeout=seconds)
 
-    def domains(self) -> tuple[DomainText, ...]:
+    def domains(self, sized: Collection[str] | None = None) -> tuple[DomainText, ...]:
         """Every domain, sorted by name; one that vanishes while being read is left out.
 
         Any other failure is told: a domain left out because libvirt went away could have the device.
+        QEMU is asked what memory those in `sized`, names or UUIDs, have; None: all.
         """
         found = self._asked(lambda libvirt: [self._described(domain) for domain in libvirt.listAllDomains()])
-        texts = [self._with_memory(domain, text) for domain, text in filter(None, found)]
+        texts = [
+            self._with_memory(domain, text) if sized is None or {text.name, text.uuid} & {*sized} else text
+            for domain, text in filter(None, found)
+        ]
         return tuple(sorted(texts, key=lambda text: text.name))
 
     def _described(self, domain: Any) -> tuple[Any, DomainText] | None:
@@ -168,24 +173,28 @@ class Hypervisor:
         return replace(text, resident=stats.get("rss"))
 
     def _describe(self, domain: Any) -> DomainText:
-        active = bool(domain.isActive())
+        state, persistent, job = self._state(domain), domain.isPersistent(), None
+        live = _running(domain.XMLDesc(0)) if state is not DomainState.SHUT_OFF else None
         try:
-            live = domain.XMLDesc(0) if active else None
-            job = _JOBS.get(domain.jobInfo()[0]) if active else None
+            job = _JOBS.get(domain.jobInfo()[0]) if live is not None else None
         except self._libvirt.libvirtError as error:
             if error.get_error_code() != OPERATION_INVALID:
                 raise
-            active, live, job = False, None, None  # it has stopped just now
-        state = _STATES.get(domain.state()[0], DomainState.OTHER)
+            live = None
+        if live is None and state is not DomainState.SHUT_OFF:
+            state = self._state(domain)  # it may have stopped just now
         return DomainText(
             name=domain.name(),
             uuid=domain.UUIDString(),
             state=state,
-            autostart=bool(domain.isPersistent() and domain.autostart()),
-            live=None if state is DomainState.SHUT_OFF else live,
-            config=domain.XMLDesc(self._libvirt.VIR_DOMAIN_XML_INACTIVE) if domain.isPersistent() else None,
+            autostart=bool(persistent and domain.autostart()),
+            live=live,
+            config=domain.XMLDesc(self._libvirt.VIR_DOMAIN_XML_INACTIVE) if persistent else None,
             job=job,
         )
+
+    def _state(self, domain: Any) -> DomainState:
+        return _STATES.get(domain.state()[0], DomainState.OTHER)
 
     def version(self) -> tuple[int, int, int]:
         """Of the daemon: major * 1,000,000 + minor * 1,000 + release (virConnectGetLibVersion)."""
@@ -197,14 +206,8 @@ class Hypervisor:
 
     def live_xml(self, uuid: str) -> str | None:
         """The running domain's XML; None when it does not run or no longer exists."""
-
-        def ask(libvirt: Any) -> str | None:
-            domain = libvirt.lookupByUUIDString(uuid)
-            xml = str(domain.XMLDesc(0))
-            return xml if domain.isActive() else None  # asked last: a stopped one tells its persistent XML
-
         try:
-            return self._asked(ask)
+            return _running(self._asked(lambda libvirt: libvirt.lookupByUUIDString(uuid).XMLDesc(0)))
         except LibvirtFailure as failure:
             if failure.code in (NO_DOMAIN, OPERATION_INVALID):  # gone, or stopped just now
                 return None
@@ -341,6 +344,11 @@ def _run_events(libvirt: Any) -> None:
 
     _loops[id(libvirt)] = threading.Thread(target=loop, name="libvirt-events", daemon=True)
     _loops[id(libvirt)].start()
+
+
+def _running(xml: str) -> str | None:
+    """A stopped domain tells its persistent XML, which has no id (formatdomain.html, General metadata)."""
+    return xml if re.match(r"\s*<domain\b[^>]*\sid=", xml) else None
 
 
 def _ignore(*_: object) -> None:

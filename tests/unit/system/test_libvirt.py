@@ -10,6 +10,8 @@ from gpupass.errors import GpupassError, Refused
 from gpupass.model.domain import DomainState
 from gpupass.system.libvirt import NO_DOMAIN, OPERATION_INVALID, Hypervisor, LibvirtFailure
 
+LIVE = "<domain type='kvm' id='1'>0</domain>"
+
 
 class LibvirtError(Exception):
     def __init__(self, code, text="it failed"):
@@ -44,9 +46,6 @@ class Domain:
     def state(self):
         return self._may("state", [self._state, 0])
 
-    def isActive(self):
-        return self._may("isActive", self._state != 5)
-
     def isPersistent(self):
         return True
 
@@ -54,7 +53,8 @@ class Domain:
         return 0
 
     def XMLDesc(self, flags):
-        return self._may("XMLDesc", f"<domain>{flags}</domain>")
+        running = " id='1'" if not flags and self._state != 5 else ""
+        return self._may("XMLDesc", f"<domain type='kvm'{running}>{flags}</domain>")
 
     def jobInfo(self):
         return self._may("jobInfo", [self._job])
@@ -156,8 +156,10 @@ def test_domains_sorted_with_what_matters(libvirt):
     libvirt.domains += [Domain("b", state=3, job=2), Domain("a", state=5)]
     a, b = Hypervisor("test:///default").domains()
     assert (a.name, a.state, a.live, a.job, a.resident) == ("a", DomainState.SHUT_OFF, None, None, None)
-    assert (b.state, b.live, b.config) == (DomainState.PAUSED, "<domain>0</domain>", "<domain>2</domain>")
+    assert (b.state, b.live, b.config) == (DomainState.PAUSED, LIVE, "<domain type='kvm'>2</domain>")
     assert (b.job, b.resident) == ("a running job", 5)
+    a, b = Hypervisor("test:///default").domains(sized=("a",))
+    assert b.resident is None  # QEMU was not asked
 
 
 @pytest.mark.parametrize(
@@ -190,7 +192,7 @@ def test_a_restarted_daemon_is_found_again_with_its_events(libvirt):
     with pytest.raises(GpupassError, match="no such file"):
         hypervisor.live_xml("uuid-a")
     libvirt.fails = None
-    assert hypervisor.live_xml("uuid-a") == "<domain>0</domain>"
+    assert hypervisor.live_xml("uuid-a") == LIVE
     seen = hypervisor.events()
     for callback in libvirt.connections[1].callbacks.values():
         callback(None, None, None)
@@ -217,7 +219,7 @@ def dying(libvirt):
 
 
 def test_a_question_is_asked_once_more_where_the_connection_dies_of_it(dying, libvirt):
-    assert dying.live_xml("uuid-a") == "<domain>0</domain>"
+    assert dying.live_xml("uuid-a") == LIVE
     assert len(libvirt.connections) == 2
 
 
@@ -241,7 +243,6 @@ def test_a_change_is_not_asked_for_twice(libvirt):
     domain = Domain("a", fails={"attachDeviceFlags": 38})
     libvirt.domains.append(domain)
     hypervisor = Hypervisor("test:///default")
-    domain.isActive = lambda: libvirt.connections[0].alive
     for connection in libvirt.connections:
         connection.isAlive = lambda: not domain.calls
     with pytest.raises(LibvirtFailure):
@@ -275,7 +276,7 @@ def test_who_waits_for_events_hears_that_the_connection_has_died(libvirt):
 
 @pytest.mark.parametrize(
     ("state", "fails", "xml"),
-    [(1, {}, "<domain>0</domain>"), (5, {}, None), (1, {"XMLDesc": NO_DOMAIN}, None)],
+    [(1, {}, LIVE), (5, {}, None), (1, {"XMLDesc": NO_DOMAIN}, None)],
 )
 def test_live_xml(state, fails, xml, libvirt):
     libvirt.domains.append(Domain("a", state=state, fails=fails))
