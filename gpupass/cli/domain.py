@@ -19,16 +19,12 @@ from gpupass.plan import Plan
 _SIZES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
 
-class Size(click.ParamType[int]):
+def size(text: str) -> int:
     """Bytes: 268435456, 256M, 32G, 32GiB."""
-
-    name = "size"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        found = re.fullmatch(r"(\d{1,15})\s*([kmgt]?)(i?b)?", str(value).strip().lower())
-        if found is None:
-            self.fail(f"{value} is no size: 256M, 32G or bytes")
-        return int(found[1]) * _SIZES[found[2]]
+    found = re.fullmatch(r"(\d{1,15})\s*([kmgt]?)(i?b)?", text.strip().lower())
+    if found is None:
+        raise click.BadParameter(f"{text} is no size: 256M, 32G or bytes")
+    return int(found[1]) * _SIZES[found[2]]
 
 
 @click.group()
@@ -63,8 +59,8 @@ def check(name: str, device: str | None, as_json: bool, host_dir: Path | None, c
 )
 @click.option(
     "--largest-bar",
-    type=Size(),
-    default=0,
+    type=size,
+    default="0",
     metavar="SIZE",
     help="Each with room for BARs of this size, all prefetchable ones of a device together: 256M, 32G.",
 )
