@@ -21,6 +21,9 @@ PYTHON = f"export PYTHONPATH={COPY} PYTHONPYCACHEPREFIX={BYTECODE}"
 ROOT = Path(__file__).resolve().parents[2]
 # A name of its own for every checkout: the tests of another one may be running.
 LAB = os.environ.get("GPUPASS_LAB_NAME", "test-" + hashlib.sha256(bytes(ROOT)).hexdigest()[:8])
+# So have its snapshots, for its copy is in them: all checkouts of this user share one store.
+_OURS = hashlib.sha256(LAB.encode()).hexdigest()[:8]
+FOUR_GUESTS, TWO_GUESTS = f"four-guests-{_OURS}", f"two-guests-{_OURS}"
 
 
 def checkout():
@@ -229,13 +232,13 @@ def simple_saved(hosts):
     host.start("vm1", "vm2")
     host.start("stone", guest="refuse")
     host.start("sloth", guest="slow", options="--seconds 6")
-    host.lab.snapshot("four-guests")
+    host.lab.snapshot(FOUR_GUESTS)
     return host
 
 
 @pytest.fixture
 def simple(simple_saved):
-    simple_saved.lab.restore("four-guests", "simple")
+    simple_saved.lab.restore(FOUR_GUESTS, "simple")
     return simple_saved
 
 
@@ -244,13 +247,13 @@ def mixed_saved(hosts):
     """Topology mixed with vm1 and vm2 running, saved once."""
     host = hosts.get("mixed")
     host.start("vm1", "vm2", options="--ports 3")
-    host.lab.snapshot("two-guests")
+    host.lab.snapshot(TWO_GUESTS)
     return host
 
 
 @pytest.fixture
 def mixed(mixed_saved):
-    mixed_saved.lab.restore("two-guests", "mixed")
+    mixed_saved.lab.restore(TWO_GUESTS, "mixed")
     return mixed_saved
 
 
@@ -259,13 +262,13 @@ def slices_saved(hosts):
     """Topology slices with vm1 and vm2 running, saved once; no virtual function, no vGPU, no mdev yet."""
     host = hosts.get("slices")
     host.start("vm1", "vm2")
-    host.lab.snapshot("two-guests")
+    host.lab.snapshot(TWO_GUESTS)
     return host
 
 
 @pytest.fixture
 def slices(slices_saved):
-    slices_saved.lab.restore("two-guests")
+    slices_saved.lab.restore(TWO_GUESTS)
     return slices_saved
 
 
@@ -285,11 +288,11 @@ def sriov_saved(hosts):
     """Topology sriov with vm1 and vm2 running, saved once, before its NVMe controller comes: a restore plugs it."""
     host = hosts.get("sriov")
     host.start("vm1", "vm2")
-    host.lab.snapshot("two-guests")
+    host.lab.snapshot(TWO_GUESTS)
     return host
 
 
 @pytest.fixture
 def sriov(sriov_saved):
-    sriov_saved.lab.restore("two-guests")
+    sriov_saved.lab.restore(TWO_GUESTS)
     return sriov_saved
