@@ -9,6 +9,8 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
+from gpupass.lending.lender import whole
+from gpupass.lending.options import options_of
 from gpupass.model.address import Address
 from gpupass.model.host import Detail, Device, Host
 from gpupass.model.mdev import Mediated
@@ -46,7 +48,7 @@ def difference(before: Facts, after: Facts) -> Difference:
 def _said(facts: Mapping[str, Any] | None, word: str) -> Any:
     """Of what comes or goes nothing is told that it has not."""
     value = facts.get(word) if facts is not None else None
-    return None if value in ("", []) else value
+    return None if value in ("", [], {}) else value
 
 
 def come_about(foreseen: Difference, now: Facts) -> Difference:
@@ -99,6 +101,19 @@ def _facts_of(host: Host, device: Device, detail: Detail) -> Iterator[tuple[str,
     yield from _nvidia(detail)
     yield from _parts(host, device, detail)
     yield from _shares(detail)
+    yield from _options(host, device, detail)
+
+
+def _options(host: Host, device: Device, detail: Detail) -> Iterator[tuple[str, Any]]:
+    """As attachments say them."""
+    with_it = (domain for domain in host.domains if any(one.is_of(device.address) for one in domain.live))
+    options = {domain.name: options_of(domain, whole(device)).words for domain in with_it}
+    yield "options", {name: words for name, words in options.items() if words}
+    yield "reset-method", " ".join(detail.reset_methods)
+    yield "bars", {str(bar.index): bar.size for bar in detail.bars if not bar.is_io}
+    if device.address in host.links:
+        link = host.links[device.address]
+        yield "link", {name: link.value(name) for name in link.__struct_fields__}
 
 
 def _nvidia(detail: Detail) -> Iterator[tuple[str, Any]]:

@@ -70,6 +70,14 @@ def test_the_next_attachment_has_its_own(name, machine):
     assert look(machine) == before
 
 
+def test_what_is_said_beforehand_is_what_comes_about(machine):
+    options = read_options({"reset-method": "bus", "bar": ("1=1G",), "rom": "none"})
+    said = app.attach(machine, "vm1", GPU, options=options, dry_run=True).difference
+    assert app.attach(machine, "vm1", GPU, options=options).difference == said
+    after = said.after[GPU]
+    assert (after["reset-method"], after["bars"]["1"], after["options"]) == ("bus", GIB, {"vm1": "rom none"})
+
+
 def test_reset_as_chosen(machine):
     """It is chosen before the first reset, and put back after the last one."""
     attach(machine, reset_method="bus")
