@@ -15,6 +15,7 @@ from gpupass.model.options import DEFAULT, UNSAID, BarSize, Options
 from gpupass.model.vf_link import MAC, RATE, TRUST, VLAN, VfLink
 from gpupass.plan import NOTHING, Draft, Finding
 from gpupass.step import Deed
+from gpupass.steps.remember import Remember
 from gpupass.steps.tuning import ALWAYS_ON, AS_VFIO_HAS_IT, POWER, RESET_METHOD, ResizeBar, Tune
 from gpupass.steps.vf_link import SetVf
 
@@ -55,9 +56,12 @@ def untuned(host: Host, address: Address, options: Options = UNSAID) -> Draft:
     marks = (mark for mark in host.marks_of(Setting, address) if mark.part not in kept)
     draft = NOTHING
     for mark in marks:
-        if mark.boot_id == host.boot_id and (device.on_vfio or not mark.part.startswith(_BAR)):
+        if mark.boot_id != host.boot_id:
+            forget = Remember(address=address, forgets=(mark.key,), why="the host has booted anew")
+            draft += Draft(takes=(forget,))
+        elif device.on_vfio or not mark.part.startswith(_BAR):
             draft += Draft(takes=(_back(device, mark),))
-        elif mark.boot_id == host.boot_id:
+        else:
             draft += Draft(findings=(_stays(device, mark),))
     return draft
 

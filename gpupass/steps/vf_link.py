@@ -8,8 +8,6 @@ import json
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from msgspec import Struct
-
 from gpupass.errors import GpupassError, NeedsPerson
 from gpupass.model.address import Address, sysfs
 from gpupass.model.host import Host
@@ -92,24 +90,6 @@ def _numbers(system: System, pf: Address) -> dict[Address, int]:
     }
 
 
-class _Told(Struct, frozen=True):
-    """As `ip -json` tells of one VF."""
-
-    vf: int
-    address: str = NOBODYS
-    vlan_list: tuple[dict[str, Any], ...] = ()
-    vlan: int = 0
-    trust: bool = False
-    rate: dict[str, int] = {}
-
-    @property
-    def link(self) -> VfLink:
-        vlan = self.vlan_list[0].get("vlan", 0) if self.vlan_list else self.vlan
-        return VfLink(
-            mac=self.address.lower(), vlan=int(vlan), trust=self.trust, rate=int(self.rate.get("max_tx", 0))
-        )
-
-
 def read_links(system: System, pf: Address) -> dict[Address, VfLink]:
     """Of its virtual functions; empty where nobody tells."""
     name = interface_of(system, pf)
@@ -124,11 +104,20 @@ def read_links(system: System, pf: Address) -> dict[Address, VfLink]:
 
 
 def parse_links(said: str) -> Mapping[int, VfLink]:
-    from msgspec import ValidationError, convert
-
+    """What `ip -json` says, by the numbers of the VFs; empty where it means nothing."""
     try:
         (interface,) = json.loads(said)
-        told = convert(interface.get("vfinfo_list", []), list[_Told])
-    except (ValueError, ValidationError, AttributeError):
+        return {int(told["vf"]): _link(told) for told in interface.get("vfinfo_list", ())}
+    except (ValueError, TypeError, KeyError, AttributeError):
         return {}
-    return {one.vf: one.link for one in told}
+
+
+def _link(told: Mapping[str, Any]) -> VfLink:
+    """iproute2 has had `vlan` where it has a list now; an unlimited rate may be missing."""
+    vlans = told.get("vlan_list") or [told]
+    return VfLink(
+        mac=str(told.get("address", NOBODYS)).lower(),
+        vlan=int(vlans[0].get("vlan", 0)),
+        trust=told.get("trust") is True,
+        rate=int((told.get("rate") or {}).get("max_tx", 0)),
+    )

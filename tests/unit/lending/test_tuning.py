@@ -6,6 +6,7 @@ import pytest
 
 from gpupass import app
 from gpupass.errors import GpupassError, NeedsPerson, Refused
+from gpupass.model.domain import DomainState
 from gpupass.profiles.options import read_options
 from tests.simulated import BUS_GPU, GPU, LONE
 
@@ -58,6 +59,17 @@ def test_put_back_after_a_guest_that_is_gone(name, machine):
     app.unbind(machine, GPU)
     now = machine.snapshot()
     assert (now["settings"], now["drivers"], now["records"]) == (old["settings"], old["drivers"], {})
+
+
+def test_a_boot_has_put_it_back(machine):
+    """Then nothing of the other boot is written, and the next attachment remembers what is now."""
+    attach(machine, reset_method="bus")
+    machine.reboot()
+    machine.put(f"{machine.tree.path(GPU)}/reset_method", "flr bus\n")
+    machine.libvirt.guests["vm1"].state = DomainState.RUNNING
+    app.attach(machine, "vm1", GPU)
+    assert attribute(machine, "reset_method") == "flr bus"
+    assert not [name for name in machine.records() if name.startswith("setting")]
 
 
 @pytest.mark.parametrize("name", SET)
