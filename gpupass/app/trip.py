@@ -19,7 +19,7 @@ from gpupass.engine.run import Outcome, Result, goes_back, leave_half, resume
 from gpupass.errors import GpupassError, NotRoot, Refused
 from gpupass.model.address import Address, root_of
 from gpupass.model.apply import Apply, ApplyEnd
-from gpupass.model.mark import Claim, Quarantine
+from gpupass.model.mark import Quarantine
 from gpupass.plan import Finding, HostPlan, Plan
 from gpupass.store import Store
 from gpupass.store.applies import read_applies, write_apply
@@ -227,5 +227,5 @@ def _leave_to_others(store: Store, old: Apply, reports: tuple[Report, ...]) -> N
         return
     touched = {address for report in reports for address in report.plan.devices}
     here = (mark for mark in read_marks(store) if root_of(mark.carrier) in touched)
-    ours = (mark.key for mark in here if not isinstance(mark, Claim | Quarantine))
+    ours = (mark.key for mark in here if not isinstance(mark, Quarantine))
     forget(store, *(key for key in ours if key not in old.known))

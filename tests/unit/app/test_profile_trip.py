@@ -171,6 +171,21 @@ def test_what_was_somebody_elses_is_theirs_again_after_a_rollback(machine):
     assert made.to_do == () and made.foreign == (f"{PF} has 2 virtual functions that gpupass did not make",)
 
 
+def test_what_others_had_attached_is_theirs_again_after_a_rollback(machine):
+    """By virsh: the next profile of a host without it leaves it to its domain."""
+    machine.register_driver("vfio-pci")
+    machine.set_driver(LONE, "vfio-pci")
+    machine.libvirt.plug("vm1", LONE)
+    rule = f"gpus: [{{name: a, select: {{address: '{LONE}'}}, use: USE}}]"
+    wish = f"{rule}\nattachments: [{{domain: vm2, device: a}}]"
+    apply(machine, wish.replace("USE", "passthrough, take-over: true"), allow_disruption=True)
+    assert machine.libvirt.holders(LONE) == ["vm2"]
+    rollback(machine, allow_disruption=True)
+    assert (machine.libvirt.holders(LONE), list(machine.records())) == (["vm1"], [])
+    with pytest.raises(Refused, match="gpupass did not give it"):
+        apply(machine, rule.replace("USE", "host"))
+
+
 def test_what_was_gpupasss_is_its_own_again_after_a_rollback(machine):
     text = "gpus: [{{name: nic, select: {{address: '{}'}}, use: sriov, vfs: {}}}]"
     apply(machine, text.format(NIC, 2))
