@@ -2,11 +2,12 @@
 
 import pytest
 
+from gpupass import app
 from gpupass.app import verbs
 from gpupass.errors import GpupassError, Refused
 from gpupass.methods import slots_of
 from gpupass.methods.partition.ownership import Made
-from gpupass.methods.sriov.steps import ReloadModule
+from gpupass.methods.sriov.steps import Loaded, ReloadModule
 from gpupass.model.address import Address
 from gpupass.model.slot import SlotKind
 from gpupass.observe import observe
@@ -586,3 +587,16 @@ def test_fewer_again(gim):
     host = f"gpus: [{{name: a, select: {{address: '{GIMS[0]}'}}, use: host}}]"
     assert endings(apply(gim, host, allow_disruption=True)) == ["done"]
     assert counts(gim) == [1, 1] and kinds(plan(gim, host)) == []
+
+
+def test_a_module_that_was_not_there_is_taken_out_again_and_no_more(gim):
+    step = ReloadModule(module="gim", options="vf_num=8,1", addresses=GIMS)
+    step.do(gim, 0.0)
+    step.undo(Loaded(loaded=False, options="", vfs={}), gim)
+    assert not gim.exists("/sys/module/gim") and [gim.driver(gpu) for gpu in GIMS] == [None, None]
+
+
+def test_a_module_that_does_not_come_out_leaves_its_devices_marked(gim):
+    gim.faults["modprobe", "gim"] = "hang"
+    assert endings(apply(gim, given(8), allow_disruption=True)) == ["needs a person"]
+    assert {mark.carrier for mark in app.quarantined(gim)} == set(GIMS)

@@ -216,3 +216,13 @@ def test_exported_it_asks_for_nothing(machine):
     made = plan(machine, exported(machine))
     assert kinds(made) == [] and made.refusals == ()
     assert export(machine)[0].gpus[0].vf.shares
+
+
+def test_a_function_to_come_that_has_its_share_already_gets_it_no_more(xe):
+    """Those that go first lose theirs; what nobody has touched stays (the driver keeps what it is told beforehand)."""
+    apply(xe, card(2, "execution-quantum: 20"))
+    third = f"/sys/bus/pci/devices/{CARD}/sriov_admin/vf3/profile/exec_quantum_ms"
+    xe.put(third, "20\n")
+    (one,) = plan(xe, card(3, "execution-quantum: 20")).plans
+    told = [step.path for step in one.steps if type(step).__name__ == "SetShare"]
+    assert third not in told and third.replace("vf3", "vf2") in told

@@ -2,6 +2,7 @@
 
 import pytest
 
+from gpupass.methods.partition.steps import SetComputePartition, SetMemoryPartition
 from gpupass.planner.order import Circle, in_order
 from gpupass.step import Kind
 from gpupass.steps.bind import BindDriver
@@ -27,3 +28,10 @@ def test_steps_that_wait_for_each_other_are_named():
     bind = BindDriver(address=VF, driver="x", override=None, of=GPU)
     with pytest.raises(Circle, match="bind 0000:01:10\\.0 to x"):
         in_order((), (Odd(address=GPU, count=2, autoprobe=False), bind))
+
+
+def test_the_memory_mode_of_a_gpu_comes_before_its_compute_mode():
+    """The driver is loaded anew for it, and then the compute mode is that of before (amdgpu)."""
+    compute = SetComputePartition(address=GPU, mode="CPX")
+    memory = SetMemoryPartition(addresses=(GPU,), mode="NPS4")
+    assert in_order((), (compute, memory)) == (memory, compute)

@@ -363,8 +363,7 @@ def test_what_is_made_anew_where_a_mark_outlived_it_is_known():
         plan = planned(one, rule(["3g.20gb"]), marks)
         (mark,) = imagine(host(one, marks), plan.steps).marks
         assert (mark.part, mark.boot_id) == ("3g.20gb@4", "now")
-        made_at = words(plan).index("+3g.20gb@4")
-        assert "forget 3g.20gb@4" not in words(plan)[made_at:]
+        assert "forget 3g.20gb@4" not in words(plan), "not even on the way"
 
 
 def test_what_cannot_be_seen_is_not_said_to_be_gone():
@@ -395,3 +394,11 @@ def test_the_imagined_gpu_is_as_wanted_and_exports_as_it_is(name, state):
     assert drafted(after, exported).steps == ()
     back = imagine(after, drafted(after, HOST).steps)
     assert back.marks == () and back.devices[0].facts.nvidia.mig == one.facts.nvidia.mig
+
+
+def test_what_is_imagined_is_in_the_order_of_a_look():
+    there = device(cut("A100-40", ("1g.5gb", 3)))
+    (before, *_) = planned(device(board("A100-40")), rule(["2g.10gb"])).steps
+    step = replace(before, placement=Placement(start=0, size=2))
+    (after,) = imagine(host(there), (step,)).devices
+    assert [found.placement.start for found in after.facts.nvidia.mig.gpu.instances] == [0, 3]
