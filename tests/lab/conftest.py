@@ -121,7 +121,7 @@ class EmulatedHost:
     def refusal(self, *argv: str) -> str:
         """With what can be done about it."""
         error = self.gpupass(*argv, code=4)["error"]
-        return "\n".join([error["hint"] or "", *(reason["remedy"] for reason in error["reasons"])])
+        return "\n".join([error["hint"] or "", *(reason["remedy"] or "" for reason in error["reasons"])])
 
     def refused_pending(self, *argv: str) -> str:
         """The guest has not let go: exit 6."""
