@@ -113,10 +113,10 @@ def parse_links(said: str) -> Mapping[int, VfLink]:
 
 
 def _link(told: Mapping[str, Any]) -> VfLink:
-    """iproute2 has had `vlan` where it has a list now; an unlimited rate may be missing."""
+    """iproute2 (ip/ipaddress.c) has had `mac` and `vlan` where it has `address` and a list now."""
     vlans = told.get("vlan_list") or [told]
     return VfLink(
-        mac=str(told.get("address", NOBODYS)).lower(),
+        mac=str(told.get("address", told.get("mac", NOBODYS))).lower(),
         vlan=int(vlans[0].get("vlan", 0)),
         trust=told.get("trust") is True,
         rate=int((told.get("rate") or {}).get("max_tx", 0)),
