@@ -4,7 +4,6 @@ libvirt's <interface type='hostdev'> sets MAC and VLAN alone, by the same netlin
 function's interface; ip(8) sets all four, whatever plugs the virtual function in.
 """
 
-import json
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -12,6 +11,7 @@ from gpupass.errors import GpupassError, NeedsPerson
 from gpupass.model.address import Address, sysfs
 from gpupass.model.host import Host
 from gpupass.model.vf_link import MAC, NOBODYS, RATE, TRUST, VLAN, VfLink
+from gpupass.model.wire import from_json
 from gpupass.steps.tuning import Tuning
 from gpupass.system import System
 
@@ -106,7 +106,7 @@ def read_links(system: System, pf: Address) -> dict[Address, VfLink]:
 def parse_links(said: str) -> Mapping[int, VfLink]:
     """What `ip -json` says, by the numbers of the VFs; empty where it means nothing."""
     try:
-        (interface,) = json.loads(said)
+        (interface,) = from_json(said, Any)
         return {int(told["vf"]): _link(told) for told in interface.get("vfinfo_list", ())}
     except (ValueError, TypeError, KeyError, AttributeError):
         return {}
