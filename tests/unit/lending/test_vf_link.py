@@ -93,16 +93,16 @@ def test_a_mac_of_no_station(mac):
 
 TOLD = {
     "iproute2 6": ({"vlan_list": [{"vlan": 100, "qos": 2}], "trust": True, "rate": {"max_tx": 500}}, SET),
-    "an old one": ({"vlan": 100, "tx_rate": 500}, VfLink(mac=MAC, vlan=100)),
+    "an old one": ({"mac": MAC, "vlan": 100, "tx_rate": 500}, VfLink(mac=MAC, vlan=100)),
+    "no VLAN": ({"vlan_list": [{}], "rate": {"max_tx": 0, "min_tx": 0}}, VfLink(mac=MAC)),
 }
 
 
 @pytest.mark.parametrize("name", TOLD)
 def test_what_ip_tells(name):
     said, link = TOLD[name]
-    assert parse_links(json.dumps([{"vfinfo_list": [{"vf": 3, "address": MAC.upper(), **said}]}])) == {
-        3: link
-    }
+    where = {} if "mac" in said else {"address": MAC.upper()}
+    assert parse_links(json.dumps([{"vfinfo_list": [{"vf": 3, **where, **said}]}])) == {3: link}
 
 
 @pytest.mark.parametrize("said", ["", "[]", "[{}]", "{", '[{"vfinfo_list": [{"vf": "x"}]}]', '[["a"]]'])
