@@ -1,7 +1,9 @@
 """Keeps promises: looks whenever libvirt tells of something, and again at what could not be done.
 
-It compares what is with what is promised, so what it has not heard of, as libvirt or itself was away, it
-makes good. No lock is held while it waits.
+Not by a hook of libvirt's: those run while it holds the domain, may not ask it anything, and cannot give the
+domain a device that its definition has not (docs/hooks.rst); one that hangs hangs the start. What is is
+compared with what is promised, so what was not heard of, as libvirt or this was away, is made good. No lock
+is held while it waits.
 """
 
 from collections.abc import Callable, Iterator
@@ -42,6 +44,18 @@ class Together(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def title(self) -> str:
         return f"keep the promise of {self.mdev or self.group[0]}"
 
+    def wanted(self, connect: str) -> Kept:
+        heirs = tuple(heir for promise in self.promises for heir in promise.to)
+        roms = (heir.options.rom_file for heir in heirs)
+        return Kept(
+            group=self.group,
+            mdev=self.mdev,
+            connect=connect,
+            domains=tuple(dict.fromkeys(heir.uuid for heir in heirs)),
+            settings=any(heir.options.set_it for heir in heirs),
+            roms=tuple(dict.fromkeys(rom for rom in roms if rom is not None)),
+        )
+
 
 def listen(start: Callable[[], System], tell: Tell, connect: str = QEMU) -> None:
     """Until a signal ends it. Each look has a System of its own; libvirt's events come to one that stays."""
@@ -49,12 +63,12 @@ def listen(start: Callable[[], System], tell: Tell, connect: str = QEMU) -> None
     known: dict[str, str] = {}  # what could not be done, by title: told once
     pause = _FIRST
     while True:
+        heard, away = _heard(ears, connect)
+        notify.ready()
         with interrupts.deferred():
-            heard, reports = _look(ears, start, connect)
-            _tell(reports, known, tell)
+            _tell(away or _swept(start(), connect), known, tell)
             if interrupts.asked():
                 return
-        notify.ready()
         pause = min(pause * 2, _LAST) if known else _FIRST
         if heard is None:
             ears.sleep(_AWAY)
@@ -62,15 +76,21 @@ def listen(start: Callable[[], System], tell: Tell, connect: str = QEMU) -> None
             ears.hypervisor(connect).wait_event(heard, pause if known else _QUIET)
 
 
-def _look(ears: System, start: Callable[[], System], connect: str) -> tuple[int | None, tuple[Report, ...]]:
-    """What was heard before it, None: libvirt is away; and what became of all that was due."""
+def _heard(ears: System, connect: str) -> tuple[int | None, tuple[Report, ...]]:
+    """How many events until now; None where libvirt is away, and why."""
     try:
         hypervisor = ears.hypervisor(connect)
         hypervisor.require_answer()
-        heard = hypervisor.events()
-        return heard, tuple(sweep(start(), connect))
+        return hypervisor.events(), ()
     except GpupassError as error:
         return None, (_not_done("hear libvirt", error),)
+
+
+def _swept(system: System, connect: str) -> tuple[Report, ...]:
+    try:
+        return tuple(sweep(system, connect))
+    except Exception as bug:
+        return (_not_done("look after promises", as_error(bug)),)
 
 
 def sweep(system: System, connect: str = QEMU) -> Iterator[Report]:
@@ -88,23 +108,13 @@ def sweep(system: System, connect: str = QEMU) -> Iterator[Report]:
 
 def _kept(session: Session, one: Together, begun: tuple[Operation, ...], connect: str) -> Iterator[Report]:
     """What somebody has begun is taken to its end before: whoever asked for it comes first."""
-    for operation in begun:
-        report = recover_one(session, operation, session.system.monotonic())
-        yield report
-        if report.ending not in (Ending.DONE, Ending.ROLLED_BACK):
-            return
-    heirs = tuple(heir for promise in one.promises for heir in promise.to)
-    roms = (heir.options.rom_file for heir in heirs)
-    wanted = Kept(
-        group=one.group,
-        mdev=one.mdev,
-        connect=connect,
-        domains=tuple(dict.fromkeys(heir.uuid for heir in heirs)),
-        settings=any(heir.options.set_it for heir in heirs),
-        roms=tuple(dict.fromkeys(rom for rom in roms if rom is not None)),
-    )
     try:
-        yield keep(session, wanted)
+        for operation in begun:
+            report = recover_one(session, operation, session.system.monotonic())
+            yield report
+            if report.ending not in (Ending.DONE, Ending.ROLLED_BACK):
+                return
+        yield keep(session, one.wanted(connect))
     except Exception as bug:
         yield _not_done(one.title, as_error(bug))
 

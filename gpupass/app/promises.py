@@ -11,13 +11,13 @@ from gpupass.app.intents import Detach, OfDevice, Receives, alone
 from gpupass.app.look import look_around
 from gpupass.app.report import Ending, Report
 from gpupass.app.session import Session
-from gpupass.app.trip import require_root
+from gpupass.app.trip import require_ready, require_root
 from gpupass.app.verbs import hand_over, single
 from gpupass.boot.plan import listen_plan, unlisten_plan
 from gpupass.boot.units import PROMISES, unit_path
 from gpupass.errors import GpupassError, Refused
 from gpupass.lending import promises
-from gpupass.model.address import BOOT
+from gpupass.model.address import BOOT, parse_address
 from gpupass.model.boot import BootState
 from gpupass.model.domain import QEMU, Domain, DomainState, Manager
 from gpupass.model.host import Host
@@ -30,9 +30,11 @@ from gpupass.plan import Draft, Finding, HostPlan, Plan
 from gpupass.planner.draft import plan_of
 from gpupass.planner.find import domain_called, require_libvirt
 from gpupass.store import store_of
-from gpupass.store.marks import read_marks_of
+from gpupass.store.marks import forget, read_marks_of, set_marks
 from gpupass.system import Reader, System
 from gpupass.system.executable import own_executable
+from gpupass.system.identity import read_identity
+from gpupass.system.locks import hold
 
 _SECONDS = 30.0
 
@@ -203,11 +205,38 @@ def take_back(
     """The domain has the slot neither now nor at its next start."""
     _require_system(connect)
     with Session(system) as session:
-        report = hand_over(session, Unpromised, domain, slot, connect, timeout, dry_run, even_of, force=force)
+        report = _of_what_is_gone(session, domain, slot, dry_run) or hand_over(
+            session, Unpromised, domain, slot, connect, timeout, dry_run, even_of, force=force
+        )
     if not isinstance(system, System):
         return (report,)
     with Session(system) as session:
         return (report, *_unit(session, Unlistening(), dry_run))
+
+
+def _of_what_is_gone(session: Session, domain: str, slot: str, dry_run: bool) -> Report | None:
+    """A promise of what has left the host, or whose address another device has."""
+    if not isinstance(session.reader, System):
+        return None
+    system, name = session.system, parse_address(slot) or slot.strip().lower()
+    for mark in read_marks_of(session.store, Promise):
+        heir = next((one for one in mark.to if domain in (one.domain, one.uuid)), None)
+        now = read_identity(system, mark.carrier)
+        other = now is not None and mark.identity is not None and now.contradicts(mark.identity)
+        if heir is None or name != (mark.part or mark.carrier) or (now is not None and not other):
+            continue
+        title = f"detach {name} from {heir.domain}, also at its starts"
+        report = Report(title=title, ending=Ending.PLANNED, plan=Plan(title=title), changed=True)
+        if dry_run:
+            session.store.require_readable()
+            return report
+        require_ready(session)
+        left = tuple(one for one in mark.to if one != heir)
+        with hold(system.state, (mark.carrier,)):
+            forget(session.store, mark.key)
+            set_marks(session.store, (replace(mark, to=left),) if left else ())
+        return replace(report, ending=Ending.DONE, note="it has left the host")
+    return None
 
 
 def listen_as_promised(

@@ -9,6 +9,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
+from gpupass.devices.conditions import promised_to
 from gpupass.lending.lender import whole
 from gpupass.lending.options import options_of
 from gpupass.model.address import Address
@@ -95,6 +96,7 @@ def _facts_of(host: Host, device: Device, detail: Detail) -> Iterator[tuple[str,
     yield "driver", device.driver
     yield "override", detail.driver_override
     yield "attached-to", _owners(host, device.address)
+    yield "promised-to", list(promised_to(host, device.address))
     if detail.sriov is not None:
         yield "vfs", detail.sriov.enabled
         yield "autoprobe", detail.sriov.autoprobe
@@ -154,6 +156,7 @@ def _mdevs(host: Host, parent: Address, detail: Detail | Mediated) -> dict[str, 
             "type": one.type,
             "params": one.params,
             "attached-to": _owners(host, parent, one.uuid),
+            **({"promised-to": list(line)} if (line := promised_to(host, parent, one.uuid)) else {}),
         }
         for one in detail.mdevs
     }

@@ -17,4 +17,5 @@ def patience(wanted: float) -> float:
 
 def lost(seconds: float) -> None:
     """They were waited in vain."""
-    _lost.append((time.monotonic(), seconds))
+    now = time.monotonic()
+    _lost[:] = [*(one for one in _lost if one[0] > now - _REMEMBERED), (now, seconds)]

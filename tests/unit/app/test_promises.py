@@ -7,9 +7,10 @@ from gpupass.app.listening import listen, sweep
 from gpupass.errors import GpupassError, Refused, Usage
 from gpupass.model.domain import DomainState
 from gpupass.model.mark import Claim, Promise
+from gpupass.model.options import Options
 from gpupass.store import store_of
 from gpupass.store.marks import read_marks_of
-from tests.simulated import GPU, GPU_AUDIO, LONE, VF0
+from tests.simulated import GPU, GPU_AUDIO, LONE, NVIDIA, VF0
 from tests.simulated_libvirt import REFUSES
 
 UNIT = "gpupass-promises.service"
@@ -308,6 +309,41 @@ def test_killed_at_any_point(at, host, killed_at_every_line):
         assert left.driver(LONE) == ("vfio-pci" if at == "start" else left.functions[LONE].driver), point
 
 
+def test_of_what_has_left_the_host_it_is_taken_back(host):
+    promise(host, "vm1", LONE)
+    promise(host, "vm2", GPU)
+    host.unplug(LONE)
+    host.replug(GPU, ids="10de:1111", driver="nouveau")
+    assert [one.ending for one in app.take_back(host, "vm1", LONE, dry_run=True)] == ["planned"]
+    app.take_back(host, "vm1", LONE)
+    assert heirs(host) == {GPU: ["vm2"]} and host.systemd.services[UNIT].active
+    app.take_back(host, "vm2", GPU)
+    assert heirs(host) == {} and not host.systemd.services[UNIT].active
+
+
+def test_who_works_with_it_for_the_host_is_stopped_until_it_is_back(host):
+    dcgm = host.systemd.add("nvidia-dcgm.service", "nv-hostengine", {NVIDIA: "/dev/nvidia0"})
+    promise(host, "vm1", NVIDIA, stop=("dcgm",))
+    assert dcgm.active
+    for _ in range(2):
+        host.libvirt.start("vm1")
+        kept(host)
+        assert having(host) == {"vm1": [NVIDIA]} and not dcgm.active
+        host.libvirt.stop("vm1")
+        kept(host)
+        assert host.driver(NVIDIA) == "nvidia" and dcgm.active
+
+
+def test_with_its_options(host):
+    promise(host, "vm1", LONE, options=Options(rom="none"))
+    host.libvirt.start("vm1")
+    kept(host)
+    assert (
+        'bar="off"' in host.libvirt.guests["vm1"].live[LONE].more
+        or 'enabled="no"' in host.libvirt.guests["vm1"].live[LONE].more
+    )
+
+
 class Over(Exception):
     """The test has seen enough."""
 
@@ -363,6 +399,8 @@ def test_a_domain_that_cannot_be_read_could_have_anything(host):
     host.libvirt.stop("vm2")
     with pytest.raises(GpupassError, match="domain vm1"):
         kept(host)
+    told, _ = heard(host)
+    assert len(told) == 1 and "cannot tell which domain has what: domain vm1" in told[0]
     assert host.driver(LONE) == "vfio-pci"
 
 
