@@ -24,7 +24,8 @@ from gpupass.observe.domains import read_domains
 from gpupass.observe.pci import read_group
 from gpupass.plan import Plan
 from gpupass.store.marks import read_marks_of
-from gpupass.system import System, interrupts, notify
+from gpupass.system import System, interrupts, notify, patience
+from gpupass.system.libvirt import LibvirtFailure
 
 _FIRST, _LAST = 1.0, 60.0  # seconds until it looks again at what could not be done, at first and at last
 _AWAY = 5.0  # … whether libvirt is back
@@ -71,7 +72,7 @@ def listen(start: Callable[[], System], tell: Tell, connect: str = QEMU) -> None
                 return
         pause = min(pause * 2, _LAST) if known else _FIRST
         if heard is None:
-            ears.sleep(_AWAY)
+            ears.sleep(max(pause, _AWAY))
         else:
             ears.hypervisor(connect).wait_event(heard, pause if known else _QUIET)
 
@@ -95,6 +96,7 @@ def _swept(system: System, connect: str) -> tuple[Report, ...]:
 
 def sweep(system: System, connect: str = QEMU) -> Iterator[Report]:
     """All that is due now; one that cannot be done keeps no other from it."""
+    patience.anew()
     with Session(system) as session:
         promises = read_marks_of(session.store, Promise)
         domains = _domains(system, connect) if promises else ()
@@ -141,14 +143,25 @@ def _together(system: System, promises: tuple[Promise, ...]) -> Iterator[Togethe
 
 
 def _tell(reports: tuple[Report, ...], known: dict[str, str], tell: Tell) -> None:
+    """Why something cannot be done is told once, and again when it is another reason."""
     before = dict(known)
     known.clear()
     for report in reports:
+        about, why = _reason(report)
         if report.ending not in (Ending.DONE, Ending.NOTHING, Ending.ROLLED_BACK):
-            known[report.title] = report.note
-        known_already = before.get(report.title) == report.note
-        if report.ending not in (Ending.NOTHING, Ending.BUSY) and not known_already and not _noted(report):
+            known[about] = why
+        if (
+            report.ending not in (Ending.NOTHING, Ending.BUSY)
+            and before.get(about) != why
+            and not _noted(report)
+        ):
             tell(report)
+
+
+def _reason(report: Report) -> tuple[str, str]:
+    """Of libvirt that does not answer it is one, whatever it was asked and however long."""
+    away = isinstance(report.error, NoLibvirt | LibvirtFailure)
+    return ("libvirt", "away") if away else (report.title, report.note)
 
 
 def _noted(report: Report) -> bool:

@@ -19,3 +19,8 @@ def lost(seconds: float) -> None:
     """They were waited in vain."""
     now = time.monotonic()
     _lost[:] = [*(one for one in _lost if one[0] > now - _REMEMBERED), (now, seconds)]
+
+
+def anew() -> None:
+    """Another look begins: of a process that stays each has all of it."""
+    _lost.clear()

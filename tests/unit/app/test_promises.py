@@ -10,6 +10,7 @@ from gpupass.model.mark import Claim, Promise
 from gpupass.model.options import Options
 from gpupass.store import store_of
 from gpupass.store.marks import read_marks_of
+from gpupass.system.libvirt import NO_ANSWER, LibvirtFailure
 from tests.simulated import GPU, GPU_AUDIO, LONE, NVIDIA, VF0
 from tests.simulated_libvirt import REFUSES
 
@@ -383,14 +384,18 @@ def test_libvirt_is_away_and_what_happened_meanwhile_is_made_good(host):
     def goes():
         host.libvirt_runs = False
 
-    def comes():
+    def slow():
         host.libvirt_runs = True
+        silent = LibvirtFailure("libvirt does not answer (asked for 7 s)", NO_ANSWER)
+        host.libvirt.faults["domains"] = [silent]
+
+    def comes():
         host.libvirt.stop("vm2")
 
-    told, waits = heard(host, goes, int, comes)
-    assert ["cannot connect" in line for line in told] == [True, False]
+    told, waits = heard(host, goes, int, slow, comes)
+    assert ["libvirt" in line for line in told] == [True, False]
     assert having(host) == {} and host.driver(LONE) == host.functions[LONE].driver
-    assert waits == [600.0, 5.0, 5.0, 600.0]
+    assert waits == [600.0, 5.0, 5.0, 8.0, 600.0]
 
 
 def test_a_domain_that_cannot_be_read_could_have_anything(host):

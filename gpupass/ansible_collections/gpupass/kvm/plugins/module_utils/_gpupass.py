@@ -22,6 +22,7 @@ SPOKEN = (
     ("--allow-reset", "allow_reset: true"),
     ("--adopt", "adopt: true"),
     ("--with-functions", "with_functions: true"),
+    ("--at-start", "at_start: true"),
     ("--even-of ", "even_of: "),
 )
 TOLD = (  # of an envelope; `warnings` are Ansible's own, and `diff` has a form of its own

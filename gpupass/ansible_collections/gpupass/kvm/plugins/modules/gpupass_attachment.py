@@ -43,6 +43,11 @@ options:
     description: Whether the guest gets all functions of the card, with O(state=present).
     type: bool
     default: false
+  at_start:
+    description:
+      - Whether the domain gets the device whenever it starts, and now where it runs, and the host has it back when it
+        stops, with O(state=present). The domain may be shut off.
+      - Whether that is taken back, too, with O(state=absent).
   rom:
     description:
       - The ROM that the guest sees of it, a file that only root can change, V(none), or V(default), the device's own.
@@ -357,6 +362,7 @@ def main():
             domain={"type": "str", "required": True, "aliases": ["guest"]},
             state={"type": "str", "choices": ["present", "absent", "moved"], "default": "present"},
             with_functions={"type": "bool", "default": False},
+            at_start={"type": "bool", "default": False},
             even_of={"type": "str", "choices": ["nova", "ovirt", "kubevirt", "opennebula"]},
             allow_disruption={"type": "bool", "default": False},
             **OPTIONS,
@@ -366,9 +372,12 @@ def main():
     device, domain, even_of = (module.params[name] for name in ("device", "domain", "even_of"))
     functions = ["--with-functions"] if module.params["with_functions"] else []
     options = options_of(module.params)
+    start = ["--at-start"] if module.params["at_start"] else []
+    if start and module.params["state"] == "moved":
+        module.fail_json(msg="cannot move a device at a start: at_start is for state present and absent")
     how = {
-        "present": (["attach", *functions, *options], [domain, device]),
-        "absent": (["detach"], [domain, device]),
+        "present": (["attach", *functions, *start, *options], [domain, device]),
+        "absent": (["detach", *start], [domain, device]),
         "moved": (["move", "--to=" + domain, *options], [device]),
     }
     verb, positional = how[module.params["state"]]

@@ -114,6 +114,19 @@ def test_attachment_of_a_whole_card_of_a_domain_that_others_manage(ran):
     assert calls[0][0][1:5] == ["attach", "--with-functions", "--even-of", "nova"]
 
 
+@pytest.mark.parametrize(("state", "verb"), [("present", "attach"), ("absent", "detach")])
+def test_attachment_at_each_start(state, verb, ran):
+    options = {"domain": "vm1", "device": "a", "at_start": True, "state": state}
+    _result, calls = ran(gpupass_attachment, options, DONE)
+    assert calls[0][0][1:] == [verb, "--at-start", *QEMU, "--json", "--", "vm1", "a"]
+
+
+def test_nothing_is_moved_at_a_start(ran):
+    options = {"domain": "vm1", "device": "a", "at_start": True, "state": "moved"}
+    result, calls = ran(gpupass_attachment, options)
+    assert result["failed"] and "at_start" in result["msg"] and calls == []
+
+
 def test_info_asks_for_what_is_wanted(ran):
     host = {"schema": 2, "kernel": "6.12.0", "iommu": {}, "unseen": []}
     version = (0, "gpupass, version 0.1.0\n", "")
