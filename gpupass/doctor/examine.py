@@ -7,7 +7,7 @@ from msgspec import Struct, field
 from gpupass.doctor.check import Check, Level, Purpose, Said, Sight
 from gpupass.doctor.checks import SUBJECTS
 from gpupass.doctor.remedy import Remedy
-from gpupass.doctor.words import Needs, needs, words
+from gpupass.doctor.words import Needs, needs, stands, words
 
 
 class Diagnosis(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -22,6 +22,7 @@ class Diagnosis(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     why: str
     remedy: str
     needs: Needs
+    stands: bool  # what it says is written already, and only that is left
     cure: Remedy | None = field(default=None)
 
 
@@ -53,7 +54,15 @@ def _diagnosis(check: Check, subject: str, said: Said, sight: Sight) -> Diagnosi
         why=said.why,
         remedy=words(said.remedy, sight.ground) if said.remedy is not None else "",
         needs=needs(said.remedy) if said.remedy is not None else Needs.NOTHING,
+        stands=stands(said.remedy, sight.ground),
         cure=said.remedy,
+    )
+
+
+def waits_for_reboot(findings: Iterable[Diagnosis]) -> bool:
+    """Something is written for the next boot already, and not so yet."""
+    return any(
+        one.stands and one.needs is Needs.REBOOT and one.level in (Level.WARN, Level.FAIL) for one in findings
     )
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from gpupass.boot.initramfs import Unknown, initramfs_tool
 from gpupass.doctor.examine import Diagnosis
 from gpupass.doctor.remedy import Arguments, Limit, Load, Options, Remedy
-from gpupass.doctor.words import AT_BOOT, DROP_IN, MODPROBE, is_set
+from gpupass.doctor.words import AT_BOOT, DROP_IN, MODPROBE, stands
 from gpupass.model.address import BOOT
 from gpupass.model.boot import BootState, HostFile
 from gpupass.model.ground import Family, Ground, Loader, LoaderKind
@@ -35,10 +35,11 @@ _TITLE = "set right what the doctor has found"
 def fixable(remedy: Remedy | None, ground: Ground) -> bool:
     match remedy:
         case Arguments(add=add, remove=remove, doubt=doubt):
-            loader = ground.loader or Loader()
-            told = is_set(remedy, loader.words) and (loader.made is None or is_set(remedy, loader.made))
-            return bool(add) and not remove and not doubt and not told and loader.kind in _FIXED
-        case Options() | Load() | Limit():
+            known = (ground.loader or Loader()).kind in _FIXED
+            return bool(add) and not remove and not doubt and known and not stands(remedy, ground)
+        case Options():
+            return not stands(remedy, ground)
+        case Load() | Limit():
             return True
         case _:
             return False

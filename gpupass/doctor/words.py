@@ -15,7 +15,7 @@ from gpupass.doctor.remedy import (
     Type,
     Without,
 )
-from gpupass.model.ground import Family, Ground, Loader, LoaderKind
+from gpupass.model.ground import Family, Ground, Loader, LoaderKind, Modules
 
 MODPROBE = "/etc/modprobe.d/gpupass.conf"
 AT_BOOT = "/etc/modules-load.d/gpupass.conf"
@@ -98,9 +98,10 @@ def words(remedy: Remedy, ground: Ground) -> str:
             doubt = f" ({remedy.doubt})" if remedy.doubt else ""
             return f"{_arguments(remedy, ground)}{doubt}"
         case Options(lines=lines, reload=module):
+            if stands(remedy, ground):
+                return f"{_reload(module)}: modprobe.d says so already"
             typed = "; ".join(f"echo {quote(line)} >> {MODPROBE}" for line in lines)
-            anew = f", then modprobe -r {module}; modprobe {module}" if module else ", then reboot"
-            return f"{typed}; {initramfs(ground)}{anew}"
+            return f"{typed}; {initramfs(ground)}, then {_reload(module)}"
         case Without(word=word, files=files):
             return f"take {word} out of {', '.join(files)}; {initramfs(ground)}, then reboot"
         case Remake():
@@ -129,10 +130,34 @@ def is_set(remedy: Arguments, told: tuple[str, ...] | None) -> bool:
     return told is not None and {*remedy.add} <= {*told} and not {*remedy.remove} & {*told}
 
 
+def stands(remedy: Remedy | None, ground: Ground) -> bool:
+    """Is all of it written already, so that only a boot (or loading a module anew) is left?"""
+    match remedy:
+        case Arguments():
+            loader = ground.loader or Loader()
+            return is_set(remedy, loader.words) and (loader.made is None or is_set(remedy, loader.made))
+        case Options(lines=lines):
+            modules = ground.modules or Modules()
+            said = {("options", one.module, word) for one in modules.options for word in one.words}
+            said |= {("blacklist", name, "") for name in modules.blacklist}
+            return all(_spoken(line) <= said for line in lines)
+        case _:
+            return False
+
+
+def _spoken(line: str) -> set[tuple[str, str, str]]:
+    verb, module, *words = line.split()
+    return {(verb, module.replace("-", "_"), word) for word in words or ("",)}
+
+
+def _reload(module: str) -> str:
+    return f"modprobe -r {module}; modprobe {module}" if module else "reboot"
+
+
 def _arguments(remedy: Arguments, ground: Ground) -> str:
     loader = ground.loader or Loader()
     if is_set(remedy, loader.words):
-        if loader.made is not None and not is_set(remedy, loader.made):
+        if not stands(remedy, ground):
             return f"{_UPDATE[loader.kind]}, then reboot: {' '.join(loader.files)} told it so already"
         return "reboot: the boot loader is told so already"
     typed = " ".join(remedy.add)

@@ -5,7 +5,7 @@ from msgspec import Struct
 from gpupass.app.doctor import Examination
 from gpupass.cli.documents.document import Document
 from gpupass.doctor.check import Level, Purpose
-from gpupass.doctor.examine import counted
+from gpupass.doctor.examine import counted, waits_for_reboot
 from gpupass.doctor.fix import fixable
 from gpupass.doctor.words import Needs
 from gpupass.model.ground import Distribution, LoaderKind
@@ -34,6 +34,7 @@ class Examined(Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     findings: tuple[Found, ...]
     counts: dict[Level, int]
+    reboot: bool  # something is written for the next boot already, and is not so yet
     distribution: Distribution
     loader: LoaderKind | None
     kernel: str
@@ -59,6 +60,7 @@ def examined_document(seen: Examination) -> Examined:
             for one in seen.found
         ),
         counts=counted(seen.found),
+        reboot=waits_for_reboot(seen.found),
         distribution=ground.distribution,
         loader=ground.loader.kind if ground.loader is not None else None,
         kernel=ground.kernel.release,

@@ -8,10 +8,11 @@ from msgspec.structs import replace
 
 from gpupass.doctor.check import Check, Level, Sight
 from gpupass.doctor.checks import CHECKS, SUBJECTS
-from gpupass.doctor.examine import examine
-from gpupass.doctor.remedy import Arguments, Remedy
+from gpupass.doctor.examine import examine, waits_for_reboot
+from gpupass.doctor.fix import fixable
+from gpupass.doctor.remedy import Arguments, Options, Remedy
 from gpupass.doctor.words import words
-from gpupass.model.ground import Distribution, Family, Ground, Loader, LoaderKind
+from gpupass.model.ground import Distribution, Family, Ground, Loader, LoaderKind, ModuleOption, Modules
 from gpupass.model.host import Host
 from tests.doctor_sights import GROUND, HOST, sight
 from tests.unit.doctor.cases import CASES
@@ -183,6 +184,21 @@ def test_set_but_not_booted_says_reboot() -> None:
     assert words(add, replace(GROUND, loader=told)).startswith("reboot")
     unmade = replace(told, made=("ro", "quiet"))
     assert words(add, replace(GROUND, loader=unmade)).startswith("update-grub, then reboot")
+
+
+def test_an_option_that_is_written_and_not_loaded_says_reboot() -> None:
+    cure = Options(lines=("options vfio_iommu_type1 dma_entry_limit=65535", "blacklist nouveau"))
+    option = ModuleOption(
+        module="vfio_iommu_type1", words=("dma_entry_limit=65535",), file="/etc/modprobe.d/x.conf"
+    )
+    half = replace(GROUND, modules=Modules(options=(option,)))
+    whole = replace(GROUND, modules=Modules(options=(option,), blacklist=frozenset({"nouveau"})))
+    assert not words(cure, half).startswith("reboot") and words(cure, whole).startswith("reboot")
+    assert (fixable(cure, half), fixable(cure, whole)) == (True, False)
+    given = sight(
+        {"modules.parameters": {"vfio_iommu_type1.dma_entry_limit": "1024"}, "modules.options": (option,)}
+    )
+    assert waits_for_reboot(examine(given)) and not waits_for_reboot(examine(sight()))
 
 
 def test_the_host_of_the_cases_is_one() -> None:
