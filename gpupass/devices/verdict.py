@@ -17,9 +17,8 @@ _HARMLESS = ("pcieport", "pci-stub", "pci-pf-stub", "shpchp")
 NO_IOMMU = "this host has no IOMMU"
 NO_REMAPPING = "the host has no interrupt remapping, so VFIO refuses every device"
 NO_REMAPPING_REMEDY = "switch x2APIC and VT-d or AMD-Vi on in the firmware setup"
-NO_IOMMU_REMEDY = (
-    "switch VT-d or AMD-Vi on in the firmware setup; on Intel also boot with intel_iommu=on, then reboot"
-)
+NO_IOMMU_WAY = "switch VT-d or AMD-Vi on in the firmware setup; on Intel also boot with intel_iommu=on"
+NO_IOMMU_REMEDY = f"{NO_IOMMU_WAY}; what this host takes: gpupass doctor --for passthrough"
 _STAYS = {
     UserKind.DISK: StayKind.DISK,
     UserKind.NETWORK: StayKind.NETWORK,

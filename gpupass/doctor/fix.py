@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from gpupass.boot.initramfs import Unknown, initramfs_tool
 from gpupass.doctor.examine import Diagnosis
 from gpupass.doctor.remedy import Arguments, Limit, Load, Options, Remedy
-from gpupass.doctor.words import AT_BOOT, DROP_IN, MODPROBE, stands
+from gpupass.doctor.words import AT_BOOT, DROP_IN, MODPROBE, drop_in, stands
 from gpupass.model.address import BOOT
 from gpupass.model.boot import BootState, HostFile
 from gpupass.model.ground import Family, Ground, Loader, LoaderKind
@@ -47,7 +47,7 @@ def fixable(remedy: Remedy | None, ground: Ground) -> bool:
 
 def paths(ground: Ground, found: Iterable[Diagnosis]) -> tuple[str, ...]:
     """The files that a plan could write."""
-    units = (_drop_in(one.cure) for one in found if isinstance(one.cure, Limit))
+    units = (drop_in(one.cure.unit) for one in found if isinstance(one.cure, Limit))
     loader = ground.loader or Loader()
     files = loader.files if loader.kind in _FIXED else ()
     return tuple(dict.fromkeys((MODPROBE, AT_BOOT, DROP_IN, *files, *units)))
@@ -95,16 +95,12 @@ def _limits(cures: tuple[Remedy, ...], boot: BootState) -> Iterator[Deed]:
     for cure in cures:
         if isinstance(cure, Limit):
             text = f"{_HEAD}[Service]\n{cure.line}\n"
-            path = _drop_in(cure)
+            path = drop_in(cure.unit)
             if boot.file(path) != HostFile(path=path, text=text):
                 steps.append(WriteFile(path=path, text=text, prune=True, why=f"for {cure.unit}"))
     yield from steps
     if steps:
         yield Refresh(what=FileReader.SYSTEMD, why="so that it knows them when the service starts anew")
-
-
-def _drop_in(cure: Limit) -> str:
-    return f"/etc/systemd/system/{cure.unit}.d/gpupass.conf"
 
 
 def _arguments(cures: tuple[Remedy, ...], ground: Ground, boot: BootState) -> Iterator[Deed]:

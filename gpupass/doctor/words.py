@@ -65,7 +65,7 @@ _UPDATE = {
     LoaderKind.SDBOOTUTIL: "sdbootutil update-all-entries",
     LoaderKind.PROXMOX_BOOT_TOOL: "proxmox-boot-tool refresh",
     LoaderKind.UNIFIED: "mkinitcpio -P",
-    LoaderKind.KERNEL_INSTALL: "kernel-install add-all",
+    LoaderKind.KERNEL_INSTALL: "kernel-install add $(uname -r) /boot/vmlinuz-$(uname -r)",
 }
 
 
@@ -110,7 +110,9 @@ def words(remedy: Remedy, ground: Ground) -> str:
             typed = " ".join(modules)
             return f"modprobe -a {typed}; at every boot: printf '%s\\n' {typed} >> {AT_BOOT}"
         case Limit(unit=unit, line=line):
-            return f"systemctl edit {unit}: [Service] {line}; then: systemctl restart {unit}"
+            where = drop_in(unit)
+            typed = f"mkdir -p {where.rpartition('/')[0]}; printf '[Service]\\n%s\\n' {quote(line)} > {where}"
+            return f"{typed}; systemctl daemon-reload; systemctl restart {unit}"
         case Install(what=what):
             return _PACKAGES[what].get(
                 ground.distribution.family, f"install what your distribution has for {what}"
@@ -119,6 +121,10 @@ def words(remedy: Remedy, ground: Ground) -> str:
             return f"in the firmware setup: {text}"
         case Type(words=text):
             return text
+
+
+def drop_in(unit: str) -> str:
+    return f"/etc/systemd/system/{unit}.d/gpupass.conf"
 
 
 def initramfs(ground: Ground) -> str:

@@ -39,7 +39,7 @@ def test_every_module_is_in_the_action_group():
 
 
 NAMES = {
-    "module": {"gpupass_attachment", "gpupass_info", "gpupass_profile"},
+    "module": {"gpupass_attachment", "gpupass_doctor", "gpupass_info", "gpupass_profile"},
     "inventory": {"gpupass"},
     "role": {"gpupass_host"},
 }

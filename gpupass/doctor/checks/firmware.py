@@ -1,6 +1,6 @@
 """Processor and firmware: can this machine do it at all?"""
 
-from gpupass.devices.verdict import NO_IOMMU, NO_IOMMU_REMEDY
+from gpupass.devices.verdict import NO_IOMMU, NO_IOMMU_WAY
 from gpupass.doctor.check import (
     ALL,
     GUESTS,
@@ -226,7 +226,7 @@ def _iommu(sight: Sight) -> Told:
         yield fine(f"it is on: {len(sight.host.groups)} groups")
         return
     if firmware is None:
-        yield Said(why=NO_IOMMU, remedy=Type(words=NO_IOMMU_REMEDY))
+        yield Said(why=NO_IOMMU, remedy=Type(words=NO_IOMMU_WAY))
     elif "DMAR" in firmware.tables and "intel_iommu=on" not in ground.kernel.words:
         yield Said(why=NO_IOMMU, remedy=Arguments(add=("intel_iommu=on",)))
     else:

@@ -164,8 +164,8 @@ TYPED = {
         "take iommu=off out of /etc/kernel/cmdline; mkinitcpio -P, then reboot",
     ),
     "kernel-install": (
-        "add intel_iommu=on to /etc/kernel/cmdline; kernel-install add-all, then reboot",
-        "take iommu=off out of /etc/kernel/cmdline; kernel-install add-all, then reboot",
+        "add intel_iommu=on to /etc/kernel/cmdline; kernel-install add $(uname -r) /boot/vmlinuz-$(uname -r), then reboot",
+        "take iommu=off out of /etc/kernel/cmdline; kernel-install add $(uname -r) /boot/vmlinuz-$(uname -r), then reboot",
     ),
     "proxmox-boot-tool": (
         "add intel_iommu=on to /etc/kernel/cmdline; proxmox-boot-tool refresh, then reboot",

@@ -23,9 +23,8 @@ class Terminal(io.StringIO):
         return True
 
 
-@pytest.fixture
-def gpupass(machine, monkeypatch, capsys, tmp_path):
-    """Run a command line on a simulated Debian with GRUB, whose IOMMU is off."""
+def without_an_iommu(machine):
+    """A simulated Debian with GRUB whose IOMMU is off."""
     machine.debian()
     machine.put("/etc/default/grub", 'GRUB_CMDLINE_LINUX_DEFAULT="quiet"\n')
     machine.put("/usr/sbin/update-grub", "")
@@ -41,6 +40,12 @@ def gpupass(machine, monkeypatch, capsys, tmp_path):
         machine.files.remove(f"/sys/class/iommu/{name}")
     for directory in ("default/grub.d", "modules-load.d"):
         machine.files.put(f"/etc/{directory}", set())
+
+
+@pytest.fixture
+def gpupass(machine, monkeypatch, capsys, tmp_path):
+    """Run a command line on it."""
+    without_an_iommu(machine)
     monkeypatch.setattr(doctor, "System", lambda: machine)
     monkeypatch.chdir(tmp_path)
 

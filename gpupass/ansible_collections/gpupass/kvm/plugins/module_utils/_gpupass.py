@@ -83,9 +83,19 @@ def read(module, *arguments):
 def change(module, *arguments, positional, data=None, only_checks=False):
     """End the task as the envelope says; `only_checks`: nothing is to be changed, and a difference is a failure."""
     looks = module.check_mode or only_checks
+    document, result = changed(module, *arguments, positional=positional, data=data, looks=looks)
+    result["changed"] = document["changed"] and not only_checks
+    if only_checks and not document["matches"]:
+        result["error"] = differs = _differs(document)
+        module.fail_json(msg=sentence(differs), **result)
+    module.exit_json(msg=deeds(document, looks), **result)
+
+
+def changed(module, *arguments, looks, positional=(), data=None):
+    """The envelope, and that as the result of a task; the task ends where it tells of an error."""
     document, called = ask(module, *arguments, positional=positional, data=data, changes=not looks)
     result = {key: document[key] for key in TOLD if key in document}
-    result.update(called, changed=document["changed"] and not only_checks)
+    result.update(called, changed=document["changed"])
     for warning in document["warnings"]:
         module.warn(_finding(warning))
     for wait in document["waits"]:
@@ -97,10 +107,7 @@ def change(module, *arguments, positional, data=None, only_checks=False):
         result["error"] = error = None
     if error:
         module.fail_json(msg=_with_what_stands(sentence(error), document), **result)
-    if only_checks and not document["matches"]:
-        result["error"] = differs = _differs(document)
-        module.fail_json(msg=sentence(differs), **result)
-    module.exit_json(msg=_deeds(document, looks), **result)
+    return document, result
 
 
 def patience(module):
@@ -189,7 +196,7 @@ def _with_what_stands(said, document):
     return f"{said} Done and not taken back: {len(done)} of {len(document['steps'])} steps (see steps)."
 
 
-def _deeds(document, only_planned):
+def deeds(document, only_planned):
     words = _words(document)
     if not document["changed"]:
         return "nothing to do"
