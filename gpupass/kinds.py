@@ -13,7 +13,7 @@ from gpupass.step import Deed
 from gpupass.steps.attribute import SetAttribute
 from gpupass.steps.bind import BindDriver
 from gpupass.steps.file import WriteFile
-from gpupass.steps.kernel_arguments import AddKernelArguments
+from gpupass.steps.kernel_arguments import SetKernelArguments
 from gpupass.steps.mdev import SetMdev
 from gpupass.steps.module import LoadModule
 from gpupass.steps.persistence import SetPersistence
@@ -51,7 +51,7 @@ _OF_ALL: tuple[type[Deed], ...] = (
     EnableUnit,
     RunUnit,
     Refresh,
-    AddKernelArguments,
+    SetKernelArguments,
     SetAttribute,
     Tune,
     ResizeBar,

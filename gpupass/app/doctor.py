@@ -7,7 +7,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gpupass.app.boot import OfBoot
-from gpupass.app.files import facts_of_boot
+from gpupass.app.intents import Intent
 from gpupass.app.look import group_addresses, with_bridges_above
 from gpupass.app.profile_file import load_file
 from gpupass.app.report import Ending, Report
@@ -17,16 +17,17 @@ from gpupass.boot.initramfs import TRACES
 from gpupass.doctor.check import Purpose, Sight
 from gpupass.doctor.examine import Diagnosis, examine
 from gpupass.doctor.fix import fix_plan, needs_reboot, paths
+from gpupass.doctor.undo import undo_plan, written_paths
 from gpupass.errors import Usage
 from gpupass.model.address import BOOT, Address, root_of
 from gpupass.model.boot import BootState
+from gpupass.model.ground import Ground
 from gpupass.model.host import Host
 from gpupass.model.profile import Profile
 from gpupass.observe import observe
 from gpupass.observe.boot import read_boot
 from gpupass.observe.ground import read_ground
 from gpupass.plan import HostPlan, Plan
-from gpupass.planner.difference import Facts
 from gpupass.planner.selection import candidates, choose
 from gpupass.system import Reader, System
 
@@ -124,16 +125,36 @@ class SetRight(OfBoot, frozen=True, kw_only=True):
         seen, boot = sight
         return self.agreed(fix_plan(seen.found, seen.sight.ground, boot))
 
-    def facts(self, sight: tuple[Examination, BootState], names: Iterable[str]) -> Facts:
-        return facts_of_boot(sight[1], names)
+
+class TakenBack(OfBoot, frozen=True, kw_only=True):
+    """What was set right so is as before."""
+
+    @property
+    def action(self) -> str:
+        return "doctor"
+
+    def look(self, system: System) -> tuple[Ground, BootState]:
+        ground = read_ground(system, ())
+        return ground, read_boot(system, paths=written_paths(ground), traces=TRACES)
+
+    def plan(self, sight: tuple[Ground, BootState]) -> HostPlan:
+        return self.agreed(undo_plan(*sight))
 
 
 def set_right(
     system: System, connect: str, asked: About, *, dry_run: bool = False, approved: Plan | None = None
 ) -> Report:
     """On the one trip of every change: journalled, and taken back whole where a part of it fails."""
+    return _carry_out(system, SetRight(asked=asked, connect=connect, approved=approved), dry_run)
+
+
+def take_back(system: System, *, dry_run: bool = False, approved: Plan | None = None) -> Report:
+    """Whatever `set_right` has written, at any time."""
+    return _carry_out(system, TakenBack(approved=approved), dry_run)
+
+
+def _carry_out(system: System, intent: Intent, dry_run: bool) -> Report:
     with Session(system) as session:
-        intent = SetRight(asked=asked, connect=connect, approved=approved)
         report = single(session, intent, (BOOT,), seconds=_SECONDS, dry_run=dry_run)
     if report.ending is Ending.DONE and needs_reboot(report.plan):
         return replace(report, note="reboot; then: gpupass doctor")

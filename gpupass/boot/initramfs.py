@@ -20,6 +20,7 @@ class Unknown(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     why: str
     remedy: str
+    mkinitcpio: bool = False  # which can make it, if not be configured
 
 
 def initramfs_tool(boot: BootState) -> FileReader | Unknown:
@@ -40,6 +41,7 @@ def initramfs_tool(boot: BootState) -> FileReader | Unknown:
         return Unknown(
             why="mkinitcpio makes its initramfs, which gpupass cannot configure",
             remedy="set MODULES=(vfio-pci) and options vfio-pci ids=VENDOR:DEVICE by hand; or install dracut",
+            mkinitcpio=True,
         )
     known = " or ".join(sorted(names)) or "an unknown distribution"
     return Unknown(

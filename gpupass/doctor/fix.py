@@ -12,23 +12,25 @@ from gpupass.doctor.remedy import Arguments, Limit, Load, Options, Remedy
 from gpupass.doctor.words import AT_BOOT, DROP_IN, MODPROBE, drop_in, stands
 from gpupass.model.address import BOOT
 from gpupass.model.boot import BootState, HostFile
-from gpupass.model.ground import Family, Ground, Loader, LoaderKind
+from gpupass.model.ground import Ground, Loader, LoaderKind
 from gpupass.plan import Plan
 from gpupass.step import Deed
 from gpupass.steps.file import WriteFile
-from gpupass.steps.kernel_arguments import AddKernelArguments
+from gpupass.steps.kernel_arguments import WORD, SetKernelArguments
 from gpupass.steps.module import LoadModule
 from gpupass.steps.refresh import FileReader, Refresh
 
-_READERS = {
+READERS = {
     LoaderKind.UPDATE_GRUB: FileReader.GRUB,
     LoaderKind.PROXMOX_BOOT_TOOL: FileReader.PROXMOX_BOOT_TOOL,
     LoaderKind.SDBOOTUTIL: FileReader.SDBOOTUTIL,
 }
-_FIXED = (*_READERS, LoaderKind.GRUBBY, LoaderKind.ENTRIES)
-_AT_BOOT = (*_READERS.values(), FileReader.INITRAMFS_TOOLS, FileReader.DRACUT, FileReader.MKINITCPIO)
+_FIXED = (*READERS, LoaderKind.GRUBBY, LoaderKind.ENTRIES)
+_AT_BOOT = (*READERS.values(), FileReader.INITRAMFS_TOOLS, FileReader.DRACUT, FileReader.MKINITCPIO)
 _LOADERS = ("/boot/", "/efi/", "/etc/modprobe.d/")
-_HEAD = "# Written by `gpupass doctor --fix`.\n"
+TOLD = "/etc/gpupass/kernel-arguments"  # what it has put where others write, too: one word a line
+HEAD = "# Written by `gpupass doctor --fix`.\n"
+_LINE = "the kernel's command line"
 _TITLE = "set right what the doctor has found"
 
 
@@ -36,7 +38,8 @@ def fixable(remedy: Remedy | None, ground: Ground) -> bool:
     match remedy:
         case Arguments(add=add, remove=remove, doubt=doubt):
             known = (ground.loader or Loader()).kind in _FIXED
-            return bool(add) and not remove and not doubt and known and not stands(remedy, ground)
+            plain = bool(add) and all(map(WORD.fullmatch, add))
+            return plain and not remove and not doubt and known and not stands(remedy, ground)
         case Options():
             return not stands(remedy, ground)
         case Load() | Limit():
@@ -50,7 +53,7 @@ def paths(ground: Ground, found: Iterable[Diagnosis]) -> tuple[str, ...]:
     units = (drop_in(one.cure.unit) for one in found if isinstance(one.cure, Limit))
     loader = ground.loader or Loader()
     files = loader.files if loader.kind in _FIXED else ()
-    return tuple(dict.fromkeys((MODPROBE, AT_BOOT, DROP_IN, *files, *units)))
+    return tuple(dict.fromkeys((MODPROBE, AT_BOOT, DROP_IN, TOLD, *files, *units)))
 
 
 def fix_plan(found: Iterable[Diagnosis], ground: Ground, boot: BootState) -> Plan:
@@ -58,30 +61,28 @@ def fix_plan(found: Iterable[Diagnosis], ground: Ground, boot: BootState) -> Pla
     cures = tuple(
         dict.fromkeys(one.cure for one in found if one.cure is not None and fixable(one.cure, ground))
     )
-    steps = (*_modules(cures, ground, boot), *_limits(cures, boot), *_arguments(cures, ground, boot))
+    steps = (*_modules(cures, boot), *_limits(cures, boot), *_arguments(cures, ground, boot))
     return Plan(title=_TITLE, steps=steps, devices=(BOOT,))
 
 
 def needs_reboot(plan: Plan) -> bool:
     """What the kernel and its modules are told counts from the next boot on."""
     return any(
-        isinstance(step, AddKernelArguments)
+        isinstance(step, SetKernelArguments)
         or (isinstance(step, Refresh) and step.what in _AT_BOOT)
         or (isinstance(step, WriteFile) and step.path.startswith(_LOADERS))
         for step in plan.steps
     )
 
 
-def _modules(cures: tuple[Remedy, ...], ground: Ground, boot: BootState) -> Iterator[Deed]:
+def _modules(cures: tuple[Remedy, ...], boot: BootState) -> Iterator[Deed]:
     lines = [line for cure in cures if isinstance(cure, Options) for line in cure.lines]
     written = _added(boot, MODPROBE, lines, "how modules are loaded")
     if written is not None:
         yield written
-        tool = initramfs_tool(boot)
-        if not isinstance(tool, Unknown):
-            yield Refresh(what=tool, why="modules are loaded from the initramfs already")
-        elif ground.distribution.family is Family.ARCH:
-            yield Refresh(what=FileReader.MKINITCPIO, why="modules are loaded from the initramfs already")
+        reader = maker(boot)
+        if reader is not None:
+            yield Refresh(what=reader, why="modules are loaded from the initramfs already")
     modules = [name for cure in cures if isinstance(cure, Load) for name in cure.modules]
     for name in dict.fromkeys(modules):
         yield LoadModule(module=name, why="needed, and not there")
@@ -90,11 +91,19 @@ def _modules(cures: tuple[Remedy, ...], ground: Ground, boot: BootState) -> Iter
         yield at_boot
 
 
+def maker(boot: BootState) -> FileReader | None:
+    """Who makes the initramfs anew."""
+    tool = initramfs_tool(boot)
+    if isinstance(tool, Unknown):
+        return FileReader.MKINITCPIO if tool.mkinitcpio else None
+    return tool
+
+
 def _limits(cures: tuple[Remedy, ...], boot: BootState) -> Iterator[Deed]:
     steps = []
     for cure in cures:
         if isinstance(cure, Limit):
-            text = f"{_HEAD}[Service]\n{cure.line}\n"
+            text = f"{HEAD}[Service]\n{cure.line}\n"
             path = drop_in(cure.unit)
             if boot.file(path) != HostFile(path=path, text=text):
                 steps.append(WriteFile(path=path, text=text, prune=True, why=f"for {cure.unit}"))
@@ -109,37 +118,43 @@ def _arguments(cures: tuple[Remedy, ...], ground: Ground, boot: BootState) -> It
     missing = tuple(word for word in words if word not in (loader.words or ()))
     if not words:
         return
-    if loader.kind is LoaderKind.GRUBBY:
-        yield AddKernelArguments(arguments=words, why="from the next boot on")
-        return
-    for path in (DROP_IN,) if loader.kind is LoaderKind.UPDATE_GRUB else loader.files:
-        step = _told(boot, path, loader.kind, missing) if missing else None
-        if step is not None:
-            yield step
-    if loader.kind in _READERS:
-        yield Refresh(what=_READERS[loader.kind], why="so that the next boot is told")
+    if loader.kind is LoaderKind.UPDATE_GRUB and missing:
+        line = f'GRUB_CMDLINE_LINUX_DEFAULT="$GRUB_CMDLINE_LINUX_DEFAULT {" ".join(missing)}"'
+        yield from filter(None, (_added(boot, DROP_IN, [line], _LINE),))
+    elif missing:
+        yield from filter(None, (_added(boot, TOLD, missing, "what --undo takes away again"),))
+        if loader.kind is LoaderKind.GRUBBY:
+            yield SetKernelArguments(add=missing, why="from the next boot on")
+        else:
+            yield from filter(None, (rewritten(boot, path, loader.kind, missing) for path in loader.files))
+    if loader.kind in READERS:
+        yield Refresh(what=READERS[loader.kind], why="so that the next boot is told")
 
 
-def _told(boot: BootState, path: str, kind: LoaderKind, words: tuple[str, ...]) -> WriteFile | None:
-    said = " ".join(words)
-    why = "the kernel's command line"
-    if kind is LoaderKind.UPDATE_GRUB:
-        return _added(boot, path, [f'GRUB_CMDLINE_LINUX_DEFAULT="$GRUB_CMDLINE_LINUX_DEFAULT {said}"'], why)
+def rewritten(
+    boot: BootState, path: str, kind: LoaderKind, add: tuple[str, ...] = (), remove: tuple[str, ...] = ()
+) -> WriteFile | None:
+    """The line of options of an entry, or the only line of a file, with and without these words."""
     before = boot.file(path)
     if before is None:
         return None
-    if kind is LoaderKind.ENTRIES:
-        text = re.sub(r"^(options[ \t].*?)[ \t]*$", rf"\1 {said}", before.text, count=1, flags=re.MULTILINE)
-    else:
-        first, end, rest = before.text.partition("\n")
-        text = f"{first.rstrip()} {said}{end}{rest}"
-    return WriteFile(path=path, text=text, mode=before.mode, why=why) if text != before.text else None
+    form = r"^options[ \t].*$" if kind is LoaderKind.ENTRIES else r"\A.*$"
+    text = re.sub(form, lambda line: _line(line[0], add, remove), before.text, count=1, flags=re.MULTILINE)
+    if text == before.text:
+        return None
+    return WriteFile(path=path, text=text, mode=before.mode, why=_LINE)
+
+
+def _line(line: str, add: tuple[str, ...], remove: tuple[str, ...]) -> str:
+    for word in remove:
+        line = re.sub(rf"(^|[ \t]+){re.escape(word)}(?=[ \t]|$)", "", line)
+    return " ".join((line.rstrip(), *add))
 
 
 def _added(boot: BootState, path: str, lines: Iterable[str], why: str) -> WriteFile | None:
     """A file of gpupass's own, with these lines beside those that it has."""
     before = boot.file(path)
-    text = before.text if before is not None else _HEAD
+    text = before.text if before is not None else HEAD
     new = [line for line in dict.fromkeys(lines) if line not in text.splitlines()]
     if not new:
         return None

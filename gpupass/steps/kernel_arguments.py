@@ -1,4 +1,4 @@
-"""More words on the command line of every kernel that grubby knows."""
+"""Words on the command line of every kernel that grubby knows."""
 
 import re
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from gpupass.step import Step
 from gpupass.system import System
 
 _ENTRY = re.compile(r'^kernel="?([^"\n]+)"?$.*?^args="?([^\n]*?)"?$', re.MULTILINE | re.DOTALL)
-_WORD = re.compile(r"[\w.,:=/+-]+")
+WORD = re.compile(r"[\w.,:=/+-]+")  # what no shell and no boot loader takes for anything else
 _SECONDS = 120.0
 
 
@@ -21,23 +21,26 @@ class Told(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     words: tuple[str, ...]
 
 
-class AddKernelArguments(Step, frozen=True, kw_only=True):
-    """grubby --update-kernel=ALL --args=… ValueError: a word that is none."""
+class SetKernelArguments(Step, frozen=True, kw_only=True):
+    """grubby --update-kernel=ALL. ValueError: a word that is none."""
 
-    arguments: tuple[str, ...]
+    add: tuple[str, ...] = ()
+    remove: tuple[str, ...] = ()
 
     Before: ClassVar[Any] = tuple[Told, ...]
 
     def __post_init__(self) -> None:
-        if not all(map(_WORD.fullmatch, self.arguments)):
-            raise ValueError(f"{self.arguments!r} are no words of a command line")
+        if not all(map(WORD.fullmatch, (*self.add, *self.remove))):
+            raise ValueError(f"{(*self.add, *self.remove)!r} are no words of a command line")
 
     @property
     def target(self) -> str:
         return "kernel:arguments"
 
     def words(self) -> str:
-        return f"tell every kernel {' '.join(self.arguments)}"
+        told = f"tell every kernel {' '.join(self.add)}" if self.add else ""
+        taken = f"no longer tell any kernel {' '.join(self.remove)}" if self.remove else ""
+        return ", and ".join(filter(None, (told, taken)))
 
     def seconds(self) -> float:
         return 2.0
@@ -48,18 +51,22 @@ class AddKernelArguments(Step, frozen=True, kw_only=True):
     def _told(self, system: System) -> Iterator[Told]:
         for kernel, args in _ENTRY.findall(system.run("grubby", "--info=ALL", timeout=_SECONDS)):
             had = {*args.split()}
-            yield Told(kernel=kernel, words=tuple(word for word in self.arguments if word in had))
+            words = tuple(word for word in (*self.add, *self.remove) if word in had)
+            yield Told(kernel=kernel, words=words)
 
     def do(self, system: System, deadline: float) -> None:
-        _grubby(system, "ALL", "--args", self.arguments)
+        _grubby(system, "ALL", self.add, self.remove)
 
     def undo(self, before: Any, system: System) -> None:
-        """From each kernel what it has got; one that was installed meanwhile keeps what it came with."""
+        """Each kernel as it was; one that was installed meanwhile keeps what it came with."""
         for told in before:
-            new = tuple(word for word in self.arguments if word not in told.words)
-            _grubby(system, told.kernel, "--remove-args", new)
+            taken = tuple(word for word in self.remove if word in told.words)
+            new = tuple(word for word in self.add if word not in told.words)
+            _grubby(system, told.kernel, taken, new)
 
 
-def _grubby(system: System, kernel: str, option: str, words: tuple[str, ...]) -> None:
-    if words:
-        system.run("grubby", f"--update-kernel={kernel}", f"{option}={' '.join(words)}", timeout=_SECONDS)
+def _grubby(system: System, kernel: str, add: tuple[str, ...], remove: tuple[str, ...]) -> None:
+    options = [f"--args={' '.join(add)}"] if add else []
+    options += [f"--remove-args={' '.join(remove)}"] if remove else []
+    if options:
+        system.run("grubby", f"--update-kernel={kernel}", *options, timeout=_SECONDS)

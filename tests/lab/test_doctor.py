@@ -38,7 +38,7 @@ def test_what_it_sees(simple):
 
 
 def test_what_it_sets_right(simple):
-    """A modprobe option that is too small: told, written, in the initramfs; taken away by hand again."""
+    """A modprobe option that is too small: told, written, in the initramfs, and taken back."""
     before = simple.sh(SETTINGS)
     simple.sh(
         "modprobe vfio_iommu_type1 && echo 1024 > /sys/module/vfio_iommu_type1/parameters/dma_entry_limit"
@@ -52,12 +52,9 @@ def test_what_it_sets_right(simple):
             one["words"] for one in planned["steps"]
         ]
         assert "dma_entry_limit=65535" in simple.sh("cat /etc/modprobe.d/gpupass.conf")
+        simple.gpupass("doctor", "--undo", "--yes", timeout=900)
     finally:
-        simple.sh(
-            "rm -f /etc/modprobe.d/gpupass.conf /etc/modules-load.d/gpupass.conf; "
-            "echo 65535 > /sys/module/vfio_iommu_type1/parameters/dma_entry_limit",
-            code=None,
-        )
+        simple.sh("echo 65535 > /sys/module/vfio_iommu_type1/parameters/dma_entry_limit", code=None)
     assert simple.sh(SETTINGS) == before
 
 

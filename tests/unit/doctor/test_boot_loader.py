@@ -34,7 +34,7 @@ HOSTS: dict[str, tuple[dict[str, str | bytes], Family, Loader]] = {
             "/etc/os-release": "ID=ubuntu\nID_LIKE=debian\n",
             "/etc/default/grub": GRUB,
             "/etc/default/grub.d/50-cloudimg-settings.cfg": 'GRUB_CMDLINE_LINUX_DEFAULT="console=tty1"\n',
-            "/etc/default/grub.d/zz-gpupass.cfg": 'GRUB_CMDLINE_LINUX_DEFAULT="$GRUB_CMDLINE_LINUX_DEFAULT a=b"\n',
+            "/etc/default/grub.d/99-own.cfg": 'GRUB_CMDLINE_LINUX_DEFAULT="$GRUB_CMDLINE_LINUX_DEFAULT a=b"\n',
             "/usr/sbin/update-grub": "",
         },
         Family.DEBIAN,
@@ -43,7 +43,7 @@ HOSTS: dict[str, tuple[dict[str, str | bytes], Family, Loader]] = {
             files=(
                 "/etc/default/grub",
                 "/etc/default/grub.d/50-cloudimg-settings.cfg",
-                "/etc/default/grub.d/zz-gpupass.cfg",
+                "/etc/default/grub.d/99-own.cfg",
             ),
             words=("console=tty1", "a=b"),
         ),

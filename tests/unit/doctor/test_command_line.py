@@ -105,6 +105,16 @@ def test_fix_asks_does_and_can_be_taken_back(gpupass, machine):
     code, out, _ = gpupass("doctor")
     assert code == 3 and "reboot: the boot loader is told so already" in out
     assert "nothing to do" in gpupass("doctor --fix --yes")[1]
+    code, _, err = gpupass("doctor --undo")
+    assert code == 2 and "hint: gpupass doctor --undo --yes" in err
+    assert gpupass("doctor --undo --yes")[0] == 0 and machine.snapshot() == before
+    assert "nothing to do" in gpupass("doctor --undo --yes")[1]
+
+
+@pytest.mark.parametrize("line", ["--fix --undo", "--undo --for mig", "--yes", "--dry-run"])
+def test_what_makes_no_sense(line, gpupass):
+    code, _, err = gpupass(f"doctor {line}")
+    assert code == 2 and "hint: gpupass doctor" in err
 
 
 def fails():

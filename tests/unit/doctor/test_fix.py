@@ -5,7 +5,7 @@ from msgspec.structs import replace
 
 from gpupass.boot.initramfs import HOOK_FUNCTIONS
 from gpupass.doctor.examine import examine
-from gpupass.doctor.fix import fix_plan, fixable, paths
+from gpupass.doctor.fix import TOLD, fix_plan, fixable, paths
 from gpupass.doctor.remedy import Arguments, Limit, Load, Options
 from gpupass.doctor.words import AT_BOOT, DROP_IN, MODPROBE
 from gpupass.model.boot import BootState, HostFile
@@ -51,7 +51,7 @@ def told(ground: Ground) -> list[tuple[str, str]]:
                 "WriteFile": "write",
                 "LoadModule": "modprobe",
                 "Refresh": "has read",
-                "AddKernelArguments": "grubby",
+                "SetKernelArguments": "grubby",
             }[type(step).__name__],
             getattr(step, "path", "") or getattr(step, "module", "") or str(getattr(step, "what", "")),
         )
@@ -59,12 +59,17 @@ def told(ground: Ground) -> list[tuple[str, str]]:
     ]
 
 
+NOTED = ("write", TOLD)
 WRITTEN = {
     LoaderKind.UPDATE_GRUB: [("write", DROP_IN), ("has read", "grub")],
-    LoaderKind.GRUBBY: [("grubby", "")],
-    LoaderKind.SDBOOTUTIL: [("write", "/etc/kernel/cmdline"), ("has read", "sdbootutil")],
-    LoaderKind.ENTRIES: [("write", "/boot/loader/entries/arch.conf")],
-    LoaderKind.PROXMOX_BOOT_TOOL: [("write", "/etc/kernel/cmdline"), ("has read", "proxmox-boot-tool")],
+    LoaderKind.GRUBBY: [NOTED, ("grubby", "")],
+    LoaderKind.SDBOOTUTIL: [NOTED, ("write", "/etc/kernel/cmdline"), ("has read", "sdbootutil")],
+    LoaderKind.ENTRIES: [NOTED, ("write", "/boot/loader/entries/arch.conf")],
+    LoaderKind.PROXMOX_BOOT_TOOL: [
+        NOTED,
+        ("write", "/etc/kernel/cmdline"),
+        ("has read", "proxmox-boot-tool"),
+    ],
 }
 
 
@@ -119,6 +124,7 @@ def test_what_stands_there_is_not_written_again() -> None:
 
 def test_what_somebody_wrote_on_purpose_is_not_taken_away() -> None:
     assert not fixable(Arguments(remove=("iommu=off",)), GROUND)
+    assert not fixable(Arguments(add=("a=$(reboot)",)), GROUND)
     assert not fixable(Arguments(add=("initcall_blacklist=sysfb_init",), doubt="it may fail"), GROUND)
     assert fixable(Options(lines=("options a b=c",)), GROUND)
     assert fixable(Limit(unit="libvirtd.service", line="LimitMEMLOCK=infinity"), GROUND)
@@ -126,5 +132,5 @@ def test_what_somebody_wrote_on_purpose_is_not_taken_away() -> None:
 
 
 def test_where_it_looks() -> None:
-    assert paths(GROUND, ()) == (MODPROBE, AT_BOOT, DROP_IN, "/etc/default/grub")
-    assert paths(GROUNDS["unknown"], ()) == (MODPROBE, AT_BOOT, DROP_IN)
+    assert paths(GROUND, ()) == (MODPROBE, AT_BOOT, DROP_IN, TOLD, "/etc/default/grub")
+    assert paths(GROUNDS["unknown"], ()) == (MODPROBE, AT_BOOT, DROP_IN, TOLD)
