@@ -74,7 +74,6 @@ class Kernel(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     release: str = ""
     words: tuple[str, ...] = ()  # /proc/cmdline
     lockdown: str | None = None  # none, integrity, confidentiality
-    taint: int = 0
     panics: tuple[str, ...] = ()  # sysctls that make a hanging task one
     stuck: tuple[str, ...] = ()  # tasks that hang while they unbind a device
     said: tuple[str, ...] | None = None  # lines of its log about devices; None: not to be read
@@ -144,8 +143,6 @@ class FunctionGround(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     vf_unassigned: tuple[int, ...] = ()
     low: tuple[int, ...] = ()  # sizes of 64-bit BARs below 4 GiB
     errors: dict[str, int] = field(default_factory=dict)  # AER: fatal, nonfatal
-    d3cold: bool | None = None
-    runtime: str = ""  # power/control
     ari: bool | None = None  # forwarding by the port above
     unbind_lock: bool | None = None
     variants: tuple[str, ...] = ()  # vfio drivers made for it

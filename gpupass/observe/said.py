@@ -11,7 +11,7 @@ from gpupass.observe import recorded
 from gpupass.system import Reader, System
 
 _WORDS = re.compile(
-    r"(?:(intel_|amd_|s390_)?iommu|arm[-_.]smmu[\w-]*|vfio[\w-]*|pcie?[\w-]*|(module_|modprobe\.|rd\.driver\.)?blacklist|rd\.driver"
+    r"(?:(intel_|amd_|s390_)?iommu|intremap|arm[-_.]smmu[\w-]*|vfio[\w-]*|pcie?[\w-]*|(module_|modprobe\.|rd\.driver\.)?blacklist|rd\.driver"
     r"|nvidia[\w-]*|nouveau|amdgpu|radeon|i915|xe|ast|mgag200|simpledrm|efifb|vesafb|video|fbcon|nomodeset|vga|drm"
     r"|(default_)?hugepages\w*|kvm\w*|mem_encrypt|initcall_blacklist|nvme|mlx\w*|igb|ixgbe|ice|console|swiotlb)(\.[\w-]+)?"
 )

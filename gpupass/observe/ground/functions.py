@@ -27,7 +27,6 @@ def _read(system: Reader, device: Device, aliases: tuple[tuple[str, str], ...]) 
     at = device.address
     rows = [_row(line) for line in (system.read(sysfs(at, "resource")) or "").splitlines()]
     alias = system.read(sysfs(at, "modalias")) or ""
-    d3cold = system.read(sysfs(at, "d3cold_allowed"))
     return FunctionGround(
         address=at,
         unassigned=tuple(_unassigned(rows[:6])),
@@ -40,8 +39,6 @@ def _read(system: Reader, device: Device, aliases: tuple[tuple[str, str], ...]) 
             for kind in ("fatal", "nonfatal")
             if (count := _errors(system.read(sysfs(at, f"aer_dev_{kind}")) or ""))
         },
-        d3cold=None if d3cold is None else d3cold == "1",
-        runtime=system.read(sysfs(at, "power/control")) or "",
         ari=_ari(system, device),
         unbind_lock=system.exists(_UNBIND_LOCK.format(at)) if device.driver == NVIDIA else None,
         usb=tuple(_plugged(system, at)) if device.class_code >> 8 == _USB else (),

@@ -4,7 +4,6 @@ import re
 from collections.abc import Iterator
 
 from gpupass.model.ground import Cpu, Firmware, Kernel, Memory
-from gpupass.observe.number import number
 from gpupass.system import Reader, System
 
 _TABLES = "/sys/firmware/acpi/tables"
@@ -51,7 +50,6 @@ def read_kernel(system: Reader) -> Kernel:
         release=system.read("/proc/sys/kernel/osrelease") or "",
         words=tuple((system.read("/proc/cmdline") or "").split()),
         lockdown=lockdown[1] if lockdown else None,
-        taint=number(system.read("/proc/sys/kernel/tainted") or "") or 0,
         panics=tuple(name for name in _PANICS if system.read(f"/proc/sys/kernel/{name}") not in (None, "0")),
         stuck=tuple(_stuck(system)),
         said=_said(system),
