@@ -78,8 +78,10 @@ def block_name(system: Reader, blocks: Blocks, source: str) -> str | None:
     return next((one.name for one in blocks.known.values() if one.label == mapped), None)
 
 
-def read_blocks(system: Reader, network: Network) -> Blocks:
-    return Blocks(known={name: _block(system, network, name) for name in system.names(BLOCK)})
+def read_blocks(system: Reader, network: Network, names: tuple[str, ...] | None = None) -> Blocks:
+    """`names` where they are known already."""
+    found = system.names(BLOCK) if names is None else names
+    return Blocks(known={name: _block(system, network, name) for name in found})
 
 
 def _block(system: Reader, network: Network, name: str) -> Block:

@@ -104,6 +104,7 @@ def observe(
     wanted = bare.devices_at(sorted(asked_about))
     users: list[Users] = []
     names_to_stop: tuple[str, ...] = ()
+    classes: Mapping[str, tuple[str, ...]] = {}
     found: Users
     domains: tuple[Domain, ...] = ()
     if connect is not None:
@@ -117,11 +118,22 @@ def observe(
     vdpa = _vdpa(system) if processes or essentials else ()
     if processes:
         from gpupass.observe.processes import read_processes
+        from gpupass.system.holders import listed
+
+        classes = listed(system)
         from gpupass.observe.stoppable import as_stoppable, read_stoppable, with_triggers
 
         machines = _machines(system)
         found, missed = read_processes(
-            system, devices, mdevs, _minors(information), renders, domains, machines, vdpa
+            system,
+            devices,
+            mdevs,
+            _minors(information),
+            renders,
+            domains,
+            machines,
+            vdpa,
+            classes=classes,
         )
         unseen += missed
         stoppable, names_to_stop, missed = read_stoppable(system)
@@ -131,7 +143,7 @@ def observe(
         )
         users += (named, _of_machines(machines, devices, found), _framebuffers(system, wanted))
     if essentials:
-        found, missed = _essentials(system, replace(bare, domains=domains), vdpa)
+        found, missed = _essentials(system, replace(bare, domains=domains), vdpa, classes.get("block"))
         unseen += missed
         users.append(found)
     drivers = _host_drivers(system, wanted, aliases, kernel)
@@ -321,13 +333,15 @@ def _vdpa(system: Reader) -> "tuple[Vdpa, ...]":
     return read_vdpa(system)
 
 
-def _essentials(system: Reader, host: Host, vdpa: "tuple[Vdpa, ...]") -> tuple[Users, tuple[str, ...]]:
+def _essentials(
+    system: Reader, host: Host, vdpa: "tuple[Vdpa, ...]", blocks: tuple[str, ...] | None
+) -> tuple[Users, tuple[str, ...]]:
     from gpupass.observe.blocks import read_blocks
     from gpupass.observe.disks import read_disk_users
     from gpupass.observe.networks import read_network, read_network_users
 
     network = read_network(system)
-    disks, unseen = read_disk_users(system, read_blocks(system, network), host.devices, host.domains)
+    disks, unseen = read_disk_users(system, read_blocks(system, network, blocks), host.devices, host.domains)
     networks = read_network_users(system, network, host.devices, host.domains, vdpa)
     found: dict[str, tuple[User, ...]] = {}
     for device in host.devices:

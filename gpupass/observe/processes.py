@@ -35,14 +35,16 @@ def read_processes(
     domains: Collection[Domain] = (),
     machines: "Collection[Machine]" = (),
     vdpa: Collection[Vdpa] = (),
+    *,
+    classes: Mapping[str, tuple[str, ...]],
 ) -> tuple[dict[str, tuple[User, ...]], tuple[str, ...]]:
     """Users by address, and by UUID of a mediated device; and what could not be seen.
 
-    `minors` are the numbers of NVIDIA's GPUs, `renders` the render nodes of AMD's partitions.
+    `minors` are the numbers of NVIDIA's GPUs, `renders` the render nodes of AMD's partitions, `classes` what
+    the kernel has of each class that has device files.
     """
-    from gpupass.system.holders import listed, node_of
+    from gpupass.system.holders import node_of
 
-    classes = listed(system)
     found, unseen = read_holders(system, classes, vdpa)
     if not found and not any(domain.parts for domain in domains):
         return {}, unseen
