@@ -18,7 +18,7 @@ NOVA, KUBEVIRT, PVE_MAPPING = FORMATS = ("nova", "kubevirt", "pve-mapping")
 
 def export(system: Reader, connect: str = QEMU) -> tuple[Profile, Host]:
     """A profile of this host as it is."""
-    host = observe(system, connect=connect)
+    host = observe(system, connect=connect, settings=True)
     return export_profile(host, worth_telling(host)), host
 
 

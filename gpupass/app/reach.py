@@ -11,6 +11,7 @@ from gpupass.model.address import Address, root_of
 from gpupass.model.apply import Apply
 from gpupass.model.domain import QEMU
 from gpupass.model.host import Base, Device, Host, vf_address
+from gpupass.model.mark import Setting
 from gpupass.model.profile import NVIDIA_CTK, Profile
 from gpupass.observe import observe
 from gpupass.plan import HostPlan, Plan
@@ -23,6 +24,7 @@ from gpupass.planner.standing import Chosen
 from gpupass.profiles import write_profile
 from gpupass.store import store_of
 from gpupass.store.applies import new_id
+from gpupass.store.marks import read_marks_of
 from gpupass.system import Reader, System
 
 
@@ -54,7 +56,7 @@ class Reach(OfHost, frozen=True, kw_only=True):
             connect=self.libvirt,
             windows={attachment.domain for attachment in wanted},
             described=False,
-            settings=any(attachment.options.set_it for attachment in wanted),
+            settings=any(attachment.options.set_it for attachment in wanted) or _has_set(system),
             roms={rom for attachment in wanted if (rom := attachment.options.rom_file) is not None},
             programs=self.programs and self.profile.containers == NVIDIA_CTK,
         )
@@ -152,6 +154,11 @@ class Reach(OfHost, frozen=True, kw_only=True):
                 found.add(device.parent)
                 todo.append(device.parent)
         return found
+
+
+def _has_set(system: Reader) -> bool:
+    """Something of a device is set for whoever has it: the way back tells of it."""
+    return isinstance(system, System) and bool(read_marks_of(store_of(system), Setting))
 
 
 def letting_stop(profile: Profile, names: tuple[str, ...]) -> Profile:

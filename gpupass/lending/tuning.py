@@ -73,15 +73,16 @@ def settings_of(host: Host, address: Address, exact: bool = False) -> Options:
         return UNSAID
     marks = {mark.part for mark in host.marks_of(Setting, address) if mark.boot_id == host.boot_id}
     methods = device.detail.reset_methods
-    told, link = address in host.links, host.links.get(address, VfLink())
+    link, told = host.links.get(address, VfLink()), marks | set(_OF_LINK if exact else ())
+    told &= set(_OF_LINK if address in host.links else ())
     bars = (bar for bar in device.detail.bars if f"{_BAR}{bar.index}" in marks or (exact and bar.sizes))
     return Options(
         reset_method=methods[0] if RESET_METHOD in marks and methods else DEFAULT if exact else None,
         disable_idle_d3=True if POWER in marks else False if exact else None,
-        mac=link.mac if MAC in marks else DEFAULT if exact and told else None,
-        vlan=link.vlan if VLAN in marks or (exact and told) else None,
-        trust=link.trust if TRUST in marks or (exact and told) else None,
-        rate=link.rate if RATE in marks or (exact and told) else None,
+        mac=None if MAC not in told else link.mac if MAC in marks else DEFAULT,
+        vlan=link.vlan if VLAN in told else None,
+        trust=link.trust if TRUST in told else None,
+        rate=link.rate if RATE in told else None,
         bar=tuple(BarSize(index=bar.index, size=_text(bar.size)) for bar in bars if bar.size >= 1 << 20),
     )
 

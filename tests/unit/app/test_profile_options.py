@@ -2,8 +2,9 @@
 
 from msgspec.structs import replace
 
+from gpupass.model.vf_link import VfLink
 from tests.profile_trips import apply, endings, exported, kinds, plan, profile_of, rollback
-from tests.simulated import GPU, Machine
+from tests.simulated import GPU, PF, Machine
 
 ROM = "/usr/share/vgabios/card.rom"
 
@@ -50,6 +51,22 @@ def test_settings_of_the_card(machine):
     apply(machine, given(), allow_disruption=True)  # what is not said any more stays until it is given back
     apply(machine, given().partition("attachments")[0], allow_disruption=True)
     assert machine.snapshot()["settings"] == before
+
+
+def test_the_link_of_a_vf(machine):
+    """Told by an export, also while no attachment says it any more, and rolled back."""
+    machine.links.add(PF, "enp5s0", 2)
+    rule = f"gpus: [{{name: nic, select: {{address: '{PF}'}}, use: sriov, vfs: 2, take-over: true, vf: {{driver: vfio-pci}}}}]"
+    text = rule + "\nattachments: [{domain: vm1, device: nic/vf1, vlan: 100, trust: true}]"
+    apply(machine, text, allow_disruption=True)
+    assert not plan(machine, text).to_do
+    assert machine.links.of["enp5s0"][1] == VfLink(vlan=100, trust=True)
+    (attachment,) = profile_of(exported(machine)).attachments
+    assert attachment.options.words == "vlan 100, trust on"
+    apply(machine, rule, allow_disruption=True)
+    assert machine.links.of["enp5s0"][1] == VfLink()
+    rollback(machine)
+    assert machine.links.of["enp5s0"][1] == VfLink(vlan=100, trust=True)
 
 
 def test_settings_are_rolled_back(machine):
