@@ -33,7 +33,7 @@ from gpupass.model.mark import Claim, Mark, Quarantine, Stopped
 from gpupass.observe import observe
 from gpupass.observe.pci import read_group
 from gpupass.plan import HostPlan, Plan
-from gpupass.planner.unknown import quarantines
+from gpupass.planner.unknown import quarantines, still_meant
 from gpupass.store import store_of
 from gpupass.store.applies import read_applies, write_apply
 from gpupass.store.marks import forget, read_marks, read_marks_of
@@ -117,7 +117,7 @@ def quarantine_clear(system: System, device: str, *, dry_run: bool = False) -> R
         else:
             require_ready(session)
         typed = parse_address(device)
-        known = quarantined(system)
+        known = read_marks_of(session.store, Quarantine)
         gone = typed if any(mark.carrier == typed for mark in known) else None  # off the bus, perhaps
         address = gone or group_addresses(system, device)[0]
         mark = _quarantine_of(known, address, read_identity(system, address))
@@ -133,8 +133,26 @@ def quarantine_clear(system: System, device: str, *, dry_run: bool = False) -> R
 
 
 def quarantined(system: System) -> tuple[Quarantine, ...]:
-    """Every device nobody gets at present."""
-    return read_marks_of(store_of(system), Quarantine)
+    """Every device nobody gets at present, by the address that it has by now."""
+    known = read_marks_of(store_of(system), Quarantine)
+    sought = {one.identity.ids for one in known if one.identity and _is_elsewhere(system, one)}
+    if not sought:
+        return known
+    host = observe(
+        system,
+        detail=lambda host: {device.address for device in host.devices if device.ids in sought},
+        connect=None,
+        processes=False,
+        essentials=False,
+        marks=False,
+    )
+    now = (still_meant((one,), host)[0] for one in known)
+    return tuple(replace(one, identity=was.identity) for one, was in zip(now, known, strict=True))
+
+
+def _is_elsewhere(system: System, mark: Quarantine) -> bool:
+    now = read_identity(system, mark.carrier)
+    return now is None or (mark.identity is not None and now.contradicts(mark.identity))
 
 
 def _quarantine_of(

@@ -1,6 +1,7 @@
 """What gpupass remembers is lost, or of devices that have gone: what holds for those there are; pure."""
 
 from collections.abc import Collection, Iterable, Iterator
+from typing import TypeVar
 
 from msgspec.structs import replace
 
@@ -10,6 +11,7 @@ from gpupass.model.mark import Mark, Quarantine
 from gpupass.model.mdev import MdevBus
 from gpupass.model.user import UserKind
 
+M = TypeVar("M", bound=Mark)
 _GUESTS = (UserKind.DOMAIN, UserKind.VM)
 
 
@@ -30,7 +32,7 @@ def quarantines(host: Host, at_work: Collection[Address], why: str, since: str) 
     )
 
 
-def still_meant(marks: Iterable[Mark], host: Host) -> tuple[Mark, ...]:
+def still_meant(marks: Iterable[M], host: Host) -> tuple[M, ...]:
     """Those of the devices that are there, and then it need not be said of whom: none whose address another
     device has now.
 
@@ -41,7 +43,7 @@ def still_meant(marks: Iterable[Mark], host: Host) -> tuple[Mark, ...]:
     )
 
 
-def _still_meant(marks: Iterable[Mark], host: Host) -> Iterator[Mark]:
+def _still_meant(marks: Iterable[M], host: Host) -> Iterator[M]:
     for mark in marks:
         device, was = host.device(root_of(mark.carrier)), mark.identity
         if was is None or (device is not None and not device.identity.contradicts(was)):

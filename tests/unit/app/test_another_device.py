@@ -164,6 +164,10 @@ def test_a_quarantine_goes_where_its_device_goes(machine):
     machine.replug(LONE, ids=mine.ids, serial=mine.serial, class_code=0x030000, driver="nouveau")
     assert quarantined(machine, GPU) is None
     assert quarantined(machine, LONE) == f"not reset (at {GPU}, where it was then)"
+    assert {mark.carrier: mark.why.partition(" (")[2] for mark in app.quarantined(machine)} == {
+        LONE: f"at {GPU}, where it was then)",
+        NIC: "that was 8086:10c9, 8086:1572 is there now)",
+    }
     with pytest.raises(Refused, match="quarantine"):
         app.bind(machine, LONE)
     app.quarantine_clear(machine, LONE)
