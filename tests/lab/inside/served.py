@@ -1,7 +1,8 @@
 """Runs inside the lab: an interpreter that has imported gpupass and forks for every command line it is sent.
 
 The process that runs a command is a child of its own with the sender's input and output: only the start of Python and
-the imports, which cost more here than most verbs do, are spared. Usage: served.py SOCKET
+the imports, which cost more here than most verbs do, are spared. `stand STEP FILE VERB …` stands still before that
+step. Usage: served.py SOCKET
 """
 
 import importlib
@@ -12,6 +13,9 @@ import sys
 from pathlib import Path
 
 from gpupass.cli import main as cli
+
+sys.path.insert(0, str(Path(__file__).parents[3]))
+from tests.lab.inside.standing import stand_before
 
 
 def loaded_by(*argv):
@@ -39,6 +43,9 @@ def work(argv, fds):
     # as at the start of an interpreter: ours remember what kind of file theirs were
     sys.stdin, sys.stdout = open(0), open(1, "w", errors="surrogateescape")
     sys.stderr = open(2, "w", buffering=1, errors="backslashreplace")
+    if argv[0] == "stand":
+        stand_before(*argv[1:3])
+        argv = argv[3:]
     sys.argv = [str(Path(cli.__file__).parents[1] / "__main__.py"), *argv]
     try:
         cli.main()
