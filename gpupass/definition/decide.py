@@ -12,13 +12,14 @@ from gpupass.definition.preparation import (
     number,
     read,
 )
-from gpupass.lending.domain_xml import reserved
-from gpupass.lending.preflight import size_text
+from gpupass.lending.domain_xml import MEMORY, PREFETCHABLE, reserved
+from gpupass.lending.preflight import KEPT_BELOW, size_text
 from gpupass.plan import Finding
 
 _OVERRIDE_SINCE = (8, 2, 0)  # libvirt's <qemu:override> (NEWS.rst)
 _GIB = 1 << 30
 _KIB = 1 << 10
+_BELOW = 512 << 20  # bytes below 4 GiB for all ports: half of what q35 has there
 _LEAST = 2 << 20  # bytes: what firmware leaves behind an empty port unless it is asked for more
 _SLOTS = range(1, 0x1F)  # of pcie.0; 0 is the host bridge, 0x1f q35's own (docs/pcie.txt of QEMU)
 _BUSES = range(1, 256)
@@ -47,20 +48,14 @@ def decide(
     new = _new_ports(root, slots - len(free))
     if new is None:
         return Preparation(), (_full(name, slots),)
-    window = _power_of_two(largest_bar)
     chosen = (*free, *(port.index for port in new))[: max(slots, 0)]
-    have = reserved(root)
-    windows = tuple(
-        Window(index=index, size=window)
-        for index in chosen
-        if window > _LEAST and have.get(index, 0) < window
-    )
+    windows = tuple(_windows(reserved(root), chosen, largest_bar))
     wanted = Preparation(
         ports=new,
         windows=windows,
         cold=tuple(_in_the_way(root)),
         hard_limit=_lock(root, slots).hard_limit,
-        wide=_needs_width(root, sum(one.size for one in windows)),
+        wide=_needs_width(root, _prefetchable(windows)),
     )
     return wanted, tuple(_said(root, name, wanted, version))
 
@@ -98,6 +93,21 @@ def _new_ports(root: Element, wanted: int) -> tuple[RootPort, ...] | None:
         RootPort(index=index, slot=slot, function=function, first=not function and slot in several)
         for index, (slot, function) in zip(buses, found, strict=False)
     )
+
+
+def _windows(have: dict[tuple[int, str], int], ports: tuple[int, ...], largest_bar: int) -> Iterator[Window]:
+    """Registers of a GPU lie in a 32-bit BAR: the room below 4 GiB is for all ports together."""
+    memory = min(KEPT_BELOW, 1 << (_BELOW // max(len(ports), 1)).bit_length() - 1)
+    prefetchable = _power_of_two(largest_bar)
+    for index in ports:
+        if have.get((index, MEMORY), 0) < memory:
+            yield Window(index=index, kept="mem-reserve", size=memory)
+        if prefetchable > _LEAST and have.get((index, PREFETCHABLE), 0) < prefetchable:
+            yield Window(index=index, kept="pref64-reserve", size=prefetchable)
+
+
+def _prefetchable(windows: tuple[Window, ...]) -> int:
+    return sum(window.size for window in windows if window.kept == PREFETCHABLE)
 
 
 def _in_the_way(root: Element) -> Iterator[int]:
@@ -141,7 +151,7 @@ def _said(
             message=f"libvirt {spelled} cannot give a port a larger window: <qemu:override> came with 8.2",
             remedy="upgrade libvirt, or leave --largest-bar out",
         )
-    total = sum(window.size for window in wanted.windows)
+    total = _prefetchable(wanted.windows)
     room = (1 << _BITS) // _SHARE
     if total > room and not wanted.wide and root.find("cpu/maxphysaddr") is None:
         megabytes = _power_of_two(total) >> 19  # twice as much: others need room, too

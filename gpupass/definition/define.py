@@ -90,10 +90,10 @@ def _told(given: Preparation) -> list[str]:
     told = []
     if given.ports:
         told.append(f"{len(given.ports)} more hot-plug port{'s' if len(given.ports) > 1 else ''}")
-    if given.windows:
-        count = len(given.windows)
-        behind = f"{count} of them" if count > 1 else f"port {given.windows[0].index}"
-        told.append(f"windows of {size_text(given.windows[0].size)} behind {behind}")
+    for kept, words in (("mem-reserve", "memory"), ("pref64-reserve", "prefetchable memory")):
+        sizes = [window.size for window in given.windows if window.kept == kept]
+        if sizes:
+            told.append(f"{size_text(sizes[0])} of {words} behind {len(sizes)} port{'s'[: len(sizes) - 1]}")
     if given.cold:
         told.append(f"no hot-plug in port{'s' if len(given.cold) > 1 else ''} {_list(given.cold)}")
     if given.hard_limit is not None:

@@ -3,13 +3,14 @@
 import re
 from collections.abc import Iterator
 from io import StringIO
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
-from gpupass.lending.domain_xml import QEMU, RESERVE, reserved
+from gpupass.lending.domain_xml import QEMU, overridden, reserved
 
 _PORT = "pcie-root-port"
 _OURS = re.compile(r"ns\d+")  # prefixes that ElementTree keeps for itself
@@ -27,9 +28,10 @@ class RootPort(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Window(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What is kept free behind a port for prefetchable memory, in bytes."""
+    """What is kept free behind a port, in bytes, as a property of QEMU's pcie-root-port says it."""
 
     index: Index
+    kept: Literal["mem-reserve", "pref64-reserve"]
     size: int
 
 
@@ -88,7 +90,7 @@ def prepared(xml: str, wanted: Preparation) -> str:
     for index in wanted.cold:
         _set_hotplug(controllers(root)[index], "off")
     for window in wanted.windows:
-        _set_window(root, window.index, window.size)
+        _set_window(root, window, window.size)
     if wanted.hard_limit is not None:
         _set_limit(root, wanted.hard_limit)
     if wanted.wide:
@@ -111,9 +113,9 @@ def as_before(xml: str, given: Preparation, before: Before) -> str:
     for index in given.cold:
         if index in controllers(root):
             _set_hotplug(controllers(root)[index], "on" if index in before.hot else "")
-    sizes = {window.index: window.size for window in before.windows}
+    sizes = {(window.index, window.kept): window.size for window in before.windows}
     for window in given.windows:
-        _set_window(root, window.index, sizes.get(window.index))
+        _set_window(root, window, sizes.get((window.index, window.kept)))
     if given.hard_limit is not None:
         _set_limit(root, before.hard_limit)
     if given.wide:
@@ -125,12 +127,14 @@ def as_before(xml: str, given: Preparation, before: Before) -> str:
 def state_of(xml: str, wanted: Preparation, shown: str = "") -> Before:
     """What is there of what the preparation is about."""
     root = read(xml)
-    there, windows = controllers(root), reserved(root)
+    there, windows = controllers(root), overridden(root)
     return Before(
         text=shown,
         hot=tuple(index for index in wanted.cold if index in there and _hotplug(there[index]) == "on"),
         windows=tuple(
-            Window(index=one.index, size=windows[one.index]) for one in wanted.windows if one.index in windows
+            replace(one, size=windows[one.index, one.kept])
+            for one in wanted.windows
+            if (one.index, one.kept) in windows
         ),
         hard_limit=_limit(root),
         wide=_width(root),
@@ -144,7 +148,7 @@ def holds(xml: str, wanted: Preparation) -> bool:
     return (
         all(port.index in there for port in wanted.ports)
         and all(index in there and _hotplug(there[index]) == "off" for index in wanted.cold)
-        and all(windows.get(window.index) == window.size for window in wanted.windows)
+        and all(windows.get((window.index, window.kept)) == window.size for window in wanted.windows)
         and wanted.hard_limit in (None, _limit(root))
         and (not wanted.wide or _width(root) == "passthrough")
     )
@@ -157,7 +161,7 @@ def facts_in(xml: str) -> dict[str, Any]:
     return {
         "ports": sorted(there),
         "hotplug-off": sorted(index for index, one in there.items() if _hotplug(one) == "off"),
-        "windows": {str(index): windows[index] for index in sorted(windows)},
+        "windows": {f"{index} {kept}": size for (index, kept), size in sorted(windows.items())},
         "hard-limit": _limit(root),
         "maxphysaddr": _width(root) or None,
     }
@@ -220,17 +224,18 @@ def _set_hotplug(controller: Element, value: str) -> None:
         target.attrib.pop("hotplug", None)
 
 
-def _set_window(root: Element, index: int, size: int | None) -> None:
+def _set_window(root: Element, window: Window, size: int | None) -> None:
     """None: none is asked for; elements that are left empty go, too."""
+    alias = f"pci.{window.index}"
     override = _part(root, f"{{{QEMU}}}override")
     devices = override.findall(f"{{{QEMU}}}device")
-    device = next((one for one in devices if one.get("alias") == f"pci.{index}"), None)
+    device = next((one for one in devices if one.get("alias") == alias), None)
     if device is None:
-        device = SubElement(override, f"{{{QEMU}}}device", alias=f"pci.{index}")
+        device = SubElement(override, f"{{{QEMU}}}device", alias=alias)
     frontend = _part(device, f"{{{QEMU}}}frontend")
-    asked = frontend.find(f"{{{QEMU}}}property[@name='{RESERVE}']")
+    asked = frontend.find(f"{{{QEMU}}}property[@name='{window.kept}']")
     if size is not None:
-        asked = SubElement(frontend, f"{{{QEMU}}}property", name=RESERVE) if asked is None else asked
+        asked = SubElement(frontend, f"{{{QEMU}}}property", name=window.kept) if asked is None else asked
         asked.set("type", "unsigned")
         asked.set("value", str(size))
     elif asked is not None:

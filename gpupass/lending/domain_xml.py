@@ -18,10 +18,10 @@ _KIB = {"b": 1 / 1024, "bytes": 1 / 1024, "kb": 1000 / 1024, "k": 1, "kib": 1, "
 _KIB |= {"m": 1 << 10, "mib": 1 << 10, "gb": 1000**3 / 1024, "g": 1 << 20, "gib": 1 << 20}
 _KIB |= {"tb": 1000**4 / 1024, "t": 1 << 30, "tib": 1 << 30}
 QEMU = "http://libvirt.org/schemas/domain/qemu/1.0"
-RESERVE = "pref64-reserve"  # of QEMU's pcie-root-port: bytes of 64-bit prefetchable window
+MEMORY, PREFETCHABLE = "mem-reserve", "pref64-reserve"  # of QEMU's pcie-root-port: bytes kept behind it
 _ARGUMENTS = f"{{{QEMU}}}commandline/{{*}}arg"
 _OVERRIDES = f"{{{QEMU}}}override/{{{QEMU}}}device"
-_RESERVED = f"{{{QEMU}}}frontend/{{{QEMU}}}property[@name='{RESERVE}']"
+_RESERVED = f"{{{QEMU}}}frontend/{{{QEMU}}}property"
 _PLUGGABLE = ("pcie-root-port", "pcie-switch-downstream-port")
 _CONVENTIONAL = ("pci-root", "pci-bridge", "dmi-to-pci-bridge", "pcie-to-pci-bridge")
 
@@ -225,18 +225,30 @@ def _ports(root: Element) -> Iterator[Port]:
                 index=index,
                 hotplug=hotplug,
                 occupied=index in used,
-                prefetchable_window=windows.get(index),
+                memory_window=windows.get((index, MEMORY)),
+                prefetchable_window=windows.get((index, PREFETCHABLE)),
             )
 
 
-def reserved(root: Element) -> dict[int, int]:
-    """Windows that <qemu:override> asks the firmware for, in bytes, by the bus that their port makes."""
-    found: dict[int, int] = {}
+def reserved(root: Element) -> dict[tuple[int, str], int]:
+    """Bytes that the firmware is asked to keep free, by the bus of their port and MEMORY or PREFETCHABLE."""
+    found: dict[tuple[int, str], int] = {}
+    for controller in root.iterfind("devices/controller[@type='pci']"):
+        index, kept = _number(controller.get("index")), _attribute(controller.find("target"), "memReserve")
+        if index is not None and kept.isdecimal():
+            found[index, MEMORY] = int(kept) << 10
+    return found | overridden(root)
+
+
+def overridden(root: Element) -> dict[tuple[int, str], int]:
+    """Those of <qemu:override>, which come after libvirt's own element."""
+    found: dict[tuple[int, str], int] = {}
     for device in root.iterfind(_OVERRIDES):
         index = _number(device.get("alias", "").removeprefix("pci."))  # libvirt's alias of the controller
-        size = _number(_attribute(device.find(_RESERVED), "value"))
-        if index is not None and size is not None:
-            found[index] = size
+        for told in device.iterfind(_RESERVED):
+            name, size = told.get("name", ""), _number(told.get("value"))
+            if index is not None and size is not None and name in (MEMORY, PREFETCHABLE):
+                found[index, name] = size
     return found
 
 

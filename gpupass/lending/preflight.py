@@ -16,6 +16,7 @@ from gpupass.plan import Finding
 _IGD = "0000:00:02.0"  # where every one is
 _GIB = 1 << 30
 _KIB = 1 << 10
+KEPT_BELOW = 64 << 20  # bytes for 32-bit BARs behind a prepared port: the most that a GPU has (GB200)
 
 
 def attach_findings(
@@ -180,11 +181,10 @@ def _ports(device: Device, domain: Domain) -> Iterator[Finding]:
 
 
 def _larger(domain: Domain, kind: str, need: int) -> str:
-    if kind == "memory":
-        return (
-            f"<target memReserve='{need >> 10}'/> of the port (virsh edit {domain.name}), and start it anew"
-        )
-    return f"gpupass domain prepare {domain.name} --slots 1 --largest-bar {need}; then start it anew"
+    if kind == "memory" and need > KEPT_BELOW:
+        return f"virsh edit {domain.name}: memReserve='{need >> 10}' in <target> of the port; start it anew"
+    size = f" --largest-bar {need}" if kind != "memory" else ""
+    return f"gpupass domain prepare {domain.name} --slots 1{size}; then start it anew"
 
 
 def unread_windows(domain: Domain) -> Iterator[Finding]:

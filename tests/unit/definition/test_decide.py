@@ -24,7 +24,7 @@ NEW = (11, 3, 0)
 
 def port(index, slot, function=0, more=""):
     return (
-        f"<controller type='pci' index='{index}' model='pcie-root-port'><target chassis='{index}'{more}/>"
+        f"<controller type='pci' index='{index}' model='pcie-root-port'><target chassis='{index}' memReserve='65536'{more}/>"
         f"<address type='pci' domain='0x0000' bus='0x00' slot='0x{slot:02x}' function='0x{function}'/>"
         "</controller>"
     )
@@ -51,12 +51,22 @@ def domain(devices="", machine="pc-q35-9.2", kind="kvm", more=""):
     )
 
 
+def asks(index, kept, size):
+    return (
+        f"<q:override xmlns:q='http://libvirt.org/schemas/domain/qemu/1.0'><q:device alias='pci.{index}'>"
+        f"<q:frontend><q:property name='{kept}' type='unsigned' value='{size}'/></q:frontend></q:device></q:override>"
+    )
+
+
 def limit(size):
     return f"<memtune><hard_limit unit='KiB'>{size}</hard_limit></memtune>"
 
 
-def windows(sizes):
-    return tuple(Window(index=index, size=size) for index, size in sizes.items())
+def windows(*below, size=64 << 20, **above):
+    """64 MiB for 32-bit BARs of these ports, and p1=BYTES for 64-bit ones of that."""
+    found = [(index, "mem-reserve", size) for index in below]
+    found += [(int(name[1:]), "pref64-reserve", bytes_) for name, bytes_ in above.items()]
+    return tuple(Window(index=index, kept=kept, size=of) for index, kept, of in sorted(found))
 
 
 def root_port(index, slot, function, first=False):
@@ -65,19 +75,19 @@ def root_port(index, slot, function, first=False):
 
 # the definition, devices, the largest BAR → what it gets
 CASES = {
-    "nothing there": (domain(), 1, 0, Preparation(ports=(root_port(1, 1, 0),))),
+    "nothing there": (domain(), 1, 0, Preparation(ports=(root_port(1, 1, 0),), windows=windows(1))),
     "two functions of one slot": (
         domain(),
         2,
         0,
-        Preparation(ports=(root_port(1, 1, 0, first=True), root_port(2, 1, 1))),
+        Preparation(ports=(root_port(1, 1, 0, first=True), root_port(2, 1, 1)), windows=windows(1, 2)),
     ),
     "enough already": (domain(port(1, 2) + port(2, 3)), 2, 0, Preparation()),
     "what others have is left": (
         domain(port(1, 1) + on_root(2, 4) + behind(1, "hostdev")),
         1,
         0,
-        Preparation(ports=(root_port(2, 3, 0),)),
+        Preparation(ports=(root_port(2, 3, 0),), windows=windows(2)),
     ),
     "its own disk's port goes cold": (
         domain(port(1, 1) + port(2, 2) + behind(1)),
@@ -95,13 +105,13 @@ CASES = {
         domain(port(1, 1, more=" hotplug='off'")),
         1,
         0,
-        Preparation(ports=(root_port(2, 2, 0),)),
+        Preparation(ports=(root_port(2, 2, 0),), windows=windows(2)),
     ),
     "windows of powers of two, of free ports, too": (
         domain(port(1, 1)),
         2,
         5 * GIB,
-        Preparation(ports=(root_port(2, 2, 0),), windows=windows({1: 8 * GIB, 2: 8 * GIB})),
+        Preparation(ports=(root_port(2, 2, 0),), windows=windows(2, p1=8 * GIB, p2=8 * GIB)),
     ),
     "what firmware leaves anyway": (domain(port(1, 1)), 1, 2 << 20, Preparation()),
     "a limit that is too low": (
@@ -121,9 +131,21 @@ CASES = {
         domain(port(1, 1) + port(2, 2), more="<cpu mode='host-passthrough'/>"),
         2,
         128 * GIB,
-        Preparation(windows=windows({1: 128 * GIB, 2: 128 * GIB}), wide=True),
+        Preparation(windows=windows(p1=128 * GIB, p2=128 * GIB), wide=True),
     ),
-    "arm": (domain(machine="virt-9.2"), 1, 0, Preparation(ports=(root_port(1, 1, 0),))),
+    "what is asked for already": (
+        domain(port(1, 1) + port(2, 2, more=" hotplug='on'"), more=asks(2, "pref64-reserve", 4 * GIB)),
+        2,
+        4 * GIB,
+        Preparation(windows=windows(p1=4 * GIB)),
+    ),
+    "sixteen share what is below 4 GiB": (
+        domain("".join(port(n, n) for n in range(1, 17)).replace("65536", "2048")),
+        16,
+        0,
+        Preparation(windows=windows(*range(1, 17), size=32 << 20)),
+    ),
+    "arm": (domain(machine="virt-9.2"), 1, 0, Preparation(ports=(root_port(1, 1, 0),), windows=windows(1))),
     "i440fx plugs into its root bus": (domain(machine="pc-i440fx-9.2"), 3, 0, Preparation()),
 }
 
@@ -183,7 +205,7 @@ def test_others_write_meanwhile():
 
 def test_name_spaces_keep_their_prefixes():
     xml = domain(more="<metadata><l:os xmlns:l='http://libosinfo.org/'/></metadata>")
-    made = prepared(xml, Preparation(windows=windows({1: GIB})))
+    made = prepared(xml, Preparation(windows=windows(p1=GIB)))
     assert "<l:os" in made and "<qemu:override>" in made and "ns0" not in made
 
 
@@ -195,12 +217,12 @@ def test_no_domain(xml):
 
 def test_told_in_a_difference():
     made = prepared(
-        domain(port(1, 1)), Preparation(windows=windows({1: GIB}), cold=(1,), hard_limit=7, wide=True)
+        domain(port(1, 1)), Preparation(windows=windows(p1=GIB), cold=(1,), hard_limit=7, wide=True)
     )
     assert facts_in(made) == {
         "ports": [1],
         "hotplug-off": [1],
-        "windows": {"1": GIB},
+        "windows": {"1 mem-reserve": 64 << 20, "1 pref64-reserve": GIB},
         "hard-limit": 7,
         "maxphysaddr": "passthrough",
     }
