@@ -204,6 +204,8 @@ def take_back(
 ) -> tuple[Report, ...]:
     """The domain has the slot neither now nor at its next start."""
     _require_system(connect)
+    if isinstance(system, System) and not dry_run:
+        require_root()
     with Session(system) as session:
         report = _of_what_is_gone(session, domain, slot, dry_run) or hand_over(
             session, Unpromised, domain, slot, connect, timeout, dry_run, even_of, force=force

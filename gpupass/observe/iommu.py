@@ -7,12 +7,13 @@ from gpupass.model.address import parse_address
 from gpupass.model.host import Device, Iommu
 from gpupass.observe.drivers import MODPROBE
 from gpupass.observe.number import number
+from gpupass.observe.pci import Groups
 from gpupass.system import Reader
 
 _GROUPS = "/sys/kernel/iommu_groups"
 
 
-def read_iommu(system: Reader, devices: Iterable[Device] = ()) -> Iommu:
+def read_iommu(system: Reader, groups_of: Groups, devices: Iterable[Device] = ()) -> Iommu:
     """With the reserved regions of these devices' groups."""
     enabled = has_iommu(system)
     remapping = _remapping(system) if enabled else False
@@ -22,7 +23,7 @@ def read_iommu(system: Reader, devices: Iterable[Device] = ()) -> Iommu:
         interrupt_remapping=remapping,
         unsafe_interrupts=remapping is False and enabled and _unsafe_interrupts(system),
         direct=tuple((group, region) for group in groups for region in _direct(system, group)),
-        strangers=tuple(stranger for group in groups for stranger in _strangers(system, group)),
+        strangers=tuple(one for group in groups for one in _strangers(system, group, groups_of(group))),
     )
 
 
@@ -35,11 +36,11 @@ def _direct(system: Reader, group: int) -> Iterator[str]:
             yield f"{start:#x}-{end:#x}"
 
 
-def _strangers(system: Reader, group: int) -> Iterator[tuple[int, str, str]]:
+def _strangers(system: Reader, group: int, names: Iterable[str]) -> Iterator[tuple[int, str, str]]:
     """Platform devices on Arm, ACPI devices behind VT-d: the kernel lends a group as a whole or not at all
     (iommu_group_claim_dma_owner), but for what such drivers as vfio-platform have.
     """
-    for name in system.names(f"{_GROUPS}/{group}/devices"):
+    for name in names:
         if parse_address(name) is None:
             driver = system.link(f"{_GROUPS}/{group}/devices/{name}/driver")
             if driver is not None and not driver.startswith("vfio-"):

@@ -1,7 +1,7 @@
 """observe(): basics of all functions, then detail and users of those asked about."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from functools import wraps
+from functools import cache, partial, wraps
 from typing import TYPE_CHECKING, Concatenate, ParamSpec
 
 from msgspec.structs import asdict, replace
@@ -19,7 +19,7 @@ from gpupass.observe.iommu import read_iommu
 from gpupass.observe.mdev import PARENTS, buses, read_mdevs, read_types
 from gpupass.observe.naming import read_names
 from gpupass.observe.number import number
-from gpupass.observe.pci import Vendor, read_around, read_basics, read_detail
+from gpupass.observe.pci import Vendor, group_names, read_around, read_basics, read_detail
 from gpupass.store.place import is_there
 from gpupass.system import Reader, System
 from gpupass.system.door import STATE
@@ -91,7 +91,8 @@ def observe(
     of them, `nodes` the device files that containers can be given, `programs` those of others that a profile
     can ask for, `roms` files that guests are to see as ROMs, `settings` what of a device is set for a guest.
     """
-    basics = tuple(read_basics(system)) if around is None else read_around(system, around)
+    groups = cache(partial(group_names, system))
+    basics = tuple(read_basics(system)) if around is None else read_around(system, around, groups)
     aliases = {found.device.address: found.event.get("MODALIAS", "") for found in basics}
     parents = system.names(PARENTS)
     devices = tuple(found.device for found in basics)
@@ -194,7 +195,7 @@ def observe(
             for bus in others
         ),
         domains=domains,
-        iommu=read_iommu(system, wanted),
+        iommu=read_iommu(system, groups, wanted),
         boot_id=system.boot_id(),
         machine_id=system.machine_id(),
         sriov_manage=system.exists(SRIOV_MANAGE),

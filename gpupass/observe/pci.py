@@ -1,7 +1,7 @@
 """PCI functions: the basics of all of them from one `uevent` each, the details of those asked about."""
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
 from msgspec import Struct
 
@@ -18,6 +18,7 @@ _IO = 0x100  # IORESOURCE_* of linux/ioport.h
 _PREFETCH = 0x2000
 _MEM_64 = 0x100000
 _DISPLAY = 0x03  # the class
+Groups = Callable[[int], tuple[str, ...]]  # all that is in an IOMMU group
 
 
 class Basics(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -43,7 +44,7 @@ def read_devices(system: Reader) -> Iterator[Device]:
     return (found.device for found in read_basics(system))
 
 
-def read_around(system: Reader, addresses: Collection[Address]) -> tuple[Basics, ...]:
+def read_around(system: Reader, addresses: Collection[Address], groups: Groups) -> tuple[Basics, ...]:
     """Of these and all that a change of them is about, however many others there are.
 
     That is the rest of their IOMMU groups, their physical and virtual functions, the ports above them, and
@@ -58,8 +59,8 @@ def read_around(system: Reader, addresses: Collection[Address]) -> tuple[Basics,
                 found.update({address: basics} if basics is not None else {})
         return tuple(found[address].device for address in wanted if address in found)
 
-    groups = {device.group for device in take(addresses) if device.group is not None}
-    members = take(tuple({*addresses, *(other for group in groups for other in _members(system, group))}))
+    these = {device.group for device in take(addresses) if device.group is not None}
+    members = take(tuple({*addresses, *(other for group in these for other in functions(groups(group)))}))
     for member in members:
         take((member.physfn, *_vfs(system, member)))
     ports = take(tuple({member.parent for member in members}))
@@ -75,11 +76,16 @@ def read_group(system: Reader, address: Address) -> tuple[Address, ...]:
     group = system.link(sysfs(address, "iommu_group"))
     if group is None:
         return (address,) if system.exists(sysfs(address)) else ()
-    return (address, *(member for member in _members(system, group) if member != address))
+    found = functions(group_names(system, group))
+    return (address, *(member for member in found if member != address))
 
 
-def _members(system: Reader, group: object) -> tuple[Address, ...]:
-    names = system.names(f"/sys/kernel/iommu_groups/{group}/devices")
+def group_names(system: Reader, group: object) -> tuple[str, ...]:
+    """All that is in this IOMMU group, PCI functions and others."""
+    return system.names(f"/sys/kernel/iommu_groups/{group}/devices")
+
+
+def functions(names: Iterable[str]) -> tuple[Address, ...]:
     return tuple(address for name in names if (address := parse_address(name)) is not None)
 
 

@@ -55,6 +55,10 @@ ASKED = {  # words that say what depends on root's records; "": nothing does
     "profile validate wish.yaml": "",
     "profile schema": "",
     "diff wish.yaml wish.yaml": "",
+    "doctor": "root",
+    "domain check vm1": "",
+    "domain prepare vm1 --slots 2 --dry-run": "cannot read",
+    "domain prepare vm1 --slots 6 --yes": "cannot read",
     "schema list": "",
 }
 
