@@ -224,6 +224,10 @@ def roll_back(operation: Operation, system: System, cause: GpupassError | None) 
             + "; ".join(failure.message for failure in failures),
             failures[0].hint,
         )
+        if all(failure.retryable for failure in failures):  # recover goes on when libvirt can be asked again
+            hint = f"{failures[0].hint}; then: gpupass recover" if failures[0].hint else "gpupass recover"
+            later = NeedsPerson(person.message, hint)
+            return Outcome(operation=operation, result=Result.NEEDS_PERSON, error=later)
         return _give_up(operation, system, tuple(failures), person)
     with suppress(GpupassError):
         operation = _end_undone(store, operation, why)

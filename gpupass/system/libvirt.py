@@ -62,6 +62,13 @@ class LibvirtSilent(LibvirtFailure):
     retryable = True
 
 
+class LibvirtAway(LibvirtFailure):
+    """It has gone since: who is restarted comes back."""
+
+    kind = "no-libvirt"
+    retryable = True
+
+
 NO_ANSWER = -1
 NO_CONNECTION = 38  # VIR_ERR_SYSTEM_ERROR, as for a socket that nobody serves
 NO_DOMAIN = 42  # VIR_ERR_NO_DOMAIN
@@ -304,7 +311,7 @@ class Hypervisor:
             try:
                 self._connect()
             except Refused as refused:
-                raise LibvirtFailure(refused.message, NO_CONNECTION) from None
+                raise LibvirtAway(refused.message, NO_CONNECTION) from None
         return self._connection
 
     def _call(self, function: Callable[[], T], seconds: float = _SECONDS) -> T:

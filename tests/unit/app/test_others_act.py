@@ -3,11 +3,12 @@
 import pytest
 
 from gpupass import app
+from gpupass.app.recovery import recover
 from gpupass.errors import GpupassError, NeedsPerson, Pending, Refused
 from gpupass.inspect import list_devices
 from gpupass.store import store_of
 from gpupass.store.marks import read_marks
-from gpupass.system.libvirt import LibvirtFailure
+from gpupass.system.libvirt import NO_ANSWER, NO_CONNECTION, LibvirtAway, LibvirtFailure, LibvirtSilent
 from tests.profile_trips import apply, exported, plan, profile_of
 from tests.simulated import GPU, GPU_AUDIO, LONE, VF0
 from tests.simulated_libvirt import REFUSES
@@ -300,3 +301,24 @@ def test_what_its_guest_has_not_let_go_is_pending_in_the_list(machine):
     machine.libvirt.reboot("vm1")
     app.recover(machine)
     assert LONE not in list_devices(machine, "qemu:///system", False).conditions
+
+
+# a libvirt that cannot be asked for a while
+
+
+@pytest.mark.parametrize(("kind", "code"), [(LibvirtSilent, NO_ANSWER), (LibvirtAway, NO_CONNECTION)])
+def test_what_cannot_be_rolled_back_while_libvirt_is_silent_recover_does(kind, code, machine):
+    """It stays open: nobody knows who has the device, and the next to ask libvirt does."""
+
+    def falls_silent():
+        machine.libvirt.faults["live_xml"] = [kind("libvirt does not answer", code)] * 9
+
+    machine.libvirt.faults["attach"] = [falls_silent]
+    with pytest.raises(NeedsPerson, match="cannot roll back: libvirt does not answer") as stuck:
+        app.attach(machine, "vm1", LONE)
+    assert stuck.value.hint.endswith("gpupass recover")
+    assert [one.title for one in app.unfinished(machine)] == [f"attach {LONE} to vm1"]
+    machine.libvirt.faults.clear()
+    (report,) = recover(machine)
+    assert report.ending == "rolled back" and not machine.libvirt.holders(LONE)
+    assert machine.driver(LONE) == machine.functions[LONE].driver and machine.records() == {}
