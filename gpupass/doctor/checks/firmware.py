@@ -25,6 +25,7 @@ _GIB = 1 << 30
 _LARGE = 256 << 20
 _FEW_BITS = 40  # 128 GiB of window for a guest's devices: an eighth (OVMF, SeaBIOS)
 _WITHOUT_ARI = 7  # functions of one device number
+_SWITCH = "switch Intel VT-x (AMD: SVM) on"
 _BUILT = {"nvidia": "nvidia", "i915-sriov-dkms": "i915", "vendor-reset": "vendor_reset", "gim": "gim"}
 
 
@@ -33,7 +34,7 @@ def _virtual(sight: Sight) -> Told:
     if cpu is None:
         yield hidden(sight, "what the processor can do")
     elif cpu.vendor and not cpu.virtual:
-        setup = Setup(words="switch Intel VT-x (AMD: SVM) on")
+        setup = Setup(words=_SWITCH)
         yield Said(why="the processor has no VT-x or AMD-V, or it is switched off: no KVM", remedy=setup)
     elif cpu.vendor:
         yield fine("VT-x is on" if cpu.vendor == INTEL else "AMD-V is on")
@@ -47,7 +48,8 @@ def _kvm(sight: Sight) -> Told:
         module = "kvm_intel" if cpu.vendor == INTEL else "kvm_amd"
         why = "there is no /dev/kvm: guests would be emulated, and VFIO needs KVM to be of use"
         there = sight.ground.modules is not None and sight.ground.modules.has(module)
-        yield Said(why=why, remedy=Load(modules=("kvm", module)) if there else Install(what="kvm"))
+        load = Load(modules=("kvm", module)) if there else Install(what="kvm")
+        yield Said(why=why, remedy=load if cpu.virtual else Setup(words=_SWITCH))
     else:
         yield fine("/dev/kvm is there")
 

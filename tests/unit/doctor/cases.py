@@ -32,7 +32,11 @@ def disk(name: str) -> tuple[User, ...]:
 CASES: dict[str, Case] = {
     "cpu.virt": Case(({"cpu.virtual": False},)),
     "cpu.kvm": Case(
-        ({"virtualisation.kvm": False}, {"virtualisation.kvm": False, "modules.loaded": frozenset()})
+        (
+            {"virtualisation.kvm": False},
+            {"virtualisation.kvm": False, "modules.loaded": frozenset()},
+            {"virtualisation.kvm": False, "cpu.virtual": False},
+        )
     ),
     "cpu.guest": Case(({"cpu.guest": True},)),
     "cpu.physbits": Case(({**LARGE, "cpu.physical_bits": 39},), LARGE),
