@@ -65,7 +65,7 @@ def read_nvidia(system: Reader) -> Nvidia | None:
         return None
     version = re.search(r"(?:Kernel Module|Open Kernel Module).*?(\d+\.\d+(?:\.\d+)?)", text)
     firmware = re.search(r"EnableGpuFirmware:\s*(\d+)", system.read("/proc/driver/nvidia/params") or "")
-    fabric = next((text for path in _FABRIC if (text := system.read(path))), "")
+    fabric = next((told for path in _FABRIC if (told := system.read(path))), "")
     mode = re.search(r"^\s*FABRIC_MODE\s*=\s*(\d)", fabric, re.MULTILINE)
     return Nvidia(
         version=version[1] if version else "",

@@ -26,6 +26,7 @@ _UNITS = (
     *("nova-compute.service", "openstack-nova-compute.service", "vdsmd.service", "snap.lxd.daemon.service"),
 )
 _SOCKETS = {"libvirtd": "libvirt-sock", "virtqemud": "virtqemud-sock", "virtnodedevd": "virtnodedevd-sock"}
+_CGROUPS = ("/sys/fs/cgroup", "/sys/fs/cgroup/systemd")  # of version 2; of version 1
 _QEMU_CONF = "/etc/libvirt/qemu.conf"
 _HOOKS = "/etc/libvirt/hooks"
 _MOVES = re.compile(r"nodedev-(detach|reattach)|driver_override|/unbind|modprobe|vfio")
@@ -46,7 +47,7 @@ def read_services(system: Reader) -> Services:
 
 
 def _active(system: Reader, unit: str) -> bool:
-    return system.exists(f"/sys/fs/cgroup/system.slice/{unit}")
+    return any(system.exists(f"{top}/system.slice/{unit}") for top in _CGROUPS)
 
 
 def _limits(system: Reader) -> Iterator[tuple[str, str]]:
@@ -65,7 +66,7 @@ def _limits(system: Reader) -> Iterator[tuple[str, str]]:
 def read_virtualisation(system: Reader, connect: str | None) -> Virtualisation:
     text = system.read(_QEMU_CONF)
     libvirt, qemu = _versions(system, connect)
-    guests = next((text for path in _GUESTS if (text := system.read(path))), "")
+    guests = next((told for path in _GUESTS if (told := system.read(path))), "")
     found = re.search(r"^\s*ON_SHUTDOWN=[\"']?(\w+)", guests, re.MULTILINE)
     return Virtualisation(
         libvirt=libvirt,
