@@ -30,8 +30,9 @@ class SetKernelArguments(Step, frozen=True, kw_only=True):
     Before: ClassVar[Any] = tuple[Told, ...]
 
     def __post_init__(self) -> None:
-        if not all(map(WORD.fullmatch, (*self.add, *self.remove))):
-            raise ValueError(f"{(*self.add, *self.remove)!r} are no words of a command line")
+        words = (*self.add, *self.remove)
+        if not words or not all(map(WORD.fullmatch, words)):
+            raise ValueError(f"{words!r} are no words of a command line")
 
     @property
     def target(self) -> str:

@@ -24,6 +24,7 @@ from gpupass.plan import Plan
 from gpupass.steps.attribute import SetAttribute
 from gpupass.steps.bind import BindDriver, Binding
 from gpupass.steps.file import WriteFile
+from gpupass.steps.kernel_arguments import SetKernelArguments
 from gpupass.steps.module import LoadModule
 from gpupass.steps.vfs import SetVfs
 from gpupass.store import marks, operations, store_of
@@ -32,8 +33,10 @@ from tests.simulated import GPU, LONE
 
 TEXT = st.text(string.printable + "äß\u2028\0", max_size=8)
 FILE = f"/sys/bus/pci/devices/{GPU}/sriov_admin/vf1/profile/vram_quota"
+WORDS = st.lists(st.from_regex(r"\A[a-z_.]+=[a-z0-9,]+\Z"), min_size=1, max_size=2).map(tuple)
 RESTRICTED = {
     SetAttribute: {"address": st.just(GPU), "path": st.just(FILE), "value": st.from_regex(r"\A[A-Z0-9]*\Z")},
+    SetKernelArguments: {"add": WORDS, "remove": WORDS},
     SetVfs: {"address": st.just(GPU), "keep": st.lists(st.just(FILE), max_size=2).map(tuple)},
 }
 
