@@ -4,7 +4,7 @@ import errno
 import string
 from functools import cache
 from types import NoneType, UnionType
-from typing import Union, get_args, get_origin
+from typing import Annotated, Union, get_args, get_origin
 
 import pytest
 from hypothesis import given, settings
@@ -49,6 +49,8 @@ def values(kind):
     if kind is Name:
         return st.sampled_from([GPU, LONE, f"{GPU}/3g.20gb@4", f"{GPU}/3g.20gb@4/lane0"])
     kind = getattr(kind, "__supertype__", kind)
+    if get_origin(kind) is Annotated and kind is not Name:
+        return values(get_args(kind)[0])
     if get_origin(kind) in (Union, UnionType):
         return st.one_of(values(arm) for arm in get_args(kind))
     if get_origin(kind) is tuple:
