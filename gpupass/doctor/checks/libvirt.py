@@ -8,6 +8,7 @@ _HOTPLUG = frozenset({Purpose.HOTPLUG, Purpose.PASSTHROUGH, Purpose.SRIOV, Purpo
 _QEMU_CONF = "/etc/libvirt/qemu.conf"
 _RESTART = "systemctl restart libvirtd (or virtqemud)"
 _DEBIAN = (Family.DEBIAN, Family.PROXMOX)
+_GUESTS = {Family.DEBIAN: "/etc/default", Family.PROXMOX: "/etc/default", Family.ARCH: "/etc/conf.d"}
 _FILES = 1024
 
 
@@ -175,7 +176,7 @@ def _hooks(sight: Sight) -> Told:
 
 
 def _at_shutdown(sight: Sight) -> Told:
-    """A guest with a device cannot be saved; suspend is libvirt's own default, Debian's is shutdown."""
+    """A guest with a device cannot be saved; libvirt's own default is suspend, but not Debian's."""
     virtual, services = sight.ground.virtualisation, sight.ground.services
     if virtual is None or services is None:
         yield hidden(sight, "what becomes of guests when the host shuts down")
@@ -184,9 +185,9 @@ def _at_shutdown(sight: Sight) -> Told:
     if "libvirt-guests.service" not in services.enabled:
         return
     if (virtual.at_shutdown or own) == "suspend":
-        file = "/etc/default/libvirt-guests" if own == "shutdown" else "/etc/sysconfig/libvirt-guests"
+        where = _GUESTS.get(sight.ground.distribution.family, "/etc/sysconfig")
         why = "libvirt-guests saves guests when the host shuts down, which none with a device can be"
-        yield Said(why=why, remedy=Type(words=f"set ON_SHUTDOWN=shutdown in {file}"))
+        yield Said(why=why, remedy=Type(words=f"set ON_SHUTDOWN=shutdown in {where}/libvirt-guests"))
     else:
         yield fine("guests are shut down with the host, not saved")
 

@@ -30,7 +30,7 @@ _CGROUPS = ("/sys/fs/cgroup", "/sys/fs/cgroup/systemd")  # of version 2; of vers
 _QEMU_CONF = "/etc/libvirt/qemu.conf"
 _HOOKS = "/etc/libvirt/hooks"
 _MOVES = re.compile(r"nodedev-(detach|reattach)|driver_override|/unbind|modprobe|vfio")
-_GUESTS = ("/etc/default/libvirt-guests", "/etc/sysconfig/libvirt-guests")
+_GUESTS = ("/etc/default/libvirt-guests", "/etc/sysconfig/libvirt-guests", "/etc/conf.d/libvirt-guests")
 _LIMITS = ("LimitMEMLOCK", "LimitNOFILE", "ProtectKernelTunables", "CapabilityBoundingSet")
 
 
