@@ -55,6 +55,7 @@ After={_LIBVIRT}
 Type=notify
 NotifyAccess=main
 ExecStart={executable} listen
+TimeoutStartSec=300
 KillMode=mixed
 Restart=on-failure
 RestartSec=5

@@ -137,7 +137,7 @@ def ahead(host: Host, carrier: Base, mdev: str | None, connect: str) -> Ahead:
         return Ahead()
     back = NOTHING
     if holder is None:
-        back = sum((handover.clean(host, slot) for slot in slots[:1]), NOTHING)
+        back = handover.clean(host, slots[0])
         back += _home(host, carrier) if any(mark.home for mark in marks) else NOTHING
     noted = _remembered(marks, settled, "it has stopped")
     return Ahead(title=f"take {what} back from what has stopped", draft=back + Draft(makes=noted))

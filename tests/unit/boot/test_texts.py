@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gpupass.boot.early import RULES, Early, early_bound, early_files
-from gpupass.boot.units import unit_files, unit_path
+from gpupass.boot.units import promises_file, unit_files, unit_path
 from gpupass.model.address import Address
 from gpupass.model.boot import HostFile
 from gpupass.model.identity import Identity
@@ -22,6 +22,7 @@ CARD = (
 IDLE = (Early(address=Address("0000:03:00.0"), identity=Identity(ids="1da3:1020")),)
 CASES = {
     "units": unit_files("/usr/bin/gpupass"),
+    "promises": (promises_file("/usr/bin/gpupass"),),
     "a card, initramfs-tools": early_files(CARD, FileReader.INITRAMFS_TOOLS),
     "a card, dracut": early_files(CARD, FileReader.DRACUT),
     "no driver, dracut": early_files(IDLE, FileReader.DRACUT),
@@ -44,7 +45,7 @@ def test_systemd_accepts_the_units(tmp_path):
     executable.write_text("#!/bin/sh\n")
     executable.chmod(0o755)
     paths = []
-    for file in unit_files(str(executable)):
+    for file in (*unit_files(str(executable)), promises_file(str(executable))):
         path = tmp_path / Path(file.path).name
         path.write_text(file.text)
         paths.append(str(path))
