@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from msgspec import Struct, convert
 from msgspec.structs import fields, replace
 
+from gpupass.definition.preparation import Preparation, RootPort, Window
 from gpupass.engine import journal
 from gpupass.engine.run import Result, execute
 from gpupass.errors import GpupassError
@@ -26,6 +27,10 @@ from gpupass.steps.bind import BindDriver, Binding
 from gpupass.steps.file import WriteFile
 from gpupass.steps.kernel_arguments import SetKernelArguments
 from gpupass.steps.module import LoadModule
+from gpupass.steps.tuning import _FILES as TUNINGS
+from gpupass.steps.tuning import Tune
+from gpupass.steps.vf_link import _WORDS as OF_VFS
+from gpupass.steps.vf_link import SetVf
 from gpupass.steps.vfs import SetVfs
 from gpupass.store import marks, operations, store_of
 from gpupass.system.identity import read_identity
@@ -35,6 +40,11 @@ TEXT = st.text(string.printable + "äß\u2028\0", max_size=8)
 FILE = f"/sys/bus/pci/devices/{GPU}/sriov_admin/vf1/profile/vram_quota"
 WORDS = st.lists(st.from_regex(r"\A[a-z_.]+=[a-z0-9,]+\Z"), min_size=1, max_size=2).map(tuple)
 RESTRICTED = {
+    Tune: {"setting": st.sampled_from(sorted(TUNINGS)), "value": st.from_regex(r"\A[ -~]*\Z")},
+    SetVf: {"setting": st.sampled_from(sorted(OF_VFS)), "value": st.from_regex(r"\A[ -~]*\Z")},
+    RootPort: {"index": st.integers(1, 255), "slot": st.integers(1, 31), "function": st.integers(0, 7)},
+    Window: {"index": st.integers(1, 255), "kept": st.sampled_from(["mem-reserve", "pref64-reserve"])},
+    Preparation: {"cold": st.lists(st.integers(1, 255), max_size=3).map(tuple)},
     SetAttribute: {"address": st.just(GPU), "path": st.just(FILE), "value": st.from_regex(r"\A[A-Z0-9]*\Z")},
     SetKernelArguments: {"add": WORDS, "remove": WORDS},
     SetVfs: {"address": st.just(GPU), "keep": st.lists(st.just(FILE), max_size=2).map(tuple)},
