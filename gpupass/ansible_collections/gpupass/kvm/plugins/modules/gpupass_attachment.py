@@ -67,7 +67,7 @@ options:
     description: Whether it never sleeps while nobody uses it.
     type: bool
   bar:
-    description: Sizes of its resizable BARs by number, for example V({1: 16G}).
+    description: Sizes of its resizable BARs by number, for example V(16G) for V(1).
     type: dict
   mac:
     description: MAC of a virtual function of a network card, or V(default).
