@@ -48,6 +48,8 @@ options:
       - Whether the domain gets the device whenever it starts, and now where it runs, and the host has it back when it
         stops, with O(state=present). The domain may be shut off.
       - Whether that is taken back, too, with O(state=absent).
+    type: bool
+    default: false
   rom:
     description:
       - The ROM that the guest sees of it, a file that only root can change, V(none), or V(default), the device's own.
