@@ -125,7 +125,9 @@ def _domains(system: System, connect: str) -> tuple[Domain, ...]:
     """All of them: one that cannot be read could have anything."""
     domains, unseen = read_domains(system, connect)
     if unseen:
-        raise NoLibvirt(f"cannot tell which domain has what: {unseen[0]}", "virsh list --all")
+        raise NoLibvirt(
+            f"cannot tell which domain has what: {unseen[0]}", "systemctl status libvirtd virtqemud"
+        )
     return domains
 
 
