@@ -1,4 +1,4 @@
-"""Emulated hosts for the lab tests: one at a time, booted once per topology, restored per test."""
+"""Emulated hosts for the lab tests: one at a time, but for one test, booted once per topology, restored per test."""
 
 import hashlib
 import io
@@ -46,13 +46,12 @@ class EmulatedHost:
 
     bytecode = b""  # of the checkout, as the first of these hosts compiled it: that takes minutes when much else runs
 
-    def __init__(self, topology: str) -> None:
+    def __init__(self, topology: str, called: str = "") -> None:
         self.topology = topology
-        self.lab = Lab(f"{LAB}-{topology}")
+        self.lab = Lab(f"{LAB}-{called or topology}")
         self.lab.up(topology, from_snapshot=True, follow=os.getpid(), late=False)
-        self._settle_in()
 
-    def _settle_in(self) -> None:
+    def settle_in(self) -> None:
         """A copy of the checkout in the machine, compiled, and an interpreter that has imported it.
 
         The shared checkout asks the host for every file: a verb takes twice as long to start.
@@ -191,6 +190,7 @@ class Hosts:
             return self.current
         self.close()
         self.current = EmulatedHost(topology)
+        self.current.settle_in()
         return self.current
 
     def close(self) -> None:
@@ -240,6 +240,15 @@ def simple_saved(hosts):
 def simple(simple_saved):
     simple_saved.lab.restore(FOUR_GUESTS, "simple")
     return simple_saved
+
+
+@pytest.fixture
+def another(simple_saved):
+    """A second host beside `simple`, as that one was saved: the one test that needs two has two."""
+    host = EmulatedHost("simple", "another")
+    host.lab.restore("four-guests")
+    yield host
+    host.lab.down()
 
 
 @pytest.fixture(scope="session")
