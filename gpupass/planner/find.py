@@ -108,6 +108,6 @@ def require_libvirt(host: Host) -> None:
     for unseen in host.unseen:
         if unseen.startswith("libvirt:"):
             raise NoLibvirt(
-                f"cannot tell which domain has what: {unseen.partition(': ')[2]}",
+                f"cannot tell which domain has what: {unseen.replace(': ', ' ', 1)}",
                 "systemctl status libvirtd virtqemud",  # virsh would hang like it
             )
