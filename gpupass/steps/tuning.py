@@ -4,6 +4,7 @@ vfio-pci's own disable_idle_d3 is read when the module is loaded, and is of all 
 one, at any time (drivers/vfio/pci/vfio_pci.c, Documentation/power/runtime_pm.rst).
 """
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from msgspec import Struct
@@ -53,6 +54,15 @@ class Tuning(Step, frozen=True, kw_only=True):
         return " again" if self.back else ""
 
 
+def still_ours(what: str, now: str | None, ours: str, before: str | None, hint: Callable[[], str]) -> bool:
+    """Is it to be put back? NeedsPerson: somebody else has changed it meanwhile."""
+    if before is None or now in (None, before):
+        return False
+    if now != ours:
+        raise NeedsPerson(f"cannot put {what} back to {before}: it is {now} now", hint())
+    return True
+
+
 class Tune(Tuning, frozen=True, kw_only=True):
     """One attribute of the function. ValueError: there is no such setting."""
 
@@ -91,15 +101,9 @@ class Tune(Tuning, frozen=True, kw_only=True):
         self._write(system, self.value)
 
     def undo(self, before: Any, system: System) -> None:
-        now = self.current(system)
-        if before is None or now in (None, before):
-            return
-        if now != self.value:
-            raise NeedsPerson(
-                f"cannot put {_FILES[self.setting]} of {self.address} back to {before}: it is {now} now",
-                f"cat {self._path}",
-            )
-        self._write(system, before)
+        what = f"{_FILES[self.setting]} of {self.address}"
+        if still_ours(what, self.current(system), self.value, before, lambda: f"cat {self._path}"):
+            self._write(system, before)
 
     def _write(self, system: System, value: str) -> None:
         if self.current(system) == value:

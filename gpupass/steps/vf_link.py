@@ -7,12 +7,12 @@ function's interface; ip(8) sets all four, whatever plugs the virtual function i
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from gpupass.errors import GpupassError, NeedsPerson
+from gpupass.errors import GpupassError
 from gpupass.model.address import Address, sysfs
 from gpupass.model.host import Host
 from gpupass.model.vf_link import MAC, NOBODYS, RATE, TRUST, VLAN, VfLink
 from gpupass.model.wire import from_json
-from gpupass.steps.tuning import Tuning
+from gpupass.steps.tuning import Tuning, still_ours
 from gpupass.system import System
 
 _WORDS = {MAC: "mac", VLAN: "vlan", TRUST: "trust", RATE: "max_tx_rate"}
@@ -47,15 +47,11 @@ class SetVf(Tuning, frozen=True, kw_only=True):
         self._set(system, self.value)
 
     def undo(self, before: Any, system: System) -> None:
-        now = self.current(system)
-        if before is None or now in (None, before):
-            return
-        if now != self.value:
-            raise NeedsPerson(
-                f"cannot put {self.setting} of {self.address} back to {before}: it is {now} now",
-                f"ip -details link show dev {interface_of(system, self.pf)}",
-            )
-        self._set(system, before)
+        def look() -> str:
+            return f"ip -details link show dev {interface_of(system, self.pf)}"
+
+        if still_ours(f"{self.setting} of {self.address}", self.current(system), self.value, before, look):
+            self._set(system, before)
 
     def _set(self, system: System, value: str) -> None:
         if self.current(system) == value:
